@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sampler.h: what proposes configs. Pure: no clock, no I/O; randomness is forked from
+ * (run seed, config number), so a proposal depends only on (seed, config number, history).
+ *
+ * A sampler is told of every config that exists (pending from then on) and of every result, in
+ * the order of the facts, and is asked for one config at a time. One thread uses it at a time.
+ * The history's cost is linear in memory; suggest does not slow down with it (see docs/optimizers.md).
+ */
+#ifndef HD_SAMPLER_H
+#define HD_SAMPLER_H
+
+#include <hd/space.h>
+
+#define HD_SAMPLER_NAME_MAX 32
+
+/* Settings as the experiment file gives them: {name: tpe, preset: ..., ...}; each sampler
+ * validates its own keys. */
+struct hd_sampler_spec {
+    const char *name;
+    const struct hd_value *settings; /* object or NULL; borrowed during creation only */
+    uint64_t seed;
+};
+
+/* What a proposal says of itself; becomes config_info. */
+struct hd_proposal_info {
+    char sampler[HD_SAMPLER_NAME_MAX]; /* "tpe", "random", "sobol" */
+    bool model;                        /* a model chose it */
+    double model_budget;               /* the budget the model was built on; NaN without */
+    uint32_t model_count;              /* observations in it */
+};
+
+struct hd_sampler;
+
+/* The names that hd_sampler_new knows, NULL-terminated. */
+const char *const *hd_sampler_names(void);
+/* `space` is borrowed and outlives the sampler. */
+HD_NODISCARD enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec,
+                                         const struct hd_space *space,
+                                         struct hd_sampler **ret_sampler, struct hd_err *err);
+void hd_sampler_free(struct hd_sampler *sampler);
+
+/* A config exists (whoever proposed it). Numbers rise by one from 0; values are copied. */
+HD_NODISCARD enum hd_code hd_sampler_add(struct hd_sampler *sampler, uint32_t config_number,
+                                         const double *values, struct hd_err *err);
+/* A job of that config ended for good. loss NaN or infinite: failed or diverged: counts as
+ * among the worst, never breaks the model. A later result at the same budget replaces. */
+HD_NODISCARD enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number,
+                                          double budget, double loss, struct hd_err *err);
+/* Proposes a config for number config_number (which has not been added yet) to run at `budget`.
+ * Never returns a config equal to an added one while an unused one can be found. HD_E_LIMIT:
+ * a finite space (grid) has no unused config left. */
+HD_NODISCARD enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_number,
+                                             double budget, double *ret_values,
+                                             struct hd_proposal_info *ret_info, struct hd_err *err);
+
+/* Scrambled Sobol points, any dimension up to HD_SPACE_PARAMS_MAX, addressed by index (Owen-type
+ * scrambling from the seed); cube[dimension] in [0, 1). Own direction numbers. */
+void hd_sobol_point(uint64_t seed, uint64_t index, size_t dimension, double *ret_cube);
+
+#endif
