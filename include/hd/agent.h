@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.h: the worker as a pure state machine: which request goes out on which lane, what is
+ * started, stopped, kept and forgotten. No clock, socket, engine or file inside.
+ *
+ *   events: a reply, a lane that failed, an engine's news, a signal, a timeout, the masters found
+ *   actions: send, start, stop, kill, acknowledged, look up masters, exit
+ *
+ * The shell persists an ended attempt's result on disk before it tells the agent, and deletes
+ * it on HD_AGENT_ACKNOWLEDGED: a result outlives the worker and any master downtime.
+ */
+#ifndef HD_AGENT_H
+#define HD_AGENT_H
+
+#include <hd/message.h>
+
+#define HD_AGENT_MASTERS_MAX 16
+#define HD_AGENT_ACTIONS_MAX 512
+#define HD_AGENT_DEADLINE_MS 25000 /* our own deadline for any request; longer than a parked poll */
+
+struct hd_agent;
+
+struct hd_agent_options {
+    char worker[HD_WORKER_ID_MAX];
+    uint64_t incarnation; /* rises with each start of the worker */
+    char root[HD_ROOT_ID_MAX];
+    char host[HD_ID_MAX + 1];
+    char run_id[HD_ID_MAX + 1]; /* "" any */
+    uint32_t slots;             /* 1..HD_HELD_MAX */
+    int64_t idle_timeout_ms;    /* 0: never leaves by itself */
+    int64_t stop_grace_ms;      /* between TERM and KILL of a target */
+};
+
+enum hd_agent_event_kind {
+    HD_AGENT_EVENT_TIMEOUT,
+    HD_AGENT_EVENT_MASTERS,     /* the answer of a look-up: the masters there are now */
+    HD_AGENT_EVENT_REPLY,
+    HD_AGENT_EVENT_LANE_FAILED, /* no answer in time, or the connection broke */
+    HD_AGENT_EVENT_ADOPTED,     /* at start: an attempt found running on the engine */
+    HD_AGENT_EVENT_PROGRESS,    /* curve points of a running attempt */
+    HD_AGENT_EVENT_ENDED,       /* an attempt ended; its result is on disk */
+    HD_AGENT_EVENT_DRAIN,       /* first SIGTERM: no more jobs, leave when done */
+    HD_AGENT_EVENT_LEAVE,       /* second SIGTERM: stop targets, report preempted, leave */
+};
+
+struct hd_agent_master {
+    char id[HD_WORKER_ID_MAX];
+    char address[HD_ADDRESS_MAX];
+};
+
+struct hd_agent_event {
+    enum hd_agent_event_kind kind;
+    int64_t now_ms;
+    /* MASTERS */
+    const struct hd_agent_master *masters;
+    size_t master_count;
+    /* REPLY, LANE_FAILED */
+    uint32_t master; /* index in the agent's table, as given in the SEND action */
+    enum hd_lane lane;
+    uint64_t sequence;
+    const struct hd_reply *reply;
+    /* ADOPTED: attempt and the master id it came from; ENDED: result; PROGRESS: points */
+    struct hd_attempt_ref attempt;
+    const char *master_id;
+    const struct hd_result *result;
+    const struct hd_point *points;
+    size_t point_count;
+};
+
+enum hd_agent_action_kind {
+    HD_AGENT_SEND,         /* request on lane to master; borrowed until the next step */
+    HD_AGENT_CONNECT,      /* (re)dial masters[master].address afresh, dropping what was outstanding */
+    HD_AGENT_START,        /* run this lease */
+    HD_AGENT_STOP,         /* TERM, grace, KILL; then report the outcome given */
+    HD_AGENT_DROP,         /* kill at once; remove it; report nothing */
+    HD_AGENT_ACKNOWLEDGED, /* the result arrived (accepted or refused: see verdict): forget it */
+    HD_AGENT_LOOKUP,       /* ask the nameserver for masters */
+    HD_AGENT_EXIT,         /* nothing left to do */
+};
+
+struct hd_agent_action {
+    enum hd_agent_action_kind kind;
+    uint32_t master;
+    enum hd_lane lane;
+    struct hd_request request;     /* SEND */
+    int64_t deadline_ms;           /* SEND: report LANE_FAILED when no reply came by then */
+    const struct hd_lease *lease;  /* START: borrowed from the reply event */
+    struct hd_attempt_ref attempt; /* STOP, DROP, ACKNOWLEDGED */
+    enum hd_outcome outcome;       /* STOP: stopped, cancelled or preempted */
+    enum hd_verdict verdict;       /* ACKNOWLEDGED */
+    char address[HD_ADDRESS_MAX];  /* CONNECT */
+};
+
+struct hd_agent_update {
+    struct hd_agent_action actions[HD_AGENT_ACTIONS_MAX];
+    size_t action_count;
+    char note[HD_REASON_MAX]; /* a line for the log, or "" */
+};
+
+HD_NODISCARD enum hd_code hd_agent_new(const struct hd_agent_options *options,
+                                       struct hd_agent **ret_agent, struct hd_err *err);
+void hd_agent_free(struct hd_agent *agent);
+/* Cannot fail: all memory is had at hd_agent_new() (slots are bounded). */
+void hd_agent_step(struct hd_agent *agent, const struct hd_agent_event *event,
+                   struct hd_agent_update *update);
+int64_t hd_agent_deadline_ms(const struct hd_agent *agent);
+
+/* For checkers and progress lines. */
+uint32_t hd_agent_held_count(const struct hd_agent *agent);
+bool hd_agent_holds(const struct hd_agent *agent, struct hd_attempt_ref attempt);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core.h: the master as a pure function. No clock, socket, file, thread or global inside.
+ *
+ *   reserve (fallible: memory for this event)  ->  step (cannot fail)  ->  the driver commits
+ *   update->facts in one transaction  ->  only then sends update->replies and passes on asks.
+ *
+ * Durable state changes in one place, the application of a fact; hd_core_apply() is the same
+ * code at restore. Parked polls, lease clocks, connections, asks under way and configs computed
+ * but not yet proposed are volatile: after a restore every live lease gets a full term from the
+ * first event on.
+ *
+ * Every request is answered by exactly one reply, now or later (parked). Model: cowsql/raft's
+ * raft_step.
+ */
+#ifndef HD_CORE_H
+#define HD_CORE_H
+
+#include <hd/experiment.h>
+#include <hd/fact.h>
+#include <hd/message.h>
+
+#define HD_RUNS_MAX 1000
+#define HD_WORKERS_MAX 10000
+#define HD_ATTEMPTS_MAX 1000     /* of one job, whatever their causes */
+#define HD_STEP_FACTS_MAX 256    /* a step that wants more asks to be called again at once */
+#define HD_STEP_REPLIES_MAX 256
+#define HD_STEP_ASKS_MAX 256
+#define HD_STEP_NOTES_MAX 256
+#define HD_NOTE_MAX 240
+#define HD_ASKS_MAX 4096         /* outstanding asks of one run */
+
+struct hd_core;
+
+struct hd_core_options {
+    int64_t lease_ms; /* default of a run without its own */
+    int64_t ping_ms;
+    bool shutdown_workers; /* when every run is over, tell workers to leave */
+#ifdef HD_PLANTS
+    uint32_t plants; /* bits of enum hd_plant: bugs planted to test the simulator */
+#endif
+};
+
+enum hd_plant {
+    HD_PLANT_NO_FENCING = 1 << 0,    /* accepts a result of any attempt */
+    HD_PLANT_NO_DEDUP = 1 << 1,      /* a resent lease gets another job */
+    HD_PLANT_LEASE_FORGOTTEN = 1 << 2, /* restore does not give live leases a term */
+    HD_PLANT_CUT_FORGOTTEN = 1 << 3, /* asks carry a wrong history cut */
+    /* "reply before commit" is planted in the simulator's driver */
+};
+
+enum hd_event_kind {
+    HD_EVENT_TIMEOUT,
+    HD_EVENT_REQUEST,    /* authenticated; not VIEW */
+    HD_EVENT_DISCONNECT, /* a connection ended */
+    HD_EVENT_SUGGESTION, /* a sampler answered an ask */
+    HD_EVENT_HOLD,       /* the last commit took hold_ms: extend every lease by as much */
+};
+
+struct hd_event {
+    enum hd_event_kind kind;
+    int64_t now_ms;  /* monotonic, never decreasing */
+    int64_t wall_ms; /* for display */
+    /* REQUEST */
+    uint64_t address;    /* the reply carries it back */
+    uint64_t connection; /* whose end HD_EVENT_DISCONNECT names */
+    const struct hd_request *request;
+    /* SUGGESTION: in the order of the asks of a run */
+    uint32_t run;
+    uint32_t config; /* number asked for */
+    uint64_t cut;
+    bool exhausted; /* the space has no unused config left */
+    const double *values;
+    size_t value_count;
+    struct hd_proposal_info info;
+    /* HOLD */
+    int64_t hold_ms;
+};
+
+/* A request to a run's sampler: propose config number `config`, having seen the facts up to
+ * `cut` (configs proposed and attempts ended of this run) and every earlier ask's answer counts as seen
+ * only once its CONFIG_PROPOSED fact exists. */
+struct hd_ask {
+    uint32_t run;
+    uint32_t config;
+    uint64_t cut;
+    double budget;
+};
+
+enum hd_note_level { HD_NOTE_DEBUG, HD_NOTE_INFO, HD_NOTE_WARNING };
+struct hd_note {
+    enum hd_note_level level;
+    uint32_t run; /* UINT32_MAX: none */
+    char text[HD_NOTE_MAX]; /* tells reasons: "lease of job 7 expired (attempt 2 of 3) -> queued again" */
+};
+
+/* Valid until the next call on the core. Facts' strings belong to the core or the event. */
+struct hd_update {
+    struct hd_fact facts[HD_STEP_FACTS_MAX];
+    size_t fact_count;
+    struct hd_reply replies[HD_STEP_REPLIES_MAX];
+    size_t reply_count;
+    struct hd_ask asks[HD_STEP_ASKS_MAX];
+    size_t ask_count;
+    struct hd_note notes[HD_STEP_NOTES_MAX];
+    size_t note_count;
+};
+
+HD_NODISCARD enum hd_code hd_core_new(const struct hd_core_options *options,
+                                      struct hd_core **ret_core, struct hd_err *err);
+void hd_core_free(struct hd_core *core);
+
+/* Restore: facts in order, before the first step. HD_E_CORRUPT when a fact does not fit. */
+HD_NODISCARD enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact,
+                                        struct hd_err *err);
+
+/* Memory for this event. A refusal that the sender must hear (an experiment that does not
+ * parse) is not an error here: step answers it. */
+HD_NODISCARD enum hd_code hd_core_reserve(struct hd_core *core, const struct hd_event *event,
+                                          struct hd_err *err);
+/* update is cleared first. Allocates nothing. */
+void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_update *update);
+/* When the next HD_EVENT_TIMEOUT is wanted; HD_NEVER_MS for never. */
+int64_t hd_core_deadline_ms(const struct hd_core *core);
+
+/* Over the durable projection. The live core and a core restored from its facts are equal. */
+uint64_t hd_core_digest(const struct hd_core *core);
+
+/* ---- reading (for the driver, the simulator's checkers and progress lines) --------------- */
+
+struct hd_run_view {
+    const char *run_id;
+    uint64_t run_uid;
+    uint64_t seed;
+    enum hd_run_state state;
+    const char *reason;
+    const struct hd_experiment *experiment;
+    uint32_t config_count;
+    uint32_t job_count;
+    uint32_t jobs_queued, jobs_running, jobs_ok, jobs_failed; /* failed: closed and not ok */
+    double budget_spent; /* sum of the budgets of closed jobs */
+    bool has_incumbent;
+    uint32_t incumbent_config;
+    uint32_t incumbent_job;
+    double incumbent_budget;
+    double incumbent_loss;
+};
+
+struct hd_job_view {
+    uint32_t config;
+    struct hd_config_id config_id;
+    uint32_t iteration, rung;
+    double budget, budget_previous;
+    uint32_t attempt;        /* number of the last one; 0 before the first */
+    uint32_t retries_used;
+    bool queued, running, closed;
+    enum hd_outcome outcome; /* when closed */
+    double loss;
+    const char *worker;      /* of the running attempt */
+    int64_t lease_until_ms;  /* when running */
+};
+
+uint32_t hd_core_run_count(const struct hd_core *core);
+bool hd_core_find_run(const struct hd_core *core, const char *run_id, uint32_t *ret_run);
+void hd_core_view_run(const struct hd_core *core, uint32_t run, struct hd_run_view *ret_view);
+void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
+                      struct hd_job_view *ret_view);
+/* The config's values, param_count of them; borrowed. */
+const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
+struct hd_config_id hd_core_config_id(const struct hd_core *core, uint32_t run, uint32_t config);
+/* Every run is finished, cancelled or paused, and none has a live attempt. */
+bool hd_core_idle(const struct hd_core *core);
+uint64_t hd_core_last_seq(const struct hd_core *core);
+
+struct hd_worker_view {
+    const char *id;
+    const char *host;
+    const char *root;
+    uint64_t incarnation;
+    uint32_t slots;
+    uint32_t running;
+    bool reachable; /* its connection is open */
+    bool draining;
+    bool parked;    /* a lease poll is waiting */
+    int64_t last_seen_ms;
+};
+uint32_t hd_core_worker_count(const struct hd_core *core); /* that have said hello */
+void hd_core_view_worker(const struct hd_core *core, uint32_t index,
+                         struct hd_worker_view *ret_view);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine.h: what runs a target: docker, process. One interface, one contract suite.
+ *
+ * start() returns at once; everything after comes as struct hd_engine_news * on the worker's
+ * queue. A target outlives the worker's process: list() finds what an earlier incarnation left
+ * (running or ended), and adopt() watches it again.
+ */
+#ifndef HD_ENGINE_H
+#define HD_ENGINE_H
+
+#include <hd/experiment.h>
+#include <hd/message.h>
+#include <hd/os.h>
+
+#define HD_ENGINE_NAME_MAX 128
+#define HD_LOG_BYTES_MAX (16u * 1024u * 1024u) /* kept per attempt: head and tail, the middle is cut */
+
+/* What to run: everything is already expanded and made. Borrowed during start(). */
+struct hd_engine_job {
+    struct hd_attempt_ref attempt;
+    const char *worker;       /* stable worker id, for labels */
+    const char *run_id;
+    const char *config_id;    /* "[0,0,3]" */
+    const char *run_dir;      /* host directory -> /hyperdock */
+    const char *work_dir;     /* host directory -> /hyperdock/work */
+    const char *data_dir;     /* host directory, read-only -> /data and /hyperdock/data; NULL none */
+    const char *log_path;     /* stdout and stderr of the target */
+    const char *image;        /* docker */
+    char *const *argv;        /* command; NULL or empty: the image's own */
+    char *const *env;         /* "K=V", NULL-terminated */
+    int64_t timeout_ms;       /* 0 none: TERM, grace, KILL, outcome timeout */
+    int64_t stop_grace_ms;
+    double cpus;              /* 0 none */
+    uint64_t memory_bytes;    /* 0 none */
+    int64_t pids;             /* 0 none */
+};
+
+/* How it ended, raw; hd_classify() makes the outcome of it. */
+enum hd_engine_end_kind {
+    HD_END_EXITED,       /* exit_code, oom_killed */
+    HD_END_NOT_STARTED,  /* create or start refused: config or infra, see not_started */
+    HD_END_ENGINE_LOST,  /* the engine went away, or the container vanished */
+};
+struct hd_engine_end {
+    enum hd_engine_end_kind kind;
+    int exit_code;       /* 128 + signal when killed by one */
+    bool oom_killed;
+    bool config_error;   /* NOT_STARTED: the experiment is at fault, not the machine */
+    bool timed_out;      /* we stopped it: its time limit */
+    bool stopped;        /* we stopped it: hd_engine_stop() */
+    char message[HD_MESSAGE_MAX];
+    int64_t started_wall_ms, finished_wall_ms;
+};
+
+struct hd_engine_news {
+    struct hd_attempt_ref attempt;
+    struct hd_engine_end end;
+};
+
+struct hd_engine_found {
+    struct hd_attempt_ref attempt;
+    bool running;
+    char run_dir[4096]; /* as labelled at start */
+};
+
+struct hd_engine;
+struct hd_engine_options {
+    const char *worker;     /* stable id */
+    const char *state_dir;  /* the worker's own directory */
+    const char *docker_host; /* NULL: $DOCKER_HOST or the default socket */
+    struct hd_queue *queue; /* where struct hd_engine_news * go */
+};
+
+HD_NODISCARD enum hd_code hd_engine_open_process(const struct hd_engine_options *options,
+                                                 struct hd_engine **ret_engine, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_engine_open_docker(const struct hd_engine_options *options,
+                                                struct hd_engine **ret_engine, struct hd_err *err);
+const char *hd_engine_name(const struct hd_engine *engine); /* "docker", "process" */
+/* Whatever goes wrong after the arguments are accepted comes as news. Starting an attempt that
+ * already exists adopts it (a resend is harmless). */
+HD_NODISCARD enum hd_code hd_engine_start(struct hd_engine *engine, const struct hd_engine_job *job,
+                                          struct hd_err *err);
+/* TERM, grace, KILL, the whole process group or container. News follow. Unknown: no-op. */
+void hd_engine_stop(struct hd_engine *engine, struct hd_attempt_ref attempt, int64_t grace_ms);
+/* KILL at once and remove, no news. */
+void hd_engine_drop(struct hd_engine *engine, struct hd_attempt_ref attempt);
+/* Forget an ended attempt: remove its container or shim record. */
+void hd_engine_remove(struct hd_engine *engine, struct hd_attempt_ref attempt);
+/* Attempts of this worker that the engine knows, ended ones included. */
+HD_NODISCARD enum hd_code hd_engine_list(struct hd_engine *engine, struct hd_engine_found *found,
+                                         size_t found_max, size_t *ret_count, struct hd_err *err);
+/* Watch a found attempt again; its end comes as news (at once when it has ended). */
+HD_NODISCARD enum hd_code hd_engine_adopt(struct hd_engine *engine, struct hd_attempt_ref attempt,
+                                          const struct hd_engine_job *job, struct hd_err *err);
+/* Stops watching; targets go on running. */
+void hd_engine_close(struct hd_engine *engine);
+/* The line a person can paste to run the same by hand. */
+HD_NODISCARD enum hd_code hd_engine_command_line(const struct hd_engine *engine,
+                                                 const struct hd_engine_job *job,
+                                                 struct hd_buf *out, struct hd_err *err);
+
+/* ---- the files of a target (worker/contract.c; see docs/target-contract.md) ------------------- */
+
+/* What loss.json said. */
+struct hd_loss {
+    bool present;    /* something parseable */
+    bool failed;     /* state or status: fail, failed */
+    double loss;     /* minimized form (negated when the direction is maximize); NaN allowed */
+    char message[HD_MESSAGE_MAX];   /* "msg", "message"; or why it could not be read */
+    char info_json[HD_INFO_JSON_MAX]; /* unknown keys, info, metrics; "" none */
+};
+/* Object with loss | value | the objective's name and state | status; a bare number; NaN and
+ * Infinity literals. Never fails: an unreadable text is present=false with message. */
+void hd_loss_parse(const char *text, size_t size, const struct hd_experiment *experiment,
+                   struct hd_loss *ret_loss);
+
+/* First match wins: we stopped it; not started; OOM; exit code; loss. The message says what
+ * happened and what to do. */
+void hd_classify(const struct hd_engine_end *end, const struct hd_loss *loss,
+                 const struct hd_experiment *experiment, enum hd_outcome stop_outcome,
+                 struct hd_result *ret_result, char *message, size_t message_size);
+
+#endif
