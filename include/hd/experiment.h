@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * experiment.h: the experiment file as one checked struct. Pure.
+ *
+ * One value tree, one validator: YAML and JSON give the same struct. Every default is explicit
+ * after parsing; hd_experiment_describe() writes them out, and parse(describe(x)) is x. The
+ * canonical JSON of that description is what a store keeps and what workers receive.
+ * Errors read "file:line: path: what is wrong, what would be right".
+ */
+#ifndef HD_EXPERIMENT_H
+#define HD_EXPERIMENT_H
+
+#include <hd/iter_gen.h>
+#include <hd/space.h>
+#include <hd/value.h>
+
+#define HD_EXPERIMENT_BYTES_MAX (256u * 1024u)
+#define HD_COMMAND_WORDS_MAX 1000
+#define HD_ENV_MAX 1000
+#define HD_RETRIES_MAX 100
+
+struct hd_key_value {
+    char *key;
+    char *value;
+};
+
+struct hd_target {
+    char *image;    /* docker; NULL: none */
+    char **command; /* words, templates not yet expanded; NULL-terminated; NULL when absent */
+    size_t command_count;
+    struct hd_key_value *env; /* values may hold templates */
+    size_t env_count;
+    char *data;               /* as written in the file, NULL none */
+    char *data_name;          /* last component of data ("./data" -> "data") */
+    char *base_dir;           /* directory of the experiment file, absolute; "" unknown */
+    double cpus;              /* 0: no limit */
+    uint64_t memory_bytes;    /* 0: no limit */
+    int64_t pids;             /* 0: no limit */
+    int64_t gpus;             /* wanted; 0 none */
+    int64_t timeout_base_ms;  /* 0 with per_budget 0: no limit */
+    double timeout_per_budget_ms;
+    int64_t stop_grace_ms;    /* default 10 s */
+    uint32_t retries_infra;   /* default 2 */
+    uint32_t retries_failed;  /* default 0 */
+};
+
+struct hd_objective {
+    char *name; /* "loss" by default */
+    bool maximize;
+    bool exit_code_only; /* no objective: exit code 0 is success with loss 0 */
+    bool has_goal;
+    double goal; /* in the direction of the file */
+};
+
+struct hd_stop {
+    uint32_t configs, jobs, full_evaluations; /* 0: no limit; iterations are in iter_gen */
+    int64_t time_ms;                          /* 0: no limit; time with a live master */
+    uint32_t failures;                        /* 0: no limit; failed jobs in all */
+};
+
+struct hd_experiment {
+    char *name;
+    struct hd_target target;
+    struct hd_objective objective;
+    struct hd_space *space;
+    char *sampler_name;
+    struct hd_value *sampler_settings; /* object, may be empty */
+    struct hd_iter_gen_spec iter_gen;  /* budgets and stop.iterations included */
+    char *budget_unit;                 /* "" when not given */
+    bool budget_given; /* false: one budget of 1, as for a target that knows none */
+    struct hd_stop stop;
+    uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
+    int32_t priority;              /* higher first; default 0 */
+    bool has_seed;
+    uint64_t seed;
+    int32_t queue_min, queue_max; /* job_queue_sizes, default -1, 0; relative to free slots */
+    bool queue_dynamic;           /* default true: relative to the workers; false: absolute */
+    int64_t lease_ms;             /* default 30 s */
+    int64_t ping_ms;              /* default 5 s */
+    int64_t holder_wait_ms;       /* default 20 s: how long a job waits for the worker that has its directory */
+};
+
+/* Command line over file. NULL, NaN and 0 mean "not given". */
+struct hd_experiment_overrides {
+    const char *name;
+    const char *image;
+    double budget_min, budget_max, eta;
+    uint32_t iterations;
+    bool has_seed;
+    uint64_t seed;
+    int64_t time_ms;
+    bool has_queue;
+    int32_t queue_min, queue_max;
+    bool queue_dynamic;
+};
+
+HD_NODISCARD enum hd_code hd_experiment_parse(const struct hd_value *value, const char *file_name,
+                                              const struct hd_experiment_overrides *overrides,
+                                              struct hd_experiment **ret_experiment,
+                                              struct hd_err *err);
+/* Text of a file: YAML or JSON. */
+HD_NODISCARD enum hd_code hd_experiment_parse_text(const char *text, size_t size,
+                                                   const char *file_name,
+                                                   const struct hd_experiment_overrides *overrides,
+                                                   struct hd_experiment **ret_experiment,
+                                                   struct hd_err *err);
+void hd_experiment_free(struct hd_experiment *experiment);
+HD_NODISCARD enum hd_code hd_experiment_describe(const struct hd_experiment *experiment,
+                                                 struct hd_value **ret_value, struct hd_err *err);
+/* Canonical JSON of the description. */
+HD_NODISCARD enum hd_code hd_experiment_to_json(const struct hd_experiment *experiment,
+                                                struct hd_buf *out, struct hd_err *err);
+/* Human lines, one a difference, empty when the same; what a resume shows when it refuses. */
+HD_NODISCARD enum hd_code hd_experiment_diff(const struct hd_experiment *before,
+                                             const struct hd_experiment *after, struct hd_buf *out,
+                                             struct hd_err *err);
+/* Milliseconds for one job at this budget; 0: no limit. */
+int64_t hd_experiment_timeout_ms(const struct hd_experiment *experiment, double budget);
+
+/* ---- templates: ${params.x} ${budget} ${seed} ${run_id} ${config_id} ${job} ${work_dir} ${uuid};
+ * "$$" is a dollar. Unknown names are refused when the experiment is parsed. ------------------- */
+struct hd_template_values {
+    const struct hd_space *space;
+    const double *values;
+    double budget;
+    uint32_t seed;
+    const char *run_id;
+    struct hd_config_id config_id;
+    uint32_t job;
+    const char *work_dir; /* as the target sees it */
+    const char *uuid;     /* the same for all jobs of a run */
+};
+HD_NODISCARD enum hd_code hd_template_check(const char *text, const struct hd_space *space,
+                                            struct hd_err *err);
+HD_NODISCARD enum hd_code hd_template_expand(const char *text,
+                                             const struct hd_template_values *values,
+                                             struct hd_buf *out, struct hd_err *err);
+/* Splits a command string with shell quoting rules (no shell, no expansion). */
+HD_NODISCARD enum hd_code hd_words_split(const char *text, char ***ret_words, size_t *ret_count,
+                                         struct hd_err *err);
+
+#endif
