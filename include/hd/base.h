@@ -87,14 +87,17 @@ struct hd_arena;
 HD_NODISCARD enum hd_code hd_arena_new(size_t size_max, struct hd_arena **ret_arena,
                                        struct hd_err *err);
 void hd_arena_free(struct hd_arena *arena);
-/* Zeroed, aligned for any object; NULL when size_max or memory is exhausted. */
+/* Zeroed, aligned for any object; NULL when size_max or memory is exhausted. size_max counts what
+ * was asked for, without padding. */
 void *hd_arena_alloc(struct hd_arena *arena, size_t size);
 char *hd_arena_strdup(struct hd_arena *arena, const char *text);
+/* At most size bytes, ending early at a NUL. */
 char *hd_arena_strndup(struct hd_arena *arena, const char *text, size_t size);
 
 /* ---- text ------------------------------------------------------------------------------- */
 
-/* Copies with termination; false when src did not fit (dst then holds the cut text). */
+/* Copies with termination; false when src did not fit (dst then holds the text, cut between two
+ * UTF-8 characters). They may overlap. */
 bool hd_copy_text(char *dst, size_t dst_size, const char *src);
 /* snprintf with the same answer. */
 bool hd_format(char *dst, size_t dst_size, const char *fmt, ...) HD_PRINTF(3, 4);
@@ -103,18 +106,27 @@ bool hd_streq(const char *a, const char *b);
  * "-Infinity". Independent of the locale. dst_size >= HD_DOUBLE_TEXT_SIZE. */
 #define HD_DOUBLE_TEXT_SIZE 32
 void hd_format_double(char *dst, size_t dst_size, double number);
-/* The whole text must be a number (also nan, inf in any case); independent of the locale. */
+/* The whole text must be a decimal number (also nan, inf, infinity in any case; no white space, no
+ * hexadecimal; too large is infinite), shorter than HD_NUMBER_TEXT_MAX; independent of the locale.
+ */
+#define HD_NUMBER_TEXT_MAX 1024
 HD_NODISCARD bool hd_parse_double(const char *text, double *ret_number);
 HD_NODISCARD bool hd_parse_i64(const char *text, int64_t *ret_number);
 HD_NODISCARD bool hd_parse_u64(const char *text, uint64_t *ret_number);
-/* "90", "90s", "1m", "1h30m", "250ms", "2d" to milliseconds; a bare number is seconds. */
+/* "90", "90s", "1m", "1h30m", "250ms", "2d" to milliseconds; a bare number is seconds. At most
+ * HD_DURATION_MS_MAX, so that adding it to a clock cannot overflow. */
+#define HD_DURATION_YEARS_MAX 100
+#define HD_DURATION_MS_MAX (HD_DURATION_YEARS_MAX * INT64_C(366) * 86400 * 1000)
 HD_NODISCARD enum hd_code hd_parse_duration(const char *text, int64_t *ret_ms, struct hd_err *err);
-/* "512MiB", "1GB", "64k", "1073741824" to bytes. */
+/* "512MiB", "1GB", "64k", "1073741824" to bytes, in any case. k, Ki, KiB (and M, G, T) are powers
+ * of 1024, as Docker reads them; kB, MB, GB, TB are powers of 1000. At most HD_SIZE_BYTES_MAX. */
+#define HD_SIZE_BYTES_MAX (UINT64_C(1) << 53)
 HD_NODISCARD enum hd_code hd_parse_size(const char *text, uint64_t *ret_bytes, struct hd_err *err);
 /* Ids that become file names: 1..HD_ID_MAX of [A-Za-z0-9._-], not beginning with '.' or '-'. */
 #define HD_ID_MAX 64
 HD_NODISCARD enum hd_code hd_check_id(const char *what, const char *id, struct hd_err *err);
-/* The candidate nearest to word (Damerau-Levenshtein, at most a third of its length), or NULL. */
+/* The candidate nearest to word (Damerau-Levenshtein without regard to case and - against _; at
+ * most a third of its length, 1 for words of two letters), or NULL. */
 const char *hd_nearest(const char *word, const char *const *candidates, size_t count);
 
 /* ---- hashing and digests (not cryptographic) -------------------------------------------- */
@@ -140,9 +152,9 @@ void hd_rng_seed(struct hd_rng *rng, uint64_t seed);
 /* A stream that depends on (seed, label, number) only. */
 void hd_rng_fork(uint64_t seed, const char *label, uint64_t number, struct hd_rng *ret_rng);
 uint64_t hd_rng_u64(struct hd_rng *rng);
-double hd_rng_double(struct hd_rng *rng);                   /* [0, 1), 53 bits */
-uint64_t hd_rng_below(struct hd_rng *rng, uint64_t bound);  /* [0, bound), unbiased; bound > 0 */
-double hd_rng_normal(struct hd_rng *rng);                   /* mean 0, deviation 1 */
+double hd_rng_double(struct hd_rng *rng);                  /* [0, 1), 53 bits */
+uint64_t hd_rng_below(struct hd_rng *rng, uint64_t bound); /* [0, bound), unbiased; bound > 0 */
+double hd_rng_normal(struct hd_rng *rng);                  /* mean 0, deviation 1 */
 
 /* ---- time types -------------------------------------------------------------------------- */
 
@@ -153,7 +165,8 @@ double hd_rng_normal(struct hd_rng *rng);                   /* mean 0, deviation
 /* ---- fault points for tests --------------------------------------------------------------- */
 
 /* All allocation of pure rooms goes through these; a test sets a countdown after which they
- * return NULL once (torture: every allocation fails, once each). Not thread-safe with a countdown. */
+ * return NULL once (torture: every allocation fails, once each). Not thread-safe with a countdown.
+ */
 void *hd_malloc(size_t size);
 void *hd_calloc(size_t count, size_t size);
 void *hd_realloc(void *old, size_t size);
