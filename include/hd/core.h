@@ -23,12 +23,12 @@
 #define HD_RUNS_MAX 1000
 #define HD_WORKERS_MAX 10000
 #define HD_ATTEMPTS_MAX 1000     /* of one job, whatever their causes */
-#define HD_STEP_FACTS_MAX 256    /* a step that wants more asks to be called again at once */
+#define HD_STEP_FACTS_MAX 512    /* a step that wants more asks to be called again at once */
 #define HD_STEP_REPLIES_MAX 256
 #define HD_STEP_ASKS_MAX 256
 #define HD_STEP_NOTES_MAX 256
 #define HD_NOTE_MAX 240
-#define HD_ASKS_MAX 4096         /* outstanding asks of one run */
+#define HD_ASKS_MAX 256          /* of one run: outstanding plus computed and not yet used */
 
 struct hd_core;
 
@@ -77,9 +77,13 @@ struct hd_event {
     int64_t hold_ms;
 };
 
-/* A request to a run's sampler: propose config number `config`, having seen the facts up to
- * `cut` (configs proposed and attempts ended of this run) and every earlier ask's answer counts as seen
- * only once its CONFIG_PROPOSED fact exists. */
+/*
+ * A request to a run's sampler: propose config number `config`. The history it may use is all
+ * configs with a lower number (as pending until told; earlier asks' answers included, since they
+ * become configs in the order of their numbers) and the results of attempts whose fact's seq is
+ * at most `cut`, the last such fact of this run when the ask was made. So a proposal depends only on
+ * (seed, config number, cut) for a given history, however many are computed ahead.
+ */
 struct hd_ask {
     uint32_t run;
     uint32_t config;

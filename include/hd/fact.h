@@ -15,7 +15,7 @@
 
 #define HD_WORKER_ID_MAX 128 /* bytes, terminator included */
 #define HD_ROOT_ID_MAX 64    /* id of a work root, from the marker file in it */
-#define HD_DIR_NAME_MAX 64   /* name of a config's work directory inside the root */
+#define HD_DIR_NAME_MAX 40   /* name of a config's work directory inside the root */
 #define HD_MESSAGE_MAX 512   /* what a person is told of an attempt's end */
 #define HD_INFO_JSON_MAX 4096 /* what a target may add to its result */
 #define HD_REASON_MAX 256
@@ -40,6 +40,7 @@ HD_NODISCARD bool hd_outcome_parse(const char *name, enum hd_outcome *ret_outcom
 
 enum hd_run_state {
     HD_RUN_ACTIVE,
+    HD_RUN_CLOSING,   /* no new configs (space exhausted); promotions and running jobs go on */
     HD_RUN_PAUSED,
     HD_RUN_FINISHED,  /* final */
     HD_RUN_CANCELLED, /* final */
@@ -84,7 +85,7 @@ struct hd_fact_config_proposed {
     size_t value_count;
     const char *params_json; /* for readers of the store; the driver fills it, the core leaves NULL */
     struct hd_proposal_info info;
-    uint64_t cut; /* the last fact the sampler had seen when it was asked */
+    uint64_t cut; /* seq of the last result the sampler had seen when it was asked; see core.h */
 };
 
 struct hd_fact_job_queued {
