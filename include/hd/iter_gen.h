@@ -44,7 +44,8 @@ struct hd_bracket_plan {
 };
 
 const char *const *hd_iter_gen_names(void);
-/* Reads and checks {name, eta, rule} plus the budgets. */
+/* HD_E_INVALID: the name, eta, rule or a budget is wrong; HD_E_LIMIT: more rungs or configs in a
+ * rung than the limits above. The functions below want a spec that passed. */
 HD_NODISCARD enum hd_code hd_iter_gen_spec_check(const struct hd_iter_gen_spec *spec,
                                                  struct hd_err *err);
 /* The plan of iteration number `iteration`: pure arithmetic with integers where it matters
@@ -73,14 +74,16 @@ struct hd_slot {
     uint32_t rung;
     double budget;
     double budget_previous; /* PROMOTE: the budget it comes from; NaN for NEW */
-    uint32_t new_count;     /* NEW: how many new configs could be handed out now without a result,
-                             * this one included (with may_open: the next iteration counts too) */
+    uint32_t new_count;     /* NEW and PROMOTE: how many new configs could be handed out from now
+                             * on without a result, this one included; with may_open those of
+                             * the iterations not opened yet too; UINT32_MAX: at least so many */
 };
 
 /* Memory for one more call of queued(); the only fallible state change. */
 HD_NODISCARD enum hd_code hd_iter_gen_reserve(struct hd_iter_gen *gen, struct hd_err *err);
 /* The oldest iteration that has something to hand out wins; when all wait and may_open, the
- * next iteration is considered. Looks only: calling it twice gives the same answer. */
+ * next iteration is considered. In a rung the promoted come first, the best of them leading.
+ * Looks only: calling it twice gives the same answer. O(open iterations). */
 void hd_iter_gen_next(const struct hd_iter_gen *gen, bool may_open, struct hd_slot *ret_slot);
 /* The slot was taken (its fact exists). config_number: the number of the config that runs. The
  * slot must be what next(may_open=true or false) answers now; hd_assert otherwise. Cannot fail
@@ -93,9 +96,15 @@ void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot,
  * (iteration, rung, running index counted after the promoted ones). */
 void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                        uint32_t config_number, bool ok, double loss);
-/* No further new configs (a stop rule was reached); waiting slots become DONE. */
+/* Nothing more is handed out (a stop rule was reached): next() answers DONE from now on, and the
+ * generator is finished when the running jobs have ended. */
 void hd_iter_gen_close(struct hd_iter_gen *gen);
+/* The milder end: no further new configs, but what exists is still promoted; a rung that wanted
+ * more configs goes on with those it has. close() may follow. */
+void hd_iter_gen_close_new(struct hd_iter_gen *gen);
 bool hd_iter_gen_finished(const struct hd_iter_gen *gen); /* nothing running, nothing to come */
+/* Over everything that decides the future: equal after the same calls of queued(), ended() and
+ * close*(). O(configs in the current rungs of the open iterations). */
 uint64_t hd_iter_gen_digest(const struct hd_iter_gen *gen);
 
 #endif
