@@ -2,8 +2,9 @@
 /*
  * value.h: one tree for everything people and targets write: JSON, YAML, jsonnet.
  *
- * Every node knows where it came from (line and column, 1-based; 0 when made by code), so that
- * an error can say "experiment.yaml:12: space.lr.low: ...". Trees are immutable in use; a node
+ * Every node knows where it came from (line and column in bytes, 1-based; 0 when made by code; a
+ * member of an object stands where its key stands), so that an error can say
+ * "experiment.yaml:12: space.lr.low: ...". Trees are immutable in use; a node
  * is owned by its parent, the root by whoever parsed it. Parsers are bounded by
  * hd_value_limits and never trust their input.
  */
@@ -48,18 +49,22 @@ struct hd_value {
 struct hd_value_limits {
     size_t bytes_max; /* of the text */
     size_t nodes_max;
-    int depth_max;
+    int depth_max; /* lists and maps within one another; at most 256 */
 };
 extern const struct hd_value_limits hd_value_limits_file;   /* experiment files: 1 MiB, 100k, 64 */
 extern const struct hd_value_limits hd_value_limits_target; /* what targets write: 1 MiB, 20k, 32 */
 
-/* Strict JSON plus the literals NaN, Infinity, -Infinity and Inf. `name` is used in messages. Duplicate keys
- * are refused. Built on jansson where its events suffice, see docs/adr. */
+/* Strict JSON plus the literals NaN, Infinity, -Infinity, Inf and -Inf. `name` is used in messages:
+ * "name:line:column: what". Integers beyond int64 become doubles. Refused with HD_E_INVALID:
+ * duplicate keys, bytes that are not UTF-8, \u0000; with HD_E_LIMIT: what passes a limit. Why it is
+ * not a library's: docs/adr/0001-json-reader.md. */
 HD_NODISCARD enum hd_code hd_json_parse(const char *text, size_t size, const char *name,
                                         const struct hd_value_limits *limits,
                                         struct hd_value **ret_value, struct hd_err *err);
-/* YAML 1.1 core schema through libyaml: aliases and tags refused, duplicate keys refused,
- * 1e-5 and 1.0e-5 are both numbers, yes/no/on/off are strings. JSON is accepted too. */
+/* YAML through libyaml with the scalars of the core schema of YAML 1.2: 1e-5 and 1.0e-5 are both
+ * numbers, yes/no/on/off are strings, 0x1f and 0o17 are integers, keys are always text. Refused:
+ * anchors, aliases, tags, duplicate keys, a second document. An empty text is null. JSON as
+ * hd_json_parse reads it is accepted too. */
 HD_NODISCARD enum hd_code hd_yaml_parse(const char *text, size_t size, const char *name,
                                         const struct hd_value_limits *limits,
                                         struct hd_value **ret_value, struct hd_err *err);
@@ -76,7 +81,8 @@ struct hd_value *hd_value_new_double(double number);
 struct hd_value *hd_value_new_string(const char *string);
 struct hd_value *hd_value_new_array(void);
 struct hd_value *hd_value_new_object(void);
-/* These accept item == NULL (an allocation that failed upstream) and then return HD_E_NOMEM; on any failure item is freed. */
+/* These accept item == NULL (an allocation that failed upstream) and then return HD_E_NOMEM; on any
+ * failure item is freed. */
 HD_NODISCARD enum hd_code hd_value_append(struct hd_value *array, struct hd_value *item);
 HD_NODISCARD enum hd_code hd_value_set(struct hd_value *object, const char *key,
                                        struct hd_value *item); /* replaces */
@@ -85,16 +91,19 @@ HD_NODISCARD enum hd_code hd_value_set(struct hd_value *object, const char *key,
 struct hd_value *hd_value_get(const struct hd_value *object, const char *key);
 bool hd_value_is_number(const struct hd_value *value); /* int or double */
 double hd_value_number(const struct hd_value *value);  /* NaN when not a number */
-/* Numbers compare by value (1 == 1.0), objects regardless of order. */
+/* Numbers compare by value (1 == 1.0, NaN == NaN), objects regardless of order; lines do not
+ * matter. */
 bool hd_value_equal(const struct hd_value *a, const struct hd_value *b);
+/* For people: "null", "bool", "integer", "number", "string", "list", "map". */
 const char *hd_value_kind_name(enum hd_value_kind kind);
 
-/* JSON text. Doubles print so that they read back identical; integers stay integers.
- * canonical: keys sorted, no white space, the same tree always gives the same bytes. */
+/* Appends JSON text. Doubles print so that they read back identical (whole ones as 27.0; NaN and
+ * Infinity as such); integers stay integers. canonical: keys sorted by bytes, no white space, the
+ * same tree always gives the same bytes. On failure out is as before. */
 enum hd_json_style { HD_JSON_COMPACT, HD_JSON_PRETTY, HD_JSON_CANONICAL };
 HD_NODISCARD enum hd_code hd_json_write(const struct hd_value *value, enum hd_json_style style,
                                         struct hd_buf *out, struct hd_err *err);
-/* A JSON string literal with quotes. */
+/* A JSON string literal with quotes. Bytes that are not UTF-8 become U+FFFD. */
 HD_NODISCARD enum hd_code hd_json_write_string(const char *text, struct hd_buf *out,
                                                struct hd_err *err);
 
