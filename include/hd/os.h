@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 /* ---- clock -------------------------------------------------------------------------------- */
-int64_t hd_clock_ms(void);      /* monotonic, counts suspension (CLOCK_BOOTTIME where there is one) */
+int64_t hd_clock_ms(void); /* monotonic, counts suspension (CLOCK_BOOTTIME where there is one) */
 int64_t hd_clock_wall_ms(void); /* since 1970; display only */
 int64_t hd_clock_us(void);      /* monotonic microseconds, for benchmarks */
 /* "2026-01-31T12:00:00.123Z"; text_size >= HD_TIME_TEXT_SIZE */
@@ -38,16 +38,18 @@ HD_NODISCARD enum hd_code hd_file_read(const char *path, size_t size_max, bool n
 /* tmp + fsync + rename + fsync of the directory. */
 HD_NODISCARD enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t size,
                                                mode_t mode, struct hd_err *err);
-/* rm -rf that never follows symlinks and never leaves `path`; missing is fine. */
+/* rm -rf that never follows symlinks and never leaves `path`; missing is fine. A mount point
+ * inside is HD_E_CONFLICT. */
 HD_NODISCARD enum hd_code hd_remove_tree(const char *path, struct hd_err *err);
-/* Copies a tree of regular files, directories and symlinks (as symlinks). */
+/* Copies a tree of regular files, directories and symlinks (as symlinks) with modes and times;
+ * sockets, FIFOs and devices are left out. `to` must not exist; a failed copy is removed. */
 HD_NODISCARD enum hd_code hd_copy_tree(const char *from, const char *to, struct hd_err *err);
 /* dir + "/" + name into an allocated text (free with hd_free). NULL when memory is short. */
 char *hd_path_join(const char *directory, const char *name);
 bool hd_path_exists(const char *path);
 /* Absolute form of path against directory (NULL: the current one); does not need to exist. */
-HD_NODISCARD enum hd_code hd_path_absolute(const char *directory, const char *path,
-                                           char **ret_path, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_path_absolute(const char *directory, const char *path, char **ret_path,
+                                           struct hd_err *err);
 /* flock'd file holding our pid; HD_E_BUSY names the holder's pid. */
 struct hd_lock_file;
 HD_NODISCARD enum hd_code hd_lock_file_take(const char *path, struct hd_lock_file **ret_lock,
@@ -58,11 +60,14 @@ void hd_lock_file_release(struct hd_lock_file *lock);
 /* Path of a sibling program ("hd-master") beside /proc/self/exe, in a meson build tree
  * (../dispatcher/hd-master ...), in ../libexec/hyperdock or ../bin, or on PATH. */
 HD_NODISCARD enum hd_code hd_sibling_program(const char *name, char **ret_path, struct hd_err *err);
-/* fork + exec without a shell; stdio_log: file for stdout and stderr (append) or NULL to inherit; new_session: setsid. */
-HD_NODISCARD enum hd_code hd_spawn(char *const argv[], const char *stdio_log, bool new_session,
-                                   pid_t *ret_pid, struct hd_err *err);
-/* Start time of a process in clock ticks since boot (/proc/PID/stat), 0 when it is gone: a pid
- * alone is not an identity. */
+/* fork + exec without a shell; argv[0] without '/' is looked up on PATH. stdio_log: file for
+ * stdout and stderr (append; stdin is then /dev/null) or NULL to inherit; new_session: setsid.
+ * The child starts with default signal handling and no other descriptor; a program that cannot
+ * start is an error here. The caller waits for ret_pid. */
+HD_NODISCARD enum hd_code hd_spawn(const char *const argv[], const char *stdio_log,
+                                   bool new_session, pid_t *ret_pid, struct hd_err *err);
+/* Start time of a process in clock ticks since boot (/proc/PID/stat), 0 when it is gone or a
+ * zombie: a pid alone is not an identity. */
 uint64_t hd_process_start_ticks(pid_t pid);
 
 /* ---- secrets ------------------------------------------------------------------------------ */
@@ -72,7 +77,8 @@ uint64_t hd_process_start_ticks(pid_t pid);
 #define HD_OS_TOKEN_SIZE 129
 HD_NODISCARD enum hd_code hd_token_load(const char *path, char *ret_token, char **ret_path,
                                         struct hd_err *err);
-bool hd_token_equal(const char *a, const char *b); /* constant time */
+/* Constant time; false when one is empty, NULL or too long. */
+bool hd_token_equal(const char *a, const char *b);
 
 /* ---- options ------------------------------------------------------------------------------ */
 /*
@@ -97,9 +103,9 @@ struct hd_option {
     const char *name;    /* without the dashes */
     const char *aliases; /* "old-name,other" or NULL */
     enum hd_option_kind kind;
-    void *value;      /* where it goes; its content before parsing is the default */
-    const char *hint; /* "HOST:PORT" */
-    const char *help; /* one line */
+    void *value;              /* where it goes; its content before parsing is the default */
+    const char *hint;         /* "HOST:PORT" */
+    const char *help;         /* one line */
     int64_t int_min, int_max; /* INT: both 0 = any */
     bool *given;              /* set when it stood on the command line; may be NULL */
 };
@@ -113,13 +119,19 @@ struct hd_program {
     size_t positional_min, positional_max;
 };
 enum hd_parse_answer { HD_PARSE_GO, HD_PARSE_EXIT_OK, HD_PARSE_EXIT_USAGE };
-/* Handles --help and --version itself (stdout), errors on stderr. Positionals are borrowed
- * from argv. Everything after "--" is positional. */
+/* Handles --help and --version itself (stdout), errors on stderr. ret_positionals has room for
+ * positional_max; they are borrowed from argv. Everything after "--" is positional. */
 enum hd_parse_answer hd_options_parse(const struct hd_program *program, int argc, char **argv,
                                       const char **ret_positionals, size_t *ret_positional_count);
 void hd_options_help(const struct hd_program *program, struct hd_buf *out);
 /* Exit codes of every program. */
-enum { HD_EXIT_OK = 0, HD_EXIT_FAILED = 1, HD_EXIT_USAGE = 2, HD_EXIT_PAUSED = 3, HD_EXIT_INTERRUPTED = 130 };
+enum {
+    HD_EXIT_OK = 0,
+    HD_EXIT_FAILED = 1,
+    HD_EXIT_USAGE = 2,
+    HD_EXIT_PAUSED = 3,
+    HD_EXIT_INTERRUPTED = 130
+};
 
 /* ---- a queue between threads, with a wake-up descriptor ----------------------------------- */
 /* Many producers, one consumer; bounded: push answers HD_E_LIMIT when full. fd becomes readable

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* os_internal.h: what the files of this folder share. */
+#ifndef HD_OS_INTERNAL_H
+#define HD_OS_INTERNAL_H
+
+#include <hd/os.h>
+
+/* Fails with the code that fits `number` (an errno) and "text: strerror". */
+enum hd_code hd_fail_errno(struct hd_err *err, int number, const char *fmt, ...) HD_PRINTF(3, 4);
+/* The directory part of path as an allocated text ("." when there is none); NULL without memory. */
+char *hd_path_directory(const char *path);
+/* Writes all of it, through short writes and interruptions; false leaves errno. */
+bool hd_write_all(int fd, const void *bytes, size_t size);
+
+#endif
