@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words of facts and messages, as people and the wire read them. */
+#include <hd/message.h>
+
+#include <string.h>
+
+const char *hd_outcome_name(enum hd_outcome outcome)
+{
+    switch (outcome) {
+    case HD_OUTCOME_OK:
+        return "ok";
+    case HD_OUTCOME_FAILED:
+        return "failed";
+    case HD_OUTCOME_DIVERGED:
+        return "diverged";
+    case HD_OUTCOME_NO_RESULT:
+        return "no-result";
+    case HD_OUTCOME_TIMEOUT:
+        return "timeout";
+    case HD_OUTCOME_OOM:
+        return "oom";
+    case HD_OUTCOME_CANCELLED:
+        return "cancelled";
+    case HD_OUTCOME_STOPPED:
+        return "stopped";
+    case HD_OUTCOME_PREEMPTED:
+        return "preempted";
+    case HD_OUTCOME_CONFIG_ERROR:
+        return "config-error";
+    case HD_OUTCOME_INFRA:
+        return "infra";
+    case HD_OUTCOME_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+bool hd_outcome_parse(const char *name, enum hd_outcome *ret_outcome)
+{
+    for (int i = 0; i < HD_OUTCOME_COUNT; i++) {
+        if (strcmp(name, hd_outcome_name((enum hd_outcome)i)) == 0) {
+            *ret_outcome = (enum hd_outcome)i;
+            return true;
+        }
+    }
+    if (strcmp(name, "fail") != 0)
+        return false;
+    *ret_outcome = HD_OUTCOME_FAILED;
+    return true;
+}
+
+const char *hd_run_state_name(enum hd_run_state state)
+{
+    switch (state) {
+    case HD_RUN_ACTIVE:
+        return "active";
+    case HD_RUN_CLOSING:
+        return "closing";
+    case HD_RUN_PAUSED:
+        return "paused";
+    case HD_RUN_FINISHED:
+        return "finished";
+    case HD_RUN_CANCELLED:
+        return "cancelled";
+    case HD_RUN_STATE_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+const char *hd_command_op_name(enum hd_command_op op)
+{
+    switch (op) {
+    case HD_COMMAND_PAUSE_RUN:
+        return "pause-run";
+    case HD_COMMAND_RESUME_RUN:
+        return "resume-run";
+    case HD_COMMAND_CANCEL_RUN:
+        return "cancel-run";
+    case HD_COMMAND_CANCEL_JOB:
+        return "cancel-job";
+    case HD_COMMAND_OP_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+const char *hd_fact_kind_name(enum hd_fact_kind kind)
+{
+    switch (kind) {
+    case HD_FACT_RUN_CREATED:
+        return "run-created";
+    case HD_FACT_CONFIG_PROPOSED:
+        return "config-proposed";
+    case HD_FACT_JOB_QUEUED:
+        return "job-queued";
+    case HD_FACT_ATTEMPT_LEASED:
+        return "attempt-leased";
+    case HD_FACT_CURVE_POINT:
+        return "curve-point";
+    case HD_FACT_ATTEMPT_ENDED:
+        return "attempt-ended";
+    case HD_FACT_REPORT_REFUSED:
+        return "report-refused";
+    case HD_FACT_COMMAND_GIVEN:
+        return "command-given";
+    case HD_FACT_RUN_STATE:
+        return "run-state";
+    case HD_FACT_KIND_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+const char *hd_request_kind_name(enum hd_request_kind kind)
+{
+    switch (kind) {
+    case HD_REQUEST_HELLO:
+        return "hello";
+    case HD_REQUEST_LEASE:
+        return "lease";
+    case HD_REQUEST_PING:
+        return "ping";
+    case HD_REQUEST_REPORT:
+        return "report";
+    case HD_REQUEST_BYE:
+        return "bye";
+    case HD_REQUEST_SUBMIT:
+        return "submit";
+    case HD_REQUEST_COMMAND:
+        return "command";
+    case HD_REQUEST_VIEW:
+        return "view";
+    case HD_REQUEST_KIND_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+const char *hd_reply_kind_name(enum hd_reply_kind kind)
+{
+    switch (kind) {
+    case HD_REPLY_OK:
+        return "ok";
+    case HD_REPLY_LEASE:
+        return "lease";
+    case HD_REPLY_NOTHING:
+        return "nothing";
+    case HD_REPLY_DONE:
+        return "done";
+    case HD_REPLY_STALE:
+        return "stale";
+    case HD_REPLY_HELLO_FIRST:
+        return "hello-first";
+    case HD_REPLY_REFUSED:
+        return "refused";
+    case HD_REPLY_VIEW:
+        return "view";
+    case HD_REPLY_KIND_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+bool hd_attempt_ref_equal(struct hd_attempt_ref a, struct hd_attempt_ref b)
+{
+    return a.run_uid == b.run_uid && a.job == b.job && a.attempt == b.attempt;
+}
