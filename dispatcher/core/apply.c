@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fold over facts: the only code that changes durable state, live and at restore alike.
+ * core_apply_fact() trusts the fact (the step made it, or hd_core_apply() has checked it) and
+ * cannot fail: memory was reserved before.
+ */
+#include "core_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static void queue_job(struct hd_core *core, struct run *run, uint32_t job)
+{
+    hd_assert(run->queue_count < run->queue_capacity);
+    run->jobs[job].state = JOB_QUEUED;
+    run->jobs[job].place = run->queue_count;
+    /* At restore there is no clock yet: the first event sets it. */
+    int64_t now_ms = core->update != NULL ? core->now_ms : HD_NEVER_MS;
+    run->queue[run->queue_count++] = (struct queued){.job = job, .since_ms = now_ms};
+}
+
+static void unqueue_job(struct run *run, uint32_t job)
+{
+    uint32_t place = run->jobs[job].place;
+    run->queue[place] = run->queue[--run->queue_count];
+    run->jobs[run->queue[place].job].place = place;
+}
+
+static void remove_live(struct hd_core *core, struct run *run, uint32_t job)
+{
+    uint32_t place = run->jobs[job].place;
+    core->workers[run->live[place].worker].running--;
+    run->live[place] = run->live[--run->live_count];
+    run->jobs[run->live[place].job].place = place;
+}
+
+static void apply_run_created(struct hd_core *core, const struct hd_fact *fact)
+{
+    struct run *run = core->pending_run;
+    hd_assert(run != NULL && core->run_count < core->run_capacity);
+    core->pending_run = NULL;
+    run->created_wall_ms = run->last_wall_ms = fact->wall_ms;
+    core->runs[core->run_count++] = run;
+}
+
+static void apply_config_proposed(struct run *run, const struct hd_fact_config_proposed *fact)
+{
+    hd_assert(run->config_count < run->config_capacity);
+    struct config *config = &run->configs[run->config_count];
+    memset(config, 0, sizeof(*config));
+    config->id = fact->id;
+    config->root = config->owner = HD_NONE;
+    if (run->param_count > 0)
+        memcpy(run->values + (size_t)run->config_count * run->param_count, fact->values,
+               run->param_count * sizeof(double));
+    run->config_count++;
+}
+
+static void apply_job_queued(struct hd_core *core, struct run *run,
+                             const struct hd_fact_job_queued *fact)
+{
+    struct hd_slot slot;
+    hd_iter_gen_next(run->gen, true, &slot);
+    hd_iter_gen_queued(run->gen, &slot, fact->config);
+    hd_assert(run->job_count < run->job_capacity);
+    run->jobs[run->job_count] = (struct job){.config = fact->config,
+                                             .iteration = fact->iteration,
+                                             .rung = fact->rung,
+                                             .budget = fact->budget,
+                                             .budget_previous = fact->budget_previous,
+                                             .loss = NAN};
+    queue_job(core, run, run->job_count++);
+    if (run->experiment->stop.configs > 0 && run->config_count >= run->experiment->stop.configs)
+        hd_iter_gen_close(run->gen);
+}
+
+static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t run_number,
+                                 const struct hd_fact_attempt_leased *fact)
+{
+    struct job *job = &run->jobs[fact->job];
+    unqueue_job(run, fact->job);
+    hd_assert(run->live_count < run->live_capacity);
+    uint32_t worker_index = core_add_worker(core, fact->worker);
+    struct worker *worker = &core->workers[worker_index];
+    const struct config *config = &run->configs[job->config];
+    struct live *live = &run->live[run->live_count];
+    *live = (struct live){.job = fact->job,
+                          .worker = worker_index,
+                          .incarnation = fact->incarnation,
+                          .lease_sequence = fact->sequence,
+                          .budget_previous = fact->budget_previous,
+                          .root = HD_NONE,
+                          .owner = HD_NONE,
+                          .until_ms = HD_NEVER_MS};
+    if (fact->directory[0] != '\0') {
+        live->root = core_add_root(core, fact->root);
+        live->owner = config->owner;
+        (void)hd_copy_text(live->directory, sizeof(live->directory), fact->directory);
+    }
+    job->state = JOB_RUNNING;
+    job->attempt = fact->attempt;
+    job->place = run->live_count++;
+    worker->running++;
+    worker->lease_incarnation = fact->incarnation;
+    worker->lease_sequence = fact->sequence;
+    worker->lease_run = run_number;
+    worker->lease_job = fact->job;
+    worker->lease_attempt = fact->attempt;
+}
+
+static void note_report(struct hd_core *core, const char *id, uint64_t incarnation,
+                        uint64_t sequence)
+{
+    struct worker *worker = &core->workers[core_add_worker(core, id)];
+    worker->report_incarnation = incarnation;
+    worker->report_sequence = sequence;
+}
+
+static void count_success(struct run *run, const struct job *job, uint32_t job_number)
+{
+    run->jobs_ok++;
+    run->had_success = true;
+    run->failure_streak = 0;
+    if (job->budget >= run->experiment->iter_gen.budget_max)
+        run->full_evaluations++;
+    bool better = !run->has_incumbent || job->budget > run->incumbent_budget ||
+                  (job->budget == run->incumbent_budget && job->loss < run->incumbent_loss);
+    if (!better)
+        return;
+    run->has_incumbent = true;
+    run->incumbent_config = job->config;
+    run->incumbent_job = job_number;
+    run->incumbent_budget = job->budget;
+    run->incumbent_loss = job->loss;
+}
+
+/* A target that diverges or is stopped works; the others may mean that nothing ever will. */
+static bool counts_as_failure(enum hd_outcome outcome)
+{
+    switch (outcome) {
+    case HD_OUTCOME_FAILED:
+    case HD_OUTCOME_NO_RESULT:
+    case HD_OUTCOME_TIMEOUT:
+    case HD_OUTCOME_OOM:
+    case HD_OUTCOME_CONFIG_ERROR:
+    case HD_OUTCOME_INFRA:
+        return true;
+    case HD_OUTCOME_OK:
+    case HD_OUTCOME_DIVERGED:
+    case HD_OUTCOME_CANCELLED:
+    case HD_OUTCOME_STOPPED:
+    case HD_OUTCOME_PREEMPTED:
+    case HD_OUTCOME_COUNT:
+        return false;
+    }
+    return false;
+}
+
+static void close_job(struct run *run, uint32_t job_number, const struct hd_fact *fact)
+{
+    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
+    struct job *job = &run->jobs[job_number];
+    bool ok = ended->outcome == HD_OUTCOME_OK && isfinite(ended->loss);
+    job->state = JOB_CLOSED;
+    job->outcome = (uint8_t)ended->outcome;
+    job->loss = ended->loss;
+    run->cut = fact->seq;
+    if (ended->attempt > 0)
+        run->budget_spent += job->budget;
+    if (ok) {
+        count_success(run, job, job_number);
+    } else {
+        run->jobs_failed++;
+        if (counts_as_failure(ended->outcome))
+            run->failure_streak++;
+    }
+    hd_iter_gen_ended(run->gen, job->iteration, job->rung, job->config, ok, ended->loss);
+}
+
+static void apply_attempt_ended(struct hd_core *core, struct run *run, const struct hd_fact *fact)
+{
+    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
+    struct job *job = &run->jobs[ended->job];
+    if (job->state == JOB_RUNNING)
+        remove_live(core, run, ended->job);
+    else if (job->state == JOB_QUEUED)
+        unqueue_job(run, ended->job);
+    if (ended->by_report)
+        note_report(core, ended->worker, ended->incarnation, ended->sequence);
+    job->last_by_report = ended->by_report;
+    if (ended->directory[0] != '\0') {
+        struct config *config = &run->configs[job->config];
+        config->root = core_add_root(core, ended->root);
+        config->owner = core_add_worker(core, ended->worker);
+        (void)hd_copy_text(config->directory, sizeof(config->directory), ended->directory);
+    }
+    if (ended->charged && ended->outcome == HD_OUTCOME_FAILED)
+        job->retries_failed++;
+    else if (ended->charged)
+        job->retries_infra++;
+    if (ended->requeued)
+        queue_job(core, run, ended->job);
+    else
+        close_job(run, ended->job, fact);
+}
+
+static void apply_command(struct run *run, const struct hd_fact_command_given *fact)
+{
+    switch (fact->op) {
+    case HD_COMMAND_CANCEL_RUN:
+        run->cancelling = true;
+        break;
+    case HD_COMMAND_RESUME_RUN: /* what paused it is forgiven */
+        run->failure_streak = 0;
+        break;
+    case HD_COMMAND_PAUSE_RUN:
+    case HD_COMMAND_CANCEL_JOB:
+    case HD_COMMAND_OP_COUNT:
+        break;
+    }
+}
+
+static void apply_run_state(struct run *run, const struct hd_fact_run_state *fact)
+{
+    run->state = fact->state;
+    (void)hd_copy_text(run->reason, sizeof(run->reason), fact->reason);
+    if (fact->state == HD_RUN_CLOSING) {
+        hd_iter_gen_close(run->gen);
+        run->exhausted = true;
+    }
+}
+
+static void count_time(struct hd_core *core, struct run *run, int64_t wall_ms)
+{
+    int64_t gap_ms = wall_ms - run->last_wall_ms;
+    if (gap_ms > 0)
+        run->elapsed_ms += gap_ms < HD_TIME_GAP_MS_MAX ? gap_ms : HD_TIME_GAP_MS_MAX;
+    run->last_wall_ms = wall_ms;
+    if (core->update != NULL)
+        run->elapsed_mark_ms = core->now_ms;
+}
+
+void core_apply_fact(struct hd_core *core, const struct hd_fact *fact)
+{
+    core->last_seq = fact->seq;
+    if (fact->kind == HD_FACT_RUN_CREATED) {
+        apply_run_created(core, fact);
+        return;
+    }
+    struct run *run = core->runs[fact->run];
+    count_time(core, run, fact->wall_ms);
+    switch (fact->kind) {
+    case HD_FACT_CONFIG_PROPOSED:
+        apply_config_proposed(run, &fact->as.config_proposed);
+        break;
+    case HD_FACT_JOB_QUEUED:
+        apply_job_queued(core, run, &fact->as.job_queued);
+        break;
+    case HD_FACT_ATTEMPT_LEASED:
+        apply_attempt_leased(core, run, fact->run, &fact->as.attempt_leased);
+        break;
+    case HD_FACT_ATTEMPT_ENDED:
+        apply_attempt_ended(core, run, fact);
+        break;
+    case HD_FACT_REPORT_REFUSED:
+        note_report(core, fact->as.report_refused.worker, fact->as.report_refused.incarnation,
+                    fact->as.report_refused.sequence);
+        break;
+    case HD_FACT_COMMAND_GIVEN:
+        apply_command(run, &fact->as.command_given);
+        break;
+    case HD_FACT_RUN_STATE:
+        apply_run_state(run, &fact->as.run_state);
+        break;
+    case HD_FACT_RUN_CREATED:
+    case HD_FACT_CURVE_POINT: /* for readers of the store; nothing in the core depends on it yet */
+    case HD_FACT_KIND_COUNT:
+        break;
+    }
+}

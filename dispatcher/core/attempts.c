@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attempts: how one begins (lease) and how it ends (report, lost lease, command). */
+#include "core_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- beginning ------------------------------------------------------------------------------ */
+
+void core_fill_lease(const struct hd_core *core, uint32_t run_number, const struct live *live,
+                     struct hd_reply *reply)
+{
+    const struct run *run = core->runs[run_number];
+    const struct job *job = &run->jobs[live->job];
+    struct hd_lease *lease = &reply->lease;
+    lease->attempt = (struct hd_attempt_ref){run->run_uid, live->job, job->attempt};
+    lease->run_id = run->run_id;
+    lease->config = job->config;
+    lease->config_id = run->configs[job->config].id;
+    lease->iteration = job->iteration;
+    lease->rung = job->rung;
+    lease->budget = job->budget;
+    lease->budget_previous = live->budget_previous;
+    lease->root = core_root_text(core, live->root);
+    lease->directory = live->directory;
+    lease->directory_owner = live->owner == HD_NONE ? "" : core->workers[live->owner].id;
+    lease->seed = core_config_seed(run, job->config);
+    lease->lease_ms = run->experiment->lease_ms;
+    reply->lease_run = run_number;
+}
+
+void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
+                struct worker *worker)
+{
+    struct run *run = core->runs[run_number];
+    const struct job *job = &run->jobs[job_number];
+    const struct config *config = &run->configs[job->config];
+    bool holds = config->root != HD_NONE && config->root == worker->root;
+    struct parked parked = worker->parked;
+
+    struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_LEASED);
+    fact->as.attempt_leased = (struct hd_fact_attempt_leased){
+        .job = job_number,
+        .attempt = job->attempt + 1,
+        .worker = worker->id,
+        .incarnation = worker->incarnation,
+        .sequence = parked.lease_sequence,
+        .root = holds ? core_root_text(core, config->root) : "",
+        .directory = holds ? config->directory : "",
+        .budget_previous = holds ? job->budget_previous : NAN,
+    };
+    core_commit(core, fact);
+    core->leases_left--;
+    core_unpark(core, worker);
+
+    struct live *live = &run->live[run->jobs[job_number].place];
+    live->until_ms = core->now_ms + run->experiment->lease_ms;
+    if (live->until_ms < core->expiry_ms)
+        core->expiry_ms = live->until_ms;
+    struct hd_reply *reply =
+        core_reply(core, parked.address, HD_REPLY_LEASE,
+                   parked.combined ? HD_LANE_REPORT : HD_LANE_LEASE, parked.sequence);
+    reply->verdict = parked.verdict;
+    core_fill_lease(core, run_number, live, reply);
+    bool restarts = !holds && !isnan(job->budget_previous);
+    core_note(core, HD_NOTE_INFO, run_number, "job %u: attempt %u at budget %g -> %s%s", job_number,
+              job->attempt, job->budget, worker->id,
+              restarts ? " (from the start: its directory is elsewhere)" : "");
+}
+
+/* ---- ending --------------------------------------------------------------------------------- */
+
+struct ending {
+    enum hd_outcome outcome;
+    bool requeued;
+    bool charged;
+};
+
+/* What an end means for the job: another attempt, or the end of it. */
+static struct ending decide(const struct run *run, const struct job *job, enum hd_outcome outcome)
+{
+    const struct hd_target *target = &run->experiment->target;
+    struct ending ending = {.outcome = outcome};
+    bool open = !run->cancelling && !core_run_final(run) && job->attempt < HD_ATTEMPTS_MAX;
+    switch (outcome) {
+    case HD_OUTCOME_PREEMPTED: /* the worker had to leave: nobody's fault */
+        ending.requeued = open;
+        break;
+    case HD_OUTCOME_INFRA:
+        ending.charged = true;
+        ending.requeued = open && job->retries_infra < target->retries_infra;
+        break;
+    case HD_OUTCOME_FAILED:
+        ending.charged = true;
+        ending.requeued = open && job->retries_failed < target->retries_failed;
+        break;
+    case HD_OUTCOME_OK:
+    case HD_OUTCOME_DIVERGED:
+    case HD_OUTCOME_NO_RESULT:
+    case HD_OUTCOME_TIMEOUT:
+    case HD_OUTCOME_OOM:
+    case HD_OUTCOME_CANCELLED:
+    case HD_OUTCOME_STOPPED:
+    case HD_OUTCOME_CONFIG_ERROR:
+    case HD_OUTCOME_COUNT:
+        break;
+    }
+    return ending;
+}
+
+/* A machine that broke gets a little longer each time, so that retries are not burnt at once. */
+static void back_off(struct hd_core *core, struct run *run, uint32_t job_number)
+{
+    struct job *job = &run->jobs[job_number];
+    int64_t wait_ms = HD_BACKOFF_MS_FIRST;
+    for (uint32_t i = 1; i < job->retries_infra && wait_ms < HD_BACKOFF_MS_MAX; i++)
+        wait_ms *= 2;
+    run->queue[job->place].not_before_ms =
+        core->now_ms + (wait_ms < HD_BACKOFF_MS_MAX ? wait_ms : HD_BACKOFF_MS_MAX);
+}
+
+void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_number,
+                      enum hd_outcome outcome, const char *why)
+{
+    struct run *run = core->runs[run_number];
+    struct job *job = &run->jobs[job_number];
+    struct ending ending = decide(run, job, outcome);
+    bool running = job->state == JOB_RUNNING;
+    const char *worker = running ? core->workers[run->live[job->place].worker].id : "";
+    struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_ENDED);
+    fact->as.attempt_ended = (struct hd_fact_attempt_ended){
+        .job = job_number,
+        .attempt = job->attempt,
+        .outcome = outcome,
+        .requeued = running && ending.requeued,
+        .charged = running && ending.charged,
+        .loss = NAN,
+        .worker = worker,
+        .exit_code = -1,
+        .message = why,
+        .info_json = "",
+        .root = "",
+        .directory = "",
+    };
+    core_commit(core, fact);
+    if (job->state == JOB_QUEUED && ending.charged)
+        back_off(core, run, job_number);
+    core_note(core, HD_NOTE_WARNING, run_number,
+              "job %u: %s (attempt %u, %u of %u retries used) -> %s", job_number, why, job->attempt,
+              job->retries_infra, run->experiment->target.retries_infra,
+              job->state == JOB_QUEUED ? "queued again" : hd_outcome_name(outcome));
+}
+
+static void note_end(struct hd_core *core, uint32_t run_number, uint32_t job_number,
+                     const struct hd_result *result)
+{
+    const struct run *run = core->runs[run_number];
+    const struct job *job = &run->jobs[job_number];
+    if (result->outcome == HD_OUTCOME_OK) {
+        core_note(core, HD_NOTE_INFO, run_number, "job %u: ok at budget %g, loss %g%s", job_number,
+                  job->budget, job->loss,
+                  run->has_incumbent && run->incumbent_job == job_number ? " (best so far)" : "");
+        return;
+    }
+    core_note(core, HD_NOTE_WARNING, run_number, "job %u: %s on attempt %u%s%.120s -> %s",
+              job_number, hd_outcome_name(result->outcome), job->attempt,
+              result->message[0] != '\0' ? ": " : "", result->message,
+              job->state == JOB_QUEUED ? "queued again" : "closed");
+}
+
+void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct hd_request *request)
+{
+    const struct hd_result *result = &request->result;
+    struct run *run = core->runs[run_number];
+    uint32_t job_number = result->attempt.job;
+    struct job *job = &run->jobs[job_number];
+    struct worker *worker = core_find_worker(core, request->worker);
+    enum hd_outcome outcome = result->outcome;
+    /* An ok without a finite loss cannot be ranked: it is a divergence, whoever says otherwise. */
+    if (outcome == HD_OUTCOME_OK && !isfinite(result->loss))
+        outcome = HD_OUTCOME_DIVERGED;
+    struct ending ending = decide(run, job, outcome);
+    struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_ENDED);
+    fact->as.attempt_ended = (struct hd_fact_attempt_ended){
+        .job = job_number,
+        .attempt = job->attempt,
+        .outcome = outcome,
+        .requeued = ending.requeued,
+        .charged = ending.charged,
+        .loss = result->loss,
+        .by_report = true,
+        .worker = worker->id,
+        .incarnation = request->incarnation,
+        .sequence = request->sequence,
+        .started_wall_ms = result->started_wall_ms,
+        .finished_wall_ms = result->finished_wall_ms,
+        .exit_code = result->exit_code,
+        .message = result->message,
+        .info_json = result->info_json,
+        .root = result->directory[0] != '\0' ? core_root_text(core, worker->root) : "",
+        .directory = worker->root != HD_NONE ? result->directory : "",
+    };
+    core_commit(core, fact);
+    if (ending.requeued && ending.charged)
+        back_off(core, run, job_number);
+    note_end(core, run_number, job_number, result);
+    if (outcome == HD_OUTCOME_CONFIG_ERROR && run->state == HD_RUN_ACTIVE) {
+        fact = core_fact(core, run_number, HD_FACT_RUN_STATE);
+        fact->as.run_state.state = HD_RUN_PAUSED;
+        fact->as.run_state.reason =
+            core_text(core, "job %u could not be started: %.180s", job_number, result->message);
+        core_commit(core, fact);
+    }
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+void core_first_event(struct hd_core *core)
+{
+    core->started = true;
+    for (uint32_t r = 0; r < core->run_count; r++) {
+        struct run *run = core->runs[r];
+        int64_t until_ms = core->now_ms + run->experiment->lease_ms;
+        for (uint32_t i = 0; i < run->live_count; i++)
+            if (!HD_PLANTED(core, HD_PLANT_LEASE_FORGOTTEN))
+                run->live[i].until_ms = until_ms;
+        if (run->live_count > 0 && until_ms < core->expiry_ms)
+            core->expiry_ms = until_ms;
+        for (uint32_t i = 0; i < run->queue_count; i++)
+            run->queue[i].since_ms = core->now_ms;
+        run->elapsed_mark_ms = core->now_ms;
+    }
+}
+
+static void expire_run(struct hd_core *core, uint32_t run_number, int64_t *next_ms)
+{
+    struct run *run = core->runs[run_number];
+    for (uint32_t i = 0; i < run->live_count;) {
+        const struct live *live = &run->live[i];
+        if (live->until_ms > core->now_ms) {
+            if (live->until_ms < *next_ms)
+                *next_ms = live->until_ms;
+            i++;
+            continue;
+        }
+        if (core->ends_left == 0 || !core_room(core)) {
+            core->again = true;
+            *next_ms = core->now_ms;
+            return;
+        }
+        core->ends_left--;
+        const struct worker *worker = &core->workers[live->worker];
+        /* The end moves the last live attempt to place i. */
+        core_end_attempt(core, run_number, live->job, HD_OUTCOME_INFRA,
+                         core_text(core, "the lease on %s expired", worker->id));
+    }
+}
+
+void core_expire_leases(struct hd_core *core)
+{
+    if (core->expiry_ms > core->now_ms)
+        return;
+    int64_t next_ms = HD_NEVER_MS;
+    for (uint32_t r = 0; r < core->run_count; r++)
+        expire_run(core, r, &next_ms);
+    core->expiry_ms = next_ms;
+}

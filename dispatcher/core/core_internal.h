@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core_internal.h: the state inside struct hd_core, shared by the files of this room.
+ *
+ * "durable" fields are a fold over facts and change only in apply.c; "volatile" ones belong to
+ * this life of the master. Arrays grow in reserve and restore, never in a step.
+ */
+#ifndef HD_CORE_INTERNAL_H
+#define HD_CORE_INTERNAL_H
+
+#include <hd/core.h>
+
+#define HD_NONE UINT32_MAX
+#define HD_STEP_LEASES_MAX 64 /* new live attempts in one step */
+#define HD_STEP_ENDS_MAX 128  /* attempts the core itself ends in one step */
+#define HD_SCRATCH_BYTES (256u * 1024u)
+#define HD_ROOTS_MAX 20000
+#define HD_TIME_GAP_MS_MAX 600000 /* how much of a silence between two facts counts as run time */
+#define HD_BACKOFF_MS_FIRST 1000
+#define HD_BACKOFF_MS_MAX 30000
+#define HD_COMBINED_WAIT_MS_MAX                                                                    \
+    1000 /* how long a report's acknowledgement may wait for the next job */
+
+#ifdef HD_PLANTS
+#define HD_PLANTED(core, plant) (((core)->options.plants & (uint32_t)(plant)) != 0)
+#else
+#define HD_PLANTED(core, plant) false
+#endif
+
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_CLOSED };
+
+struct job {
+    uint32_t config;
+    uint32_t iteration;
+    uint32_t rung;
+    double budget;
+    double budget_previous;
+    uint32_t attempt;
+    uint16_t retries_infra;
+    uint16_t retries_failed;
+    uint32_t place; /* index in run->live (running) or run->queue (queued) */
+    uint8_t state;
+    uint8_t outcome;
+    bool last_by_report; /* the last attempt ended by its worker's word */
+    double loss;
+};
+
+struct config {
+    struct hd_config_id id;
+    uint32_t root;  /* where its state is: interned root, HD_NONE unknown */
+    uint32_t owner; /* worker that wrote it last */
+    char directory[HD_DIR_NAME_MAX];
+};
+
+/* A live attempt. */
+struct live {
+    uint32_t job;
+    uint32_t worker;
+    uint64_t incarnation;
+    uint64_t lease_sequence;
+    double budget_previous;
+    uint32_t root; /* of the directory it continues from; HD_NONE: from the start */
+    uint32_t owner;
+    char directory[HD_DIR_NAME_MAX];
+    int64_t until_ms; /* volatile */
+};
+
+struct queued {
+    uint32_t job;
+    int64_t since_ms;      /* volatile; HD_NEVER_MS until the first step after a restore */
+    int64_t not_before_ms; /* volatile */
+};
+
+struct ready {
+    uint32_t config;
+    uint64_t cut;
+    struct hd_proposal_info info;
+};
+
+struct run {
+    char run_id[HD_ID_MAX + 1];
+    uint64_t run_uid;
+    uint64_t seed;
+    struct hd_experiment *experiment;
+    struct hd_buf json; /* canonical experiment */
+    struct hd_iter_gen *gen;
+    size_t param_count;
+
+    /* durable */
+    enum hd_run_state state;
+    char reason[HD_REASON_MAX];
+    bool cancelling; /* a cancel command was given */
+    struct config *configs;
+    uint32_t config_count, config_capacity;
+    double *values; /* config_capacity * param_count */
+    struct job *jobs;
+    uint32_t job_count, job_capacity;
+    struct live *live;
+    uint32_t live_count, live_capacity;
+    struct queued *queue;
+    uint32_t queue_count, queue_capacity;
+    uint32_t jobs_ok, jobs_failed;
+    uint32_t full_evaluations;
+    uint32_t failure_streak; /* failures since the last success or resume */
+    bool had_success;
+    double budget_spent;
+    bool has_incumbent;
+    uint32_t incumbent_config, incumbent_job;
+    double incumbent_budget, incumbent_loss;
+    uint64_t cut; /* seq of the last result */
+    int64_t created_wall_ms, last_wall_ms;
+    int64_t elapsed_ms;
+
+    /* volatile */
+    int64_t
+        elapsed_mark_ms; /* monotonic time of the last fact in this life, or of the first step */
+    struct ready *ready; /* ring of HD_ASKS_MAX */
+    double *ready_values;
+    uint32_t ready_first, ready_count;
+    uint32_t asks_outstanding;
+    uint32_t awaiting; /* scratch of one scheduling pass */
+    bool exhausted;
+    bool refilling;
+    bool generated; /* one slot a step: the generator's memory was reserved for one */
+    bool visited;
+    bool idle; /* scratch: nothing more can come from this run in this pass */
+};
+
+struct parked {
+    bool active;
+    bool combined; /* a report that also asks for a lease: its reply acknowledges */
+    uint64_t address;
+    uint64_t sequence;       /* of the lane it came on */
+    uint64_t lease_sequence; /* of the lease lane */
+    enum hd_verdict verdict;
+    int64_t deadline_ms;
+    char run_id[HD_ID_MAX + 1];
+    uint32_t next, previous; /* list of parked workers, oldest first */
+};
+
+struct worker {
+    char id[HD_WORKER_ID_MAX];
+    /* durable: what was accepted last, so that a resend is recognised after a crash */
+    uint64_t lease_incarnation, lease_sequence;
+    uint32_t lease_run, lease_job, lease_attempt;
+    uint64_t report_incarnation, report_sequence;
+    /* volatile */
+    bool known; /* said hello in this life of the master */
+    bool reachable;
+    bool draining;
+    uint64_t incarnation;
+    uint64_t control_sequence, poll_sequence;
+    uint64_t connection;
+    uint32_t slots;
+    uint32_t root;
+    uint32_t running; /* live attempts; a fold over facts, kept for speed */
+    int64_t last_seen_ms;
+    char host[HD_ID_MAX + 1];
+    struct parked parked;
+};
+
+struct hd_core {
+    struct hd_core_options options;
+    struct run **runs;
+    uint32_t run_count, run_capacity;
+    struct worker *workers;
+    uint32_t worker_count, worker_capacity;
+    uint32_t *worker_table; /* open addressing by hash of id; HD_NONE free */
+    uint32_t worker_table_size;
+    char (*roots)[HD_ROOT_ID_MAX];
+    uint32_t root_count, root_capacity;
+    uint64_t last_seq;
+
+    uint32_t parked_first, parked_last, parked_count;
+    uint32_t ends_left, leases_left; /* of this step */
+    bool started;                    /* the first event after creation or restore has come */
+    bool again;                      /* call me at once: this step's bounds were reached */
+    int64_t now_ms, wall_ms;
+    int64_t expiry_ms; /* no lease ends before */
+
+    struct run *pending_run; /* parsed by reserve for a submit */
+    struct hd_err pending_err;
+    char *scratch;
+    size_t scratch_used;
+    struct hd_update *update; /* of this step; NULL during restore */
+};
+
+/* state.c: finding, growing */
+struct worker *core_find_worker(const struct hd_core *core, const char *id);
+uint32_t core_add_worker(struct hd_core *core, const char *id); /* after reserve */
+uint32_t core_find_root(const struct hd_core *core, const char *root);
+uint32_t core_add_root(struct hd_core *core, const char *root); /* HD_NONE for "" */
+const char *core_root_text(const struct hd_core *core, uint32_t root);
+struct run *core_find_run_uid(const struct hd_core *core, uint64_t run_uid, uint32_t *ret_run);
+enum hd_code core_reserve_worker(struct hd_core *core, struct hd_err *err);
+enum hd_code core_reserve_root(struct hd_core *core, struct hd_err *err);
+enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_err *err);
+enum hd_code core_reserve_slot(struct hd_core *core, struct hd_err *err);
+enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, const char *json,
+                          struct run **ret_run, struct hd_err *err);
+void core_free_run(struct run *run);
+bool core_run_final(const struct run *run);
+uint32_t core_config_seed(const struct run *run, uint32_t config);
+
+/* apply.c: the only changes of durable state */
+void core_apply_fact(struct hd_core *core, const struct hd_fact *fact);
+
+/* step.c: what the files of a step share */
+struct hd_fact *core_fact(struct hd_core *core, uint32_t run, enum hd_fact_kind kind);
+void core_commit(struct hd_core *core, struct hd_fact *fact); /* numbers, keeps and applies it */
+bool core_room(const struct hd_core *core); /* for one more decision in this step */
+struct hd_reply *core_reply(struct hd_core *core, uint64_t address, enum hd_reply_kind kind,
+                            enum hd_lane lane, uint64_t sequence);
+void core_refuse(struct hd_core *core, const struct hd_event *event, enum hd_code code,
+                 const char *fmt, ...) HD_PRINTF(4, 5);
+void core_note(struct hd_core *core, enum hd_note_level level, uint32_t run, const char *fmt, ...)
+    HD_PRINTF(4, 5);
+const char *core_text(struct hd_core *core, const char *fmt, ...) HD_PRINTF(2, 3);
+
+/* requests.c */
+void core_handle_request(struct hd_core *core, const struct hd_event *event);
+
+/* commands.c: what people ask for */
+void core_handle_submit(struct hd_core *core, const struct hd_event *event);
+void core_handle_command(struct hd_core *core, const struct hd_event *event);
+
+/* attempts.c: leases and ends */
+void core_end_attempt(struct hd_core *core, uint32_t run, uint32_t job, enum hd_outcome outcome,
+                      const char *why);
+void core_end_by_report(struct hd_core *core, uint32_t run, const struct hd_request *request);
+void core_lease(struct hd_core *core, uint32_t run, uint32_t job, struct worker *worker);
+void core_fill_lease(const struct hd_core *core, uint32_t run, const struct live *live,
+                     struct hd_reply *reply);
+void core_expire_leases(struct hd_core *core);
+void core_first_event(struct hd_core *core);
+
+/* parked.c: long polls that wait */
+void core_park(struct hd_core *core, struct worker *worker, const struct parked *poll);
+void core_unpark(struct hd_core *core, struct worker *worker);
+void core_answer_parked(struct hd_core *core, struct worker *worker, enum hd_reply_kind kind);
+void core_expire_parked(struct hd_core *core);
+
+/* schedule.c: who gets what, what is asked for, which run is over */
+void core_schedule(struct hd_core *core);
+void core_run_states(struct hd_core *core);
+int64_t core_run_elapsed_ms(const struct hd_core *core, const struct run *run);
+int64_t core_time_mark_ms(const struct run *run);
+bool core_job_limit_reached(const struct run *run);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Restore: checks each fact against the state before it, then applies it as a live step would. */
+#include "core_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static enum hd_code corrupt(const struct hd_fact *fact, const char *why, struct hd_err *err)
+{
+    return hd_fail(err, HD_E_CORRUPT, "fact %" PRIu64 " (%s) does not fit what came before: %s",
+                   fact->seq, hd_fact_kind_name(fact->kind), why);
+}
+
+static bool same_budget(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
+static enum hd_code check_job_queued(const struct run *run, const struct hd_fact *fact,
+                                     struct hd_err *err)
+{
+    const struct hd_fact_job_queued *queued = &fact->as.job_queued;
+    struct hd_slot slot;
+    hd_iter_gen_next(run->gen, true, &slot);
+    if (queued->job != run->job_count || queued->config >= run->config_count)
+        return corrupt(fact, "job or config out of order", err);
+    if (slot.kind != HD_SLOT_NEW && slot.kind != HD_SLOT_PROMOTE)
+        return corrupt(fact, "the iteration generator has no such job", err);
+    bool fits =
+        slot.iteration == queued->iteration && slot.rung == queued->rung &&
+        same_budget(slot.budget, queued->budget) &&
+        same_budget(slot.budget_previous, queued->budget_previous) &&
+        queued->config == (slot.kind == HD_SLOT_NEW ? run->config_count - 1 : slot.config_number);
+    return fits ? HD_OK : corrupt(fact, "the iteration generator decides otherwise", err);
+}
+
+static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fact,
+                                 struct hd_err *err)
+{
+    uint32_t job = 0;
+    switch (fact->kind) {
+    case HD_FACT_CONFIG_PROPOSED:
+        if (fact->as.config_proposed.config != run->config_count)
+            return corrupt(fact, "config out of order", err);
+        if (fact->as.config_proposed.value_count != run->param_count)
+            return corrupt(fact, "a config of another space", err);
+        return HD_OK;
+    case HD_FACT_JOB_QUEUED:
+        return check_job_queued(run, fact, err);
+    case HD_FACT_ATTEMPT_LEASED:
+        job = fact->as.attempt_leased.job;
+        if (job >= run->job_count || run->jobs[job].state != JOB_QUEUED ||
+            fact->as.attempt_leased.attempt != run->jobs[job].attempt + 1)
+            return corrupt(fact, "that job is not waiting for this attempt", err);
+        return HD_OK;
+    case HD_FACT_ATTEMPT_ENDED:
+        job = fact->as.attempt_ended.job;
+        if (job >= run->job_count || run->jobs[job].state == JOB_CLOSED ||
+            fact->as.attempt_ended.attempt != run->jobs[job].attempt ||
+            (run->jobs[job].state == JOB_QUEUED && fact->as.attempt_ended.requeued))
+            return corrupt(fact, "that attempt is not the job's current one", err);
+        return HD_OK;
+    case HD_FACT_CURVE_POINT:
+    case HD_FACT_REPORT_REFUSED:
+    case HD_FACT_COMMAND_GIVEN:
+        return HD_OK;
+    case HD_FACT_RUN_STATE:
+        return core_run_final(run) ? corrupt(fact, "the run is over", err) : HD_OK;
+    case HD_FACT_RUN_CREATED:
+    case HD_FACT_KIND_COUNT:
+        break;
+    }
+    return corrupt(fact, "unknown kind", err);
+}
+
+static enum hd_code check_created(struct hd_core *core, const struct hd_fact *fact,
+                                  struct hd_err *err)
+{
+    const struct hd_fact_run_created *created = &fact->as.run_created;
+    if (fact->run != core->run_count)
+        return corrupt(fact, "run out of order", err);
+    enum hd_code code = core_reserve_slot(core, err);
+    if (code != HD_OK)
+        return code;
+    core_free_run(core->pending_run);
+    core->pending_run = NULL;
+    return core_new_run(created->run_id, created->run_uid, created->seed, created->experiment_json,
+                        &core->pending_run, err);
+}
+
+enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact, struct hd_err *err)
+{
+    enum hd_code code;
+    if (fact->seq != core->last_seq + 1)
+        return corrupt(fact, "a fact before it is missing", err);
+    if (fact->kind == HD_FACT_RUN_CREATED) {
+        code = check_created(core, fact, err);
+    } else {
+        if (fact->run >= core->run_count)
+            return corrupt(fact, "unknown run", err);
+        struct run *run = core->runs[fact->run];
+        code = core_reserve_run(run, 1, err);
+        if (code == HD_OK)
+            code = check_in_run(run, fact, err);
+        if (code == HD_OK)
+            code = core_reserve_worker(core, err);
+        if (code == HD_OK)
+            code = core_reserve_root(core, err);
+    }
+    if (code == HD_OK)
+        core_apply_fact(core, fact);
+    return code;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the core: deadlines, and views for drivers, checkers and progress lines. */
+#include "core_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t run_deadline_ms(const struct hd_core *core, const struct run *run)
+{
+    int64_t deadline_ms = HD_NEVER_MS;
+    if (core_run_final(run))
+        return deadline_ms;
+    int64_t time_ms = run->experiment->stop.time_ms;
+    if (time_ms > 0)
+        deadline_ms = earlier(core->now_ms + time_ms - core_run_elapsed_ms(core, run),
+                              core_time_mark_ms(run));
+    if (core->parked_count == 0 || run->state == HD_RUN_PAUSED)
+        return deadline_ms;
+    for (uint32_t i = 0; i < run->queue_count; i++) {
+        const struct queued *queued = &run->queue[i];
+        int64_t holder_ms = queued->since_ms + run->experiment->holder_wait_ms;
+        if (queued->not_before_ms > core->now_ms)
+            deadline_ms = earlier(deadline_ms, queued->not_before_ms);
+        else if (holder_ms > core->now_ms)
+            deadline_ms = earlier(deadline_ms, holder_ms);
+    }
+    return deadline_ms;
+}
+
+int64_t hd_core_deadline_ms(const struct hd_core *core)
+{
+    if (core->again || !core->started)
+        return core->now_ms;
+    int64_t deadline_ms = core->expiry_ms;
+    for (uint32_t index = core->parked_first; index != HD_NONE;
+         index = core->workers[index].parked.next)
+        deadline_ms = earlier(deadline_ms, core->workers[index].parked.deadline_ms);
+    for (uint32_t i = 0; i < core->run_count; i++)
+        deadline_ms = earlier(deadline_ms, run_deadline_ms(core, core->runs[i]));
+    return deadline_ms;
+}
+
+uint32_t hd_core_run_count(const struct hd_core *core)
+{
+    return core->run_count;
+}
+
+bool hd_core_find_run(const struct hd_core *core, const char *run_id, uint32_t *ret_run)
+{
+    for (uint32_t i = 0; i < core->run_count; i++) {
+        if (strcmp(core->runs[i]->run_id, run_id) == 0) {
+            *ret_run = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void hd_core_view_run(const struct hd_core *core, uint32_t run_number, struct hd_run_view *ret_view)
+{
+    hd_assert(run_number < core->run_count);
+    const struct run *run = core->runs[run_number];
+    *ret_view = (struct hd_run_view){
+        .run_id = run->run_id,
+        .run_uid = run->run_uid,
+        .seed = run->seed,
+        .state = run->state,
+        .reason = run->reason,
+        .experiment = run->experiment,
+        .config_count = run->config_count,
+        .job_count = run->job_count,
+        .jobs_queued = run->queue_count,
+        .jobs_running = run->live_count,
+        .jobs_ok = run->jobs_ok,
+        .jobs_failed = run->jobs_failed,
+        .budget_spent = run->budget_spent,
+        .has_incumbent = run->has_incumbent,
+        .incumbent_config = run->incumbent_config,
+        .incumbent_job = run->incumbent_job,
+        .incumbent_budget = run->incumbent_budget,
+        .incumbent_loss = run->incumbent_loss,
+    };
+}
+
+void hd_core_view_job(const struct hd_core *core, uint32_t run_number, uint32_t job_number,
+                      struct hd_job_view *ret_view)
+{
+    hd_assert(run_number < core->run_count && job_number < core->runs[run_number]->job_count);
+    const struct run *run = core->runs[run_number];
+    const struct job *job = &run->jobs[job_number];
+    *ret_view = (struct hd_job_view){
+        .config = job->config,
+        .config_id = run->configs[job->config].id,
+        .iteration = job->iteration,
+        .rung = job->rung,
+        .budget = job->budget,
+        .budget_previous = job->budget_previous,
+        .attempt = job->attempt,
+        .retries_used = (uint32_t)job->retries_infra + job->retries_failed,
+        .queued = job->state == JOB_QUEUED,
+        .running = job->state == JOB_RUNNING,
+        .closed = job->state == JOB_CLOSED,
+        .outcome = (enum hd_outcome)job->outcome,
+        .loss = job->loss,
+        .worker = "",
+    };
+    if (job->state == JOB_RUNNING) {
+        const struct live *live = &run->live[job->place];
+        ret_view->worker = core->workers[live->worker].id;
+        ret_view->lease_until_ms = live->until_ms;
+    }
+}
+
+const double *hd_core_config_values(const struct hd_core *core, uint32_t run_number,
+                                    uint32_t config)
+{
+    hd_assert(run_number < core->run_count && config < core->runs[run_number]->config_count);
+    const struct run *run = core->runs[run_number];
+    return run->values + (size_t)config * run->param_count;
+}
+
+struct hd_config_id hd_core_config_id(const struct hd_core *core, uint32_t run_number,
+                                      uint32_t config)
+{
+    hd_assert(run_number < core->run_count && config < core->runs[run_number]->config_count);
+    return core->runs[run_number]->configs[config].id;
+}
+
+bool hd_core_idle(const struct hd_core *core)
+{
+    for (uint32_t i = 0; i < core->run_count; i++) {
+        const struct run *run = core->runs[i];
+        if (run->live_count > 0 || (!core_run_final(run) && run->state != HD_RUN_PAUSED))
+            return false;
+    }
+    return true;
+}
+
+uint64_t hd_core_last_seq(const struct hd_core *core)
+{
+    return core->last_seq;
+}
+
+uint32_t hd_core_worker_count(const struct hd_core *core)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < core->worker_count; i++)
+        count += core->workers[i].known ? 1 : 0;
+    return count;
+}
+
+void hd_core_view_worker(const struct hd_core *core, uint32_t index,
+                         struct hd_worker_view *ret_view)
+{
+    for (uint32_t i = 0; i < core->worker_count; i++) {
+        const struct worker *worker = &core->workers[i];
+        if (!worker->known || index-- > 0)
+            continue;
+        *ret_view = (struct hd_worker_view){
+            .id = worker->id,
+            .host = worker->host,
+            .root = core_root_text(core, worker->root),
+            .incarnation = worker->incarnation,
+            .slots = worker->slots,
+            .running = worker->running,
+            .reachable = worker->reachable,
+            .draining = worker->draining,
+            .parked = worker->parked.active,
+            .last_seen_ms = worker->last_seen_ms,
+        };
+        return;
+    }
+    hd_assert(!"a worker index beyond hd_core_worker_count()");
+}
