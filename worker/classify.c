@@ -105,7 +105,7 @@ static void keep_info(const struct hd_value *object, const struct hd_experiment 
     size_t used = 0;
     for (size_t i = 0; i < object->as.object.count; i++) {
         const char *key = object->as.object.keys[i];
-        if (is_own_key(key) || hd_streq(key, name))
+        if (is_own_key(key) || (name != NULL && hd_streq(key, name)))
             continue;
         if (!write_entry(key, object->as.object.items[i], used == 0, &part))
             continue;

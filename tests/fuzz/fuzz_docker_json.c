@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whatever a Docker engine, or what stands in for one, answers: no crash, bounded and terminated
+ * results. The first byte chooses the parser, so that one corpus serves all. */
+#include "docker_json.h"
+
+#include <string.h>
+
+#define FOUND_MAX 8
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void swallow(void *context, const char *bytes, size_t size)
+{
+    size_t *total = context;
+    hd_assert(size > 0 && bytes != NULL);
+    *total += size;
+}
+
+static void fuzz_frames(const char *text, size_t size)
+{
+    size_t total = 0;
+    struct hd_docker_frames frames = {.write = swallow, .context = &total};
+    hd_docker_frames_begin(&frames);
+    size_t half = size / 2;
+    bool good = hd_docker_frames_feed(&frames, text, half);
+    good = hd_docker_frames_feed(&frames, text + half, size - half) && good;
+    hd_docker_frames_begin(&frames);
+    hd_assert(total <= size);
+    (void)good;
+}
+
+static void fuzz_pull(const char *text, size_t size)
+{
+    static struct hd_docker_pull_stream pull;
+    pull = (struct hd_docker_pull_stream){0};
+    hd_docker_pull_feed(&pull, text, size);
+    hd_docker_pull_end(&pull);
+    hd_assert(memchr(pull.error, '\0', sizeof(pull.error)) != NULL);
+}
+
+static void fuzz_text(const char *text, size_t size)
+{
+    char copy[512], out[64];
+    int minor;
+    int64_t wall_ms;
+    size_t length = size < sizeof(copy) - 1 ? size : sizeof(copy) - 1;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    if (hd_docker_parse_version(copy, &minor) || hd_docker_parse_version_floor(copy, &minor))
+        hd_assert(minor >= 0);
+    if (hd_docker_parse_time(copy, &wall_ms))
+        hd_assert(wall_ms >= 0);
+    if (hd_docker_since_text(copy, out, sizeof(out)))
+        hd_assert(strchr(out, '.') != NULL);
+    char repository[64], tag[64];
+    if (hd_docker_split_image(copy, repository, sizeof(repository), tag, sizeof(tag)))
+        hd_assert(repository[0] != '\0' && tag[0] != '\0');
+    hd_docker_error_text(text, size, out, sizeof(out));
+    hd_assert(memchr(out, '\0', sizeof(out)) != NULL);
+}
+
+static void fuzz_answer(uint8_t which, const char *text, size_t size)
+{
+    static struct hd_engine_found found[FOUND_MAX];
+    struct hd_docker_container container;
+    struct hd_err err;
+    char id[HD_DOCKER_ID_SIZE], user[HD_DOCKER_USER_SIZE];
+    size_t count;
+    int exit_code;
+    bool rootless;
+    if (which == 0 && hd_docker_parse_inspect(text, size, &container, &err) == HD_OK)
+        hd_assert(container.id[0] != '\0');
+    if (which == 1 && hd_docker_parse_list(text, size, found, FOUND_MAX, &count, &err) == HD_OK)
+        hd_assert(count <= FOUND_MAX);
+    if (which == 2 && hd_docker_parse_created(text, size, id, &err) == HD_OK)
+        hd_assert(strspn(id, "0123456789abcdefABCDEF") == strlen(id));
+    if (which == 3 && hd_docker_parse_wait(text, size, &exit_code, &err) == HD_OK)
+        hd_assert(size > 0);
+    if (which == 4 && hd_docker_parse_image(text, size, user, &err) == HD_OK)
+        hd_assert(memchr(user, '\0', sizeof(user)) != NULL);
+    if (which == 5 && hd_docker_parse_rootless(text, size, &rootless, &err) == HD_OK)
+        hd_assert(size > 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    uint8_t which = (uint8_t)(data[0] - '0');
+    const char *text = (const char *)data + 1;
+    size--;
+    fuzz_answer(which, text, size);
+    if (which == 6)
+        (void)hd_docker_events_have_oom(text, size);
+    if (which == 7)
+        fuzz_frames(text, size);
+    if (which == 8)
+        fuzz_pull(text, size);
+    if (which == 9)
+        fuzz_text(text, size);
+    return 0;
+}

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's recorded answers become values, and what we ask for says exactly what is meant. */
+#include "testlib.h"
+
+#include "docker_json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ID "ef60441a281ddce178002e01685ca0fa65586f1f70999b8cca56c2a172bd7c7d"
+#define LABELS                                                                                     \
+    "{\"hyperdock.run_uid\":\"abc123\",\"hyperdock.job\":\"7\",\"hyperdock.attempt\":\"2\","       \
+    "\"hyperdock.worker\":\"host-0\",\"hyperdock.run_dir\":\"/root/run/7-2\"}"
+
+/* ---- containers ----------------------------------------------------------------------------- */
+
+/* An exited container gives its code, memory flag, times and our labels. */
+static void test_inspect_exited(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"Id\":\"" ID "\",\"State\":{\"Status\":\"exited\",\"Running\":false,"
+        "\"OOMKilled\":true,\"ExitCode\":137,\"Error\":\"\","
+        "\"StartedAt\":\"2026-11-21T02:07:06.822182543Z\","
+        "\"FinishedAt\":\"2026-11-21T02:07:06.821052195Z\"},"
+        "\"Config\":{\"Labels\":" LABELS "}}";
+    struct hd_docker_container container;
+    struct hd_err err;
+    assert_hd_ok(hd_docker_parse_inspect(text, strlen(text), &container, &err));
+    assert_string_equal(container.id, ID);
+    assert_int_equal(container.status, HD_DOCKER_EXITED);
+    assert_int_equal(container.exit_code, 137);
+    assert_true(container.oom_killed);
+    assert_true(container.labelled);
+    assert_true(container.attempt.run_uid == 0xabc123);
+    assert_int_equal(container.attempt.job, 7);
+    assert_int_equal(container.attempt.attempt, 2);
+    assert_string_equal(container.worker, "host-0");
+    assert_string_equal(container.run_dir, "/root/run/7-2");
+    /* The recorded end is a millisecond before the start. */
+    assert_int_equal(container.started_wall_ms, container.finished_wall_ms);
+}
+
+/* A refused start is a created container with an error and the zero date. */
+static void test_inspect_refused_start(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"Id\":\"" ID "\",\"State\":{\"Status\":\"created\",\"ExitCode\":128,"
+        "\"Error\":\"unable to find user bob\",\"StartedAt\":\"0001-01-01T00:00:00Z\","
+        "\"FinishedAt\":\"0001-01-01T00:00:00Z\"},\"Config\":{\"Labels\":null}}";
+    struct hd_docker_container container;
+    struct hd_err err;
+    assert_hd_ok(hd_docker_parse_inspect(text, strlen(text), &container, &err));
+    assert_int_equal(container.status, HD_DOCKER_CREATED);
+    assert_string_equal(container.error, "unable to find user bob");
+    assert_int_equal(container.started_wall_ms, 0);
+    assert_false(container.labelled);
+}
+
+/* Answers that lack what is needed, or are no answers at all, are refused and change nothing. */
+static void test_bad_answers(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{\"Id\":\"../x\",\"State\":{\"Status\":\"exited\",\"ExitCode\":0}}",
+        "{\"Id\":\"" ID "\"}",
+        "{\"Id\":\"" ID "\",\"State\":{\"Status\":\"exited\"}}",
+        "{\"Id\":\"" ID "\",\"State\":{\"Status\":3,\"ExitCode\":0}}",
+        "{\"Id\":\"" ID "\",\"State\":{\"Status\":\"exited\",\"ExitCode\":99999999999}}",
+    };
+    for (size_t i = 0; i < HD_COUNT(bad); i++) {
+        struct hd_docker_container container = {.exit_code = 77};
+        struct hd_err err;
+        assert_int_not_equal(hd_docker_parse_inspect(bad[i], strlen(bad[i]), &container, &err),
+                             HD_OK);
+        assert_int_equal(container.exit_code, 77);
+        int exit_code = 5;
+        assert_int_not_equal(hd_docker_parse_wait(bad[i], strlen(bad[i]), &exit_code, &err), HD_OK);
+        assert_int_equal(exit_code, 5);
+    }
+}
+
+/* The list holds our containers alone, with what is running told from what has ended. */
+static void test_list(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "[{\"Id\":\"" ID "\",\"State\":\"exited\",\"Labels\":" LABELS "},"
+        "{\"Id\":\"" ID "\",\"State\":\"paused\",\"Labels\":" LABELS "},"
+        "{\"Id\":\"" ID "\",\"State\":\"running\",\"Labels\":{}},"
+        "{\"Id\":\"" ID "\",\"State\":\"running\",\"Labels\":{\"hyperdock.job\":\"x\"}}]";
+    static struct hd_engine_found found[2];
+    size_t count = 0;
+    struct hd_err err;
+    assert_hd_ok(hd_docker_parse_list(text, strlen(text), found, 2, &count, &err));
+    assert_int_equal(count, 2);
+    assert_false(found[0].running);
+    assert_true(found[1].running);
+    assert_int_equal(found[0].attempt.job, 7);
+    assert_string_equal(found[1].run_dir, "/root/run/7-2");
+    assert_hd_fails(hd_docker_parse_list(text, strlen(text), found, 1, &count, &err), HD_E_LIMIT,
+                    "more than 1");
+}
+
+/* wait gives the exit code, or what kept the engine from waiting. */
+static void test_wait(void **state)
+{
+    (void)state;
+    int exit_code = -1;
+    struct hd_err err;
+    static const char good[] = "{\"Error\":null,\"StatusCode\":143}\n";
+    assert_hd_ok(hd_docker_parse_wait(good, strlen(good), &exit_code, &err));
+    assert_int_equal(exit_code, 143);
+    static const char bad[] = "{\"Error\":{\"Message\":\"lost it\"},\"StatusCode\":0}";
+    assert_hd_fails(hd_docker_parse_wait(bad, strlen(bad), &exit_code, &err), HD_E_IO, "lost it");
+    assert_int_equal(exit_code, 143);
+}
+
+static void test_image_and_info(void **state)
+{
+    (void)state;
+    char user[HD_DOCKER_USER_SIZE];
+    bool rootless = false;
+    struct hd_err err;
+    static const char image[] = "{\"Id\":\"sha256:1\",\"Config\":{\"User\":\"1000:1000\"}}";
+    static const char bare[] = "{\"Id\":\"sha256:1\",\"Config\":null}";
+    static const char info[] = "{\"SecurityOptions\":[\"name=seccomp,profile=default\","
+                               "\"name=rootless\"]}";
+    assert_hd_ok(hd_docker_parse_image(image, strlen(image), user, &err));
+    assert_string_equal(user, "1000:1000");
+    assert_hd_ok(hd_docker_parse_image(bare, strlen(bare), user, &err));
+    assert_string_equal(user, "");
+    assert_hd_ok(hd_docker_parse_rootless(info, strlen(info), &rootless, &err));
+    assert_true(rootless);
+    assert_hd_ok(hd_docker_parse_rootless("{}", 2, &rootless, &err));
+    assert_false(rootless);
+}
+
+/* The event stream is read line by line; a broken line hides nothing after it. */
+static void test_events(void **state)
+{
+    (void)state;
+    static const char oom[] = "{\"Action\":\"die\"}\n{broken\n{\"Type\":\"container\","
+                              "\"Action\":\"oom\"}\n";
+    static const char none[] = "{\"Action\":\"die\",\"Actor\":{\"Attributes\":{\"oom\":\"1\"}}}";
+    assert_true(hd_docker_events_have_oom(oom, strlen(oom)));
+    assert_false(hd_docker_events_have_oom(none, strlen(none)));
+    assert_false(hd_docker_events_have_oom("", 0));
+}
+
+/* ---- versions, times, names ----------------------------------------------------------------- */
+
+static void test_versions(void **state)
+{
+    (void)state;
+    int minor = 0;
+    assert_true(hd_docker_parse_version("1.41", &minor));
+    assert_int_equal(minor, 41);
+    assert_false(hd_docker_parse_version("2.0", &minor));
+    assert_false(hd_docker_parse_version("1.", &minor));
+    assert_false(hd_docker_parse_version("", &minor));
+    assert_true(hd_docker_parse_version_floor(
+        "client version 1.41 is too old. Minimum supported API version is 1.44, please upgrade",
+        &minor));
+    assert_int_equal(minor, 44);
+    assert_true(hd_docker_parse_version_floor(
+        "client version 1.2 is too old. Minimum supported API version is 1.12.", &minor));
+    assert_int_equal(minor, 12);
+    assert_false(hd_docker_parse_version_floor(
+        "client version 1.44 is too new. Maximum supported API version is 1.41", &minor));
+}
+
+static void test_times(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t wall_ms; /* -1: refused */
+    } rows[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"2026-11-21T02:07:31.150370958Z", INT64_C(1795226851150)},
+        {"2000-02-29T12:00:00.5+02:00", INT64_C(951818400500)},
+        {"0001-01-01T00:00:00Z", 0},
+        {"2026-13-01T00:00:00Z", -1},
+        {"2026-11-21", -1},
+        {"2026-11-21T02:07:31.15", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        int64_t wall_ms = -1;
+        bool good = hd_docker_parse_time(rows[i].text, &wall_ms);
+        assert_int_equal(good, rows[i].wall_ms >= 0);
+        if (good && wall_ms != rows[i].wall_ms)
+            fail_msg("%s gives %lld", rows[i].text, (long long)wall_ms);
+    }
+    char since[64];
+    assert_true(hd_docker_since_text("2026-11-21T02:07:31.000370958Z", since, sizeof(since)));
+    assert_string_equal(since, "1795226851.000370958");
+}
+
+/* A pull never asks for an empty tag. */
+static void test_split_image(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *image, *repository, *tag;
+    } rows[] = {
+        {"digits", "digits", "latest"},
+        {"hyperdock/digits:1", "hyperdock/digits", "1"},
+        {"localhost:5000/digits", "localhost:5000/digits", "latest"},
+        {"localhost:5000/digits:v2", "localhost:5000/digits", "v2"},
+        {"a/b@sha256:0123", "a/b", "sha256:0123"},
+        {"a/b:3@sha256:0123", "a/b", "sha256:0123"},
+        {"a/b:", "a/b", "latest"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        char repository[256], tag[128];
+        assert_true(
+            hd_docker_split_image(rows[i].image, repository, sizeof(repository), tag, sizeof(tag)));
+        assert_string_equal(repository, rows[i].repository);
+        assert_string_equal(tag, rows[i].tag);
+    }
+    char small[4], tag[128];
+    assert_false(hd_docker_split_image("abcdef:1", small, sizeof(small), tag, sizeof(tag)));
+    assert_false(hd_docker_split_image(":1", small, sizeof(small), tag, sizeof(tag)));
+}
+
+/* ---- requests ------------------------------------------------------------------------------- */
+
+static char word_train[] = "train";
+static char word_quoted[] = "it's \"5\"";
+static char *sample_argv[] = {word_train, word_quoted, NULL};
+static char env_threads[] = "OMP_NUM_THREADS=1";
+static char *sample_env[] = {env_threads, NULL};
+
+static struct hd_engine_job sample_job(void)
+{
+    return (struct hd_engine_job){
+        .attempt = {0xabc123, 7, 2},
+        .worker = "host-0",
+        .run_id = "digits",
+        .config_id = "[0,0,3]",
+        .run_dir = "/r/7-2",
+        .work_dir = "/r/w,1",
+        .data_dir = "/data dir",
+        .image = "hyperdock/digits:1",
+        .argv = sample_argv,
+        .env = sample_env,
+        .cpus = 1.5,
+        .memory_bytes = 536870912,
+        .pids = 100,
+    };
+}
+
+/* The body of create: limits, mounts and safety settings are all there, and it is JSON. */
+static void test_create_body(void **state)
+{
+    (void)state;
+    struct hd_engine_job job = sample_job();
+    struct hd_buf out;
+    struct hd_err err;
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_docker_write_create(&job, "1000:1000", &out, &err));
+    struct hd_value *value = NULL;
+    assert_hd_ok(hd_json_parse(out.data, out.size, "body", &hd_value_limits_file, &value, &err));
+    const struct hd_value *host = hd_value_get(value, "HostConfig");
+    assert_true(hd_value_get(host, "Init")->as.boolean);
+    assert_false(hd_value_get(host, "AutoRemove")->as.boolean);
+    assert_false(hd_value_get(host, "Privileged")->as.boolean);
+    assert_null(hd_value_get(host, "Binds"));
+    assert_true(hd_value_get(host, "Memory")->as.integer == 536870912);
+    assert_true(hd_value_get(host, "MemorySwap")->as.integer == 536870912);
+    assert_true(hd_value_get(host, "NanoCpus")->as.integer == 1500000000);
+    assert_int_equal(hd_value_get(host, "PidsLimit")->as.integer, 100);
+    assert_int_equal(hd_value_get(host, "Mounts")->as.array.count, 4);
+    assert_string_equal(hd_value_get(host, "SecurityOpt")->as.array.items[0]->as.string,
+                        "no-new-privileges");
+    assert_string_equal(hd_value_get(value, "User")->as.string, "1000:1000");
+    assert_string_equal(hd_value_get(value, "Cmd")->as.array.items[1]->as.string, "it's \"5\"");
+    const struct hd_value *labels = hd_value_get(value, "Labels");
+    assert_string_equal(hd_value_get(labels, "hyperdock.run_uid")->as.string, "abc123");
+    assert_string_equal(hd_value_get(labels, "hyperdock.config")->as.string, "[0,0,3]");
+    hd_value_free(value);
+
+    /* Without limits and command nothing is said of them, so the image's and engine's own hold. */
+    job.argv = NULL;
+    job.cpus = 0.0;
+    job.memory_bytes = 0;
+    job.pids = 0;
+    job.data_dir = NULL;
+    hd_buf_clear(&out);
+    assert_hd_ok(hd_docker_write_create(&job, "", &out, &err));
+    static const char *const absent[] = {"\"Cmd\"",   "NanoCpus", "Memory",
+                                         "PidsLimit", "\"User\"", "/data"};
+    for (size_t i = 0; i < HD_COUNT(absent); i++)
+        assert_null(strstr(hd_buf_text(&out), absent[i]));
+    hd_buf_release(&out);
+}
+
+/* The line for a shell survives blanks, quotes and commas. */
+static void test_command_line(void **state)
+{
+    (void)state;
+    struct hd_engine_job job = sample_job();
+    struct hd_buf out;
+    struct hd_err err;
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_docker_write_command_line(&job, "1000:1000", &out, &err));
+    assert_string_equal(hd_buf_text(&out),
+                        "docker run --rm --init --user 1000:1000 --security-opt no-new-privileges "
+                        "--memory 536870912 --memory-swap 536870912 --cpus 1.5 --pids-limit 100 "
+                        "--mount type=bind,source=/r/7-2,target=/hyperdock "
+                        "--mount 'type=bind,\"source=/r/w,1\",target=/hyperdock/work' "
+                        "--mount 'type=bind,source=/data dir,target=/data,readonly' "
+                        "--mount 'type=bind,source=/data dir,target=/hyperdock/data,readonly' "
+                        "--env OMP_NUM_THREADS=1 hyperdock/digits:1 train 'it'\\''s \"5\"'");
+    hd_buf_release(&out);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    char name[HD_ENGINE_NAME_MAX];
+    hd_docker_container_name((struct hd_attempt_ref){0xabc123, 7, 2}, name, sizeof(name));
+    assert_string_equal(name, "hyperdock-0000000000abc123-7-2");
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+static void test_error_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *text;
+    } rows[] = {
+        {"{\"message\":\"No such image: x:1\"}\n", "No such image: x:1"},
+        {"client version 1.24 is too old.\n", "client version 1.24 is too old."},
+        {"{\"message\":\"two\\nlines\"}", "two lines"},
+        {"{\"msg\":1}", "{\"msg\":1}"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        char text[64];
+        hd_docker_error_text(rows[i].body, strlen(rows[i].body), text, sizeof(text));
+        assert_string_equal(text, rows[i].text);
+    }
+}
+
+/* Each recorded refusal is the experiment's fault or the machine's, and not the other. */
+static void test_refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        enum hd_docker_stage stage;
+        int status;
+        const char *text;
+        bool config_error;
+    } rows[] = {
+        {HD_DOCKER_PULL, 500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host", true},
+        {HD_DOCKER_PULL, 500, "dial tcp 127.0.0.1:5999: connect: connection refused", true},
+        {HD_DOCKER_PULL, 500, "manifest unknown", true},
+        {HD_DOCKER_PULL, 404, "pull access denied for x, repository does not exist", true},
+        {HD_DOCKER_PULL, 500, "no basic auth credentials", true},
+        {HD_DOCKER_PULL, 400, "invalid reference format", true},
+        {HD_DOCKER_PULL, 500, "toomanyrequests: You have reached your pull rate limit", false},
+        {HD_DOCKER_PULL, 500, "received unexpected HTTP status: 503 Service Unavailable", false},
+        {HD_DOCKER_PULL, 500, "net/http: TLS handshake timeout", false},
+        {HD_DOCKER_PULL, 0, "write /layer.tar: no space left on device", false},
+        {HD_DOCKER_CREATE, 400, "Minimum memory limit allowed is 6MB", true},
+        {HD_DOCKER_CREATE, 400,
+         "invalid mount config for type \"bind\": bind source path does not "
+         "exist: /nonexist",
+         true},
+        {HD_DOCKER_CREATE, 400,
+         "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs "
+         "available",
+         false},
+        {HD_DOCKER_CREATE, 400, "Unknown runtime specified nvidia", false},
+        {HD_DOCKER_CREATE, 500, "no space left on device", false},
+        {HD_DOCKER_CREATE, 500, "something else", false},
+        {HD_DOCKER_START, 400,
+         "OCI runtime create failed: exec: \"/nope\": stat /nope: no such "
+         "file or directory: unknown",
+         true},
+        {HD_DOCKER_START, 400, "exec: \"/etc\": permission denied: unknown", true},
+        {HD_DOCKER_START, 500, "unable to find user bob: no matching entries in passwd file", true},
+        {HD_DOCKER_START, 500, "sethostname: invalid argument", true},
+        {HD_DOCKER_START, 404, "network nonet not found", true},
+        {HD_DOCKER_START, 500,
+         "could not select device driver \"nvidia\" with capabilities: "
+         "[[gpu]]",
+         false},
+        {HD_DOCKER_START, 500,
+         "driver failed: Bind for 0.0.0.0:80 failed: port is already "
+         "allocated",
+         false},
+        {HD_DOCKER_START, 500, "mkdir /var/lib/docker/x: no space left on device", false},
+        {HD_DOCKER_START, 400, "exec: \"docker-init\": executable file not found in $PATH", false},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++)
+        if (hd_docker_is_config_error(rows[i].stage, rows[i].status, rows[i].text) !=
+            rows[i].config_error)
+            fail_msg("%d %s", rows[i].status, rows[i].text);
+}
+
+/* ---- streams -------------------------------------------------------------------------------- */
+
+struct collected {
+    char bytes[4096];
+    size_t size;
+};
+
+static void collect(void *context, const char *bytes, size_t size)
+{
+    struct collected *collected = context;
+    assert_true(collected->size + size < sizeof(collected->bytes));
+    memcpy(collected->bytes + collected->size, bytes, size);
+    collected->size += size;
+    collected->bytes[collected->size] = '\0';
+}
+
+static size_t put_frame(char *to, int stream, const char *payload)
+{
+    size_t size = strlen(payload);
+    memcpy(to, (char[8]){(char)stream, 0, 0, 0, 0, 0, (char)(size >> 8), (char)size}, 8);
+    memcpy(to + 8, payload, size);
+    return size + 8;
+}
+
+/* However the frames are split, the same text comes out, without stamps. */
+static void test_frames_split_anywhere(void **state)
+{
+    (void)state;
+    char stream[512];
+    size_t size = put_frame(stream, 1, "2026-11-21T02:07:05.000000001Z hello world\n");
+    size += put_frame(stream + size, 2, "2026-11-21T02:07:05.000000002Z \n");
+    size += put_frame(stream + size, 1, "");
+    size += put_frame(stream + size, 1, "no stamp here\n");
+    size += put_frame(stream + size, 1, "0123456789012345678901234567890123456789012345 long\n");
+    size += put_frame(stream + size, 2, "short");
+    for (size_t piece = 1; piece <= size; piece++) {
+        struct collected out = {0};
+        struct hd_docker_frames frames = {.write = collect, .context = &out};
+        hd_docker_frames_begin(&frames);
+        for (size_t at = 0; at < size; at += piece)
+            assert_true(
+                hd_docker_frames_feed(&frames, stream + at, size - at < piece ? size - at : piece));
+        assert_string_equal(out.bytes,
+                            "hello world\n\nno stamp here\n"
+                            "0123456789012345678901234567890123456789012345 long\nshort");
+        assert_string_equal(frames.last, "2026-11-21T02:07:05.000000002Z");
+    }
+}
+
+/* After a break the stream is asked again from the last stamp on, which repeats that line: it is
+ * written once. */
+static void test_frames_resume(void **state)
+{
+    (void)state;
+    char stream[256];
+    struct collected out = {0};
+    struct hd_docker_frames frames = {.write = collect, .context = &out};
+    hd_docker_frames_begin(&frames);
+    size_t size = put_frame(stream, 1, "2026-11-21T02:07:05.000000001Z one\n");
+    size += put_frame(stream + size, 1, "2026-11-21T02:07:05.000000002Z two\n");
+    assert_true(hd_docker_frames_feed(&frames, stream, size));
+    hd_docker_frames_begin(&frames);
+    size = put_frame(stream, 1, "2026-11-21T02:07:05.000000002Z two\n");
+    size += put_frame(stream + size, 1, "2026-11-21T02:07:05.000000003Z three\n");
+    assert_true(hd_docker_frames_feed(&frames, stream, size));
+    assert_string_equal(out.bytes, "one\ntwo\nthree\n");
+}
+
+/* Bytes that are not frames are noticed at once and never written. */
+static void test_frames_broken(void **state)
+{
+    (void)state;
+    struct collected out = {0};
+    struct hd_docker_frames frames = {.write = collect, .context = &out};
+    hd_docker_frames_begin(&frames);
+    assert_false(hd_docker_frames_feed(&frames, "plain text of a terminal", 24));
+    assert_false(hd_docker_frames_feed(&frames, "\1\0\0\0\0\0\0\1x", 9));
+    assert_int_equal(out.size, 0);
+}
+
+/* A pull's error comes in the middle of a stream that began with 200. */
+static void test_pull_stream(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"status\":\"Pulling\",\"progressDetail\":{}}\r\n"
+        "{\"errorDetail\":{\"message\":\"unauthorized\"},\"error\":\"old\"}\r\n{\"status\":\"x\"}";
+    static struct hd_docker_pull_stream pull;
+    for (size_t piece = 1; piece < sizeof(text); piece++) {
+        pull = (struct hd_docker_pull_stream){0};
+        for (size_t at = 0; at < strlen(text); at += piece) {
+            size_t left = strlen(text) - at;
+            hd_docker_pull_feed(&pull, text + at, left < piece ? left : piece);
+        }
+        hd_docker_pull_end(&pull);
+        assert_string_equal(pull.error, "unauthorized");
+    }
+    pull = (struct hd_docker_pull_stream){0};
+    for (size_t i = 0; i < HD_DOCKER_PULL_LINE_MAX + 10; i++)
+        hd_docker_pull_feed(&pull, " ", 1);
+    hd_docker_pull_feed(&pull, "\n{\"error\":\"later\"}", 18);
+    hd_docker_pull_end(&pull);
+    assert_string_equal(pull.error, "later");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inspect_exited), cmocka_unit_test(test_inspect_refused_start),
+        cmocka_unit_test(test_bad_answers),    cmocka_unit_test(test_list),
+        cmocka_unit_test(test_wait),           cmocka_unit_test(test_image_and_info),
+        cmocka_unit_test(test_events),         cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_times),          cmocka_unit_test(test_split_image),
+        cmocka_unit_test(test_create_body),    cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_error_text),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_frames_split_anywhere),
+        cmocka_unit_test(test_frames_resume),  cmocka_unit_test(test_frames_broken),
+        cmocka_unit_test(test_pull_stream),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docker_json.c: answers of the engine to values. Pure; see docker_json.h. */
+#include "docker_json.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const struct hd_value_limits answer_limits = {
+    .bytes_max = HD_DOCKER_BODY_MAX, .nodes_max = 400000, .depth_max = 64};
+
+/* ---- helpers over the value tree ------------------------------------------------------------ */
+
+static const struct hd_value *object_at(const struct hd_value *value, const char *key)
+{
+    const struct hd_value *member = hd_value_get(value, key);
+    return member != NULL && member->kind == HD_VALUE_OBJECT ? member : NULL;
+}
+
+static const char *text_at(const struct hd_value *value, const char *key)
+{
+    const struct hd_value *member = hd_value_get(value, key);
+    return member != NULL && member->kind == HD_VALUE_STRING ? member->as.string : NULL;
+}
+
+/* Also of a text that is not there. */
+static bool says(const char *text, const char *word)
+{
+    return text != NULL && hd_streq(text, word);
+}
+
+static bool true_at(const struct hd_value *value, const char *key)
+{
+    const struct hd_value *member = hd_value_get(value, key);
+    return member != NULL && member->kind == HD_VALUE_BOOL && member->as.boolean;
+}
+
+static bool int_at(const struct hd_value *value, const char *key, int *ret_number)
+{
+    const struct hd_value *member = hd_value_get(value, key);
+    if (member == NULL || member->kind != HD_VALUE_INT || member->as.integer < INT32_MIN ||
+        member->as.integer > INT32_MAX)
+        return false;
+    *ret_number = (int)member->as.integer;
+    return true;
+}
+
+/* The answer as an object; the caller frees *ret_value. */
+static enum hd_code parse_object(const char *text, size_t size, const char *what,
+                                 struct hd_value **ret_value, struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = hd_json_parse(text, size, what, &answer_limits, &value, err);
+    if (code != HD_OK)
+        return code;
+    if (value->kind != HD_VALUE_OBJECT) {
+        hd_value_free(value);
+        return hd_fail(err, HD_E_INVALID, "the Docker engine's answer to %s is not an object",
+                       what);
+    }
+    *ret_value = value;
+    return HD_OK;
+}
+
+/* Ids go into paths of further requests, so nothing but hex digits passes. */
+static bool copy_id(const char *text, char *ret_id)
+{
+    size_t length = text != NULL ? strlen(text) : 0;
+    if (length == 0 || length >= HD_DOCKER_ID_SIZE)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!isxdigit((unsigned char)text[i]))
+            return false;
+    return hd_copy_text(ret_id, HD_DOCKER_ID_SIZE, text);
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+/* Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March. */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    if (month <= 2) {
+        year--;
+        month += 12;
+    }
+    int64_t day_of_year = (153 * (month - 3) + 2) / 5 + day - 1;
+    return 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719468;
+}
+
+/* Exactly `digits` decimal digits at *text, which moves on. */
+static bool take_digits(const char **text, int digits, int64_t *ret_number)
+{
+    int64_t number = 0;
+    for (int i = 0; i < digits; i++, (*text)++) {
+        if (!isdigit((unsigned char)**text))
+            return false;
+        number = number * 10 + (**text - '0');
+    }
+    *ret_number = number;
+    return true;
+}
+
+static bool take_char(const char **text, const char *any_of)
+{
+    if (**text == '\0' || strchr(any_of, **text) == NULL)
+        return false;
+    (*text)++;
+    return true;
+}
+
+static bool take_zone(const char **text, int64_t *ret_seconds)
+{
+    int64_t hours, minutes;
+    if (take_char(text, "Zz")) {
+        *ret_seconds = 0;
+        return **text == '\0';
+    }
+    bool negative = **text == '-';
+    if (!take_char(text, "+-") || !take_digits(text, 2, &hours) || !take_char(text, ":") ||
+        !take_digits(text, 2, &minutes) || **text != '\0')
+        return false;
+    *ret_seconds = (negative ? -1 : 1) * (hours * 3600 + minutes * 60);
+    return true;
+}
+
+static bool parse_stamp(const char *text, int64_t *ret_seconds, int64_t *ret_nanoseconds)
+{
+    int64_t year, month, day, hour, minute, second, zone;
+    int64_t nanoseconds = 0;
+    bool good =
+        take_digits(&text, 4, &year) && take_char(&text, "-") && take_digits(&text, 2, &month) &&
+        take_char(&text, "-") && take_digits(&text, 2, &day) && take_char(&text, "Tt ") &&
+        take_digits(&text, 2, &hour) && take_char(&text, ":") && take_digits(&text, 2, &minute) &&
+        take_char(&text, ":") && take_digits(&text, 2, &second);
+    if (!good || month < 1 || month > 12 || day < 1 || day > 31)
+        return false;
+    if (take_char(&text, ".")) {
+        int64_t unit = 100000000;
+        for (; isdigit((unsigned char)*text); text++, unit /= 10)
+            nanoseconds += (*text - '0') * unit;
+    }
+    if (!take_zone(&text, &zone))
+        return false;
+    *ret_seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - zone;
+    *ret_nanoseconds = nanoseconds;
+    return true;
+}
+
+bool hd_docker_parse_time(const char *text, int64_t *ret_wall_ms)
+{
+    int64_t seconds, nanoseconds;
+    if (text == NULL || !parse_stamp(text, &seconds, &nanoseconds))
+        return false;
+    *ret_wall_ms = seconds < 0 ? 0 : seconds * 1000 + nanoseconds / 1000000;
+    return true;
+}
+
+bool hd_docker_since_text(const char *stamp, char *ret_text, size_t text_size)
+{
+    int64_t seconds, nanoseconds;
+    return parse_stamp(stamp, &seconds, &nanoseconds) && seconds >= 0 &&
+           hd_format(ret_text, text_size, "%lld.%09lld", (long long)seconds,
+                     (long long)nanoseconds);
+}
+
+/* ---- versions ------------------------------------------------------------------------------- */
+
+bool hd_docker_parse_version(const char *text, int *ret_minor)
+{
+    int64_t minor;
+    if (strncmp(text, "1.", 2) != 0 || !hd_parse_i64(text + 2, &minor) || minor < 0 || minor > 9999)
+        return false;
+    *ret_minor = (int)minor;
+    return true;
+}
+
+bool hd_docker_parse_version_floor(const char *text, int *ret_minor)
+{
+    static const char phrase[] = "Minimum supported API version is ";
+    const char *at = strstr(text, phrase);
+    char version[16];
+    size_t length = 0;
+    if (at == NULL || strstr(text, "too old") == NULL)
+        return false;
+    at += sizeof(phrase) - 1;
+    while (length + 1 < sizeof(version) &&
+           (isdigit((unsigned char)at[length]) || at[length] == '.'))
+        length++;
+    while (length > 0 && at[length - 1] == '.') /* the end of the sentence */
+        length--;
+    memcpy(version, at, length);
+    version[length] = '\0';
+    return hd_docker_parse_version(version, ret_minor);
+}
+
+/* ---- containers ----------------------------------------------------------------------------- */
+
+static bool parse_label_number(const struct hd_value *labels, const char *key, uint64_t max,
+                               uint64_t *ret_number)
+{
+    const char *text = text_at(labels, key);
+    return text != NULL && hd_parse_u64(text, ret_number) && *ret_number <= max;
+}
+
+static bool parse_hex(const char *text, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    size_t length = text != NULL ? strlen(text) : 0;
+    if (length == 0 || length > 16)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        uint64_t digit;
+        if (c >= '0' && c <= '9')
+            digit = (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (uint64_t)(c - 'a') + 10;
+        else
+            return false;
+        number = number << 4 | digit;
+    }
+    *ret_number = number;
+    return true;
+}
+
+static bool parse_attempt(const struct hd_value *labels, struct hd_attempt_ref *ret_attempt)
+{
+    uint64_t uid, job, attempt;
+    if (!parse_hex(text_at(labels, "hyperdock.run_uid"), &uid) ||
+        !parse_label_number(labels, "hyperdock.job", UINT32_MAX, &job) ||
+        !parse_label_number(labels, "hyperdock.attempt", UINT32_MAX, &attempt))
+        return false;
+    *ret_attempt = (struct hd_attempt_ref){uid, (uint32_t)job, (uint32_t)attempt};
+    return true;
+}
+
+static void read_labels(const struct hd_value *labels, struct hd_docker_container *container)
+{
+    const char *worker = text_at(labels, "hyperdock.worker");
+    const char *run_dir = text_at(labels, "hyperdock.run_dir");
+    container->labelled = worker != NULL && run_dir != NULL &&
+                          parse_attempt(labels, &container->attempt) &&
+                          hd_copy_text(container->worker, sizeof(container->worker), worker) &&
+                          hd_copy_text(container->run_dir, sizeof(container->run_dir), run_dir);
+}
+
+/* Unknown words are taken as running: the next wait or inspect will tell more. */
+static enum hd_docker_status status_of(const char *word)
+{
+    if (says(word, "created"))
+        return HD_DOCKER_CREATED;
+    if (says(word, "exited") || says(word, "dead"))
+        return HD_DOCKER_EXITED;
+    if (says(word, "removing"))
+        return HD_DOCKER_REMOVING;
+    return HD_DOCKER_RUNNING;
+}
+
+static int64_t time_at(const struct hd_value *state, const char *key)
+{
+    int64_t wall_ms;
+    return hd_docker_parse_time(text_at(state, key), &wall_ms) ? wall_ms : 0;
+}
+
+static bool read_state(const struct hd_value *state, struct hd_docker_container *container)
+{
+    const char *word = text_at(state, "Status");
+    if (word == NULL || !int_at(state, "ExitCode", &container->exit_code))
+        return false;
+    container->status = status_of(word);
+    container->oom_killed = true_at(state, "OOMKilled");
+    const char *error = text_at(state, "Error");
+    (void)hd_copy_text(container->error, sizeof(container->error), error != NULL ? error : "");
+    container->started_wall_ms = time_at(state, "StartedAt");
+    container->finished_wall_ms = time_at(state, "FinishedAt");
+    /* The two clocks are read by different processes: a short run may end "before" it began. */
+    if (container->status == HD_DOCKER_EXITED &&
+        container->finished_wall_ms < container->started_wall_ms)
+        container->finished_wall_ms = container->started_wall_ms;
+    return true;
+}
+
+enum hd_code hd_docker_parse_inspect(const char *text, size_t size,
+                                     struct hd_docker_container *ret_container, struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = parse_object(text, size, "inspect", &value, err);
+    if (code != HD_OK)
+        return code;
+    struct hd_docker_container container = {0};
+    if (!copy_id(text_at(value, "Id"), container.id) ||
+        !read_state(object_at(value, "State"), &container)) {
+        code = hd_fail(err, HD_E_INVALID,
+                       "the Docker engine's answer to inspect holds no Id, State.Status and "
+                       "State.ExitCode");
+    } else {
+        read_labels(object_at(object_at(value, "Config"), "Labels"), &container);
+        *ret_container = container;
+    }
+    hd_value_free(value);
+    return code;
+}
+
+static enum hd_code read_list(const struct hd_value *list, struct hd_engine_found *found,
+                              size_t found_max, size_t *ret_count, struct hd_err *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < list->as.array.count; i++) {
+        const struct hd_value *entry = list->as.array.items[i];
+        struct hd_docker_container container = {0};
+        read_labels(object_at(entry, "Labels"), &container);
+        if (!container.labelled)
+            continue;
+        if (count == found_max)
+            return hd_fail(err, HD_E_LIMIT,
+                           "the Docker engine holds more than %zu containers of this worker; "
+                           "remove old ones (docker container prune)",
+                           found_max);
+        enum hd_docker_status status = status_of(text_at(entry, "State"));
+        found[count] = (struct hd_engine_found){
+            .attempt = container.attempt,
+            .running = status == HD_DOCKER_RUNNING,
+        };
+        (void)hd_copy_text(found[count].run_dir, sizeof(found[count].run_dir), container.run_dir);
+        count++;
+    }
+    *ret_count = count;
+    return HD_OK;
+}
+
+enum hd_code hd_docker_parse_list(const char *text, size_t size, struct hd_engine_found *found,
+                                  size_t found_max, size_t *ret_count, struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = hd_json_parse(text, size, "list", &answer_limits, &value, err);
+    if (code != HD_OK)
+        return code;
+    if (value->kind == HD_VALUE_ARRAY)
+        code = read_list(value, found, found_max, ret_count, err);
+    else
+        code = hd_fail(err, HD_E_INVALID, "the Docker engine's list of containers is not an array");
+    hd_value_free(value);
+    return code;
+}
+
+enum hd_code hd_docker_parse_created(const char *text, size_t size, char *ret_id,
+                                     struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = parse_object(text, size, "create", &value, err);
+    if (code != HD_OK)
+        return code;
+    if (!copy_id(text_at(value, "Id"), ret_id))
+        code = hd_fail(err, HD_E_INVALID, "the Docker engine's answer to create holds no Id");
+    hd_value_free(value);
+    return code;
+}
+
+enum hd_code hd_docker_parse_wait(const char *text, size_t size, int *ret_exit_code,
+                                  struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = parse_object(text, size, "wait", &value, err);
+    if (code != HD_OK)
+        return code;
+    const char *message = text_at(object_at(value, "Error"), "Message");
+    if (message != NULL && message[0] != '\0')
+        code = hd_fail(err, HD_E_IO, "the Docker engine could not wait: %s", message);
+    else if (!int_at(value, "StatusCode", ret_exit_code))
+        code = hd_fail(err, HD_E_INVALID, "the Docker engine's answer to wait has no StatusCode");
+    hd_value_free(value);
+    return code;
+}
+
+enum hd_code hd_docker_parse_image(const char *text, size_t size, char *ret_user,
+                                   struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = parse_object(text, size, "image inspect", &value, err);
+    if (code != HD_OK)
+        return code;
+    const char *user = text_at(object_at(value, "Config"), "User");
+    char copy[HD_DOCKER_USER_SIZE];
+    if (hd_copy_text(copy, sizeof(copy), user != NULL ? user : ""))
+        memcpy(ret_user, copy, sizeof(copy));
+    else
+        code = hd_fail(err, HD_E_LIMIT, "the image's user name is longer than %d bytes",
+                       HD_DOCKER_USER_SIZE - 1);
+    hd_value_free(value);
+    return code;
+}
+
+enum hd_code hd_docker_parse_rootless(const char *text, size_t size, bool *ret_rootless,
+                                      struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = parse_object(text, size, "info", &value, err);
+    if (code != HD_OK)
+        return code;
+    bool rootless = false;
+    const struct hd_value *options = hd_value_get(value, "SecurityOptions");
+    if (options != NULL && options->kind == HD_VALUE_ARRAY)
+        for (size_t i = 0; i < options->as.array.count; i++) {
+            const struct hd_value *option = options->as.array.items[i];
+            if (option->kind == HD_VALUE_STRING &&
+                (says(option->as.string, "name=rootless") ||
+                 strncmp(option->as.string, "name=rootless,", 14) == 0))
+                rootless = true;
+        }
+    *ret_rootless = rootless;
+    hd_value_free(value);
+    return HD_OK;
+}
+
+static bool is_oom_event(const char *line, size_t size)
+{
+    struct hd_value *value = NULL;
+    struct hd_err err;
+    if (hd_json_parse(line, size, "event", &answer_limits, &value, &err) != HD_OK)
+        return false;
+    bool oom = says(text_at(value, "Action"), "oom") || says(text_at(value, "status"), "oom");
+    hd_value_free(value);
+    return oom;
+}
+
+bool hd_docker_events_have_oom(const char *text, size_t size)
+{
+    while (size > 0) {
+        const char *end = memchr(text, '\n', size);
+        size_t length = end != NULL ? (size_t)(end - text) : size;
+        if (length > 0 && is_oom_event(text, length))
+            return true;
+        size_t step = end != NULL ? length + 1 : length;
+        text += step;
+        size -= step;
+    }
+    return false;
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+/* Printable, on one line, without white space at the ends. */
+static void copy_line(const char *text, size_t size, char *ret_text, size_t text_size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < size && used + 1 < text_size; i++) {
+        char c = (unsigned char)text[i] < ' ' ? ' ' : text[i];
+        if (c == ' ' && (used == 0 || ret_text[used - 1] == ' '))
+            continue;
+        ret_text[used++] = c;
+    }
+    while (used > 0 && ret_text[used - 1] == ' ')
+        used--;
+    ret_text[used] = '\0';
+}
+
+void hd_docker_error_text(const char *text, size_t size, char *ret_text, size_t text_size)
+{
+    struct hd_value *value = NULL;
+    struct hd_err err;
+    const char *message = NULL;
+    if (size > 0 && hd_json_parse(text, size, "error", &answer_limits, &value, &err) == HD_OK)
+        message = text_at(value, "message");
+    if (message != NULL)
+        copy_line(message, strlen(message), ret_text, text_size);
+    else
+        copy_line(text, size, ret_text, text_size);
+    hd_value_free(value);
+}
+
+static bool holds_any(const char *text, const char *const *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcasestr(text, parts[i]) != NULL)
+            return true;
+    return false;
+}
+
+/* Another machine, or the same one later, may well succeed. */
+static bool is_machine_trouble(const char *text)
+{
+    static const char *const parts[] = {
+        "no space left on device",
+        "could not select device driver",
+        "unknown runtime",
+        "unknown or invalid runtime",
+        "port is already allocated",
+        "docker-init",
+        "range of cpus",
+        "cannot allocate memory",
+        "too many open files",
+        "context deadline exceeded",
+        "shutting down",
+    };
+    return holds_any(text, parts, HD_COUNT(parts));
+}
+
+/* A registry that is there but cannot serve now. Everything else about a pull is settled: the
+ * image does not exist, may not be read, or this machine reaches no registry at all. */
+static bool is_registry_trouble(const char *text)
+{
+    static const char *const parts[] = {
+        "toomanyrequests",
+        "too many requests",
+        "received unexpected http status: 5",
+        "500 internal",
+        "502 bad gateway",
+        "503 service",
+        "504 gateway",
+        "i/o timeout",
+        "tls handshake timeout",
+        "unexpected eof",
+        "connection reset",
+        "request canceled while waiting",
+        "client.timeout exceeded",
+    };
+    return holds_any(text, parts, HD_COUNT(parts));
+}
+
+static bool is_bad_start(const char *text)
+{
+    static const char *const parts[] = {
+        "executable file not found",
+        "unable to find user",
+        "unable to find group",
+        "no matching entries in passwd",
+        "hostname",
+        "exec: \"",
+        "exec format error",
+        "not a directory",
+        "no such file or directory",
+        "invalid argument",
+        "read-only file system",
+        "not found",
+        "invalid mount",
+    };
+    return holds_any(text, parts, HD_COUNT(parts));
+}
+
+bool hd_docker_is_config_error(enum hd_docker_stage stage, int http_status, const char *text)
+{
+    if (is_machine_trouble(text))
+        return false;
+    switch (stage) {
+    case HD_DOCKER_PULL:
+        return !is_registry_trouble(text);
+    case HD_DOCKER_CREATE:
+        return http_status == 400 || http_status == 404;
+    case HD_DOCKER_START:
+        return http_status == 400 || http_status == 404 || is_bad_start(text);
+    }
+    return false;
+}

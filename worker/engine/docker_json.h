@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * docker_json.h: what goes to a Docker engine and what comes back, as values. Pure.
+ *
+ * The engine is trusted with root, but its bytes still pass through limits: a proxy in between, a
+ * label written by somebody else or a later version may hold anything. Parsers take what they need
+ * and ignore the rest. Outputs are untouched on failure.
+ */
+#ifndef HD_ENGINE_DOCKER_JSON_H
+#define HD_ENGINE_DOCKER_JSON_H
+
+#include <hd/engine.h>
+
+#define HD_DOCKER_ID_SIZE 72    /* 64 hex digits */
+#define HD_DOCKER_STAMP_SIZE 40 /* 2026-11-21T02:07:31.150370958Z */
+#define HD_DOCKER_USER_SIZE 64
+#define HD_DOCKER_PATH_SIZE 4096
+#define HD_DOCKER_BODY_MAX                                                                         \
+    (4u * 1024u * 1024u) /* any answer; a list of many containers is the largest */
+#define HD_DOCKER_PULL_LINE_MAX 16384
+#define HD_DOCKER_LOG_FILE_BYTES_MAX "16m" /* what the engine itself keeps, twice */
+
+/* Versions of the API that we speak: 1.40 (Docker 19.03) and up; nothing that is used here changed
+ * its form between these. */
+#define HD_DOCKER_MINOR_MIN 40
+#define HD_DOCKER_MINOR_MAX 47
+
+enum hd_docker_status {
+    HD_DOCKER_CREATED, /* never started, or its start was refused (then state.error says why) */
+    HD_DOCKER_RUNNING, /* also paused and restarting */
+    HD_DOCKER_EXITED,  /* also dead */
+    HD_DOCKER_REMOVING,
+};
+
+struct hd_docker_container {
+    char id[HD_DOCKER_ID_SIZE];
+    enum hd_docker_status status;
+    bool oom_killed;
+    int exit_code;
+    char error[HD_MESSAGE_MAX];
+    int64_t started_wall_ms, finished_wall_ms; /* 0: never */
+    /* From our labels. */
+    bool labelled; /* attempt, worker and run_dir are valid */
+    struct hd_attempt_ref attempt;
+    char worker[HD_WORKER_ID_MAX];
+    char run_dir[HD_DOCKER_PATH_SIZE];
+};
+
+/* GET /containers/{id}/json. */
+HD_NODISCARD enum hd_code hd_docker_parse_inspect(const char *text, size_t size,
+                                                  struct hd_docker_container *ret_container,
+                                                  struct hd_err *err);
+/* GET /containers/json: the entries that carry our labels, at most found_max (HD_E_LIMIT beyond).
+ */
+HD_NODISCARD enum hd_code hd_docker_parse_list(const char *text, size_t size,
+                                               struct hd_engine_found *found, size_t found_max,
+                                               size_t *ret_count, struct hd_err *err);
+/* POST /containers/create. */
+HD_NODISCARD enum hd_code hd_docker_parse_created(const char *text, size_t size, char *ret_id,
+                                                  struct hd_err *err);
+/* POST /containers/{id}/wait: the exit code, or the engine's own error. */
+HD_NODISCARD enum hd_code hd_docker_parse_wait(const char *text, size_t size, int *ret_exit_code,
+                                               struct hd_err *err);
+/* GET /images/{name}/json: the user the image runs as, "" when it says none. */
+HD_NODISCARD enum hd_code hd_docker_parse_image(const char *text, size_t size, char *ret_user,
+                                                struct hd_err *err);
+/* GET /info: whether root in a container is the person who runs the engine. */
+HD_NODISCARD enum hd_code hd_docker_parse_rootless(const char *text, size_t size,
+                                                   bool *ret_rootless, struct hd_err *err);
+/* GET /events: JSON lines; true when one says that memory ran out. */
+bool hd_docker_events_have_oom(const char *text, size_t size);
+/* The message of an error answer: {"message": ...} or plain text, one line, cut to fit. */
+void hd_docker_error_text(const char *text, size_t size, char *ret_text, size_t text_size);
+
+/* "1.41" -> 41. */
+HD_NODISCARD bool hd_docker_parse_version(const char *text, int *ret_minor);
+/* The least minor version named in "client version 1.41 is too old. Minimum supported ...". */
+HD_NODISCARD bool hd_docker_parse_version_floor(const char *text, int *ret_minor);
+/* RFC 3339 with fraction to wall-clock milliseconds; the engine's zero date gives 0. */
+HD_NODISCARD bool hd_docker_parse_time(const char *text, int64_t *ret_wall_ms);
+/* RFC 3339 to "seconds.nanoseconds", as the since parameter wants it. */
+HD_NODISCARD bool hd_docker_since_text(const char *stamp, char *ret_text, size_t text_size);
+
+/* "host:5000/repo:tag@digest" to what a pull asks for; the tag is never empty, since an empty one
+ * pulls every tag there is. */
+HD_NODISCARD bool hd_docker_split_image(const char *image, char *ret_repository,
+                                        size_t repository_size, char *ret_tag, size_t tag_size);
+/* hyperdock-<run uid>-<job>-<attempt>; size >= HD_ENGINE_NAME_MAX */
+void hd_docker_container_name(struct hd_attempt_ref attempt, char *ret_name, size_t name_size);
+/* The body of create. user: "" leaves the image's. */
+HD_NODISCARD enum hd_code hd_docker_write_create(const struct hd_engine_job *job, const char *user,
+                                                 struct hd_buf *out, struct hd_err *err);
+/* The same as one line for a shell. */
+HD_NODISCARD enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job,
+                                                       const char *user, struct hd_buf *out,
+                                                       struct hd_err *err);
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+enum hd_docker_stage { HD_DOCKER_PULL, HD_DOCKER_CREATE, HD_DOCKER_START };
+/* Whether the experiment is at fault (true: trying elsewhere or again is useless) or the machine.
+ * http_status 0: the error came inside a stream. */
+bool hd_docker_is_config_error(enum hd_docker_stage stage, int http_status, const char *text);
+
+/* ---- streams -------------------------------------------------------------------------------- */
+
+/*
+ * Log frames: [stream, 0, 0, 0, length BE32] and the payload, which begins with a time stamp and a
+ * blank. They arrive split anywhere. Payloads go to `write` without header and stamp; those
+ * stamped up to resume_after were seen before and are left out. Nothing is buffered but the stamp.
+ */
+struct hd_docker_frames {
+    void (*write)(void *context, const char *bytes, size_t size);
+    void *context;
+    unsigned char header[8];
+    size_t header_used;
+    uint32_t left; /* payload bytes to come */
+    bool in_stamp, skip, broken;
+    char stamp[HD_DOCKER_STAMP_SIZE];
+    size_t stamp_used;
+    char last[HD_DOCKER_STAMP_SIZE]; /* the newest stamp so far, "" none */
+    char resume_after[HD_DOCKER_STAMP_SIZE];
+};
+/* Begins a stream; what `last` holds from an earlier one becomes resume_after. */
+void hd_docker_frames_begin(struct hd_docker_frames *frames);
+/* False when the bytes are not frames; the stream is useless from there on. */
+HD_NODISCARD bool hd_docker_frames_feed(struct hd_docker_frames *frames, const char *bytes,
+                                        size_t size);
+
+/* The JSON lines of a pull; keeps the last error. */
+struct hd_docker_pull_stream {
+    char line[HD_DOCKER_PULL_LINE_MAX];
+    size_t line_used;
+    bool line_cut;
+    char error[HD_MESSAGE_MAX]; /* "" none */
+};
+void hd_docker_pull_feed(struct hd_docker_pull_stream *pull, const char *bytes, size_t size);
+void hd_docker_pull_end(struct hd_docker_pull_stream *pull); /* an unterminated last line counts */
+
+#endif

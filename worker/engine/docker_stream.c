@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docker_stream.c: log frames and pull lines, byte by byte as they come. Pure; see docker_json.h.
+ */
+#include "docker_json.h"
+
+#include <string.h>
+
+/* ---- log frames ----------------------------------------------------------------------------- */
+
+void hd_docker_frames_begin(struct hd_docker_frames *frames)
+{
+    memcpy(frames->resume_after, frames->last, sizeof(frames->last));
+    frames->header_used = 0;
+    frames->left = 0;
+    frames->in_stamp = false;
+    frames->skip = false;
+    frames->broken = false;
+    frames->stamp_used = 0;
+}
+
+/* Takes bytes of the header; true when it is complete. */
+static bool take_header(struct hd_docker_frames *frames, const char **bytes, size_t *size)
+{
+    size_t wanted = sizeof(frames->header) - frames->header_used;
+    size_t count = *size < wanted ? *size : wanted;
+    memcpy(frames->header + frames->header_used, *bytes, count);
+    frames->header_used += count;
+    *bytes += count;
+    *size -= count;
+    return frames->header_used == sizeof(frames->header);
+}
+
+static bool open_frame(struct hd_docker_frames *frames)
+{
+    const unsigned char *h = frames->header;
+    if (h[0] > 2 || h[1] != 0 || h[2] != 0 || h[3] != 0)
+        return false;
+    frames->left = (uint32_t)h[4] << 24 | (uint32_t)h[5] << 16 | (uint32_t)h[6] << 8 | h[7];
+    frames->in_stamp = true;
+    frames->skip = false;
+    frames->stamp_used = 0;
+    if (frames->left == 0)
+        frames->header_used = 0;
+    return true;
+}
+
+static bool is_stamp(const char *text)
+{
+    int64_t wall_ms;
+    return hd_docker_parse_time(text, &wall_ms);
+}
+
+/* The first word of the payload is complete, or cannot be a stamp: decides what becomes of the
+ * payload, and hands on what was not a stamp after all. */
+static void end_stamp(struct hd_docker_frames *frames, bool at_blank)
+{
+    frames->in_stamp = false;
+    frames->stamp[frames->stamp_used] = '\0';
+    if (at_blank && is_stamp(frames->stamp)) {
+        /* All stamps of an engine have one width and zone, so that text order is time order. */
+        frames->skip =
+            frames->resume_after[0] != '\0' && strcmp(frames->stamp, frames->resume_after) <= 0;
+        if (strcmp(frames->stamp, frames->last) > 0)
+            memcpy(frames->last, frames->stamp, sizeof(frames->last));
+        return;
+    }
+    if (frames->stamp_used > 0)
+        frames->write(frames->context, frames->stamp, frames->stamp_used);
+    if (at_blank)
+        frames->write(frames->context, " ", 1);
+}
+
+static void take_stamp(struct hd_docker_frames *frames, const char **bytes, size_t *size)
+{
+    while (frames->in_stamp && frames->left > 0 && *size > 0) {
+        char c = **bytes;
+        bool fits = frames->stamp_used + 1 < sizeof(frames->stamp);
+        if (c != ' ' && !fits) {
+            end_stamp(frames, false);
+            return;
+        }
+        (*bytes)++;
+        (*size)--;
+        frames->left--;
+        if (c == ' ')
+            end_stamp(frames, true);
+        else
+            frames->stamp[frames->stamp_used++] = c;
+    }
+    if (frames->in_stamp && frames->left == 0)
+        end_stamp(frames, false);
+}
+
+static void take_payload(struct hd_docker_frames *frames, const char **bytes, size_t *size)
+{
+    size_t count = *size < frames->left ? *size : frames->left;
+    if (count > 0 && !frames->skip)
+        frames->write(frames->context, *bytes, count);
+    *bytes += count;
+    *size -= count;
+    frames->left -= (uint32_t)count;
+}
+
+bool hd_docker_frames_feed(struct hd_docker_frames *frames, const char *bytes, size_t size)
+{
+    while (size > 0 && !frames->broken) {
+        if (frames->left == 0) {
+            if (!take_header(frames, &bytes, &size))
+                break;
+            if (!open_frame(frames)) {
+                frames->broken = true;
+                break;
+            }
+            continue;
+        }
+        if (frames->in_stamp)
+            take_stamp(frames, &bytes, &size);
+        if (!frames->in_stamp)
+            take_payload(frames, &bytes, &size);
+        if (frames->left == 0)
+            frames->header_used = 0;
+    }
+    return !frames->broken;
+}
+
+/* ---- pull lines ----------------------------------------------------------------------------- */
+
+static const struct hd_value_limits line_limits = {
+    .bytes_max = HD_DOCKER_PULL_LINE_MAX, .nodes_max = 1000, .depth_max = 16};
+
+static void end_line(struct hd_docker_pull_stream *pull)
+{
+    struct hd_value *value = NULL;
+    struct hd_err err;
+    size_t size = pull->line_used;
+    bool cut = pull->line_cut;
+    pull->line_used = 0;
+    pull->line_cut = false;
+    if (cut || size == 0 ||
+        hd_json_parse(pull->line, size, "pull", &line_limits, &value, &err) != HD_OK)
+        return;
+    const struct hd_value *error = hd_value_get(hd_value_get(value, "errorDetail"), "message");
+    if (error == NULL)
+        error = hd_value_get(value, "error");
+    if (error != NULL && error->kind == HD_VALUE_STRING)
+        (void)hd_copy_text(pull->error, sizeof(pull->error),
+                           error->as.string[0] != '\0' ? error->as.string : "unknown error");
+    hd_value_free(value);
+}
+
+void hd_docker_pull_feed(struct hd_docker_pull_stream *pull, const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] == '\n')
+            end_line(pull);
+        else if (bytes[i] == '\r')
+            continue;
+        else if (pull->line_used < sizeof(pull->line))
+            pull->line[pull->line_used++] = bytes[i];
+        else
+            pull->line_cut = true;
+    }
+}
+
+void hd_docker_pull_end(struct hd_docker_pull_stream *pull)
+{
+    end_line(pull);
+}

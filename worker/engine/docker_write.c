@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docker_write.c: what is asked of the engine, as JSON and as a line for a shell. Pure; see
+ * docker_json.h. */
+#include "docker_json.h"
+
+#include <math.h>
+#include <string.h>
+
+bool hd_docker_split_image(const char *image, char *ret_repository, size_t repository_size,
+                           char *ret_tag, size_t tag_size)
+{
+    const char *digest = strchr(image, '@');
+    const char *slash = strrchr(image, '/');
+    const char *colon = strchr(slash != NULL ? slash : image, ':');
+    const char *cut = digest != NULL ? digest : colon;
+    size_t length = cut != NULL ? (size_t)(cut - image) : strlen(image);
+    /* A tag beside a digest says nothing more. */
+    if (digest != NULL && colon != NULL && colon < digest)
+        length = (size_t)(colon - image);
+    return length > 0 && length < repository_size &&
+           hd_format(ret_repository, repository_size, "%.*s", (int)length, image) &&
+           hd_copy_text(ret_tag, tag_size, cut != NULL && cut[1] != '\0' ? cut + 1 : "latest");
+}
+
+void hd_docker_container_name(struct hd_attempt_ref attempt, char *ret_name, size_t name_size)
+{
+    hd_assert(name_size >= HD_ENGINE_NAME_MAX);
+    (void)hd_format(ret_name, name_size, "hyperdock-%016llx-%u-%u",
+                    (unsigned long long)attempt.run_uid, attempt.job, attempt.attempt);
+}
+
+/* ---- the body of create --------------------------------------------------------------------- */
+
+/* Writes on until the first failure and remembers it. */
+struct writer {
+    struct hd_buf *out;
+    struct hd_err *err;
+    enum hd_code code;
+};
+
+static void put(struct writer *w, const char *text)
+{
+    if (w->code == HD_OK)
+        w->code = hd_buf_puts(w->out, text, w->err);
+}
+
+static void put_string(struct writer *w, const char *text)
+{
+    if (w->code == HD_OK)
+        w->code = hd_json_write_string(text, w->out, w->err);
+}
+
+static void put_u64(struct writer *w, uint64_t number)
+{
+    if (w->code == HD_OK)
+        w->code = hd_buf_printf(w->out, w->err, "%llu", (unsigned long long)number);
+}
+
+static void put_strings(struct writer *w, char *const *strings)
+{
+    put(w, "[");
+    for (size_t i = 0; strings[i] != NULL; i++) {
+        put(w, i > 0 ? "," : "");
+        put_string(w, strings[i]);
+    }
+    put(w, "]");
+}
+
+static void put_label(struct writer *w, const char *key, const char *value)
+{
+    put(w, ",");
+    put_string(w, key);
+    put(w, ":");
+    put_string(w, value);
+}
+
+static void put_labels(struct writer *w, const struct hd_engine_job *job)
+{
+    char uid[32], number[32], attempt[32];
+    (void)hd_format(uid, sizeof(uid), "%llx", (unsigned long long)job->attempt.run_uid);
+    (void)hd_format(number, sizeof(number), "%u", job->attempt.job);
+    (void)hd_format(attempt, sizeof(attempt), "%u", job->attempt.attempt);
+    put(w, "\"Labels\":{\"hyperdock.version\":\"1\"");
+    put_label(w, "hyperdock.worker", job->worker);
+    put_label(w, "hyperdock.run", job->run_id);
+    put_label(w, "hyperdock.run_uid", uid);
+    put_label(w, "hyperdock.job", number);
+    put_label(w, "hyperdock.attempt", attempt);
+    put_label(w, "hyperdock.config", job->config_id);
+    put_label(w, "hyperdock.run_dir", job->run_dir);
+    put(w, "}");
+}
+
+static void put_mount(struct writer *w, const char *source, const char *target, bool read_only)
+{
+    put(w, "{\"Type\":\"bind\",\"Source\":");
+    put_string(w, source);
+    put(w, ",\"Target\":");
+    put_string(w, target);
+    put(w, read_only ? ",\"ReadOnly\":true}" : "}");
+}
+
+/* Mounts, not Binds: a missing source is refused instead of being made as an empty directory. */
+static void put_mounts(struct writer *w, const struct hd_engine_job *job)
+{
+    put(w, "\"Mounts\":[");
+    put_mount(w, job->run_dir, "/hyperdock", false);
+    if (job->work_dir != NULL) {
+        put(w, ",");
+        put_mount(w, job->work_dir, "/hyperdock/work", false);
+    }
+    if (job->data_dir != NULL) {
+        put(w, ",");
+        put_mount(w, job->data_dir, "/data", true);
+        put(w, ",");
+        put_mount(w, job->data_dir, "/hyperdock/data", true);
+    }
+    put(w, "]");
+}
+
+static void put_limits(struct writer *w, const struct hd_engine_job *job)
+{
+    if (job->memory_bytes > 0) {
+        /* The same bound for memory and swap together forbids swapping. */
+        put(w, ",\"Memory\":");
+        put_u64(w, job->memory_bytes);
+        put(w, ",\"MemorySwap\":");
+        put_u64(w, job->memory_bytes);
+    }
+    if (job->cpus > 0.0) {
+        put(w, ",\"NanoCpus\":");
+        put_u64(w, (uint64_t)llround(job->cpus * 1e9));
+    }
+    if (job->pids > 0) {
+        put(w, ",\"PidsLimit\":");
+        put_u64(w, (uint64_t)job->pids);
+    }
+}
+
+/* Init: as process 1 a target would ignore the signals it has no handler for. AutoRemove: the exit
+ * code, the memory flag and the log are read after the end. */
+static void put_host(struct writer *w, const struct hd_engine_job *job)
+{
+    put(w, "\"HostConfig\":{");
+    put_mounts(w, job);
+    put_limits(w, job);
+    put(w, ",\"Init\":true,\"AutoRemove\":false,\"Privileged\":false,"
+           "\"RestartPolicy\":{\"Name\":\"no\"},\"SecurityOpt\":[\"no-new-privileges\"],"
+           "\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":"
+           "\"" HD_DOCKER_LOG_FILE_BYTES_MAX "\",\"max-file\":\"2\"}}}");
+}
+
+enum hd_code hd_docker_write_create(const struct hd_engine_job *job, const char *user,
+                                    struct hd_buf *out, struct hd_err *err)
+{
+    struct writer w = {out, err, HD_OK};
+    put(&w, "{\"Image\":");
+    put_string(&w, job->image);
+    if (job->argv != NULL && job->argv[0] != NULL) {
+        put(&w, ",\"Cmd\":");
+        put_strings(&w, job->argv);
+    }
+    if (job->env != NULL) {
+        put(&w, ",\"Env\":");
+        put_strings(&w, job->env);
+    }
+    if (user[0] != '\0') {
+        put(&w, ",\"User\":");
+        put_string(&w, user);
+    }
+    put(&w, ",\"Tty\":false,");
+    put_labels(&w, job);
+    put(&w, ",");
+    put_host(&w, job);
+    put(&w, "}");
+    return w.code;
+}
+
+/* ---- the line for a shell ------------------------------------------------------------------- */
+
+static bool is_plain_word(const char *word)
+{
+    if (word[0] == '\0')
+        return false;
+    return strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                        "@%+=:,./_-") == strlen(word);
+}
+
+/* A blank, and the word in single quotes where a shell would read it otherwise. */
+static void put_word(struct writer *w, const char *word)
+{
+    put(w, " ");
+    if (is_plain_word(word)) {
+        put(w, word);
+        return;
+    }
+    put(w, "'");
+    for (const char *c = word; *c != '\0' && w->code == HD_OK; c++) {
+        if (*c == '\'')
+            put(w, "'\\''");
+        else
+            w->code = hd_buf_append(w->out, c, 1, w->err);
+    }
+    put(w, "'");
+}
+
+static void put_option(struct writer *w, const char *option, const char *value)
+{
+    put_word(w, option);
+    put_word(w, value);
+}
+
+/* Fields of --mount are comma-separated values, so a path with a comma or a quote is quoted. */
+static void put_mount_option(struct writer *w, const char *source, const char *target,
+                             const char *tail)
+{
+    struct hd_buf field;
+    hd_buf_init(&field, 4 * HD_DOCKER_PATH_SIZE);
+    struct writer f = {&field, w->err, w->code};
+    bool quote = strpbrk(source, ",\"\n") != NULL;
+    put(&f, quote ? "type=bind,\"source=" : "type=bind,source=");
+    for (const char *c = source; *c != '\0' && f.code == HD_OK; c++) {
+        put(&f, *c == '"' ? "\"" : "");
+        if (f.code == HD_OK)
+            f.code = hd_buf_append(f.out, c, 1, f.err);
+    }
+    put(&f, quote ? "\",target=" : ",target=");
+    put(&f, target);
+    put(&f, tail);
+    w->code = f.code;
+    if (w->code == HD_OK)
+        put_option(w, "--mount", hd_buf_text(&field));
+    hd_buf_release(&field);
+}
+
+static void put_limit_options(struct writer *w, const struct hd_engine_job *job)
+{
+    char number[HD_DOUBLE_TEXT_SIZE];
+    if (job->memory_bytes > 0) {
+        (void)hd_format(number, sizeof(number), "%llu", (unsigned long long)job->memory_bytes);
+        put_option(w, "--memory", number);
+        put_option(w, "--memory-swap", number);
+    }
+    if (job->cpus > 0.0) {
+        hd_format_double(number, sizeof(number), job->cpus);
+        put_option(w, "--cpus", number);
+    }
+    if (job->pids > 0) {
+        (void)hd_format(number, sizeof(number), "%lld", (long long)job->pids);
+        put_option(w, "--pids-limit", number);
+    }
+}
+
+enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job, const char *user,
+                                          struct hd_buf *out, struct hd_err *err)
+{
+    struct writer w = {out, err, HD_OK};
+    put(&w, "docker run --rm --init");
+    if (user[0] != '\0')
+        put_option(&w, "--user", user);
+    put_option(&w, "--security-opt", "no-new-privileges");
+    put_limit_options(&w, job);
+    put_mount_option(&w, job->run_dir, "/hyperdock", "");
+    if (job->work_dir != NULL)
+        put_mount_option(&w, job->work_dir, "/hyperdock/work", "");
+    if (job->data_dir != NULL) {
+        put_mount_option(&w, job->data_dir, "/data", ",readonly");
+        put_mount_option(&w, job->data_dir, "/hyperdock/data", ",readonly");
+    }
+    for (size_t i = 0; job->env != NULL && job->env[i] != NULL; i++)
+        put_option(&w, "--env", job->env[i]);
+    put_word(&w, job->image);
+    for (size_t i = 0; job->argv != NULL && job->argv[i] != NULL; i++)
+        put_word(&w, job->argv[i]);
+    return w.code;
+}
