@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sqlite_rows.c: binding and reading by the description in rows.c. */
+#include "sqlite_rows.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "rows.h"
+
+#define COLUMNS_COMMON 3 /* seq, wall_ms, run */
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "config values are stored as little-endian doubles: swap them here for this machine"
+#endif
+
+/* ---- errors -----------------------------------------------------------------------------------
+ */
+
+static enum hd_code meaning(int extended, int system_errno)
+{
+    bool no_space = system_errno == ENOSPC || system_errno == EDQUOT;
+    switch (extended) {
+    case SQLITE_IOERR_NOMEM:
+        return HD_E_NOMEM;
+    case SQLITE_IOERR_FSYNC: /* what was written is lost from the cache: never retried */
+    case SQLITE_IOERR_DIR_FSYNC:
+        return HD_E_IO;
+    default: /* SQLite's codes, not ours */
+        break;
+    }
+    switch (extended & 0xff) {
+    case SQLITE_NOMEM:
+        return HD_E_NOMEM;
+    case SQLITE_FULL:
+        return HD_E_FULL;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return HD_E_CORRUPT;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return HD_E_BUSY;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+        return HD_E_INVALID;
+    case SQLITE_TOOBIG:
+        return HD_E_LIMIT;
+    case SQLITE_IOERR:
+        return no_space ? HD_E_FULL : HD_E_IO;
+    default:
+        return HD_E_IO;
+    }
+}
+
+enum hd_code hd_sqlite_fail(sqlite3 *db, int code, const char *what, struct hd_err *err)
+{
+    const char *text = sqlite3_errstr(code);
+    int system_errno = 0;
+    /* The connection knows more, unless it speaks of something later. */
+    if (db != NULL && (sqlite3_extended_errcode(db) & 0xff) == (code & 0xff)) {
+        code = sqlite3_extended_errcode(db);
+        text = sqlite3_errmsg(db);
+        system_errno = sqlite3_system_errno(db);
+    }
+    enum hd_code meant = meaning(code, system_errno);
+    if (system_errno != 0 && (meant == HD_E_IO || meant == HD_E_FULL))
+        return hd_fail(err, meant, "%s: %s (SQLite %d, %s)", what, text, code,
+                       strerror(system_errno));
+    return hd_fail(err, meant, "%s: %s (SQLite %d)", what, text, code);
+}
+
+/* ---- binding ----------------------------------------------------------------------------------
+ */
+
+static int bind_text(sqlite3_stmt *statement, int index, const char *text)
+{
+    return sqlite3_bind_text(statement, index, text != NULL ? text : "", -1, SQLITE_STATIC);
+}
+
+static int bind_doubles(sqlite3_stmt *statement, int index, const struct hd_fact *fact,
+                        const struct hd_column *column)
+{
+    const char *base = (const char *)fact;
+    size_t count = *(const size_t *)(const void *)(base + column->count_offset);
+    if (count == 0)
+        return sqlite3_bind_zeroblob(statement, index, 0);
+    const double *values = *(const double *const *)(const void *)(base + column->offset);
+    return sqlite3_bind_blob(statement, index, values, (int)(count * sizeof(double)),
+                             SQLITE_STATIC);
+}
+
+static int bind_column(sqlite3_stmt *statement, int index, const struct hd_fact *fact,
+                       const struct hd_column *column)
+{
+    const void *field = (const char *)fact + column->offset;
+    switch (column->type) {
+    case HD_COLUMN_BOOL:
+        return sqlite3_bind_int(statement, index, *(const bool *)field ? 1 : 0);
+    case HD_COLUMN_I32:
+        return sqlite3_bind_int(statement, index, *(const int32_t *)field);
+    case HD_COLUMN_U32:
+        return sqlite3_bind_int64(statement, index, *(const uint32_t *)field);
+    case HD_COLUMN_U32_OR_NULL:
+        if (*(const uint32_t *)field == 0)
+            return sqlite3_bind_null(statement, index);
+        return sqlite3_bind_int64(statement, index, *(const uint32_t *)field);
+    case HD_COLUMN_I64:
+        return sqlite3_bind_int64(statement, index, *(const int64_t *)field);
+    case HD_COLUMN_U64:
+        return sqlite3_bind_int64(statement, index, (int64_t) * (const uint64_t *)field);
+    case HD_COLUMN_REAL: /* SQLite makes NULL of NaN itself */
+        return sqlite3_bind_double(statement, index, *(const double *)field);
+    case HD_COLUMN_TEXT:
+        return bind_text(statement, index, *(const char *const *)field);
+    case HD_COLUMN_JSON: {
+        const char *text = *(const char *const *)field;
+        if (text == NULL || text[0] == '\0')
+            return sqlite3_bind_null(statement, index);
+        return bind_text(statement, index, text);
+    }
+    case HD_COLUMN_NAME:
+        return bind_text(statement, index, field);
+    case HD_COLUMN_DOUBLES:
+        return bind_doubles(statement, index, fact, column);
+    case HD_COLUMN_OUTCOME:
+    case HD_COLUMN_STATE:
+    case HD_COLUMN_OP: {
+        unsigned number;
+        memcpy(&number, field, sizeof(number));
+        return bind_text(statement, index, hd_column_word(column->type, number));
+    }
+    }
+    hd_assert(false);
+    return SQLITE_MISUSE;
+}
+
+int hd_row_bind(sqlite3_stmt *statement, const struct hd_fact *fact)
+{
+    const struct hd_table *table = hd_table_of(fact->kind);
+    int code = sqlite3_bind_int64(statement, 1, (int64_t)fact->seq);
+    if (code == SQLITE_OK)
+        code = sqlite3_bind_int64(statement, 2, fact->wall_ms);
+    if (code == SQLITE_OK)
+        code = sqlite3_bind_int64(statement, 3, fact->run);
+    for (size_t i = 0; i < table->column_count && code == SQLITE_OK; i++)
+        code = bind_column(statement, (int)i + COLUMNS_COMMON + 1, fact, &table->columns[i]);
+    return code;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+static bool read_u32(sqlite3_stmt *statement, int index, uint32_t *ret)
+{
+    int64_t number = sqlite3_column_int64(statement, index);
+    if (number < 0 || number > UINT32_MAX)
+        return false;
+    *ret = (uint32_t)number;
+    return true;
+}
+
+static double read_real(sqlite3_stmt *statement, int index)
+{
+    if (sqlite3_column_type(statement, index) == SQLITE_NULL)
+        return (double)NAN;
+    return sqlite3_column_double(statement, index);
+}
+
+/* NULL only when memory is short. */
+static const char *read_text(sqlite3_stmt *statement, int index)
+{
+    if (sqlite3_column_type(statement, index) == SQLITE_NULL)
+        return "";
+    return (const char *)sqlite3_column_text(statement, index);
+}
+
+static enum hd_code read_doubles(sqlite3_stmt *statement, int index, double *doubles,
+                                 struct hd_fact *fact, const struct hd_column *column)
+{
+    const void *blob = sqlite3_column_blob(statement, index);
+    size_t size = (size_t)sqlite3_column_bytes(statement, index);
+    if (size % sizeof(double) != 0 || size / sizeof(double) > HD_SPACE_PARAMS_MAX)
+        return HD_E_CORRUPT;
+    if (size > 0 && blob == NULL)
+        return HD_E_NOMEM;
+    if (size > 0)
+        memcpy(doubles, blob, size);
+    *(const double **)(void *)((char *)fact + column->offset) = doubles;
+    *(size_t *)(void *)((char *)fact + column->count_offset) = size / sizeof(double);
+    return HD_OK;
+}
+
+static enum hd_code read_name_of_enum(sqlite3_stmt *statement, int index, enum hd_column_type type,
+                                      void *field)
+{
+    const char *text = read_text(statement, index);
+    if (text == NULL)
+        return HD_E_NOMEM;
+    for (unsigned number = 0; number < hd_column_word_count(type); number++)
+        if (hd_streq(hd_column_word(type, number), text)) {
+            memcpy(field, &number, sizeof(number));
+            return HD_OK;
+        }
+    return HD_E_CORRUPT;
+}
+
+static enum hd_code read_column(sqlite3_stmt *statement, int index, double *doubles,
+                                struct hd_fact *fact, const struct hd_column *column)
+{
+    void *field = (char *)fact + column->offset;
+    switch (column->type) {
+    case HD_COLUMN_BOOL:
+        *(bool *)field = sqlite3_column_int(statement, index) != 0;
+        return HD_OK;
+    case HD_COLUMN_I32:
+        *(int32_t *)field = sqlite3_column_int(statement, index);
+        return HD_OK;
+    case HD_COLUMN_U32:
+    case HD_COLUMN_U32_OR_NULL: /* NULL reads as 0 */
+        return read_u32(statement, index, field) ? HD_OK : HD_E_CORRUPT;
+    case HD_COLUMN_I64:
+        *(int64_t *)field = sqlite3_column_int64(statement, index);
+        return HD_OK;
+    case HD_COLUMN_U64:
+        *(uint64_t *)field = (uint64_t)sqlite3_column_int64(statement, index);
+        return HD_OK;
+    case HD_COLUMN_REAL:
+        *(double *)field = read_real(statement, index);
+        return HD_OK;
+    case HD_COLUMN_TEXT:
+    case HD_COLUMN_JSON: {
+        const char *text = read_text(statement, index);
+        if (text == NULL)
+            return HD_E_NOMEM;
+        *(const char **)field = text;
+        return HD_OK;
+    }
+    case HD_COLUMN_NAME: {
+        const char *text = read_text(statement, index);
+        if (text == NULL)
+            return HD_E_NOMEM;
+        return hd_copy_text(field, HD_SAMPLER_NAME_MAX, text) ? HD_OK : HD_E_CORRUPT;
+    }
+    case HD_COLUMN_DOUBLES:
+        return read_doubles(statement, index, doubles, fact, column);
+    case HD_COLUMN_OUTCOME:
+    case HD_COLUMN_STATE:
+    case HD_COLUMN_OP:
+        return read_name_of_enum(statement, index, column->type, field);
+    }
+    hd_assert(false);
+    return HD_E_CORRUPT;
+}
+
+enum hd_code hd_row_read(sqlite3_stmt *statement, enum hd_fact_kind kind, double *doubles,
+                         struct hd_fact *ret_fact, struct hd_err *err)
+{
+    const struct hd_table *table = hd_table_of(kind);
+    struct hd_fact fact = {
+        .seq = (uint64_t)sqlite3_column_int64(statement, 0),
+        .wall_ms = sqlite3_column_int64(statement, 1),
+        .kind = kind,
+    };
+    enum hd_code code = read_u32(statement, 2, &fact.run) ? HD_OK : HD_E_CORRUPT;
+    const char *name = "run";
+    for (size_t i = 0; i < table->column_count && code == HD_OK; i++) {
+        name = table->columns[i].name;
+        code = read_column(statement, (int)i + COLUMNS_COMMON, doubles, &fact, &table->columns[i]);
+    }
+    if (code == HD_E_NOMEM)
+        return hd_fail(err, code, "no memory to read fact %llu", (unsigned long long)fact.seq);
+    if (code != HD_OK)
+        return hd_fail(err, code, "table %s, seq %llu, column %s: not a value that was stored",
+                       table->name, (unsigned long long)fact.seq, name);
+    *ret_fact = fact;
+    return HD_OK;
+}
+
+/* ---- statements -------------------------------------------------------------------------------
+ */
+
+static enum hd_code append_columns(const struct hd_table *table, struct hd_buf *out,
+                                   struct hd_err *err)
+{
+    enum hd_code code = hd_buf_puts(out, "seq, wall_ms, run", err);
+    for (size_t i = 0; i < table->column_count && code == HD_OK; i++)
+        code = hd_buf_printf(out, err, ", %s", table->columns[i].name);
+    return code;
+}
+
+enum hd_code hd_row_insert_sql(enum hd_fact_kind kind, struct hd_buf *out, struct hd_err *err)
+{
+    const struct hd_table *table = hd_table_of(kind);
+    enum hd_code code = hd_buf_printf(out, err, "INSERT INTO %s (", table->name);
+    if (code == HD_OK)
+        code = append_columns(table, out, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(out, ") VALUES (?, ?, ?", err);
+    for (size_t i = 0; i < table->column_count && code == HD_OK; i++)
+        code = hd_buf_puts(out, ", ?", err);
+    return code == HD_OK ? hd_buf_puts(out, ")", err) : code;
+}
+
+enum hd_code hd_row_select_sql(enum hd_fact_kind kind, struct hd_buf *out, struct hd_err *err)
+{
+    const struct hd_table *table = hd_table_of(kind);
+    enum hd_code code = hd_buf_puts(out, "SELECT ", err);
+    if (code == HD_OK)
+        code = append_columns(table, out, err);
+    if (code == HD_OK)
+        code = hd_buf_printf(out, err, " FROM %s ORDER BY seq", table->name);
+    return code;
+}

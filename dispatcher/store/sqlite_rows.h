@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sqlite_rows.h: facts to and from SQLite's statements, and what its errors mean. */
+#ifndef HD_STORE_SQLITE_ROWS_H
+#define HD_STORE_SQLITE_ROWS_H
+
+#include <hd/fact.h>
+#include <sqlite3.h>
+
+#define HD_STORE_SQL_MAX 4096 /* bytes of one generated statement */
+
+/* Binds all columns of the fact; texts and doubles are borrowed until the statement is reset.
+ * Returns SQLite's code. */
+int hd_row_bind(sqlite3_stmt *statement, const struct hd_fact *fact);
+/* The fact of a row of `kind`. Its texts and doubles live until the statement is stepped;
+ * `doubles` (HD_SPACE_PARAMS_MAX of them) holds the config's values. HD_E_CORRUPT: not a row
+ * that hd_row_bind could have made. */
+HD_NODISCARD enum hd_code hd_row_read(sqlite3_stmt *statement, enum hd_fact_kind kind,
+                                      double *doubles, struct hd_fact *ret_fact,
+                                      struct hd_err *err);
+/* "INSERT INTO jobs (seq, ...) VALUES (?, ...)" and "SELECT seq, ... FROM jobs ORDER BY seq". */
+HD_NODISCARD enum hd_code hd_row_insert_sql(enum hd_fact_kind kind, struct hd_buf *out,
+                                            struct hd_err *err);
+HD_NODISCARD enum hd_code hd_row_select_sql(enum hd_fact_kind kind, struct hd_buf *out,
+                                            struct hd_err *err);
+
+/* What the connection's last error means to us; `what` was being done. */
+enum hd_code hd_sqlite_fail(sqlite3 *db, int code, const char *what, struct hd_err *err);
+
+#endif
