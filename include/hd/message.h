@@ -17,6 +17,7 @@
 #define HD_MESSAGE_BYTES_MAX (1024u * 1024u)
 #define HD_WIRE_DEPTH_MAX 16
 #define HD_WIRE_NODES_MAX 65536
+#define HD_WIRE_ARENA_BYTES_MAX (4u * 1024u * 1024u) /* an arena that holds any decoded message */
 #define HD_TOKEN_MAX 128
 #define HD_ADDRESS_MAX 256     /* "tcp://host:port" */
 #define HD_HELD_MAX 256        /* attempts one worker may hold */
@@ -206,8 +207,11 @@ struct hd_ns_reply {
  * HD_MESSAGE_BYTES_MAX, HD_WIRE_DEPTH_MAX, HD_WIRE_NODES_MAX. HD_E_INVALID or HD_E_LIMIT. */
 HD_NODISCARD enum hd_code hd_wire_scan(const void *bytes, size_t size, struct hd_err *err);
 
-/* Decoded strings and arrays live in `arena`. Decoding checks every limit of this header and
- * leaves no pointer NULL where the struct says text ("" instead). HD_E_VERSION names both versions. */
+/* Encoding appends to `out` and checks the limits too; NULL texts count as "". Decoded strings and
+ * arrays live in `arena`. Decoding scans, checks every limit of this header and leaves no pointer
+ * NULL where the struct says text ("" instead). Run ids and directory names are "" or what
+ * hd_check_id allows, since they become file names. Bytes that are no UTF-8 become '?'. A double
+ * that did not come is NaN. HD_E_VERSION names both versions. */
 HD_NODISCARD enum hd_code hd_request_encode(const struct hd_request *request, struct hd_buf *out,
                                             struct hd_err *err);
 HD_NODISCARD enum hd_code hd_request_decode(const void *bytes, size_t size, struct hd_arena *arena,
