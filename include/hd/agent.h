@@ -8,6 +8,20 @@
  *
  * The shell persists an ended attempt's result on disk before it tells the agent, and deletes
  * it on HD_AGENT_ACKNOWLEDGED: a result outlives the worker and any master downtime.
+ *
+ * What may be relied on:
+ *  - Attempts found at start are told (ADOPTED, ENDED) before the first TIMEOUT or MASTERS, so
+ *    that the first hello names them; a master takes for lost what a new incarnation leaves out.
+ *  - One lease poll is out at a time over all masters. Several masters are first scanned without
+ *    waiting, then polled in turn.
+ *  - A request that failed goes out again on the fresh connection with the same sequence (lease,
+ *    report) or as a new one (hello, ping), after the hello.
+ *  - A lease that arrives while leaving is not started: it is reported as preempted, and its
+ *    acknowledgement comes for an attempt that the shell never had.
+ *  - STOP comes once an attempt. DROP is never given for an attempt that ended: its report gets a
+ *    verdict. An ENDED that nobody waits for is answered by DROP.
+ *  - Curve points of an ended attempt go out before its report.
+ *  - Everything is bounded; each event may come twice.
  */
 #ifndef HD_AGENT_H
 #define HD_AGENT_H
@@ -16,7 +30,10 @@
 
 #define HD_AGENT_MASTERS_MAX 16
 #define HD_AGENT_ACTIONS_MAX 512
-#define HD_AGENT_DEADLINE_MS 25000 /* our own deadline for any request; longer than a parked poll */
+#define HD_AGENT_DEADLINE_MS 25000 /* the longest deadline of a request; longer than a parked poll */
+#define HD_AGENT_POINTS_MAX 1024   /* curve points kept for a master; beyond, every second goes */
+#define HD_AGENT_LEAVE_MS 10000    /* how long a leaving worker waits for acknowledgements */
+#define HD_AGENT_BYE_MS 3000       /* and for the answer to its bye */
 
 struct hd_agent;
 
@@ -33,7 +50,8 @@ struct hd_agent_options {
 
 enum hd_agent_event_kind {
     HD_AGENT_EVENT_TIMEOUT,
-    HD_AGENT_EVENT_MASTERS,     /* the answer of a look-up: the masters there are now */
+    HD_AGENT_EVENT_MASTERS,     /* the answer of a look-up: the masters there are now; none when
+                                   it failed (a master that answers is kept all the same) */
     HD_AGENT_EVENT_REPLY,
     HD_AGENT_EVENT_LANE_FAILED, /* no answer in time, or the connection broke */
     HD_AGENT_EVENT_ADOPTED,     /* at start: an attempt found running on the engine */
@@ -59,7 +77,8 @@ struct hd_agent_event {
     enum hd_lane lane;
     uint64_t sequence;
     const struct hd_reply *reply;
-    /* ADOPTED: attempt and the master id it came from; ENDED: result; PROGRESS: points */
+    /* ADOPTED: attempt and the master id it came from; ENDED: result, and master_id when the
+     * result was found on disk; PROGRESS: points */
     struct hd_attempt_ref attempt;
     const char *master_id;
     const struct hd_result *result;
