@@ -3,9 +3,10 @@
  * experiment.h: the experiment file as one checked struct. Pure.
  *
  * One value tree, one validator: YAML and JSON give the same struct. Every default is explicit
- * after parsing; hd_experiment_describe() writes them out, and parse(describe(x)) is x. The
- * canonical JSON of that description is what a store keeps and what workers receive.
- * Errors read "file:line: path: what is wrong, what would be right".
+ * after parsing; hd_experiment_describe() writes them out, and parse(describe(x)) is x. The JSON
+ * of that description is what a store keeps and what workers receive.
+ * Errors read "file:line: path: what is wrong, what would be right"; what the command line gave
+ * reads "command line: path: ...". Every key is explained in docs/experiment-file.md.
  */
 #ifndef HD_EXPERIMENT_H
 #define HD_EXPERIMENT_H
@@ -30,18 +31,18 @@ struct hd_target {
     size_t command_count;
     struct hd_key_value *env; /* values may hold templates */
     size_t env_count;
-    char *data;               /* as written in the file, NULL none */
-    char *data_name;          /* last component of data ("./data" -> "data") */
-    char *base_dir;           /* directory of the experiment file, absolute; "" unknown */
-    double cpus;              /* 0: no limit */
-    uint64_t memory_bytes;    /* 0: no limit */
-    int64_t pids;             /* 0: no limit */
-    int64_t gpus;             /* wanted; 0 none */
-    int64_t timeout_base_ms;  /* 0 with per_budget 0: no limit */
-    double timeout_per_budget_ms;
-    int64_t stop_grace_ms;    /* default 10 s */
-    uint32_t retries_infra;   /* default 2 */
-    uint32_t retries_failed;  /* default 0 */
+    char *data;                   /* as written in the file, NULL none */
+    char *data_name;              /* last component of data ("./data" -> "data") */
+    char *base_dir;               /* directory of the experiment file, absolute; "" unknown */
+    double cpus;                  /* 0: no limit */
+    uint64_t memory_bytes;        /* 0: no limit */
+    int64_t pids;                 /* 0: no limit */
+    int64_t gpus;                 /* wanted; 0 none; kept for the worker, which decides */
+    int64_t timeout_base_ms;      /* 0 with per_budget 0: no limit */
+    double timeout_per_budget_ms; /* whole milliseconds */
+    int64_t stop_grace_ms;        /* default 10 s */
+    uint32_t retries_infra;       /* default 2 */
+    uint32_t retries_failed;      /* default 0 */
 };
 
 struct hd_objective {
@@ -67,7 +68,7 @@ struct hd_experiment {
     struct hd_value *sampler_settings; /* object, may be empty */
     struct hd_iter_gen_spec iter_gen;  /* budgets and stop.iterations included */
     char *budget_unit;                 /* "" when not given */
-    bool budget_given; /* false: one budget of 1, as for a target that knows none */
+    bool budget_given;                 /* false: one budget of 1, as for a target that knows none */
     struct hd_stop stop;
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */
@@ -77,12 +78,15 @@ struct hd_experiment {
     bool queue_dynamic;           /* default true: relative to the workers; false: absolute */
     int64_t lease_ms;             /* default 30 s */
     int64_t ping_ms;              /* default 5 s */
-    int64_t holder_wait_ms;       /* default 20 s: how long a job waits for the worker that has its directory */
+    int64_t holder_wait_ms;       /* default 20 s: how long a job waits for the worker that has its
+                                     directory */
 };
 
-/* Command line over file. NULL, NaN and 0 mean "not given". */
+/* Command line over file. NULL, NaN and 0 mean "not given". base_dir is the absolute directory
+ * that relative paths of the file begin at; without it that of an absolute file name is taken. */
 struct hd_experiment_overrides {
     const char *name;
+    const char *base_dir;
     const char *image;
     double budget_min, budget_max, eta;
     uint32_t iterations;
@@ -94,6 +98,8 @@ struct hd_experiment_overrides {
     bool queue_dynamic;
 };
 
+/* overrides may be NULL. HD_E_INVALID: the file is wrong; HD_E_LIMIT: a limit above would be
+ * passed, or the description would be longer than HD_EXPERIMENT_BYTES_MAX. */
 HD_NODISCARD enum hd_code hd_experiment_parse(const struct hd_value *value, const char *file_name,
                                               const struct hd_experiment_overrides *overrides,
                                               struct hd_experiment **ret_experiment,
@@ -107,10 +113,12 @@ HD_NODISCARD enum hd_code hd_experiment_parse_text(const char *text, size_t size
 void hd_experiment_free(struct hd_experiment *experiment);
 HD_NODISCARD enum hd_code hd_experiment_describe(const struct hd_experiment *experiment,
                                                  struct hd_value **ret_value, struct hd_err *err);
-/* Canonical JSON of the description. */
+/* JSON of the description, the same bytes for the same experiment. Keys stand in the order of the
+ * description and are not sorted: configs are stored by position, so params keep their order. */
 HD_NODISCARD enum hd_code hd_experiment_to_json(const struct hd_experiment *experiment,
                                                 struct hd_buf *out, struct hd_err *err);
-/* Human lines, one a difference, empty when the same; what a resume shows when it refuses. */
+/* Human lines, one a difference, empty when the same; what a resume shows when it refuses. Where
+ * the file lay (base_dir) does not count. */
 HD_NODISCARD enum hd_code hd_experiment_diff(const struct hd_experiment *before,
                                              const struct hd_experiment *after, struct hd_buf *out,
                                              struct hd_err *err);
@@ -130,13 +138,17 @@ struct hd_template_values {
     const char *work_dir; /* as the target sees it */
     const char *uuid;     /* the same for all jobs of a run */
 };
+/* HD_E_INVALID with the nearest known name, or when a brace is missing. */
 HD_NODISCARD enum hd_code hd_template_check(const char *text, const struct hd_space *space,
                                             struct hd_err *err);
+/* Appends to out, all or nothing. An inactive param is the empty text; a lone "$" is itself. */
 HD_NODISCARD enum hd_code hd_template_expand(const char *text,
                                              const struct hd_template_values *values,
                                              struct hd_buf *out, struct hd_err *err);
-/* Splits a command string with shell quoting rules (no shell, no expansion). */
+/* Splits a command string with shell quoting rules (no shell, no expansion); the characters
+ * | & ; < > ` are refused outside quotes. The words are NULL-terminated. */
 HD_NODISCARD enum hd_code hd_words_split(const char *text, char ***ret_words, size_t *ret_count,
                                          struct hd_err *err);
+void hd_words_free(char **words); /* also of NULL */
 
 #endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * read.h: typed reading of one value tree with errors "file:line: path: what".
+ *
+ * Every reader takes an object, its path, and a key. A key that is absent or null leaves the
+ * output, which holds the default, as it is. Private to this room.
+ */
+#ifndef HD_EXPERIMENT_READ_H
+#define HD_EXPERIMENT_READ_H
+
+#include <hd/experiment.h>
+
+#define READ_PATH_MAX 256
+/* Stands in the line of a node that the command line gave. */
+#define READ_LINE_COMMAND (-1)
+
+struct hd_reader {
+    const char *file;
+    struct hd_err *err;
+};
+
+/* path and key make "path.key"; either may be "". `at` gives the line and may be NULL. Returns
+ * code. */
+enum hd_code hd_read_fail(const struct hd_reader *reader, enum hd_code code,
+                          const struct hd_value *at, const char *path, const char *key,
+                          const char *fmt, ...) HD_PRINTF(6, 7);
+enum hd_code hd_read_nomem(const struct hd_reader *reader);
+/* Puts the same prefix before the text that a deeper room left in the error. */
+enum hd_code hd_read_wrap(const struct hd_reader *reader, const struct hd_value *at,
+                          const char *path, const char *key);
+/* "the string "abc"", "a list": what a person sees when a type is wrong. */
+enum hd_code hd_read_wrong_type(const struct hd_reader *reader, const struct hd_value *at,
+                                const char *path, const char *key, const char *expected);
+
+/* NULL when absent or null. */
+const struct hd_value *hd_read_member(const struct hd_value *object, const char *key);
+/* A member that must be a map; *ret_object is NULL when absent. */
+HD_NODISCARD enum hd_code hd_read_object(const struct hd_reader *reader,
+                                         const struct hd_value *object, const char *path,
+                                         const char *key, const struct hd_value **ret_object);
+/* Refuses keys not in names and tells the nearest. */
+HD_NODISCARD enum hd_code hd_read_keys(const struct hd_reader *reader,
+                                       const struct hd_value *object, const char *path,
+                                       const char *const *names, size_t count);
+/* Replaces *text, which is freed. Refuses the empty string. */
+HD_NODISCARD enum hd_code hd_read_text(const struct hd_reader *reader,
+                                       const struct hd_value *object, const char *path,
+                                       const char *key, char **text);
+HD_NODISCARD enum hd_code hd_read_bool(const struct hd_reader *reader,
+                                       const struct hd_value *object, const char *path,
+                                       const char *key, bool *boolean);
+/* Whole doubles count as integers. */
+HD_NODISCARD enum hd_code hd_read_i64(const struct hd_reader *reader, const struct hd_value *object,
+                                      const char *path, const char *key, int64_t min, int64_t max,
+                                      int64_t *number);
+HD_NODISCARD enum hd_code hd_read_u32(const struct hd_reader *reader, const struct hd_value *object,
+                                      const char *path, const char *key, uint32_t min, uint32_t max,
+                                      uint32_t *number);
+/* A finite number. */
+HD_NODISCARD enum hd_code hd_read_double(const struct hd_reader *reader,
+                                         const struct hd_value *object, const char *path,
+                                         const char *key, double *number);
+/* A duration: text with units, or a number of seconds. */
+HD_NODISCARD enum hd_code hd_read_ms(const struct hd_reader *reader, const struct hd_value *object,
+                                     const char *path, const char *key, int64_t min_ms,
+                                     int64_t max_ms, int64_t *ms);
+/* A size: text with units, or a number of bytes. */
+HD_NODISCARD enum hd_code hd_read_bytes(const struct hd_reader *reader,
+                                        const struct hd_value *object, const char *path,
+                                        const char *key, uint64_t *bytes);
+/* One of names; *index tells which. */
+HD_NODISCARD enum hd_code hd_read_choice(const struct hd_reader *reader,
+                                         const struct hd_value *object, const char *path,
+                                         const char *key, const char *const *names, size_t count,
+                                         size_t *index);
+/* The text of a scalar as a target sees it (3, 0.5, true, text); false for null, lists, maps. */
+bool hd_scalar_text(const struct hd_value *value, struct hd_buf *out, enum hd_code *ret_code,
+                    struct hd_err *err);
+/* "90s", "1m", "250ms": the largest unit that divides. */
+#define READ_MS_TEXT_SIZE 32
+void hd_format_ms(char *dst, size_t dst_size, int64_t ms);
+
+/* normal.c: a copy of the file's tree in which aliases and shorthands are gone and the command
+ * line has been written in. */
+HD_NODISCARD enum hd_code hd_experiment_normalize(const struct hd_reader *reader,
+                                                  const struct hd_value *value,
+                                                  const struct hd_experiment_overrides *overrides,
+                                                  struct hd_value **ret_value);
+
+/* sampler.c; the space is parsed before. */
+HD_NODISCARD enum hd_code hd_sampler_part_parse(const struct hd_reader *reader,
+                                                const struct hd_value *root,
+                                                struct hd_experiment *experiment);
+
+/* target.c; the space is parsed before. */
+HD_NODISCARD enum hd_code hd_target_parse(const struct hd_reader *reader,
+                                          const struct hd_value *root, const struct hd_space *space,
+                                          struct hd_target *target);
+void hd_target_release(struct hd_target *target);
+struct hd_value *hd_target_describe(const struct hd_target *target); /* NULL: no memory */
+
+#endif

@@ -1,0 +1,693 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "testlib.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <hd/experiment.h>
+
+#define SPACE "space: {x: {type: float, low: 0, high: 1}}\n"
+#define LEAST "target: {image: a}\n" SPACE
+
+static enum hd_code parse(const char *text, const struct hd_experiment_overrides *overrides,
+                          struct hd_experiment **ret_experiment, struct hd_err *err)
+{
+    return hd_experiment_parse_text(text, strlen(text), "e.yaml", overrides, ret_experiment, err);
+}
+
+static struct hd_experiment *parse_good(const char *text)
+{
+    struct hd_err err;
+    struct hd_experiment *experiment = NULL;
+    assert_hd_ok(parse(text, NULL, &experiment, &err));
+    return experiment;
+}
+
+static const char issue_text[] =
+    "name: digits\n"
+    "target:\n"
+    "  image: hyperdock/digits:1\n"
+    "  command: [./train, --lr, \"${params.learning_rate}\", --epochs, \"${budget}\", 3]\n"
+    "  env: {OMP_NUM_THREADS: 1, FLAG: true, RUN: \"${run_id}\"}\n"
+    "  data: ./some/data/\n"
+    "  resources: {cpus: 1.5, memory: 512MiB, pids: 100, gpus: 2}\n"
+    "  timeout: {base: 1m, per_budget: 20s}\n"
+    "  stop_grace: 250ms\n"
+    "  retries: {infra: 4, failed: 1}\n"
+    "objective: {name: accuracy, direction: maximize, goal: 0.99}\n"
+    "space:\n"
+    "  learning_rate: {type: float, low: 1.0e-5, high: 1.0, log: true}\n"
+    "  activation:    {type: categorical, choices: [relu, tanh]}\n"
+    "  a_unit:        {type: int, low: 8, high: 256, log: true}\n"
+    "sampler: {name: random}\n"
+    "iteration_generator: {name: hyperband, eta: 3, rule: paper}\n"
+    "budget: {min: 1, max: 27, unit: epochs}\n"
+    "stop: {iterations: 4, configs: 300, jobs: 500, full_evaluations: 40, time: 1h, failures: 9}\n"
+    "pause_after_failures: 0\n"
+    "priority: -3\n"
+    "seed: \"18446744073709551615\"\n"
+    "job_queue_sizes: [-2, 1]\n"
+    "dynamic_queue_size: true\n"
+    "lease: 1m\n"
+    "ping: 10s\n"
+    "holder_wait: 1s\n";
+
+/* Every key of a complete file arrives in the struct. */
+static void complete_file(void **state)
+{
+    (void)state;
+    struct hd_experiment *e = parse_good(issue_text);
+    assert_string_equal(e->name, "digits");
+    assert_string_equal(e->target.image, "hyperdock/digits:1");
+    assert_int_equal(e->target.command_count, 6);
+    assert_string_equal(e->target.command[2], "${params.learning_rate}");
+    assert_string_equal(e->target.command[5], "3");
+    assert_null(e->target.command[6]);
+    assert_int_equal(e->target.env_count, 3);
+    assert_string_equal(e->target.env[0].key, "OMP_NUM_THREADS");
+    assert_string_equal(e->target.env[0].value, "1");
+    assert_string_equal(e->target.env[1].value, "true");
+    assert_string_equal(e->target.data, "./some/data/");
+    assert_string_equal(e->target.data_name, "data");
+    assert_string_equal(e->target.base_dir, "");
+    assert_true(e->target.cpus > 1.4 && e->target.cpus < 1.6);
+    assert_true(e->target.memory_bytes == UINT64_C(512) << 20);
+    assert_int_equal(e->target.pids, 100);
+    assert_int_equal(e->target.gpus, 2);
+    assert_int_equal(e->target.stop_grace_ms, 250);
+    assert_int_equal(e->target.retries_infra, 4);
+    assert_int_equal(e->target.retries_failed, 1);
+    assert_int_equal(hd_experiment_timeout_ms(e, 9), 60000 + 9 * 20000);
+    assert_string_equal(e->objective.name, "accuracy");
+    assert_true(e->objective.maximize && e->objective.has_goal && !e->objective.exit_code_only);
+    assert_true(e->objective.goal > 0.98 && e->objective.goal < 1);
+    assert_int_equal(e->space->param_count, 3);
+    assert_string_equal(e->sampler_name, "random");
+    assert_string_equal(e->iter_gen.name, "hyperband");
+    assert_int_equal(e->iter_gen.rule, HD_BRACKET_RULE_PAPER);
+    assert_int_equal(e->iter_gen.iterations_max, 4);
+    assert_true(e->budget_given);
+    assert_string_equal(e->budget_unit, "epochs");
+    assert_int_equal(e->stop.configs, 300);
+    assert_int_equal(e->stop.jobs, 500);
+    assert_int_equal(e->stop.full_evaluations, 40);
+    assert_int_equal(e->stop.time_ms, 3600000);
+    assert_int_equal(e->stop.failures, 9);
+    assert_int_equal(e->pause_after_failures, 0);
+    assert_int_equal(e->priority, -3);
+    assert_true(e->has_seed && e->seed == UINT64_MAX);
+    assert_int_equal(e->queue_min, -2);
+    assert_int_equal(e->queue_max, 1);
+    assert_int_equal(e->lease_ms, 60000);
+    assert_int_equal(e->ping_ms, 10000);
+    assert_int_equal(e->holder_wait_ms, 1000);
+    hd_experiment_free(e);
+    hd_experiment_free(NULL);
+}
+
+/* The smallest file gets every default that the reference promises. */
+static void defaults(void **state)
+{
+    (void)state;
+    struct hd_experiment *e = parse_good(LEAST);
+    assert_string_equal(e->name, "e"); /* of e.yaml */
+    assert_null(e->target.command);
+    assert_int_equal(e->target.env_count, 0);
+    assert_null(e->target.data);
+    assert_int_equal(hd_experiment_timeout_ms(e, 1), 0);
+    assert_int_equal(e->target.stop_grace_ms, 10000);
+    assert_int_equal(e->target.retries_infra, 2);
+    assert_int_equal(e->target.retries_failed, 0);
+    assert_true(e->objective.exit_code_only && !e->objective.maximize && !e->objective.has_goal);
+    assert_string_equal(e->objective.name, "loss");
+    assert_string_equal(e->sampler_name, "tpe");
+    assert_int_equal(e->sampler_settings->as.object.count, 0);
+    assert_string_equal(e->iter_gen.name, "full");
+    assert_true(e->iter_gen.eta > 2.9 && e->iter_gen.eta < 3.1);
+    assert_true(e->iter_gen.budget_min > 0.9 && e->iter_gen.budget_max < 1.1);
+    assert_int_equal(e->iter_gen.rule, HD_BRACKET_RULE_HPBANDSTER);
+    assert_int_equal(e->iter_gen.iterations_max, 0);
+    assert_false(e->budget_given);
+    assert_string_equal(e->budget_unit, "");
+    assert_int_equal(e->pause_after_failures, 5);
+    assert_int_equal(e->priority, 0);
+    assert_false(e->has_seed);
+    assert_int_equal(e->queue_min, -1);
+    assert_int_equal(e->queue_max, 0);
+    assert_true(e->queue_dynamic);
+    assert_int_equal(e->lease_ms, 30000);
+    assert_int_equal(e->ping_ms, 5000);
+    assert_int_equal(e->holder_wait_ms, 20000);
+    hd_experiment_free(e);
+    e = parse_good(LEAST "budget: {min: 1, max: 9}\n");
+    assert_string_equal(e->iter_gen.name, "hyperband"); /* where there are budgets to choose from */
+    hd_experiment_free(e);
+}
+
+static void assert_described(const struct hd_experiment *experiment, const char *part)
+{
+    struct hd_err err;
+    struct hd_buf text;
+    hd_buf_init(&text, HD_EXPERIMENT_BYTES_MAX);
+    assert_hd_ok(hd_experiment_to_json(experiment, &text, &err));
+    if (strstr(hd_buf_text(&text), part) == NULL)
+        fail_msg("\"%s\" does not hold \"%s\"", hd_buf_text(&text), part);
+    hd_buf_release(&text);
+}
+
+/* Old spellings and shorthands mean the same as the sections. */
+static void aliases(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *part;
+    } rows[] = {
+        {LEAST "optimizer: random\n", "\"sampler\":{\"name\":\"random\"}"},
+        {LEAST "sampler: ETPE\n", "\"sampler\":{\"name\":\"tpe\"}"},
+        {LEAST "min_budget: 1\nmax_budget: 9\nbudget: {unit: s}\n",
+         "\"budget\":{\"min\":1.0,\"max\":9.0,\"unit\":\"s\"}"},
+        {LEAST "iter_generator: {name: HyperBand, min_budget: 1, max_budget: 9, eta: 2}\n",
+         "\"iteration_generator\":{\"name\":\"hyperband\",\"eta\":2.0,\"rule\":\"hpbandster\"}"},
+        {LEAST
+         "multi_fidelity_iter_generator: SuccessiveHalving\nbudget: {min: 1, max: 9}\neta: 4\n",
+         "\"iteration_generator\":{\"name\":\"successive_halving\",\"eta\":4.0"},
+        {LEAST "n_iterations: 7\n", "\"stop\":{\"iterations\":7,"},
+        {LEAST "budget: 27\n", "\"budget\":{\"min\":27.0,\"max\":27.0,\"unit\":null}"},
+        {LEAST "objective: error\n",
+         "\"objective\":{\"name\":\"error\",\"direction\":\"minimize\",\"goal\":null}"},
+        {LEAST "objective: {direction: max}\n", "\"name\":\"loss\",\"direction\":\"maximize\""},
+        {"target: {image: a, retries: 3}\n" SPACE, "\"retries\":{\"infra\":3,\"failed\":3}"},
+        {"target: {image: a, timeout: 90}\n" SPACE,
+         "\"timeout\":{\"base\":\"90s\",\"per_budget\":\"0s\"}"},
+        {"target: {image: a, env: [A=1, \"B=x=${job}\"]}\n" SPACE,
+         "\"env\":{\"A\":\"1\",\"B\":\"x=${job}\"}"},
+        {"target: {command: \"a 'b c' \\\"d ${params.x}\\\"\"}\n" SPACE,
+         "\"command\":[\"a\",\"b c\",\"d ${params.x}\"]"},
+        {"target: {image: a, command: []}\n" SPACE, "\"command\":null"},
+        {"target: {image: a, data: ../..}\n" SPACE, "\"data\":\"../..\""},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_experiment *experiment = parse_good(rows[i].text);
+        assert_described(experiment, rows[i].part);
+        hd_experiment_free(experiment);
+    }
+}
+
+/* Each mistake has one error, which says where it is and what would be right. */
+static void errors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
+        {"", "e.yaml: the file is empty"},
+        {"- 1\n", "e.yaml:1: expected a map of sections (target, space, ...), got a list"},
+        {"a: [1\n", "e.yaml:2:1: while parsing a flow sequence"},
+        {SPACE, "e.yaml: target: missing; give target: {image: ...}"},
+        {"target: {image: a}\n", "e.yaml: space: missing; give at least one param"},
+        {"\ntrget: {}\n" SPACE, "e.yaml:2: trget: unknown key, did you mean \"target\"?"},
+        {LEAST "zzzzzzz: 1\n", "e.yaml:3: zzzzzzz: unknown key; known are: name, target,"},
+        {"target:\n  imgae: a\n" SPACE,
+         "e.yaml:2: target.imgae: unknown key, did you mean \"image\"?"},
+        {"target: a\n" SPACE, "e.yaml:1: target: expected a map, got the text \"a\""},
+        {"target: {}\n" SPACE, "e.yaml:1: target: needs an image (for docker) or a command"},
+        {"target: {image: 3}\n" SPACE,
+         "e.yaml:1: target.image: expected a text (put it in quotes), got 3"},
+        {"target: {image: \"\"}\n" SPACE, "target.image: must not be empty"},
+        {"target: {image: a b}\n" SPACE, "target.image: \"a b\" is not the name of an image"},
+        {"target: {image: -rm}\n" SPACE, "target.image: \"-rm\" is not the name of an image"},
+        {"target: {image: \"a:${seed}\"}\n" SPACE,
+         "target.image: templates are filled in in command"},
+        {"target: {command: {}}\n" SPACE,
+         "target.command: expected a list of words or a text, got a map"},
+        {"target: {command: [a, [b]]}\n" SPACE,
+         "target.command[1]: expected a text or a number, got a list"},
+        {"target: {command: \"a > b\"}\n" SPACE,
+         "target.command: there is no shell that would understand '>'"},
+        {"target: {command: \"a 'b\"}\n" SPACE, "target.command: a quote ' is not closed"},
+        {"target: {command: \"a ${params.y}\"}\n" SPACE,
+         "e.yaml:1: target.command: unknown ${params.y}; known are ${params.NAME}"},
+        {"target: {command: \"${buget}\"}\n" SPACE, "unknown ${buget}, did you mean ${budget}?"},
+        {"target: {command: \"${lr}\"}\nspace: {lr: {type: float, low: 0, high: 1}}\n",
+         "unknown ${lr}, did you mean ${params.lr}?"},
+        {"target: {command: \"${params.rate}\"}\nspace: {rat: {type: float, low: 0, high: 1}}\n",
+         "unknown ${params.rate}, did you mean ${params.rat}?"},
+        {"target: {command: [\"${budget\"]}\n" SPACE, "\"${budget\": \"${\" without \"}\""},
+        {"target: {image: a, env: 3}\n" SPACE, "target.env: expected a map of variables, got 3"},
+        {"target: {image: a, env: {A: [1]}}\n" SPACE,
+         "target.env.A: expected a text or a number, got a list"},
+        {"target: {image: a, env: {A: }}\n" SPACE,
+         "target.env.A: expected a text or a number, got nothing"},
+        {"target: {image: a, env: {A=B: 1}}\n" SPACE,
+         "target.env: \"A=B\" is not the name of a variable"},
+        {"target: {image: a, env: [A]}\n" SPACE,
+         "target.env: expected NAME=VALUE, got the text \"A\""},
+        {"target: {image: a, env: [A=1, A=2]}\n" SPACE, "target.env: A is given twice"},
+        {"target: {image: a, env: {A: \"${x}\"}}\n" SPACE,
+         "target.env.A: unknown ${x}, did you mean ${params.x}?"},
+        {"target: {image: a, base_dir: b}\n" SPACE, "target.base_dir: must be an absolute path"},
+        {"target: {image: a, resources: {cpu: 1}}\n" SPACE,
+         "target.resources.cpu: unknown key, did you mean \"cpus\"?"},
+        {"target: {image: a, resources: {cpus: -1}}\n" SPACE,
+         "target.resources.cpus: must be above 0"},
+        {"target: {image: a, resources: {cpus: .nan}}\n" SPACE,
+         "target.resources.cpus: expected a finite number, got NaN"},
+        {"target: {image: a, resources: {memory: 1XB}}\n" SPACE,
+         "target.resources.memory: \"1XB\" is not a size; write"},
+        {"target: {image: a, resources: {memory: -5}}\n" SPACE,
+         "target.resources.memory: expected a size (512MiB, 1GB), got -5"},
+        {"target: {image: a, resources: {pids: 1.5}}\n" SPACE,
+         "target.resources.pids: expected an integer, got 1.5"},
+        {"target: {image: a, timeout: soon}\n" SPACE,
+         "target.timeout: \"soon\" is not a duration; write 90"},
+        {"target: {image: a, timeout: {per_epoch: 1}}\n" SPACE,
+         "target.timeout.per_epoch: unknown key"},
+        {"target: {image: a, retries: -1}\n" SPACE, "target.retries: must be at least 0, got -1"},
+        {"target: {image: a, retries: {failed: 1000}}\n" SPACE,
+         "target.retries.failed: must be at most 100, got 1000"},
+        {LEAST "name: a b\n", "e.yaml:3: name: the name \"a b\" may hold only letters"},
+        {LEAST "objective: [a]\n", "objective: expected a map, got a list"},
+        {LEAST "objective: {direction: minimise}\n",
+         "objective.direction: unknown \"minimise\", did you mean \"minimize\"?"},
+        {LEAST "objective: {goal: low}\n",
+         "objective.goal: expected a finite number, got the text \"low\""},
+        {"target: {image: a}\nspace:\n  lr: {type: float, low: 2, high: 1}\n",
+         "e.yaml:3: space.lr"},
+        {"target: {image: a}\nspace:\n  lr: {type: float, low: 0, high: 1, log: true}\n",
+         "e.yaml:3: space.lr"},
+        {"target: {image: a}\nspace:\n  lr: {type: flaot, low: 0, high: 1}\n", "float"},
+        {LEAST "optimizer: tpe\nsampler: tpe\n",
+         "e.yaml:3: optimizer: is also given as sampler; keep one"},
+        {LEAST "iteration_generator: {name: hyperbnd}\nbudget: 1\n",
+         "iteration_generator.name: unknown \"hyperbnd\", did you mean \"hyperband\"?"},
+        {LEAST "iteration_generator: hyperband\n",
+         "iteration_generator.name: hyperband needs budget: {min"},
+        {LEAST "iteration_generator: {eta: 1.5}\n",
+         "e.yaml:3: iteration_generator.eta: must be at least 2"},
+        {LEAST "iteration_generator: {rule: pape}\n",
+         "iteration_generator.rule: unknown \"pape\", did you mean \"paper\"?"},
+        {LEAST "budget: {min: 1.0e-300, max: 1.0e+300}\n",
+         "e.yaml: iteration_generator: more than 64 rungs"},
+        {LEAST "budget: {min: 27, max: 1}\n",
+         "e.yaml:3: budget.min: 27 is above budget.max, which is 1"},
+        {LEAST "budget: {min: 0, max: 1}\n", "e.yaml:3: budget.min: must be above 0"},
+        {LEAST "budget: {max: 1}\n", "e.yaml:3: budget.min: missing; give budget: {min"},
+        {LEAST "budget: {min: 1, max: .inf}\n",
+         "budget.max: expected a finite number, got Infinity"},
+        {LEAST "budget: some\n", "budget: expected a map, got the text \"some\""},
+        {LEAST "budget: {min: 1, max: 3}\nmin_budget: 1\n",
+         "e.yaml:4: min_budget: is also given as budget.min; keep"},
+        {LEAST "stop: {iterations: 0}\n", "stop.iterations: must be at least 1, got 0"},
+        {LEAST "stop: {jobs: 5000000000}\n", "stop.jobs: must be at most 4294967294"},
+        {LEAST "stop: {time: 0s}\n", "stop.time: must be at least 1ms, got 0s"},
+        {LEAST "stop: {epochs: 1}\n", "stop.epochs: unknown key; known are: iterations, configs,"},
+        {LEAST "pause_after_failures: many\n",
+         "pause_after_failures: expected an integer, got the text"},
+        {LEAST "priority: 3000000000\n", "priority: must be at most 2147483647"},
+        {LEAST "seed: -1\n", "seed: must be at least 0, got -1"},
+        {LEAST "seed: x\n", "seed: expected an integer, got the text \"x\""},
+        {LEAST "job_queue_sizes: 3\n",
+         "job_queue_sizes: expected two integers, such as [-1, 0], got 3"},
+        {LEAST "job_queue_sizes: [0, 0]\n", "the first size must be below the second, got [0, 0]"},
+        {LEAST "job_queue_sizes: [0, x]\n", "job_queue_sizes: expected two integers from"},
+        {LEAST "dynamic_queue_size: false\n", "the second must be at least 1, got 0"},
+        {LEAST "dynamic_queue_size: 1\n", "dynamic_queue_size: expected true or false, got 1"},
+        {LEAST "lease: 5s\n", "e.yaml:3: lease: must last at least two pings"},
+        {LEAST "ping: 1m\n", "e.yaml:3: lease: must last at least two pings"},
+        {LEAST "lease: 2d\n", "lease: must be at most 1d, got 2d"},
+        {LEAST "holder_wait: [1]\n",
+         "holder_wait: expected a duration (90s, 1m, 1h30m), got a list"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_err err;
+        struct hd_experiment *experiment = NULL;
+        enum hd_code code = parse(rows[i].text, NULL, &experiment, &err);
+        if (code == HD_OK)
+            fail_msg("\"%s\" was accepted", rows[i].text);
+        if (strstr(err.text, rows[i].error) == NULL)
+            fail_msg("\"%s\" does not hold \"%s\"", err.text, rows[i].error);
+        assert_null(experiment);
+    }
+}
+
+/* A file within the limit whose description is not is refused, as its store would be. */
+static void size_is_bounded(void **state)
+{
+    (void)state;
+    struct hd_err err;
+    struct hd_buf text;
+    struct hd_experiment *experiment = NULL;
+    hd_buf_init(&text, 1 << 20);
+    assert_hd_ok(hd_buf_puts(&text, "target: {image: a, command: [", &err));
+    for (int i = 0; i < 900; i++)
+        assert_hd_ok(hd_buf_printf(&text, &err, "\"\\t\\t%0200d\\t\",", i));
+    assert_hd_ok(hd_buf_puts(&text, "z]}\n" SPACE, &err));
+    assert_hd_ok(parse(hd_buf_text(&text), NULL, &experiment, &err));
+    hd_experiment_free(experiment);
+    experiment = NULL;
+    hd_buf_clear(&text);
+    assert_hd_ok(hd_buf_puts(&text, "target: {image: a, command: [\"x", &err));
+    for (int i = 0; i < 140000; i++)
+        assert_hd_ok(hd_buf_puts(&text, "\t", &err)); /* two bytes in JSON */
+    assert_hd_ok(hd_buf_puts(&text, "x\"]}\n" SPACE, &err));
+    assert_true(text.size < HD_EXPERIMENT_BYTES_MAX);
+    assert_hd_fails(parse(hd_buf_text(&text), NULL, &experiment, &err), HD_E_LIMIT,
+                    "larger than 262144 bytes");
+    hd_buf_release(&text);
+}
+
+/* The command line wins over the file, and its mistakes are told as its own. */
+static void overrides_win(void **state)
+{
+    (void)state;
+    struct hd_err err;
+    struct hd_experiment *e = NULL;
+    struct hd_experiment_overrides all = {.name = "other",
+                                          .image = "b:2",
+                                          .base_dir = "/exp",
+                                          .budget_min = 3,
+                                          .budget_max = 9,
+                                          .eta = 4,
+                                          .iterations = 11,
+                                          .has_seed = true,
+                                          .seed = UINT64_MAX,
+                                          .time_ms = 90500,
+                                          .has_queue = true,
+                                          .queue_min = 1,
+                                          .queue_max = 4,
+                                          .queue_dynamic = false};
+    assert_hd_ok(parse(issue_text, &all, &e, &err));
+    assert_string_equal(e->name, "other");
+    assert_string_equal(e->target.image, "b:2");
+    assert_string_equal(e->target.base_dir, "/exp");
+    assert_true(e->iter_gen.budget_min > 2.9 && e->iter_gen.budget_min < 3.1);
+    assert_true(e->iter_gen.budget_max > 8.9 && e->iter_gen.budget_max < 9.1);
+    assert_true(e->iter_gen.eta > 3.9);
+    assert_int_equal(e->iter_gen.iterations_max, 11);
+    assert_true(e->seed == UINT64_MAX);
+    assert_int_equal(e->stop.time_ms, 90500);
+    assert_int_equal(e->queue_min, 1);
+    assert_int_equal(e->queue_max, 4);
+    assert_false(e->queue_dynamic);
+    hd_experiment_free(e);
+    struct hd_experiment_overrides none = {.budget_min = NAN, .budget_max = NAN, .eta = NAN};
+    assert_hd_ok(parse(LEAST, &none, &e, &err));
+    assert_false(e->budget_given);
+    hd_experiment_free(e);
+    struct hd_experiment_overrides image = {.image = "c"};
+    assert_hd_ok(parse(SPACE, &image, &e, &err)); /* the file may lack what the command line has */
+    assert_string_equal(e->target.image, "c");
+    hd_experiment_free(e);
+    e = NULL;
+    struct hd_experiment_overrides bad = {.budget_min = 5, .budget_max = 1};
+    assert_hd_fails(parse(LEAST, &bad, &e, &err), HD_E_INVALID,
+                    "command line: budget.min: 5 is above budget.max, which is 1");
+    bad = (struct hd_experiment_overrides){.eta = 1};
+    assert_hd_fails(parse(LEAST, &bad, &e, &err), HD_E_INVALID,
+                    "command line: iteration_generator.eta: must be at least 2");
+    assert_null(e);
+}
+
+/* Relative paths begin at the directory of an absolute file name. */
+static void base_dir_is_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *base_dir, *name;
+    } rows[] = {
+        {"/a/b/c.yaml", "/a/b", "c"},   {"/c.d.yaml", "/", "c.d"},
+        {"a/c.yaml", "", "c"},          {"c", "", "c"},
+        {"x y.yaml", "", "experiment"}, {".yaml", "", "experiment"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_err err;
+        struct hd_experiment *e = NULL;
+        assert_hd_ok(hd_experiment_parse_text(LEAST, strlen(LEAST), rows[i].file, NULL, &e, &err));
+        assert_string_equal(e->target.base_dir, rows[i].base_dir);
+        assert_string_equal(e->name, rows[i].name);
+        hd_experiment_free(e);
+    }
+}
+
+static const char *const good_texts[] = {
+    issue_text,
+    LEAST,
+    LEAST "budget: {min: 0.1, max: 1}\niteration_generator: {name: full}\n",
+    LEAST "objective: {}\nseed: 3\nsampler: random\n",
+    "target: {command: a b, data: ., timeout: 1.5s, resources: {cpus: 0.3}}\nspace:\n"
+    "  z: {type: ordinal, choices: [1, 2.5, big]}\n  a: {type: bool}\n"
+    "  m: {type: constant, value: x}\n  k: {type: int, low: 1, high: 9, step: 4}\n",
+};
+
+/* parse(describe(x)) is x: the description of it is the same, text for text, and no difference is
+ * told; through text as through the tree. */
+static void description_round_trips(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < HD_COUNT(good_texts); i++) {
+        struct hd_err err;
+        struct hd_experiment *e = parse_good(good_texts[i]), *back = NULL, *twice = NULL;
+        struct hd_value *first = NULL, *second = NULL;
+        struct hd_buf text, again, lines;
+        hd_buf_init(&text, HD_EXPERIMENT_BYTES_MAX);
+        hd_buf_init(&again, HD_EXPERIMENT_BYTES_MAX);
+        hd_buf_init(&lines, 10000);
+        assert_hd_ok(hd_experiment_describe(e, &first, &err));
+        assert_hd_ok(hd_experiment_parse(first, "described", NULL, &back, &err));
+        assert_hd_ok(hd_experiment_describe(back, &second, &err));
+        assert_true(hd_value_equal(first, second));
+        assert_hd_ok(hd_experiment_to_json(back, &text, &err));
+        assert_hd_ok(
+            hd_experiment_parse_text(hd_buf_text(&text), text.size, "text", NULL, &twice, &err));
+        assert_hd_ok(hd_experiment_to_json(twice, &again, &err));
+        assert_string_equal(hd_buf_text(&text), hd_buf_text(&again));
+        assert_hd_ok(hd_experiment_diff(e, twice, &lines, &err));
+        assert_string_equal(hd_buf_text(&lines), "");
+        /* Configs are stored by position: params keep the order of the file. */
+        for (size_t k = 0; k < e->space->param_count; k++)
+            assert_string_equal(e->space->params[k].name, twice->space->params[k].name);
+        hd_value_free(first);
+        hd_value_free(second);
+        hd_experiment_free(e);
+        hd_experiment_free(back);
+        hd_experiment_free(twice);
+        hd_buf_release(&text);
+        hd_buf_release(&again);
+        hd_buf_release(&lines);
+    }
+}
+
+/* Each difference is one line that a person can read; where the file lay is none. */
+static void differences_are_told(void **state)
+{
+    (void)state;
+    struct hd_err err;
+    struct hd_experiment *before = parse_good(LEAST), *after = NULL;
+    struct hd_experiment_overrides elsewhere = {.base_dir = "/elsewhere"};
+    const char *text =
+        "target: {image: b, env: {A: 1}}\n"
+        "space: {x: {type: float, low: 0, high: 2}}\nstop: {jobs: 5}\nobjective: err\n";
+    struct hd_buf lines;
+    hd_buf_init(&lines, 10000);
+    assert_hd_ok(parse(text, &elsewhere, &after, &err));
+    assert_hd_ok(hd_experiment_diff(before, after, &lines, &err));
+    static const char *const expected[] = {
+        "target.image: \"a\" -> \"b\"\n",
+        "target.env.A: nothing -> \"1\"\n",
+        "objective: nothing -> {\"name\":\"err\",\"direction\":\"minimize\",\"goal\":null}\n",
+        "stop.jobs: nothing -> 5\n",
+        "space: x: changed",
+    };
+    for (size_t i = 0; i < HD_COUNT(expected); i++)
+        if (strstr(hd_buf_text(&lines), expected[i]) == NULL)
+            fail_msg("\"%s\" does not hold \"%s\"", hd_buf_text(&lines), expected[i]);
+    assert_null(strstr(hd_buf_text(&lines), "base_dir"));
+    size_t count = 0;
+    for (const char *at = hd_buf_text(&lines); *at != '\0'; at++)
+        count += *at == '\n';
+    assert_int_equal(count, HD_COUNT(expected));
+    hd_experiment_free(before);
+    hd_experiment_free(after);
+    hd_buf_release(&lines);
+}
+
+/* ---- templates and words ---- */
+
+static void templates_expand(void **state)
+{
+    (void)state;
+    struct hd_err err;
+    struct hd_experiment *e = parse_good(
+        "target: {image: a}\nspace:\n  lr: {type: float, low: 1.0e-5, high: 1}\n"
+        "  n: {type: int, low: 1, high: 99}\n  act: {type: categorical, choices: [relu, 0.5]}\n"
+        "  flag: {type: bool}\n  c: {type: constant, value: k}\n");
+    const double config[] = {1e-5, 12, 1, 1, 0};
+    struct hd_template_values values = {.space = e->space,
+                                        .values = config,
+                                        .budget = 27,
+                                        .seed = 4000000000u,
+                                        .run_id = "r",
+                                        .config_id = {1, 2, 3},
+                                        .job = 7,
+                                        .work_dir = "/w",
+                                        .uuid = "u-1"};
+    static const struct {
+        const char *text, *expanded;
+    } rows[] = {
+        {"", ""},
+        {"plain", "plain"},
+        {"--lr=${params.lr}", "--lr=1e-05"},
+        {"${params.n}/${params.act}/${params.flag}/${params.c}", "12/0.5/true/k"},
+        {"${budget}${seed}", "274000000000"},
+        {"${run_id} ${config_id} ${job} ${work_dir} ${uuid}", "r [1,2,3] 7 /w u-1"},
+        {"$$ $HOME $", "$ $HOME $"},
+        {"$${budget}", "${budget}"},
+        {"}{$}", "}{$}"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_buf out;
+        hd_buf_init(&out, 1000);
+        assert_hd_ok(hd_template_check(rows[i].text, e->space, &err));
+        assert_hd_ok(hd_template_expand(rows[i].text, &values, &out, &err));
+        assert_string_equal(hd_buf_text(&out), rows[i].expanded);
+        hd_buf_release(&out);
+    }
+    struct hd_buf out;
+    hd_buf_init(&out, 8);
+    assert_hd_ok(hd_buf_puts(&out, "x", &err));
+    assert_hd_fails(hd_template_expand("abcd${params.lr}", &values, &out, &err), HD_E_LIMIT,
+                    "8 bytes");
+    assert_string_equal(hd_buf_text(&out), "x");
+    assert_hd_fails(hd_template_expand("a${}", &values, &out, &err), HD_E_INVALID,
+                    "a name of 1 to");
+    assert_string_equal(hd_buf_text(&out), "x");
+    values.budget = 0.1;
+    const double inactive[] = {NAN, 12, 1, 1, 0};
+    values.values = inactive;
+    assert_hd_ok(hd_template_expand("${budget}${params.lr}", &values, &out, &err));
+    assert_string_equal(hd_buf_text(&out), "x0.1");
+    hd_buf_release(&out);
+    hd_experiment_free(e);
+}
+
+static void words_split(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *joined; /* words in <>, or the error after ! */
+    } rows[] = {
+        {"", ""},
+        {"  \t\n ", ""},
+        {"a b", "<a><b>"},
+        {" a\tb\n c ", "<a><b><c>"},
+        {"'a b' \"c d\"", "<a b><c d>"},
+        {"a'b'\"c\"d", "<abcd>"},
+        {"'' \"\"", "<><>"},
+        {"'a\\b' \"a\\b\\\"\\\\\\$\" a\\ b", "<a\\b><a\\b\"\\$><a b>"},
+        {"\"${params.x y}\" $HOME *", "<${params.x y}><$HOME><*>"},
+        {"sh -c 'a | b > c; d & e < f'", "<sh><-c><a | b > c; d & e < f>"},
+        {"a\\|b \"x;y\"", "<a|b><x;y>"},
+        {"a \"b", "!a quote \" is not closed"},
+        {"a 'b", "!a quote ' is not closed"},
+        {"a\\", "!a backslash at the end"},
+        {"a | b", "!no shell that would understand '|'"},
+        {"a; b", "!no shell that would understand ';'"},
+        {"a `b`", "!no shell that would understand '`'"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_err err;
+        char **words = NULL, joined[300] = "";
+        size_t count = 0;
+        enum hd_code code = hd_words_split(rows[i].text, &words, &count, &err);
+        if (rows[i].joined[0] == '!') {
+            assert_int_equal(code, HD_E_INVALID);
+            assert_non_null(strstr(err.text, rows[i].joined + 1));
+            continue;
+        }
+        assert_int_equal(code, HD_OK);
+        assert_null(words[count]);
+        for (size_t k = 0; k < count; k++) {
+            size_t size = strlen(joined);
+            hd_format(joined + size, sizeof(joined) - size, "<%s>", words[k]);
+        }
+        assert_string_equal(joined, rows[i].joined);
+        hd_words_free(words);
+    }
+    struct hd_err err;
+    struct hd_buf text;
+    char **words = NULL;
+    size_t count = 0;
+    hd_buf_init(&text, 10000);
+    for (int i = 0; i < HD_COMMAND_WORDS_MAX; i++)
+        assert_hd_ok(hd_buf_puts(&text, "w ", &err));
+    assert_hd_ok(hd_words_split(hd_buf_text(&text), &words, &count, &err));
+    assert_int_equal(count, HD_COMMAND_WORDS_MAX);
+    hd_words_free(words);
+    assert_hd_ok(hd_buf_puts(&text, "w", &err));
+    assert_hd_fails(hd_words_split(hd_buf_text(&text), &words, &count, &err), HD_E_LIMIT,
+                    "1000 words");
+    hd_buf_release(&text);
+    hd_words_free(NULL);
+}
+
+/* The limit of a job grows with its budget and never passes the longest duration. */
+static void timeouts(void **state)
+{
+    (void)state;
+    struct hd_experiment *e = parse_good("target: {image: a, timeout: {per_budget: 1d}}\n" SPACE);
+    assert_int_equal(hd_experiment_timeout_ms(e, 0.5), 43200000);
+    assert_int_equal(hd_experiment_timeout_ms(e, 1e300), HD_DURATION_MS_MAX);
+    assert_int_equal(hd_experiment_timeout_ms(e, 1e-300), 1);
+    hd_experiment_free(e);
+}
+
+/* Whichever allocation fails, parsing ends with an error and leaks nothing. */
+static void every_allocation_fails_once(void **state)
+{
+    (void)state;
+    struct hd_err err;
+    struct hd_value *value = NULL;
+    assert_hd_ok(
+        hd_yaml_parse(issue_text, strlen(issue_text), "e", &hd_value_limits_file, &value, &err));
+    struct hd_experiment_overrides overrides = {.image = "b", .has_queue = true, .queue_max = 1};
+    int64_t failures = 0;
+    for (bool done = false; !done; failures++) {
+        struct hd_experiment *e = NULL;
+        struct hd_buf lines;
+        hd_buf_init(&lines, 10000);
+        hd_test_fail_alloc_after(failures);
+        enum hd_code code = hd_experiment_parse(value, "e.yaml", &overrides, &e, &err);
+        if (code == HD_OK)
+            code = hd_experiment_diff(e, e, &lines, &err);
+        hd_test_fail_alloc_after(-1);
+        done = code == HD_OK;
+        if (!done)
+            assert_int_equal(code, HD_E_NOMEM);
+        hd_experiment_free(e);
+        hd_buf_release(&lines);
+    }
+    assert_true(failures > 300);
+    hd_value_free(value);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(complete_file),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(aliases),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(size_is_bounded),
+        cmocka_unit_test(overrides_win),
+        cmocka_unit_test(base_dir_is_found),
+        cmocka_unit_test(description_round_trips),
+        cmocka_unit_test(differences_are_told),
+        cmocka_unit_test(templates_expand),
+        cmocka_unit_test(words_split),
+        cmocka_unit_test(timeouts),
+        cmocka_unit_test(every_allocation_fails_once),
+    };
+    return cmocka_run_group_tests_name("experiment", tests, NULL, NULL);
+}
