@@ -175,5 +175,5 @@ void hd_core_view_worker(const struct hd_core *core, uint32_t index,
         };
         return;
     }
-    hd_assert(!"a worker index beyond hd_core_worker_count()");
+    hd_assert(false && "a worker index beyond hd_core_worker_count()");
 }

@@ -63,7 +63,7 @@ static void put_body(struct description *description, const struct hd_param *par
         put(description, "value", copy);
         return;
     }
-    hd_assert(!"kind");
+    hd_assert(false && "kind");
 }
 
 enum hd_code hd_param_describe(const struct hd_param *param, struct hd_value **ret_value,

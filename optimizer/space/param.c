@@ -21,7 +21,7 @@ static bool has_choices(const struct hd_param *param)
     case HD_PARAM_INT:
         return false;
     }
-    hd_assert(!"kind");
+    hd_assert(false && "kind");
     return false;
 }
 

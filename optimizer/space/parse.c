@@ -68,7 +68,7 @@ static const char *const *keys_of(enum hd_param_kind kind)
     case HD_PARAM_CONSTANT:
         return constant_keys;
     }
-    hd_assert(!"kind");
+    hd_assert(false && "kind");
     return NULL;
 }
 
@@ -245,7 +245,7 @@ static uint64_t scalar_hash(const struct hd_value *value)
     case HD_VALUE_OBJECT:
         break;
     }
-    hd_assert(!"scalar");
+    hd_assert(false && "scalar");
     return 0;
 }
 
@@ -376,7 +376,7 @@ static enum hd_code parse_by_kind(const struct place *place, const struct hd_val
             return FAIL_AT(place, object, NULL, HD_E_INVALID, "the key \"value\" is missing");
         return parse_constant(place, value, param, err);
     }
-    hd_assert(!"kind");
+    hd_assert(false && "kind");
     return HD_E_INVALID;
 }
 

@@ -57,7 +57,7 @@ static bool clause_holds(const struct hd_condition *clause, const double *values
     case HD_CONDITION_GREATER:
         return value > clause->values[0];
     }
-    hd_assert(!"op");
+    hd_assert(false && "op");
     return false;
 }
 
