@@ -208,9 +208,9 @@ hd_configure() {
         return 0
     fi
     rm -rf "$dir"
-    meson setup "$dir" "$HD_TOP" "$@" >"$dir.setup.log" 2>&1 || {
-        cat "$dir.setup.log"
-        rm -rf "$dir"
+    mkdir -p "$dir" || return 1
+    meson setup "$dir" "$HD_TOP" "$@" >"$dir/setup.log" 2>&1 || {
+        cat "$dir/setup.log"
         return 1
     }
 }
