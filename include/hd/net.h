@@ -3,8 +3,9 @@
  * net.h: request and reply over NNG. The only room that knows nng.
  *
  * Server: a raw REP socket. Each message's header is its reply address, so a parked request
- * costs no thread and no context. Client: one REQ socket per peer with one context per lane,
- * NNG's own resend switched off in favour of our deadlines and a fresh dial.
+ * costs no thread, no context and no table entry. Client: one REQ socket per peer with one context
+ * per exchange, NNG's own resend switched off in favour of our deadlines. Addresses are
+ * "[tcp://|tls+tcp://]HOST:PORT". TLS compares the host with the DNS names of the certificate.
  * Raw REP drops a reply when its pipe already holds about 64 unsent ones: one socket a
  * worker, at most HD_LANE_COUNT requests outstanding on it.
  * TLS: certificate, key and CA files (mutual when the server has a CA); without them only
@@ -47,8 +48,8 @@ void hd_net_news_free(struct hd_net_news *news);
 
 struct hd_net_server;
 /* News are pushed as struct hd_net_news * on `queue` (from NNG's threads). port 0: any; the
- * real one is returned. Messages beyond bytes_max end their connection. When the queue is full the server stops
- * receiving until there is room. */
+ * real one is returned. Messages beyond bytes_max end their connection. When the queue is full the
+ * server stops receiving until there is room. */
 HD_NODISCARD enum hd_code hd_net_server_open(const char *host, uint16_t port, size_t bytes_max,
                                              const struct hd_net_security *security,
                                              struct hd_queue *queue,
@@ -63,37 +64,43 @@ void hd_net_server_close(struct hd_net_server *server);
 enum hd_net_answer_kind { HD_NET_REPLY, HD_NET_FAILED };
 struct hd_net_answer {
     enum hd_net_answer_kind kind;
-    uint64_t tag;       /* chosen by the caller: which client object this is */
+    uint64_t tag; /* chosen by the caller: which client object this is */
     uint32_t lane;
-    uint64_t sequence;  /* as given to hd_net_send */
-    void *bytes;        /* REPLY: owned by the answer */
+    uint64_t sequence; /* as given to hd_net_send */
+    void *bytes;       /* REPLY: owned by the answer */
     size_t size;
-    struct hd_err err;  /* FAILED */
+    struct hd_err err; /* FAILED */
 };
 void hd_net_answer_free(struct hd_net_answer *answer);
 
 struct hd_net_client;
-/* Dials in the background and again when the connection ends; answers go to `queue` as struct hd_net_answer *. A
- * connection that ends fails its outstanding requests at once. */
+/* Dials in the background and again when the connection ends; answers go to `queue` as
+ * struct hd_net_answer *. A connection that ends fails its outstanding requests at once (HD_E_NET);
+ * a request that could not be sent yet waits for a connection until its deadline. Give the queue
+ * room for one answer a lane. */
 HD_NODISCARD enum hd_code hd_net_client_open(const char *address, uint32_t lanes, uint64_t tag,
                                              const struct hd_net_security *security,
                                              struct hd_queue *queue,
-                                             struct hd_net_client **ret_client,
-                                             struct hd_err *err);
-/* One outstanding a lane; a second send on a lane abandons the first in silence. Copies. */
+                                             struct hd_net_client **ret_client, struct hd_err *err);
+/* One outstanding a lane; a second send on a lane abandons the first in silence. Copies. timeout_ms
+ * is 1..INT32_MAX. Any thread, but not at the same time as close. */
 HD_NODISCARD enum hd_code hd_net_send(struct hd_net_client *client, uint32_t lane,
                                       uint64_t sequence, const void *bytes, size_t size,
                                       int64_t timeout_ms, struct hd_err *err);
+/* No answer comes after it. */
 void hd_net_client_close(struct hd_net_client *client);
 
-/* One request, one reply, blocking: for the command line and the nameserver's callers. */
+/* One request, one reply, blocking: for the command line and the nameserver's callers. Nobody
+ * there, a wrong certificate or a foreign port is an error at once. Appends to `out`. */
 HD_NODISCARD enum hd_code hd_net_call(const char *address, const struct hd_net_security *security,
                                       const void *bytes, size_t size, int64_t timeout_ms,
                                       struct hd_buf *out, struct hd_err *err);
 
-/* ---- nameserver calls and the credentials file ------------------------------------------------ */
+/* ---- nameserver calls and the credentials file ------------------------------------------------
+ */
 struct hd_ns_request;
 struct hd_ns_reply;
+/* A reply that says no is an error with its code and text. */
 HD_NODISCARD enum hd_code hd_ns_call(const char *address, const struct hd_net_security *security,
                                      const struct hd_ns_request *request, int64_t timeout_ms,
                                      struct hd_arena *arena, struct hd_ns_reply *ret_reply,
