@@ -308,6 +308,20 @@ static void give_back(struct hd_agent *agent, struct held *held)
     end_held(agent, held, &result);
 }
 
+/* Two attempts of a job never write one directory: the older one has lost its lease, and the
+ * master's word about it is still on its way. */
+static void drop_older(struct hd_agent *agent, struct hd_attempt_ref attempt)
+{
+    for (uint32_t i = 0; i < HD_HELD_MAX; i++) {
+        struct held *held = &agent->held[i];
+        if (!is_running(held) || held->attempt.run_uid != attempt.run_uid ||
+            held->attempt.job != attempt.job || held->attempt.attempt >= attempt.attempt)
+            continue;
+        agent_action(agent, HD_AGENT_DROP)->attempt = held->attempt;
+        forget_held(agent, held);
+    }
+}
+
 static void take_lease(struct hd_agent *agent, uint32_t m, const struct hd_lease *lease)
 {
     agent->idle_since_ms = agent->now_ms;
@@ -322,6 +336,7 @@ static void take_lease(struct hd_agent *agent, uint32_t m, const struct hd_lease
         give_back(agent, held);
         return;
     }
+    drop_older(agent, lease->attempt);
     struct hd_agent_action *action = agent_action(agent, HD_AGENT_START);
     action->master = m;
     action->attempt = lease->attempt;

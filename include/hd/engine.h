@@ -26,6 +26,7 @@ struct hd_engine_job {
     const char *work_dir;     /* host directory -> /hyperdock/work */
     const char *data_dir;     /* host directory, read-only -> /data and /hyperdock/data; NULL none */
     const char *log_path;     /* stdout and stderr of the target */
+    const char *cwd;          /* process: where the target starts */
     const char *image;        /* docker */
     char *const *argv;        /* command; NULL or empty: the image's own */
     char *const *env;         /* "K=V", NULL-terminated */

@@ -450,6 +450,18 @@ static void commands_of_a_master_reach_what_runs(void **state)
     hd_agent_free(agent);
 }
 
+static void a_newer_attempt_of_a_job_ends_the_older_one_first(void **state)
+{
+    (void)state;
+    struct hd_agent *agent = agent_with(3, "", 0);
+    STORY(agent, {"@0 adopted A 7.1", "lookup"}, {"ended 8.1 ok from A", ""},
+          {"masters A=a", "connect 0 a; hello 0#1 7.1 8.1"},
+          {"0 control#1 ok", "report 0#1 8.1 ok next=1"},
+          {"0 report#1 lease 7.2 rejected",
+           "ack 8.1 rejected; drop 7.1; start 7.2; lease 0#2 wait=20000"});
+    hd_agent_free(agent);
+}
+
 static void several_masters_are_scanned_then_polled_in_turn(void **state)
 {
     (void)state;
@@ -697,6 +709,7 @@ int main(void)
         cmocka_unit_test(a_master_that_restarted_elsewhere_is_found_and_told_what_is_held),
         cmocka_unit_test(results_wait_any_time_for_their_master),
         cmocka_unit_test(commands_of_a_master_reach_what_runs),
+        cmocka_unit_test(a_newer_attempt_of_a_job_ends_the_older_one_first),
         cmocka_unit_test(several_masters_are_scanned_then_polled_in_turn),
         cmocka_unit_test(a_silent_master_does_not_keep_a_slot_from_the_others),
         cmocka_unit_test(refusals_are_retried_slowly_and_a_newer_process_takes_over),

@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files between a worker and its targets: roots and seats, directories, what a target is
+ * given, and what a hostile one gives back. */
+#include "testlib.h"
+
+#include "contract.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct hd_err err;
+
+struct place {
+    char *dir;
+    struct hd_root root;
+    struct hd_experiment *experiment;
+};
+
+static const char experiment_text[] =
+    "name: t\n"
+    "target:\n"
+    "  command: [run, \"--lr=${params.lr}\", \"${budget}\", \"${work_dir}\", \"$$x\"]\n"
+    "  env: {MODE: \"b${budget}\", HYPERDOCK_SEED: \"mine\"}\n"
+    "  timeout: {base: 10s, per_budget: 1s}\n"
+    "objective: {name: error, direction: maximize}\n"
+    "space:\n"
+    "  lr: {type: float, low: 0.0, high: 1.0}\n"
+    "  act: {type: categorical, choices: [relu, tanh]}\n"
+    "  weird-name: {type: int, low: 1, high: 9}\n"
+    "budget: {min: 1, max: 9, unit: epochs}\n";
+
+static int set_up(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    char path[HD_PATH_MAX];
+    place->dir = test_dir_make();
+    assert_true(hd_format(path, sizeof(path), "%s/root", place->dir));
+    assert_hd_ok(hd_root_open(path, &place->root, &err));
+    assert_hd_ok(hd_experiment_parse_text(experiment_text, strlen(experiment_text), "t.yaml", NULL,
+                                          &place->experiment, &err));
+    *state = place;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct place *place = *state;
+    hd_experiment_free(place->experiment);
+    test_dir_remove(place->dir);
+    free(place);
+    return 0;
+}
+
+static struct hd_lease lease_of(const struct place *place, uint32_t job, uint32_t attempt)
+{
+    (void)place;
+    return (struct hd_lease){
+        .attempt = {0xabcdef, job, attempt},
+        .run_id = "t",
+        .config_id = {0, 1, 2},
+        .config = 5,
+        .rung = 1,
+        .budget = 3,
+        .budget_previous = 1,
+        .root = "",
+        .directory = "",
+        .directory_owner = "",
+        .seed = 99,
+        .params_json = "{\"lr\": 0.25, \"act\": \"tanh\", \"weird-name\": 3}",
+    };
+}
+
+static const char *join(const char *directory, const char *name)
+{
+    static char paths[4][HD_PATH_MAX];
+    static size_t next;
+    char *path = paths[next++ % 4];
+    assert_true(hd_format(path, HD_PATH_MAX, "%s/%s", directory, name));
+    return path;
+}
+
+/* ---- roots and seats ----------------------------------------------------------------------- */
+
+static void a_root_is_recognised_by_its_marker_under_any_name(void **state)
+{
+    struct place *place = *state;
+    struct hd_root again, other;
+    const char *alias = join(place->dir, "alias");
+    assert_int_equal(symlink(place->root.path, alias), 0);
+    assert_hd_ok(hd_root_open(alias, &again, &err));
+    assert_string_equal(again.id, place->root.id);
+    assert_string_equal(again.path, place->root.path);
+    assert_hd_ok(hd_root_open(join(place->dir, "other"), &other, &err));
+    assert_string_not_equal(other.id, place->root.id);
+    test_file_write(join(other.path, ".hyperdock-root"), "");
+    assert_hd_fails(hd_root_open(other.path, &again, &err), HD_E_CORRUPT, "remove it");
+}
+
+static void workers_of_one_host_get_the_lowest_free_names(void **state)
+{
+    struct place *place = *state;
+    struct hd_seat first, second, third;
+    assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &first, &err));
+    assert_string_equal(first.worker, "box-0");
+    assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &second, &err));
+    assert_string_equal(second.worker, "box-1");
+    assert_hd_fails(hd_seat_take(&place->root, "box", "box-1", &third, &err), HD_E_BUSY,
+                    "box-1 is running already");
+    hd_seat_release(&first);
+    assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &third, &err));
+    assert_string_equal(third.worker, "box-0");
+    assert_true(third.incarnation > first.incarnation);
+    hd_seat_release(&second);
+    hd_seat_release(&third);
+    assert_hd_ok(hd_seat_take(&place->root, "../a b\xc3\xa9", NULL, &first, &err));
+    assert_string_equal(first.worker, "a-b---0");
+    hd_seat_release(&first);
+    assert_hd_fails(hd_seat_take(&place->root, "h", "../x", &first, &err), HD_E_INVALID,
+                    "worker id");
+}
+
+/* ---- directories ---------------------------------------------------------------------------- */
+
+static void the_work_directory_goes_on_in_place_for_its_owner(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace first, next;
+    struct hd_lease lease = lease_of(place, 7, 1);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
+    assert_int_equal(first.start, HD_START_FRESH);
+    assert_string_equal(first.directory, "c5-7-1");
+    assert_true(isnan(first.budget_previous));
+    test_file_write(join(first.work_dir, "weights"), "w1");
+    test_file_write(join(first.run_dir, "rubbish"), "x");
+
+    lease = lease_of(place, 9, 1);
+    lease.root = place->root.id;
+    lease.directory = first.directory;
+    lease.directory_owner = "w-0";
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &next, &err));
+    assert_int_equal(next.start, HD_START_IN_PLACE);
+    assert_string_equal(next.work_dir, first.work_dir);
+    assert_true(next.budget_previous == 1);
+    assert_string_not_equal(next.run_dir, first.run_dir);
+    /* fenced: the directory is the config's and stays */
+    hd_workspace_discard(&next);
+    assert_true(hd_path_exists(join(first.work_dir, "weights")));
+    /* the same attempt made again begins with an empty run directory */
+    lease = lease_of(place, 7, 1);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &next, &err));
+    assert_false(hd_path_exists(join(next.run_dir, "rubbish")));
+    assert_false(hd_path_exists(join(next.work_dir, "weights")));
+}
+
+static void another_worker_on_a_shared_root_works_on_a_copy(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace first, copy;
+    struct hd_lease lease = lease_of(place, 7, 1);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
+    test_file_write(join(first.work_dir, "weights"), "w1");
+    lease = lease_of(place, 7, 2);
+    lease.root = place->root.id;
+    lease.directory = first.directory;
+    lease.directory_owner = "w-0";
+    assert_hd_ok(hd_workspace_make(&place->root, "w-1", &lease, &copy, &err));
+    assert_int_equal(copy.start, HD_START_COPY);
+    assert_string_equal(copy.directory, "c5-7-2");
+    assert_true(copy.budget_previous == 1);
+    size_t size;
+    char *text = test_file_read(join(copy.work_dir, "weights"), &size);
+    assert_string_equal(text, "w1");
+    free(text);
+    test_file_write(join(copy.work_dir, "weights"), "w2");
+    text = test_file_read(join(first.work_dir, "weights"), &size);
+    assert_string_equal(text, "w1");
+    free(text);
+    hd_workspace_discard(&copy);
+    assert_false(hd_path_exists(copy.work_dir));
+    assert_true(hd_path_exists(first.work_dir));
+    /* the marker, not the lease, says who may go on in place */
+    lease.directory_owner = "w-1";
+    assert_hd_ok(hd_workspace_make(&place->root, "w-1", &lease, &copy, &err));
+    assert_int_equal(copy.start, HD_START_COPY);
+}
+
+static void a_directory_that_is_not_here_means_from_the_start(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *root, *directory;
+    } rows[] = {
+        {"elsewhere", "c5-1-1"}, {NULL, "c5-1-1"}, {NULL, "../../etc"}, {NULL, ".."}, {NULL, ""},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_workspace workspace;
+        struct hd_lease lease = lease_of(place, 20 + (uint32_t)i, 1);
+        lease.root = rows[i].root != NULL ? rows[i].root : place->root.id;
+        lease.directory = rows[i].directory;
+        lease.directory_owner = "w-0";
+        assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+        assert_int_equal(workspace.start, HD_START_FRESH);
+        assert_true(isnan(workspace.budget_previous));
+    }
+}
+
+static void two_runs_of_one_name_do_not_meet(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace a, b, again;
+    struct hd_lease lease = lease_of(place, 7, 1);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &a, &err));
+    test_file_write(join(a.work_dir, "weights"), "of the first");
+    lease.attempt.run_uid = 0x1234;
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &b, &err));
+    assert_string_not_equal(a.work_dir, b.work_dir);
+    assert_true(hd_path_exists(join(a.work_dir, "weights")));
+    lease.attempt.job = 8;
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &again, &err));
+    assert_non_null(strstr(again.work_dir, "t.0000000000001234"));
+    lease.run_id = "../x";
+    assert_hd_fails(hd_workspace_make(&place->root, "w-0", &lease, &again, &err), HD_E_INVALID,
+                    "run id");
+}
+
+static void what_a_target_left_becomes_the_owners_without_following_links(void **state)
+{
+    struct place *place = *state;
+    if (geteuid() != 0)
+        skip();
+    struct hd_workspace workspace;
+    struct hd_lease lease = lease_of(place, 7, 1);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+    const char *outside = join(place->dir, "outside");
+    test_file_write(outside, "x");
+    assert_int_equal(chmod(outside, 0600), 0);
+    char deep[HD_PATH_MAX], link[HD_PATH_MAX];
+    assert_true(hd_format(deep, sizeof(deep), "%s/a/b", workspace.work_dir));
+    assert_hd_ok(hd_mkdirs(deep, 0700, &err));
+    assert_true(hd_format(deep, sizeof(deep), "%s/a/b/f", workspace.work_dir));
+    test_file_write(deep, "x");
+    assert_int_equal(chmod(deep, 04400), 0);
+    assert_true(hd_format(link, sizeof(link), "%s/link", workspace.work_dir));
+    assert_int_equal(symlink(outside, link), 0);
+    struct hd_root root = place->root;
+    root.uid = 4242;
+    root.gid = 4343;
+    hd_workspace_own(&root, workspace.work_dir);
+    struct stat st;
+    assert_int_equal(stat(deep, &st), 0);
+    assert_int_equal(st.st_uid, 4242);
+    assert_int_equal(st.st_gid, 4343);
+    assert_int_equal(st.st_mode & 07777, 0666);
+    assert_int_equal(stat(workspace.work_dir, &st), 0);
+    assert_int_equal(st.st_uid, 4242);
+    assert_int_equal(st.st_mode & 0777, 0777);
+    assert_int_equal(lstat(link, &st), 0);
+    assert_int_equal(st.st_uid, 4242);
+    assert_int_equal(stat(outside, &st), 0);
+    assert_int_equal(st.st_uid, 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+/* ---- what a target is given -------------------------------------------------------------------
+ */
+
+static const char *env_of(const struct hd_plan *plan, const char *name)
+{
+    const char *found = NULL;
+    for (char *const *item = plan->job.env; *item != NULL; item++)
+        if (strncmp(*item, name, strlen(name)) == 0 && (*item)[strlen(name)] == '=') {
+            assert_null(found);
+            found = *item + strlen(name) + 1;
+        }
+    return found;
+}
+
+static void make_plan(struct place *place, bool container, struct hd_workspace *workspace,
+                      struct hd_plan *plan)
+{
+    static const char *const extra[] = {"OMP_NUM_THREADS=2", "MODE=mine"};
+    struct hd_lease lease = lease_of(place, 7, 2);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, workspace, &err));
+    struct hd_plan_input input = {
+        .worker = "w-0",
+        .lease = &lease,
+        .experiment = place->experiment,
+        .workspace = workspace,
+        .data_dir = "/tmp",
+        .extra_env = extra,
+        .extra_env_count = HD_COUNT(extra),
+        .container = container,
+        .now_wall_ms = 1000500,
+    };
+    assert_hd_ok(hd_plan_make(&input, plan, &err));
+}
+
+static void a_target_is_given_its_files(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace workspace;
+    struct hd_plan plan;
+    make_plan(place, true, &workspace, &plan);
+    size_t size;
+    char *text = test_file_read(join(workspace.run_dir, "params.json"), &size);
+    assert_string_equal(text, "{\n  \"lr\": 0.25,\n  \"act\": \"tanh\",\n  \"weird-name\": 3\n}\n");
+    free(text);
+    text = test_file_read(join(workspace.run_dir, "job.json"), &size);
+    struct hd_value *job = NULL;
+    assert_hd_ok(hd_json_parse(text, size, "job.json", &hd_value_limits_file, &job, &err));
+    static const char expected[] =
+        "{\"attempt\":2,\"budget\":3.0,\"budget_previous\":null,\"budget_unit\":\"epochs\","
+        "\"config_id\":[0,1,2],\"config_info\":{\"config\":5,\"rung\":1},\"cpus\":null,"
+        "\"deadline\":1013,\"gpus\":[],\"job\":7,\"max_budget\":9.0,\"memory\":null,"
+        "\"min_budget\":1.0,\"objective\":{\"direction\":\"maximize\",\"name\":\"error\"},"
+        "\"resume\":false,\"run_id\":\"t\",\"seed\":99,\"version\":1,"
+        "\"work_dir\":\"/hyperdock/work\"}";
+    struct hd_buf buf;
+    hd_buf_init(&buf, 65536);
+    assert_hd_ok(hd_json_write(job, HD_JSON_CANONICAL, &buf, &err));
+    assert_string_equal(hd_buf_text(&buf), expected);
+    hd_buf_release(&buf);
+    hd_value_free(job);
+    free(text);
+    text = test_file_read(join(workspace.run_dir, "loss.json"), &size);
+    assert_int_equal(size, 0);
+    free(text);
+    static const char *const folders[] = {"out", "control", "work", "data"};
+    for (size_t i = 0; i < HD_COUNT(folders); i++) {
+        struct stat st;
+        assert_int_equal(lstat(join(workspace.run_dir, folders[i]), &st), 0);
+        assert_true(S_ISDIR(st.st_mode));
+    }
+    hd_workspace_ask_stop(workspace.run_dir);
+    assert_true(hd_path_exists(join(workspace.run_dir, "control/stop")));
+    hd_plan_release(&plan);
+}
+
+static void command_and_environment_are_filled_in(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace workspace;
+    struct hd_plan plan;
+    make_plan(place, true, &workspace, &plan);
+    static const char *const argv[] = {"run", "--lr=0.25", "3", "/hyperdock/work", "$x"};
+    for (size_t i = 0; i < HD_COUNT(argv); i++)
+        assert_string_equal(plan.job.argv[i], argv[i]);
+    assert_null(plan.job.argv[HD_COUNT(argv)]);
+    static const struct {
+        const char *name, *value;
+    } env[] = {
+        {"HYPERDOCK_DIR", "/hyperdock"},
+        {"HYPERDOCK_WORK_DIR", "/hyperdock/work"},
+        {"HYPERDOCK_PARAMS_FILE", "/hyperdock/params.json"},
+        {"HYPERDOCK_DATA_DIR", "/data"},
+        {"HYPERDOCK_RUN_ID", "t"},
+        {"HYPERDOCK_CONFIG_ID", "[0,1,2]"},
+        {"HYPERDOCK_JOB", "7"},
+        {"HYPERDOCK_ATTEMPT", "2"},
+        {"HYPERDOCK_BUDGET", "3"},
+        {"HYPERDOCK_BUDGET_PREVIOUS", NULL},
+        {"HYPERDOCK_SEED", "mine"}, /* the experiment may say otherwise */
+        {"MODE", "mine"},           /* and the worker has the last word */
+        {"OMP_NUM_THREADS", "2"},
+        {"HP_LR", "0.25"},
+        {"HP_ACT", "tanh"},
+        {"HP_WEIRD_NAME", "3"},
+    };
+    for (size_t i = 0; i < HD_COUNT(env); i++) {
+        const char *value = env_of(&plan, env[i].name);
+        if (env[i].value == NULL)
+            assert_null(value);
+        else
+            assert_string_equal(value != NULL ? value : env[i].name, env[i].value);
+    }
+    assert_int_equal(plan.job.timeout_ms, 13000);
+    hd_plan_release(&plan);
+}
+
+static void outside_a_container_paths_are_the_hosts(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace workspace;
+    struct hd_plan plan;
+    make_plan(place, false, &workspace, &plan);
+    assert_string_equal(plan.job.argv[3], workspace.work_dir);
+    assert_string_equal(env_of(&plan, "HYPERDOCK_DIR"), workspace.run_dir);
+    assert_string_equal(env_of(&plan, "HYPERDOCK_DATA_DIR"), "/tmp");
+    /* the paths of a container work below HYPERDOCK_DIR too */
+    test_file_write(join(workspace.run_dir, "work/w"), "x");
+    assert_true(hd_path_exists(join(workspace.work_dir, "w")));
+    hd_plan_release(&plan);
+}
+
+static void params_that_do_not_fit_the_space_are_refused(void **state)
+{
+    struct place *place = *state;
+    static const char *const rows[] = {"[]", "{",
+                                       "{\"lr\": 5, \"act\": \"tanh\", \"weird-name\": 3}"};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_workspace workspace;
+        struct hd_plan plan;
+        struct hd_lease lease = lease_of(place, 7, 2);
+        lease.params_json = rows[i];
+        assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+        struct hd_plan_input input = {.worker = "w-0",
+                                      .lease = &lease,
+                                      .experiment = place->experiment,
+                                      .workspace = &workspace};
+        assert_hd_fails(hd_plan_make(&input, &plan, &err), HD_E_INVALID, "");
+    }
+}
+
+/* ---- what a target gives back ------------------------------------------------------------------
+ */
+
+static void put_deep(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 100000; i++)
+        assert_true(fputc('[', file) != EOF);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void put_huge(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+    close(fd);
+}
+
+static void put_link(const char *path)
+{
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+}
+
+static void put_fifo(const char *path)
+{
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void put_folder(const char *path)
+{
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void put_nothing(const char *path)
+{
+    (void)path;
+}
+
+static const struct {
+    void (*put)(const char *path);
+    const char *message;
+} hostile[] = {
+    {put_nothing, "not there"},       {put_link, "symbolic link"},
+    {put_fifo, "not a regular file"}, {put_folder, "not a regular file"},
+    {put_huge, "larger than"},        {put_deep, "loss.json"},
+};
+
+static void a_hostile_loss_file_is_no_result_with_a_reason(void **state)
+{
+    struct place *place = *state;
+    for (size_t i = 0; i < HD_COUNT(hostile); i++) {
+        char name[32];
+        hd_format(name, sizeof(name), "h%zu", i);
+        const char *dir = join(place->dir, name);
+        assert_hd_ok(hd_mkdirs(dir, 0700, &err));
+        hostile[i].put(join(dir, "loss.json"));
+        struct hd_loss loss;
+        hd_loss_read(dir, place->experiment, &loss);
+        assert_false(loss.present);
+        if (strstr(loss.message, hostile[i].message) == NULL)
+            fail_msg("case %zu: \"%s\"", i, loss.message);
+    }
+    test_file_write(join(place->dir, "loss.json"), "{\"error\": 0.5}");
+    struct hd_loss loss;
+    hd_loss_read(place->dir, place->experiment, &loss);
+    assert_true(loss.present);
+    assert_true(loss.loss == -0.5);
+}
+
+static void a_hostile_metrics_file_gives_no_points(void **state)
+{
+    struct place *place = *state;
+    for (size_t i = 0; i < HD_COUNT(hostile); i++) {
+        char name[32];
+        hd_format(name, sizeof(name), "m%zu", i);
+        const char *dir = join(place->dir, name);
+        assert_hd_ok(hd_mkdirs(dir, 0700, &err));
+        hostile[i].put(join(dir, "metrics.jsonl"));
+        struct hd_metrics metrics = {0};
+        struct hd_point points[4];
+        struct hd_attempt_ref attempt = {1, 2, 3};
+        for (int poll = 0; poll < 3; poll++)
+            assert_int_equal(hd_metrics_read(&metrics, dir, place->experiment, attempt, points, 4),
+                             0);
+    }
+}
+
+static void add_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void the_curve_is_followed_as_it_grows(void **state)
+{
+    struct place *place = *state;
+    const char *path = join(place->dir, "metrics.jsonl");
+    struct hd_metrics metrics = {0};
+    struct hd_attempt_ref attempt = {1, 2, 3};
+    static const struct {
+        const char *added;
+        size_t count;
+        double step, loss; /* of the last point */
+    } rows[] = {
+        {"{\"step\": 1, \"error\": 0.5}\n", 1, 1, -0.5},
+        {"", 0, 0, 0},
+        {"{\"epoch\": 2, \"loss\"", 0, 0, 0}, /* not finished: waits */
+        {": 0.25}\n{\"budget\": 2.5, \"value\": 7}\n", 2, 2.5, -7},
+        {"nonsense\n[1]\n{\"step\":1}\n\n{\"loss\": NaN}\n", 0, 0, 0},
+        {"{\"loss\": 3}\n", 1, 9, -3}, /* no step: the number of the line */
+        {"{\"iteration\":1,\"loss\":1}\n{\"iteration\":2,\"loss\":1}\n"
+         "{\"iteration\":3,\"loss\":1}\n{\"iteration\":4,\"loss\":1}\n"
+         "{\"iteration\":5,\"loss\":2}\n",
+         4, 4, -1},     /* as many as asked for */
+        {"", 1, 5, -2}, /* then the rest */
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_point points[4];
+        if (rows[i].added[0] != '\0')
+            add_text(path, rows[i].added);
+        size_t count = hd_metrics_read(&metrics, place->dir, place->experiment, attempt, points, 4);
+        if (count != rows[i].count)
+            fail_msg("row %zu: %zu points", i, count);
+        if (count > 0) {
+            assert_true(points[count - 1].step == rows[i].step);
+            assert_true(points[count - 1].loss == rows[i].loss);
+            assert_int_equal(points[count - 1].attempt.job, 2);
+        }
+    }
+}
+
+static void a_curve_that_was_replaced_or_cut_begins_anew(void **state)
+{
+    struct place *place = *state;
+    char path[HD_PATH_MAX], other[HD_PATH_MAX];
+    assert_true(hd_format(path, sizeof(path), "%s/metrics.jsonl", place->dir));
+    assert_true(hd_format(other, sizeof(other), "%s/other", place->dir));
+    struct hd_metrics metrics = {0};
+    struct hd_attempt_ref attempt = {1, 2, 3};
+    struct hd_point points[4];
+    add_text(path, "{\"step\":1,\"loss\":1}\n{\"step\":2,\"loss\":1}\n");
+    assert_int_equal(hd_metrics_read(&metrics, place->dir, place->experiment, attempt, points, 4),
+                     2);
+    assert_int_equal(truncate(path, 0), 0);
+    add_text(path, "{\"step\":3,\"loss\":1}\n");
+    assert_int_equal(hd_metrics_read(&metrics, place->dir, place->experiment, attempt, points, 4),
+                     1);
+    add_text(other, "{\"step\":4,\"loss\":1}\n{\"step\":5,\"loss\":1}\n{\"step\":6,\"loss\":1}\n");
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(hd_metrics_read(&metrics, place->dir, place->experiment, attempt, points, 4),
+                     3);
+    assert_true(points[0].step == 4);
+}
+
+static void a_line_without_end_is_skipped(void **state)
+{
+    struct place *place = *state;
+    char path[HD_PATH_MAX];
+    assert_true(hd_format(path, sizeof(path), "%s/metrics.jsonl", place->dir));
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs("{\"step\":1,\"loss\":1}\n", file) >= 0);
+    for (size_t i = 0; i < 3 * HD_METRICS_LINE_MAX + 17; i++)
+        assert_true(fputc('x', file) != EOF);
+    assert_true(fputs("\n{\"step\":2,\"loss\":1}\n", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    struct hd_metrics metrics = {0};
+    struct hd_attempt_ref attempt = {1, 2, 3};
+    struct hd_point points[4];
+    assert_int_equal(hd_metrics_read(&metrics, place->dir, place->experiment, attempt, points, 4),
+                     2);
+    assert_true(points[1].step == 2);
+}
+
+#define WITH_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_PLACE(a_root_is_recognised_by_its_marker_under_any_name),
+        WITH_PLACE(workers_of_one_host_get_the_lowest_free_names),
+        WITH_PLACE(the_work_directory_goes_on_in_place_for_its_owner),
+        WITH_PLACE(another_worker_on_a_shared_root_works_on_a_copy),
+        WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
+        WITH_PLACE(two_runs_of_one_name_do_not_meet),
+        WITH_PLACE(what_a_target_left_becomes_the_owners_without_following_links),
+        WITH_PLACE(a_target_is_given_its_files),
+        WITH_PLACE(command_and_environment_are_filled_in),
+        WITH_PLACE(outside_a_container_paths_are_the_hosts),
+        WITH_PLACE(params_that_do_not_fit_the_space_are_refused),
+        WITH_PLACE(a_hostile_loss_file_is_no_result_with_a_reason),
+        WITH_PLACE(a_hostile_metrics_file_gives_no_points),
+        WITH_PLACE(the_curve_is_followed_as_it_grows),
+        WITH_PLACE(a_curve_that_was_replaced_or_cut_begins_anew),
+        WITH_PLACE(a_line_without_end_is_skipped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

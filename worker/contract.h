@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * contract.h: the files between a worker and its targets; docs/target-contract.md is the version
+ * for people. Layer 3: files only, no engine, no network.
+ *
+ *   <root>/.hyperdock-root          random id: two workers that see one marker share the disk
+ *   <root>/.hyperdock-workers/<id>/ the worker's own state, locked while it runs
+ *   <root>/<run id>/.hyperdock-run  which run this is: a run id may be used again by another store
+ *   <root>/<run id>/cfg/<dir>/      -> /hyperdock/work, one a config, kept across budgets, retries
+ *   <root>/<run id>/cfg/<dir>.owner the worker that may go on in it
+ *   <root>/<run id>/run/<job>-<attempt>/  -> /hyperdock, fresh for each attempt
+ *
+ * Everything a target can write is untrusted: it is opened without following links, must be a
+ * regular file, and is read within limits.
+ */
+#ifndef HD_CONTRACT_H
+#define HD_CONTRACT_H
+
+#include <hd/engine.h>
+
+#define HD_PATH_MAX 4096
+#define HD_LOSS_BYTES_MAX (1024u * 1024u)
+#define HD_METRICS_LINE_MAX 65536u                /* a longer line is skipped */
+#define HD_METRICS_POLL_BYTES_MAX (1024u * 1024u) /* read in one poll */
+#define HD_WORKER_SLOTS_MAX 1024                  /* workers of one host on one root */
+#define HD_OWN_ENTRIES_MAX 1000000u
+#define HD_OWN_DEPTH_MAX 64
+#define HD_UUID_TEXT_SIZE 17
+
+/* ---- the work root -------------------------------------------------------------------------- */
+
+struct hd_root {
+    char path[HD_PATH_MAX];  /* absolute, links resolved */
+    char id[HD_ROOT_ID_MAX]; /* from the marker */
+    bool is_root;            /* we are root: what targets leave is given to the owner of `path` */
+    uid_t uid;
+    gid_t gid;
+};
+/* Makes the directory (0700) and its marker when they are missing. */
+HD_NODISCARD enum hd_code hd_root_open(const char *path, struct hd_root *ret_root,
+                                       struct hd_err *err);
+
+/* A worker's name, held for as long as it runs. */
+struct hd_seat {
+    char worker[HD_WORKER_ID_MAX];
+    char state_dir[HD_PATH_MAX];
+    uint64_t incarnation; /* higher than that of any earlier process with this name */
+    struct hd_lock_file *lock;
+};
+/* id NULL: "<host>-<lowest free number>". HD_E_BUSY when the id given is in use. */
+HD_NODISCARD enum hd_code hd_seat_take(const struct hd_root *root, const char *host, const char *id,
+                                       struct hd_seat *ret_seat, struct hd_err *err);
+void hd_seat_release(struct hd_seat *seat);
+
+/* ---- the directories of an attempt ------------------------------------------------------------
+ */
+
+enum hd_start { HD_START_FRESH, HD_START_IN_PLACE, HD_START_COPY };
+
+struct hd_workspace {
+    char run_dir[HD_PATH_MAX];
+    char work_dir[HD_PATH_MAX];
+    char directory[HD_DIR_NAME_MAX]; /* name of work_dir, for the result */
+    enum hd_start start;
+    double budget_previous; /* NaN when it starts fresh, whatever the lease says */
+};
+/*
+ * Makes both directories. The lease's directory goes on in place when this worker wrote it last
+ * (the caller has made sure that no older attempt runs in it), as a copy when another worker did,
+ * and when it is not on this root or not there any more the target starts from the start.
+ */
+HD_NODISCARD enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,
+                                            const struct hd_lease *lease,
+                                            struct hd_workspace *ret_workspace, struct hd_err *err);
+/* The work directory of an attempt that is fenced or was refused: removed when the attempt made it,
+ * left when it is the config's. Failure leaves rubbish, no harm. */
+void hd_workspace_discard(const struct hd_workspace *workspace);
+/* Asks a target to stop cleanly: run_dir/control/stop. */
+void hd_workspace_ask_stop(const char *run_dir);
+/* As root: what the target left is made the owner's, and what the owner may, the image's user may
+ * too (it has to go on with it at the next budget). Otherwise nothing. Follows no links. */
+void hd_workspace_own(const struct hd_root *root, const char *directory);
+
+/* ---- what a target is given --------------------------------------------------------------------
+ */
+
+struct hd_plan_input {
+    const char *worker;
+    const struct hd_lease *lease;
+    const struct hd_experiment *experiment;
+    const struct hd_workspace *workspace;
+    const char *data_dir;         /* host path, NULL none */
+    const char *const *extra_env; /* --env, "K=V" */
+    size_t extra_env_count;
+    bool container; /* the target sees /hyperdock instead of host paths */
+    int64_t now_wall_ms;
+};
+/* A job for an engine; every text lives in the arena. */
+struct hd_plan {
+    struct hd_engine_job job;
+    struct hd_arena *arena;
+};
+/* Writes params.json, job.json, an empty loss.json, out/ and control/ into run_dir, expands the
+ * command and the environment. HD_E_INVALID: params and space do not fit. */
+HD_NODISCARD enum hd_code hd_plan_make(const struct hd_plan_input *input, struct hd_plan *ret_plan,
+                                       struct hd_err *err);
+void hd_plan_release(struct hd_plan *plan);
+
+/* ---- what a target gives back
+ * -------------------------------------------------------------------- */
+
+/* run_dir/loss.json through hd_loss_parse(). Never fails: see hd_loss. */
+void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
+                  struct hd_loss *ret_loss);
+
+/* Reads metrics.jsonl as it grows. Remembers the offset; begins anew when the file was replaced or
+ * cut. An unfinished last line waits. */
+struct hd_metrics {
+    uint64_t device, inode;
+    int64_t offset;
+    uint64_t lines;
+    bool skipping; /* inside a line that is too long */
+};
+/* New points, at most points_max. Lines without a finite loss are passed over: key loss, value or
+ * the objective's name; step is step, epoch, iteration, budget or the line's number. The loss is
+ * in minimized form. */
+size_t hd_metrics_read(struct hd_metrics *metrics, const char *run_dir,
+                       const struct hd_experiment *experiment, struct hd_attempt_ref attempt,
+                       struct hd_point *ret_points, size_t points_max);
+
+#endif

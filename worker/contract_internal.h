@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* contract_internal.h: what the files of the contract share. */
+#ifndef HD_CONTRACT_INTERNAL_H
+#define HD_CONTRACT_INTERNAL_H
+
+#include "contract.h"
+
+#define HD_RUN_DIR_INSIDE "/hyperdock"
+#define HD_WORK_DIR_INSIDE "/hyperdock/work"
+
+/* Creates path holding `line` unless it exists, and gives what it holds: of several at the same
+ * time, on one machine or several, all get the line of the first. */
+HD_NODISCARD enum hd_code hd_claim_line(const char *path, const char *line, char *ret_line,
+                                        size_t size, struct hd_err *err);
+/* Makes a directory that the target may write to: as root its user is not known, so everybody
+ * may; the work root above it is 0700. */
+HD_NODISCARD enum hd_code hd_make_open_dir(const char *path, struct hd_err *err);
+/* The modes of files handed to a target. */
+mode_t hd_open_file_mode(void);
+
+#endif

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a target is given: params.json, job.json, its command and its environment. */
+#include "contract_internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PLAN_BYTES_MAX (8u * 1024u * 1024u)
+#define PLAN_WORD_MAX (256u * 1024u)
+#define PLAN_OWN_ENV_MAX 16 /* HYPERDOCK_... */
+
+/* What all steps of one plan need. */
+struct making {
+    const struct hd_plan_input *input;
+    struct hd_arena *arena;
+    struct hd_value *params;
+    double *values;
+    char config_id[48];
+    char uuid[HD_UUID_TEXT_SIZE];
+    const char *run_dir_seen; /* as the target sees them */
+    const char *work_dir_seen;
+    struct hd_err *err;
+};
+
+static enum hd_code nomem(struct making *making)
+{
+    return hd_fail(making->err, HD_E_NOMEM, "no memory to prepare job %u",
+                   making->input->lease->attempt.job);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static enum hd_code write_file(struct making *making, const char *name, const char *text)
+{
+    char path[HD_PATH_MAX];
+    if (!hd_format(path, sizeof(path), "%s/%s", making->input->workspace->run_dir, name))
+        return hd_fail(making->err, HD_E_LIMIT, "the path of %s is too long", name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    size_t size = strlen(text);
+    bool done = fd >= 0 && fchmod(fd, hd_open_file_mode()) == 0 &&
+                (size == 0 || write(fd, text, size) == (ssize_t)size);
+    int failed = errno;
+    if (fd >= 0)
+        close(fd);
+    return done ? HD_OK
+                : hd_fail(making->err, failed == ENOSPC ? HD_E_FULL : HD_E_IO,
+                          "cannot write %s: %s", path, strerror(failed));
+}
+
+static enum hd_code make_folder(struct making *making, const char *name)
+{
+    char path[HD_PATH_MAX];
+    if (!hd_format(path, sizeof(path), "%s/%s", making->input->workspace->run_dir, name))
+        return hd_fail(making->err, HD_E_LIMIT, "the path of %s is too long", name);
+    return hd_make_open_dir(path, making->err);
+}
+
+static enum hd_code write_value(struct making *making, const char *name,
+                                const struct hd_value *value)
+{
+    struct hd_buf buf;
+    hd_buf_init(&buf, PLAN_WORD_MAX);
+    enum hd_code code = hd_json_write(value, HD_JSON_PRETTY, &buf, making->err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&buf, "\n", making->err);
+    if (code == HD_OK)
+        code = write_file(making, name, hd_buf_text(&buf));
+    hd_buf_release(&buf);
+    return code;
+}
+
+/* ---- job.json -----------------------------------------------------------------------------------
+ */
+
+static void set(struct hd_value *object, const char *key, struct hd_value *item, enum hd_code *code)
+{
+    enum hd_code set_code = hd_value_set(object, key, item);
+    if (*code == HD_OK)
+        *code = set_code;
+}
+
+static struct hd_value *number_or_null(double number)
+{
+    return isnan(number) ? hd_value_new_null() : hd_value_new_double(number);
+}
+
+static struct hd_value *config_id_value(struct hd_config_id id, enum hd_code *code)
+{
+    struct hd_value *array = hd_value_new_array();
+    const uint32_t parts[] = {id.iteration, id.budget_index, id.running_index};
+    for (size_t i = 0; array != NULL && i < HD_COUNT(parts); i++) {
+        enum hd_code append_code = hd_value_append(array, hd_value_new_int(parts[i]));
+        if (*code == HD_OK)
+            *code = append_code;
+    }
+    return array;
+}
+
+static struct hd_value *pair_value(const char *key_a, struct hd_value *a, const char *key_b,
+                                   struct hd_value *b, enum hd_code *code)
+{
+    struct hd_value *object = hd_value_new_object();
+    if (object == NULL) {
+        hd_value_free(a);
+        hd_value_free(b);
+        return NULL;
+    }
+    set(object, key_a, a, code);
+    set(object, key_b, b, code);
+    return object;
+}
+
+static enum hd_code write_job(struct making *making)
+{
+    const struct hd_plan_input *input = making->input;
+    const struct hd_lease *lease = input->lease;
+    const struct hd_experiment *experiment = input->experiment;
+    int64_t timeout_ms = hd_experiment_timeout_ms(experiment, lease->budget);
+    struct hd_value *job = hd_value_new_object();
+    if (job == NULL)
+        return nomem(making);
+    enum hd_code code = HD_OK;
+    set(job, "version", hd_value_new_int(1), &code);
+    set(job, "run_id", hd_value_new_string(lease->run_id), &code);
+    set(job, "config_id", config_id_value(lease->config_id, &code), &code);
+    set(job, "config_info",
+        pair_value("config", hd_value_new_int(lease->config), "rung", hd_value_new_int(lease->rung),
+                   &code),
+        &code);
+    set(job, "job", hd_value_new_int(lease->attempt.job), &code);
+    set(job, "attempt", hd_value_new_int(lease->attempt.attempt), &code);
+    set(job, "budget", hd_value_new_double(lease->budget), &code);
+    set(job, "budget_previous", number_or_null(input->workspace->budget_previous), &code);
+    set(job, "min_budget", hd_value_new_double(experiment->iter_gen.budget_min), &code);
+    set(job, "max_budget", hd_value_new_double(experiment->iter_gen.budget_max), &code);
+    set(job, "budget_unit",
+        hd_value_new_string(experiment->budget_unit != NULL ? experiment->budget_unit : ""), &code);
+    set(job, "seed", hd_value_new_int(lease->seed), &code);
+    set(job, "objective",
+        pair_value("name",
+                   hd_value_new_string(
+                       experiment->objective.name != NULL ? experiment->objective.name : "loss"),
+                   "direction",
+                   hd_value_new_string(experiment->objective.maximize ? "maximize" : "minimize"),
+                   &code),
+        &code);
+    set(job, "deadline",
+        timeout_ms > 0 ? hd_value_new_int((input->now_wall_ms + timeout_ms) / 1000)
+                       : hd_value_new_null(),
+        &code);
+    set(job, "gpus", hd_value_new_array(), &code);
+    set(job, "cpus", number_or_null(experiment->target.cpus > 0 ? experiment->target.cpus : NAN),
+        &code);
+    set(job, "memory",
+        experiment->target.memory_bytes > 0
+            ? hd_value_new_int((int64_t)experiment->target.memory_bytes)
+            : hd_value_new_null(),
+        &code);
+    set(job, "work_dir", hd_value_new_string(making->work_dir_seen), &code);
+    set(job, "resume", hd_value_new_bool(input->workspace->start != HD_START_FRESH), &code);
+    code = code == HD_OK ? write_value(making, "job.json", job) : nomem(making);
+    hd_value_free(job);
+    return code;
+}
+
+static enum hd_code link_folder(struct making *making, const char *name, const char *to)
+{
+    char path[HD_PATH_MAX];
+    if (!hd_format(path, sizeof(path), "%s/%s", making->input->workspace->run_dir, name))
+        return hd_fail(making->err, HD_E_LIMIT, "the path of %s is too long", name);
+    return symlink(to, path) == 0 ? HD_OK
+                                  : hd_fail(making->err, HD_E_IO, "cannot make the link %s: %s",
+                                            path, strerror(errno));
+}
+
+/* work and data below run_dir. In a container they are mount points, which must be ours: the
+ * Docker daemon would make them as root. */
+static enum hd_code make_inner(struct making *making)
+{
+    const struct hd_plan_input *input = making->input;
+    bool data = input->data_dir != NULL;
+    if (input->container) {
+        enum hd_code code = make_folder(making, "work");
+        return code == HD_OK && data ? make_folder(making, "data") : code;
+    }
+    enum hd_code code = link_folder(making, "work", input->workspace->work_dir);
+    return code == HD_OK && data ? link_folder(making, "data", input->data_dir) : code;
+}
+
+static enum hd_code write_files(struct making *making)
+{
+    enum hd_code code = write_value(making, "params.json", making->params);
+    if (code == HD_OK)
+        code = write_job(making);
+    if (code == HD_OK)
+        code = write_file(making, "loss.json", "");
+    if (code == HD_OK)
+        code = make_folder(making, "out");
+    if (code == HD_OK)
+        code = make_folder(making, "control");
+    return code == HD_OK ? make_inner(making) : code;
+}
+
+/* ---- command and environment
+ * ----------------------------------------------------------------------- */
+
+static enum hd_code expand(struct making *making, const char *prefix, const char *text,
+                           char **ret_word)
+{
+    const struct hd_lease *lease = making->input->lease;
+    const struct hd_template_values values = {
+        .space = making->input->experiment->space,
+        .values = making->values,
+        .budget = lease->budget,
+        .seed = lease->seed,
+        .run_id = lease->run_id,
+        .config_id = lease->config_id,
+        .job = lease->attempt.job,
+        .work_dir = making->work_dir_seen,
+        .uuid = making->uuid,
+    };
+    struct hd_buf buf;
+    hd_buf_init(&buf, PLAN_WORD_MAX);
+    enum hd_code code = hd_buf_puts(&buf, prefix, making->err);
+    if (code == HD_OK)
+        code = hd_template_expand(text, &values, &buf, making->err);
+    char *word = code == HD_OK ? hd_arena_strdup(making->arena, hd_buf_text(&buf)) : NULL;
+    hd_buf_release(&buf);
+    if (code == HD_OK && word == NULL)
+        return nomem(making);
+    if (code == HD_OK)
+        *ret_word = word;
+    return code;
+}
+
+static enum hd_code make_argv(struct making *making, struct hd_engine_job *job)
+{
+    const struct hd_target *target = &making->input->experiment->target;
+    char **argv = hd_arena_alloc(making->arena, (target->command_count + 1) * sizeof(*argv));
+    if (argv == NULL)
+        return nomem(making);
+    for (size_t i = 0; i < target->command_count; i++) {
+        enum hd_code code = expand(making, "", target->command[i], &argv[i]);
+        if (code != HD_OK)
+            return code;
+    }
+    job->argv = argv;
+    return HD_OK;
+}
+
+struct env {
+    struct making *making;
+    char **items;
+    size_t count, max;
+    enum hd_code code; /* of the first failure; later calls do nothing */
+};
+
+/* A later value of a name replaces the earlier one. */
+static void put_env(struct env *env, char *item)
+{
+    if (env->code != HD_OK)
+        return;
+    if (item == NULL) {
+        env->code = nomem(env->making);
+        return;
+    }
+    size_t name_size = strcspn(item, "=") + 1;
+    for (size_t i = 0; i < env->count; i++)
+        if (strncmp(env->items[i], item, name_size) == 0) {
+            env->items[i] = item;
+            return;
+        }
+    hd_assert(env->count < env->max);
+    env->items[env->count++] = item;
+}
+
+static void put_env_format(struct env *env, const char *fmt, ...) HD_PRINTF(2, 3);
+static void put_env_format(struct env *env, const char *fmt, ...)
+{
+    char text[HD_PATH_MAX + 64];
+    va_list args;
+    va_start(args, fmt);
+    int size = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    put_env(env, size >= 0 && (size_t)size < sizeof(text)
+                     ? hd_arena_strdup(env->making->arena, text)
+                     : NULL);
+}
+
+static void put_own_env(struct env *env)
+{
+    const struct making *making = env->making;
+    const struct hd_lease *lease = making->input->lease;
+    char number[HD_DOUBLE_TEXT_SIZE];
+    put_env_format(env, "HYPERDOCK_DIR=%s", making->run_dir_seen);
+    put_env_format(env, "HYPERDOCK_WORK_DIR=%s", making->work_dir_seen);
+    put_env_format(env, "HYPERDOCK_PARAMS_FILE=%s/params.json", making->run_dir_seen);
+    if (making->input->data_dir != NULL)
+        put_env_format(env, "HYPERDOCK_DATA_DIR=%s",
+                       making->input->container ? "/data" : making->input->data_dir);
+    put_env_format(env, "HYPERDOCK_RUN_ID=%s", lease->run_id);
+    put_env_format(env, "HYPERDOCK_CONFIG_ID=%s", making->config_id);
+    put_env_format(env, "HYPERDOCK_JOB=%u", lease->attempt.job);
+    put_env_format(env, "HYPERDOCK_ATTEMPT=%u", lease->attempt.attempt);
+    hd_format_double(number, sizeof(number), lease->budget);
+    put_env_format(env, "HYPERDOCK_BUDGET=%s", number);
+    double previous = making->input->workspace->budget_previous;
+    if (!isnan(previous)) {
+        hd_format_double(number, sizeof(number), previous);
+        put_env_format(env, "HYPERDOCK_BUDGET_PREVIOUS=%s", number);
+    }
+    put_env_format(env, "HYPERDOCK_SEED=%u", lease->seed);
+}
+
+/* HP_LEARNING_RATE=0.1: letters upper case, what no shell takes in a name becomes '_'. */
+static void put_param_env(struct env *env, const char *name, const struct hd_value *value)
+{
+    struct hd_buf buf;
+    struct hd_err *err = env->making->err;
+    hd_buf_init(&buf, PLAN_WORD_MAX);
+    enum hd_code code = hd_buf_puts(&buf, "HP_", err);
+    for (const char *c = name; *c != '\0' && code == HD_OK; c++) {
+        char upper = isalnum((unsigned char)*c) ? (char)toupper((unsigned char)*c) : '_';
+        code = hd_buf_append(&buf, &upper, 1, err);
+    }
+    if (code == HD_OK)
+        code = hd_buf_puts(&buf, "=", err);
+    if (code == HD_OK)
+        code = value->kind == HD_VALUE_STRING ? hd_buf_puts(&buf, value->as.string, err)
+                                              : hd_json_write(value, HD_JSON_COMPACT, &buf, err);
+    if (code == HD_OK)
+        put_env(env, hd_arena_strdup(env->making->arena, hd_buf_text(&buf)));
+    else if (env->code == HD_OK)
+        env->code = code;
+    hd_buf_release(&buf);
+}
+
+/* Ours, then the experiment's, then the worker's: who runs the machine has the last word. */
+static enum hd_code make_env(struct making *making, struct hd_engine_job *job)
+{
+    const struct hd_plan_input *input = making->input;
+    const struct hd_target *target = &input->experiment->target;
+    struct env env = {.making = making};
+    env.max = PLAN_OWN_ENV_MAX + making->params->as.object.count + target->env_count +
+              input->extra_env_count;
+    env.items = hd_arena_alloc(making->arena, (env.max + 1) * sizeof(*env.items));
+    if (env.items == NULL)
+        return nomem(making);
+    put_own_env(&env);
+    for (size_t i = 0; i < making->params->as.object.count; i++)
+        put_param_env(&env, making->params->as.object.keys[i], making->params->as.object.items[i]);
+    for (size_t i = 0; i < target->env_count && env.code == HD_OK; i++) {
+        char *item = NULL;
+        char key[HD_PATH_MAX];
+        env.code = hd_format(key, sizeof(key), "%s=", target->env[i].key)
+                       ? expand(making, key, target->env[i].value, &item)
+                       : hd_fail(making->err, HD_E_LIMIT, "the name of a variable is too long");
+        put_env(&env, item);
+    }
+    for (size_t i = 0; i < input->extra_env_count; i++)
+        put_env(&env, hd_arena_strdup(making->arena, input->extra_env[i]));
+    env.items[env.count] = NULL;
+    job->env = env.items;
+    return env.code;
+}
+
+/* ---- all
+ * --------------------------------------------------------------------------------------------- */
+
+static enum hd_code read_params(struct making *making)
+{
+    const struct hd_plan_input *input = making->input;
+    const struct hd_space *space = input->experiment->space;
+    const char *json = input->lease->params_json;
+    enum hd_code code = hd_json_parse(json, strlen(json), "params", &hd_value_limits_file,
+                                      &making->params, making->err);
+    if (code == HD_OK && making->params->kind != HD_VALUE_OBJECT)
+        code = hd_fail(making->err, HD_E_INVALID, "params must be an object");
+    making->values = hd_arena_alloc(making->arena, (space->param_count + 1) * sizeof(double));
+    if (code == HD_OK && making->values == NULL)
+        code = nomem(making);
+    return code == HD_OK ? hd_config_from_value(space, making->params, making->values, making->err)
+                         : code;
+}
+
+static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
+{
+    const struct hd_plan_input *input = making->input;
+    const struct hd_target *target = &input->experiment->target;
+    const struct hd_workspace *workspace = input->workspace;
+    char log_path[HD_PATH_MAX];
+    if (!hd_format(log_path, sizeof(log_path), "%s/log.txt", workspace->run_dir))
+        return hd_fail(making->err, HD_E_LIMIT, "the path of the log is too long");
+    const char *cwd = target->base_dir != NULL && hd_path_exists(target->base_dir)
+                          ? target->base_dir
+                          : workspace->work_dir;
+    *job = (struct hd_engine_job){
+        .attempt = input->lease->attempt,
+        .worker = hd_arena_strdup(making->arena, input->worker),
+        .run_id = hd_arena_strdup(making->arena, input->lease->run_id),
+        .config_id = hd_arena_strdup(making->arena, making->config_id),
+        .run_dir = hd_arena_strdup(making->arena, workspace->run_dir),
+        .work_dir = hd_arena_strdup(making->arena, workspace->work_dir),
+        .log_path = hd_arena_strdup(making->arena, log_path),
+        .cwd = hd_arena_strdup(making->arena, cwd),
+        .timeout_ms = hd_experiment_timeout_ms(input->experiment, input->lease->budget),
+        .stop_grace_ms = target->stop_grace_ms,
+        .cpus = target->cpus,
+        .memory_bytes = target->memory_bytes,
+        .pids = target->pids,
+    };
+    if (input->data_dir != NULL)
+        job->data_dir = hd_arena_strdup(making->arena, input->data_dir);
+    if (target->image != NULL)
+        job->image = hd_arena_strdup(making->arena, target->image);
+    if (job->worker == NULL || job->run_id == NULL || job->config_id == NULL ||
+        job->run_dir == NULL || job->work_dir == NULL || job->log_path == NULL ||
+        job->cwd == NULL || (input->data_dir != NULL && job->data_dir == NULL) ||
+        (target->image != NULL && job->image == NULL))
+        return nomem(making);
+    return HD_OK;
+}
+
+enum hd_code hd_plan_make(const struct hd_plan_input *input, struct hd_plan *ret_plan,
+                          struct hd_err *err)
+{
+    const struct hd_lease *lease = input->lease;
+    struct making making = {
+        .input = input,
+        .run_dir_seen = input->container ? HD_RUN_DIR_INSIDE : input->workspace->run_dir,
+        .work_dir_seen = input->container ? HD_WORK_DIR_INSIDE : input->workspace->work_dir,
+        .err = err,
+    };
+    struct hd_engine_job job;
+    hd_format(making.config_id, sizeof(making.config_id), "[%u,%u,%u]", lease->config_id.iteration,
+              lease->config_id.budget_index, lease->config_id.running_index);
+    hd_format(making.uuid, sizeof(making.uuid), "%016llx",
+              (unsigned long long)lease->attempt.run_uid);
+    enum hd_code code = hd_arena_new(PLAN_BYTES_MAX, &making.arena, err);
+    if (code == HD_OK)
+        code = read_params(&making);
+    if (code == HD_OK)
+        code = write_files(&making);
+    if (code == HD_OK)
+        code = fill_job(&making, &job);
+    if (code == HD_OK)
+        code = make_argv(&making, &job);
+    if (code == HD_OK)
+        code = make_env(&making, &job);
+    hd_value_free(making.params);
+    if (code != HD_OK) {
+        hd_arena_free(making.arena);
+        return code;
+    }
+    *ret_plan = (struct hd_plan){.job = job, .arena = making.arena};
+    return HD_OK;
+}
+
+void hd_plan_release(struct hd_plan *plan)
+{
+    if (plan == NULL)
+        return;
+    hd_arena_free(plan->arena);
+    plan->arena = NULL;
+}

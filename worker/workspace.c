@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two directories of an attempt: where they are, who goes on in them, whose they become. */
+#include "contract_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- paths ---------------------------------------------------------------------------------- */
+
+static enum hd_code too_long(const char *path, struct hd_err *err)
+{
+    return hd_fail(err, HD_E_LIMIT, "a path below %s is too long", path);
+}
+
+mode_t hd_open_file_mode(void)
+{
+    return geteuid() == 0 ? 0666 : 0644;
+}
+
+enum hd_code hd_make_open_dir(const char *path, struct hd_err *err)
+{
+    enum hd_code code = hd_mkdirs(path, 0755, err);
+    if (code == HD_OK && geteuid() == 0 && chmod(path, 0777) != 0)
+        return hd_fail(err, HD_E_IO, "cannot open %s to the target: %s", path, strerror(errno));
+    return code;
+}
+
+/* <root>/<run id>, or with the run's number behind it when another run had the name first. */
+static enum hd_code find_run_home(const struct hd_root *root, const struct hd_lease *lease,
+                                  char *ret_home, struct hd_err *err)
+{
+    char home[HD_PATH_MAX], marker[HD_PATH_MAX], uid[HD_UUID_TEXT_SIZE], found[64];
+    hd_format(uid, sizeof(uid), "%016llx", (unsigned long long)lease->attempt.run_uid);
+    for (int second = 0; second < 2; second++) {
+        if (!hd_format(home, sizeof(home), second ? "%s/%s.%s" : "%s/%s", root->path, lease->run_id,
+                       uid) ||
+            !hd_format(marker, sizeof(marker), "%s/.hyperdock-run", home))
+            return too_long(root->path, err);
+        enum hd_code code = hd_mkdirs(home, 0755, err);
+        if (code == HD_OK)
+            code = hd_claim_line(marker, uid, found, sizeof(found), err);
+        if (code != HD_OK)
+            return code;
+        if (hd_streq(found, uid)) {
+            (void)hd_copy_text(ret_home, HD_PATH_MAX, home);
+            return HD_OK;
+        }
+    }
+    return hd_fail(err, HD_E_CONFLICT, "%s belongs to another run", home);
+}
+
+/* ---- the work directory ------------------------------------------------------------------------
+ */
+
+static enum hd_code write_owner(const char *work_dir, const char *worker, struct hd_err *err)
+{
+    char path[HD_PATH_MAX], line[HD_WORKER_ID_MAX + 1];
+    if (!hd_format(path, sizeof(path), "%s.owner", work_dir) ||
+        !hd_format(line, sizeof(line), "%s\n", worker))
+        return too_long(work_dir, err);
+    return hd_file_write_atomic(path, line, strlen(line), 0644, err);
+}
+
+static bool is_owner(const char *work_dir, const char *worker)
+{
+    char path[HD_PATH_MAX];
+    struct hd_buf buf;
+    struct hd_err err;
+    hd_buf_init(&buf, HD_WORKER_ID_MAX + 1);
+    bool same = hd_format(path, sizeof(path), "%s.owner", work_dir) &&
+                hd_file_read(path, HD_WORKER_ID_MAX, true, &buf, &err) == HD_OK && buf.size > 0;
+    if (same) {
+        buf.data[strcspn(buf.data, "\n")] = '\0';
+        same = hd_streq(buf.data, worker);
+    }
+    hd_buf_release(&buf);
+    return same;
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A copy appears under its name only when it is whole. */
+static enum hd_code copy_work(const char *from, const char *cfg, struct hd_workspace *workspace,
+                              struct hd_err *err)
+{
+    char temporary[HD_PATH_MAX];
+    if (!hd_format(temporary, sizeof(temporary), "%s/.%s.tmp", cfg, workspace->directory))
+        return too_long(cfg, err);
+    enum hd_code code = hd_remove_tree(temporary, err);
+    if (code == HD_OK)
+        code = hd_copy_tree(from, temporary, err);
+    if (code == HD_OK && rename(temporary, workspace->work_dir) != 0)
+        code = hd_fail(err, HD_E_IO, "cannot put %s in place: %s", workspace->work_dir,
+                       strerror(errno));
+    if (code != HD_OK) {
+        struct hd_err ignored;
+        (void)!hd_remove_tree(temporary, &ignored);
+        return hd_fail_in(err, "copy of the config's state");
+    }
+    return HD_OK;
+}
+
+static bool set_work_dir(const char *cfg, const char *name, struct hd_workspace *workspace)
+{
+    return hd_copy_text(workspace->directory, sizeof(workspace->directory), name) &&
+           hd_format(workspace->work_dir, sizeof(workspace->work_dir), "%s/%s", cfg, name);
+}
+
+static enum hd_code make_work_dir(const struct hd_root *root, const char *worker, const char *cfg,
+                                  const struct hd_lease *lease, struct hd_workspace *workspace,
+                                  struct hd_err *err)
+{
+    char from[HD_PATH_MAX] = "", name[HD_DIR_NAME_MAX];
+    struct hd_err ignored;
+    bool here = lease->directory[0] != '\0' && hd_streq(lease->root, root->id) &&
+                hd_check_id("directory", lease->directory, &ignored) == HD_OK &&
+                hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) && is_directory(from);
+    workspace->budget_previous = here ? lease->budget_previous : NAN;
+    if (here && hd_streq(lease->directory_owner, worker) && is_owner(from, worker)) {
+        workspace->start = HD_START_IN_PLACE;
+        return set_work_dir(cfg, lease->directory, workspace) ? HD_OK : too_long(cfg, err);
+    }
+    if (!hd_format(name, sizeof(name), "c%u-%u-%u", lease->config, lease->attempt.job,
+                   lease->attempt.attempt) ||
+        !set_work_dir(cfg, name, workspace))
+        return too_long(cfg, err);
+    workspace->start = here ? HD_START_COPY : HD_START_FRESH;
+    /* A process that died between this and the start may have left one. */
+    enum hd_code code = hd_remove_tree(workspace->work_dir, err);
+    if (code == HD_OK)
+        code = here ? copy_work(from, cfg, workspace, err)
+                    : hd_make_open_dir(workspace->work_dir, err);
+    return code == HD_OK ? write_owner(workspace->work_dir, worker, err) : code;
+}
+
+enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,
+                               const struct hd_lease *lease, struct hd_workspace *ret_workspace,
+                               struct hd_err *err)
+{
+    char home[HD_PATH_MAX], cfg[HD_PATH_MAX];
+    struct hd_workspace workspace = {.budget_previous = NAN};
+    enum hd_code code = hd_check_id("run id", lease->run_id, err);
+    if (code == HD_OK)
+        code = find_run_home(root, lease, home, err);
+    if (code != HD_OK)
+        return code;
+    if (!hd_format(cfg, sizeof(cfg), "%s/cfg", home) ||
+        !hd_format(workspace.run_dir, sizeof(workspace.run_dir), "%s/run/%u-%u", home,
+                   lease->attempt.job, lease->attempt.attempt))
+        return too_long(home, err);
+    code = hd_mkdirs(cfg, 0755, err);
+    if (code == HD_OK)
+        code = make_work_dir(root, worker, cfg, lease, &workspace, err);
+    if (code == HD_OK)
+        code = hd_remove_tree(workspace.run_dir, err);
+    if (code == HD_OK)
+        code = hd_make_open_dir(workspace.run_dir, err);
+    if (code == HD_OK)
+        *ret_workspace = workspace;
+    return code;
+}
+
+void hd_workspace_discard(const struct hd_workspace *workspace)
+{
+    char path[HD_PATH_MAX];
+    struct hd_err ignored;
+    if (workspace->start == HD_START_IN_PLACE)
+        return;
+    (void)!hd_remove_tree(workspace->work_dir, &ignored);
+    if (hd_format(path, sizeof(path), "%s.owner", workspace->work_dir))
+        (void)unlink(path);
+}
+
+void hd_workspace_ask_stop(const char *run_dir)
+{
+    char path[HD_PATH_MAX];
+    if (!hd_format(path, sizeof(path), "%s/control/stop", run_dir))
+        return;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* ---- whose it is
+ * ---------------------------------------------------------------------------------- */
+
+struct owning {
+    uid_t uid;
+    gid_t gid;
+    unsigned entries;
+};
+
+/* The owner's rights for everybody; the descriptor is O_PATH, so no link is followed. */
+static void open_up(int fd, const struct stat *st)
+{
+    char proc[64];
+    mode_t owner = st->st_mode & 0700;
+    mode_t mode = (st->st_mode & 01777) | owner | owner >> 3 | owner >> 6;
+    mode |= S_ISDIR(st->st_mode) ? 0777 : 0666;
+    if ((S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) && mode != (st->st_mode & 07777) &&
+        hd_format(proc, sizeof(proc), "/proc/self/fd/%d", fd))
+        (void)chmod(proc, mode);
+}
+
+static void own_inside(struct owning *owning, int directory, int depth);
+
+static void own_entry(struct owning *owning, int directory, const char *name, int depth)
+{
+    int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    struct stat st;
+    if (fstat(fd, &st) == 0) {
+        (void)!fchownat(fd, "", owning->uid, owning->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+        if (fstat(fd, &st) == 0)
+            open_up(fd, &st);
+        int inside = S_ISDIR(st.st_mode) && depth < HD_OWN_DEPTH_MAX
+                         ? openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                         : -1;
+        if (inside >= 0)
+            own_inside(owning, inside, depth + 1);
+    }
+    close(fd);
+}
+
+/* Takes the descriptor. */
+static void own_inside(struct owning *owning, int directory, int depth)
+{
+    DIR *stream = fdopendir(directory);
+    if (stream == NULL) {
+        close(directory);
+        return;
+    }
+    struct dirent *entry;
+    while ((entry = readdir(stream)) != NULL && owning->entries++ < HD_OWN_ENTRIES_MAX)
+        if (!hd_streq(entry->d_name, ".") && !hd_streq(entry->d_name, ".."))
+            own_entry(owning, directory, entry->d_name, depth);
+    closedir(stream);
+}
+
+void hd_workspace_own(const struct hd_root *root, const char *directory)
+{
+    if (!root->is_root)
+        return;
+    struct owning owning = {.uid = root->uid, .gid = root->gid};
+    own_entry(&owning, AT_FDCWD, directory, 0);
+}
