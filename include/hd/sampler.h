@@ -5,7 +5,8 @@
  *
  * A sampler is told of every config that exists (pending from then on) and of every result, in
  * the order of the facts, and is asked for one config at a time. One thread uses it at a time.
- * The history's cost is linear in memory; suggest does not slow down with it (see docs/optimizers.md).
+ * The history's cost is linear in memory; suggest does not slow down with it (see
+ * docs/optimizers.md).
  */
 #ifndef HD_SAMPLER_H
 #define HD_SAMPLER_H
@@ -40,7 +41,8 @@ HD_NODISCARD enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec,
                                          struct hd_sampler **ret_sampler, struct hd_err *err);
 void hd_sampler_free(struct hd_sampler *sampler);
 
-/* A config exists (whoever proposed it). Numbers rise by one from 0; values are copied. */
+/* A config exists (whoever proposed it). Numbers rise by one from 0; values are copied and must be
+ * legal. */
 HD_NODISCARD enum hd_code hd_sampler_add(struct hd_sampler *sampler, uint32_t config_number,
                                          const double *values, struct hd_err *err);
 /* A job of that config ended for good. loss NaN or infinite: failed or diverged: counts as
@@ -49,13 +51,24 @@ HD_NODISCARD enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t c
                                           double budget, double loss, struct hd_err *err);
 /* Proposes a config for number config_number (which has not been added yet) to run at `budget`.
  * Never returns a config equal to an added one while an unused one can be found. HD_E_LIMIT:
- * a finite space (grid) has no unused config left. */
+ * a finite space (grid) has no unused config left. Changes nothing that a later answer shows:
+ * asking twice gives the same config. ret_info may be NULL. */
 HD_NODISCARD enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_number,
                                              double budget, double *ret_values,
                                              struct hd_proposal_info *ret_info, struct hd_err *err);
 
-/* Scrambled Sobol points, any dimension up to HD_SPACE_PARAMS_MAX, addressed by index (Owen-type
- * scrambling from the seed); cube[dimension] in [0, 1). Own direction numbers. */
-void hd_sobol_point(uint64_t seed, uint64_t index, size_t dimension, double *ret_cube);
+/*
+ * Scrambled Sobol points (Sobol 1967; nested uniform scrambling: Owen 1995), addressed by index.
+ * Of each aligned block of 2^k indexes every dimension puts exactly one point into each of the 2^k
+ * equal parts of [0, 1). Direction numbers are our own: primitive polynomials are searched when the
+ * object is made, first numbers are chosen for even two-dimensional projections.
+ */
+struct hd_sobol;
+#define HD_SOBOL_DIMENSION_MAX HD_SPACE_PARAMS_MAX
+HD_NODISCARD enum hd_code hd_sobol_new(uint64_t seed, size_t dimension, struct hd_sobol **ret_sobol,
+                                       struct hd_err *err);
+void hd_sobol_free(struct hd_sobol *sobol);
+/* cube[dimension], each in [0, 1). */
+void hd_sobol_point(const struct hd_sobol *sobol, uint32_t index, double *ret_cube);
 
 #endif

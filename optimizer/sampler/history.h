@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * history.h: what a sampler knows: every config that exists and every result. Private to
+ * optimizer/sampler.
+ *
+ * Configs are kept as rows of unit coordinates (float: seven digits are more than a density
+ * needs) and as a set of hashes; results are kept by budget, in the order they were told, with the
+ * best few of each budget sorted. Memory is linear: 4 bytes a config and free param, about 40 a
+ * config, about 30 a result. add() and tell() take amortised O(1) plus at most
+ * HD_HISTORY_BEST_MAX moves; only a result that replaces one of the best scans its budget.
+ */
+#ifndef HD_HISTORY_H
+#define HD_HISTORY_H
+
+#include <hd/space.h>
+
+#define HD_HISTORY_RUNGS_MAX 1024u /* different budgets */
+#define HD_HISTORY_BEST_MAX 128u
+#define HD_HISTORY_CONFIGS_MAX 100000000u
+
+struct hd_told {
+    uint32_t config_number;
+    uint32_t padding;
+    double loss; /* finite, or INFINITY for everything else */
+};
+
+/* The results at one budget. */
+struct hd_history_rung {
+    double budget;
+    struct hd_told *told; /* in the order of arrival */
+    uint32_t told_count, told_capacity;
+    uint32_t finite_count;
+    uint32_t *slots; /* open addressing by config number: 1 + index into told; 0 is empty */
+    uint32_t slot_count;
+    uint32_t best[HD_HISTORY_BEST_MAX]; /* indexes into told, by (loss, config number) */
+    uint32_t best_count;                /* min(finite_count, HD_HISTORY_BEST_MAX) */
+};
+
+struct hd_history {
+    const struct hd_space *space; /* borrowed */
+    size_t dimension;             /* = space->free_count */
+    size_t *params;               /* the param of each dimension */
+    float *units;                 /* [config][dimension]; NaN where inactive */
+    uint32_t config_count, config_capacity;
+    uint64_t *hashes; /* open addressing; 0 is empty */
+    size_t hash_slots, distinct_count;
+    uint32_t *pending;    /* configs with no result at any budget; the order is of no meaning */
+    uint32_t *pending_at; /* of each config: its place in pending, or UINT32_MAX */
+    uint32_t pending_count;
+    struct hd_history_rung **rungs; /* by budget, rising */
+    uint32_t rung_count, rung_capacity;
+    double *scratch; /* param_count values */
+};
+
+HD_NODISCARD enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
+                                          struct hd_err *err);
+void hd_history_release(struct hd_history *history); /* also of a zeroed struct */
+/* See hd_sampler_add() and hd_sampler_tell(). Nothing changes on failure. */
+HD_NODISCARD enum hd_code hd_history_add(struct hd_history *history, uint32_t config_number,
+                                         const double *values, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number,
+                                          double budget, double loss, struct hd_err *err);
+/* Was a config equal to this one added? (By 64-bit hash: a false yes costs one redraw.) */
+bool hd_history_has(const struct hd_history *history, const double *values);
+const float *hd_history_units(const struct hd_history *history, uint32_t config_number);
+/* An unused config drawn uniformly; in finite spaces, when draws keep hitting used ones, the next
+ * unused one after a random place in the enumeration. HD_E_LIMIT: every config is used. A space
+ * with nothing to choose gives its only config once. */
+HD_NODISCARD enum hd_code hd_history_draw_unused(const struct hd_history *history,
+                                                 struct hd_rng *rng, double *ret_values,
+                                                 struct hd_err *err);
+/* HD_E_LIMIT when the space is finite and used up, so that samplers need not look further. */
+HD_NODISCARD enum hd_code hd_history_check_left(const struct hd_history *history,
+                                                struct hd_err *err);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sampler.c: what all samplers share: creation by name, the history, settings. */
+#include "sampler_priv.h"
+
+#include <math.h>
+
+static const struct hd_sampler_ops *const all_ops[] = {
+    &hd_sampler_random_ops,
+    &hd_sampler_sobol_ops,
+    &hd_sampler_tpe_ops,
+};
+
+static const char *const all_names[] = {"random", "sobol", "tpe", NULL};
+
+const char *const *hd_sampler_names(void)
+{
+    return all_names;
+}
+
+static const struct hd_sampler_ops *find_ops(const char *name)
+{
+    for (size_t i = 0; i < HD_COUNT(all_ops); i++) {
+        if (hd_streq(all_ops[i]->name, name))
+            return all_ops[i];
+    }
+    return NULL;
+}
+
+/* Samplers do not honour them yet; the parser of spaces refuses them for the same reason. */
+static bool has_conditions(const struct hd_space *space)
+{
+    for (size_t i = 0; i < space->param_count; i++) {
+        if (space->params[i].condition_count > 0)
+            return true;
+    }
+    return space->forbidden_count > 0;
+}
+
+enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_space *space,
+                            struct hd_sampler **ret_sampler, struct hd_err *err)
+{
+    const struct hd_sampler_ops *ops = find_ops(spec->name);
+    if (ops == NULL) {
+        const char *nearest = hd_nearest(spec->name, all_names, HD_COUNT(all_names) - 1);
+        return hd_fail(err, HD_E_INVALID, "unknown sampler \"%s\"; %s%s", spec->name,
+                       nearest != NULL ? "did you mean " : "known are random, sobol and tpe",
+                       nearest != NULL ? nearest : "");
+    }
+    if (spec->settings != NULL && spec->settings->kind != HD_VALUE_OBJECT)
+        return hd_fail(err, HD_E_INVALID, "the settings of a sampler are an object");
+    if (has_conditions(space))
+        return hd_fail(err, HD_E_UNSUPPORTED,
+                       "conditions and forbidden clauses are not supported yet by this version");
+    struct hd_sampler *sampler = hd_calloc(1, ops->size);
+    if (sampler == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for sampler %s", ops->name);
+    sampler->ops = ops;
+    sampler->space = space;
+    sampler->seed = spec->seed;
+    enum hd_code code = hd_history_init(&sampler->history, space, err);
+    if (code == HD_OK && ops->prepare != NULL)
+        code = ops->prepare(sampler, spec->settings, err);
+    else if (code == HD_OK)
+        code = hd_settings_read(ops->name, spec->settings, NULL, 0, err);
+    if (code != HD_OK) {
+        hd_sampler_free(sampler);
+        return code;
+    }
+    *ret_sampler = sampler;
+    return HD_OK;
+}
+
+void hd_sampler_free(struct hd_sampler *sampler)
+{
+    if (sampler == NULL)
+        return;
+    if (sampler->ops->release != NULL)
+        sampler->ops->release(sampler);
+    hd_history_release(&sampler->history);
+    hd_free(sampler);
+}
+
+enum hd_code hd_sampler_add(struct hd_sampler *sampler, uint32_t config_number,
+                            const double *values, struct hd_err *err)
+{
+    return hd_history_add(&sampler->history, config_number, values, err);
+}
+
+enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number, double budget,
+                             double loss, struct hd_err *err)
+{
+    return hd_history_tell(&sampler->history, config_number, budget, loss, err);
+}
+
+enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_number, double budget,
+                                double *ret_values, struct hd_proposal_info *ret_info,
+                                struct hd_err *err)
+{
+    struct hd_proposal_info info = {.model_budget = NAN};
+    if (config_number < sampler->history.config_count)
+        return hd_fail(err, HD_E_CONFLICT, "config number %u exists already", config_number);
+    enum hd_code code = hd_history_check_left(&sampler->history, err);
+    if (code != HD_OK)
+        return code;
+    hd_copy_text(info.sampler, sizeof(info.sampler), sampler->ops->name);
+    code = sampler->ops->suggest(sampler, config_number, budget, ret_values, &info, err);
+    if (code == HD_OK && ret_info != NULL)
+        *ret_info = info;
+    return code;
+}
+
+/* ---- settings ------------------------------------------------------------------------------ */
+
+#define SETTINGS_MAX 32
+
+static enum hd_code refuse_key(const char *sampler_name, const char *key, int line,
+                               const struct hd_setting *table, size_t count, struct hd_err *err)
+{
+    const char *names[SETTINGS_MAX];
+    hd_assert(count <= SETTINGS_MAX);
+    for (size_t i = 0; i < count; i++)
+        names[i] = table[i].name;
+    const char *nearest = hd_nearest(key, names, count);
+    return hd_fail(err, HD_E_INVALID, "line %d: sampler.%s: sampler %s has no such setting%s%s%s",
+                   line, key, sampler_name, nearest != NULL ? "; did you mean \"" : "",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+}
+
+static enum hd_code read_setting(const struct hd_setting *setting, const struct hd_value *item,
+                                 struct hd_err *err)
+{
+    double number = hd_value_number(item);
+    if (item->kind == HD_VALUE_NULL)
+        return HD_OK; /* as if it were not there */
+    bool good = hd_value_is_number(item) && number >= setting->low && number <= setting->high;
+    if (good && setting->whole)
+        good = number == floor(number);
+    if (good) {
+        *setting->value = number;
+        return HD_OK;
+    }
+    char low[HD_DOUBLE_TEXT_SIZE], high[HD_DOUBLE_TEXT_SIZE];
+    hd_format_double(low, sizeof(low), setting->low);
+    hd_format_double(high, sizeof(high), setting->high);
+    return hd_fail(err, HD_E_INVALID, "line %d: sampler.%s: must be a %snumber from %s to %s",
+                   item->line, setting->name, setting->whole ? "whole " : "", low, high);
+}
+
+enum hd_code hd_settings_read(const char *sampler_name, const struct hd_value *settings,
+                              const struct hd_setting *table, size_t count, struct hd_err *err)
+{
+    for (size_t i = 0; settings != NULL && i < settings->as.object.count; i++) {
+        const char *key = settings->as.object.keys[i];
+        const struct hd_setting *setting = NULL;
+        for (size_t j = 0; j < count && setting == NULL; j++)
+            setting = hd_streq(key, table[j].name) ? &table[j] : NULL;
+        if (setting == NULL && hd_streq(key, "name"))
+            continue;
+        const struct hd_value *item = settings->as.object.items[i];
+        enum hd_code code = setting != NULL
+                                ? read_setting(setting, item, err)
+                                : refuse_key(sampler_name, key, item->line, table, count, err);
+        if (code != HD_OK)
+            return code;
+    }
+    return HD_OK;
+}

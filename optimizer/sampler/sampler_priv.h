@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sampler_priv.h: the interface that each sampler fills in. sampler.c owns the history and the
+ * common refusals; a sampler adds settings and suggest().
+ */
+#ifndef HD_SAMPLER_PRIV_H
+#define HD_SAMPLER_PRIV_H
+
+#include <hd/sampler.h>
+
+#include "history.h"
+
+struct hd_sampler_ops {
+    const char *name;
+    size_t size; /* of the sampler's struct, which begins with struct hd_sampler */
+    /* Reads the settings and prepares; the struct is zeroed but for the base. May be NULL when
+     * the sampler has no settings (any key is refused then). */
+    enum hd_code (*prepare)(struct hd_sampler *sampler, const struct hd_value *settings,
+                            struct hd_err *err);
+    /* Also of a half-prepared sampler. May be NULL. */
+    void (*release)(struct hd_sampler *sampler);
+    /* The space has a config left (checked). ret_info is filled with the name and no model. */
+    enum hd_code (*suggest)(struct hd_sampler *sampler, uint32_t config_number, double budget,
+                            double *ret_values, struct hd_proposal_info *ret_info,
+                            struct hd_err *err);
+};
+
+struct hd_sampler {
+    const struct hd_sampler_ops *ops;
+    const struct hd_space *space;
+    uint64_t seed;
+    struct hd_history history;
+};
+
+extern const struct hd_sampler_ops hd_sampler_random_ops;
+extern const struct hd_sampler_ops hd_sampler_sobol_ops;
+extern const struct hd_sampler_ops hd_sampler_tpe_ops;
+
+/* One numeric setting of a sampler. */
+struct hd_setting {
+    const char *name;
+    double low, high; /* inclusive */
+    bool whole;
+    double *value; /* holds the default; overwritten when given */
+};
+/* Reads an object (or NULL) against a table: unknown keys but `name` are refused with the nearest
+ * known one, numbers are checked. */
+HD_NODISCARD enum hd_code hd_settings_read(const char *sampler_name,
+                                           const struct hd_value *settings,
+                                           const struct hd_setting *table, size_t count,
+                                           struct hd_err *err);
+/* The Sobol point of this config, or a random unused config when that one is used; ret_info says
+ * which. */
+HD_NODISCARD enum hd_code hd_suggest_sobol(const struct hd_history *history,
+                                           const struct hd_sobol *sobol, struct hd_rng *rng,
+                                           uint32_t config_number, double *ret_values,
+                                           struct hd_proposal_info *ret_info, struct hd_err *err);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tpe.c: the tree-structured Parzen estimator, multivariate (Bergstra et al., "Algorithms for
+ * hyper-parameter optimization", 2011; Falkner et al., "BOHB", 2018; Watanabe, "Tree-structured
+ * Parzen estimator: understanding its algorithm components", 2023). parzen.c has the model; here
+ * are the settings, the budget the model is built on, and the choice among candidates.
+ *
+ * Where we differ is written in docs/optimizers.md.
+ */
+#include "parzen.h"
+#include "sampler_priv.h"
+
+#include <math.h>
+
+#define CANDIDATES_MAX 1024
+/* When all candidates are used configs (small discrete spaces), so many times more are drawn. */
+#define ROUNDS_MAX 3
+/* A budget with this many results a dimension (and one more dimension) has a model of its own;
+ * before that the budget with the most results has one. */
+#define RESULTS_PER_DIMENSION 4
+
+struct tpe {
+    struct hd_sampler base;
+    double n_startup, n_candidates, random_fraction;
+    struct hd_parzen_settings settings;
+    struct hd_sobol *sobol;
+    struct hd_parzen parzen;
+    double *points; /* [n_candidates][dimension] */
+    double *scores; /* [n_candidates] */
+    float *point;   /* [dimension] */
+    double *values; /* [param_count] */
+};
+
+static enum hd_code read_settings(struct tpe *tpe, const struct hd_value *settings,
+                                  struct hd_err *err)
+{
+    tpe->n_startup = 10;
+    tpe->n_candidates = 24;
+    tpe->random_fraction = 0.05;
+    tpe->settings = (struct hd_parzen_settings){.gamma = 0.2, .gamma_max = 25, .prior_weight = 1};
+    const struct hd_setting table[] = {
+        {"n_startup", 2, 1e6, true, &tpe->n_startup},
+        {"n_candidates", 1, CANDIDATES_MAX, true, &tpe->n_candidates},
+        {"random_fraction", 0, 1, false, &tpe->random_fraction},
+        {"gamma", 0.01, 0.5, false, &tpe->settings.gamma},
+        {"gamma_max", 1, HD_HISTORY_BEST_MAX - 1, true, &tpe->settings.gamma_max},
+        {"prior_weight", 0.01, 100, false, &tpe->settings.prior_weight},
+    };
+    return hd_settings_read("tpe", settings, table, HD_COUNT(table), err);
+}
+
+static enum hd_code tpe_prepare(struct hd_sampler *base, const struct hd_value *settings,
+                                struct hd_err *err)
+{
+    struct tpe *tpe = (struct tpe *)base;
+    size_t dimension = base->history.dimension;
+    enum hd_code code = read_settings(tpe, settings, err);
+    if (code == HD_OK)
+        code = hd_sobol_new(base->seed, dimension, &tpe->sobol, err);
+    if (code == HD_OK)
+        code = hd_parzen_init(&tpe->parzen, &base->history, err);
+    if (code != HD_OK)
+        return code;
+    size_t candidates = (size_t)tpe->n_candidates;
+    tpe->points = hd_calloc(candidates * (dimension + 1), sizeof(double));
+    tpe->scores = hd_calloc(candidates, sizeof(double));
+    tpe->point = hd_calloc(dimension + 1, sizeof(float));
+    tpe->values = hd_calloc(base->space->param_count + 1, sizeof(double));
+    if (tpe->points == NULL || tpe->scores == NULL || tpe->point == NULL || tpe->values == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for %zu candidates", candidates);
+    return HD_OK;
+}
+
+static void tpe_release(struct hd_sampler *base)
+{
+    struct tpe *tpe = (struct tpe *)base;
+    hd_sobol_free(tpe->sobol);
+    hd_parzen_release(&tpe->parzen);
+    hd_free(tpe->points);
+    hd_free(tpe->scores);
+    hd_free(tpe->point);
+    hd_free(tpe->values);
+}
+
+/* The highest budget with results enough for its own model, or the budget with the most results, or
+ * NULL while no budget has enough to begin. Only two finite losses can be told apart. */
+static const struct hd_history_rung *choose_rung(const struct tpe *tpe)
+{
+    const struct hd_history *history = &tpe->base.history;
+    double enough = RESULTS_PER_DIMENSION * ((double)history->dimension + 1);
+    const struct hd_history_rung *fullest = NULL;
+    for (uint32_t i = history->rung_count; i > 0; i--) {
+        const struct hd_history_rung *rung = history->rungs[i - 1];
+        if ((double)rung->told_count < tpe->n_startup || rung->finite_count < 2)
+            continue;
+        if ((double)rung->told_count >= enough)
+            return rung;
+        if (fullest == NULL || rung->told_count > fullest->told_count)
+            fullest = rung;
+    }
+    return fullest;
+}
+
+static void score_candidates(struct tpe *tpe, struct hd_rng *rng)
+{
+    size_t dimension = tpe->base.history.dimension;
+    for (size_t i = 0; i < (size_t)tpe->n_candidates; i++) {
+        double *point = tpe->points + i * dimension;
+        hd_parzen_draw(&tpe->parzen, rng, point);
+        for (size_t d = 0; d < dimension; d++)
+            tpe->point[d] = (float)point[d];
+        tpe->scores[i] = hd_parzen_score(&tpe->parzen, tpe->point);
+    }
+}
+
+static void values_of_point(const struct tpe *tpe, const double *point, double *ret_values)
+{
+    const struct hd_history *history = &tpe->base.history;
+    hd_space_default(history->space, ret_values);
+    for (size_t d = 0; d < history->dimension; d++) {
+        size_t index = history->params[d];
+        ret_values[index] = hd_param_from_unit(&history->space->params[index], point[d]);
+    }
+}
+
+/* The best candidate that is no used config; false when all are. */
+static bool take_best_unused(struct tpe *tpe, double *ret_values)
+{
+    const struct hd_history *history = &tpe->base.history;
+    size_t candidates = (size_t)tpe->n_candidates;
+    for (size_t attempt = 0; attempt < candidates; attempt++) {
+        size_t best = 0;
+        for (size_t i = 1; i < candidates; i++)
+            best = tpe->scores[i] > tpe->scores[best] ? i : best;
+        values_of_point(tpe, tpe->points + best * history->dimension, tpe->values);
+        if (!hd_history_has(history, tpe->values)) {
+            for (size_t i = 0; i < history->space->param_count; i++)
+                ret_values[i] = tpe->values[i];
+            return true;
+        }
+        tpe->scores[best] = -INFINITY;
+    }
+    return false;
+}
+
+static enum hd_code suggest_random(struct tpe *tpe, struct hd_rng *rng, double *ret_values,
+                                   struct hd_proposal_info *ret_info, struct hd_err *err)
+{
+    hd_copy_text(ret_info->sampler, sizeof(ret_info->sampler), "random");
+    return hd_history_draw_unused(&tpe->base.history, rng, ret_values, err);
+}
+
+static enum hd_code tpe_suggest(struct hd_sampler *base, uint32_t config_number, double budget,
+                                double *ret_values, struct hd_proposal_info *ret_info,
+                                struct hd_err *err)
+{
+    struct tpe *tpe = (struct tpe *)base;
+    struct hd_rng rng;
+    (void)budget; /* a config that is good at the model's budget is meant for any */
+    hd_rng_fork(base->seed, "tpe", config_number, &rng);
+    const struct hd_history_rung *rung = choose_rung(tpe);
+    if (rung == NULL)
+        return hd_suggest_sobol(&base->history, tpe->sobol, &rng, config_number, ret_values,
+                                ret_info, err);
+    if (hd_rng_double(&rng) < tpe->random_fraction)
+        return suggest_random(tpe, &rng, ret_values, ret_info, err);
+    enum hd_code code = hd_parzen_build(&tpe->parzen, &tpe->settings, rung, err);
+    if (code != HD_OK)
+        return code;
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        score_candidates(tpe, &rng);
+        if (!take_best_unused(tpe, ret_values))
+            continue;
+        ret_info->model = true;
+        ret_info->model_budget = rung->budget;
+        ret_info->model_count = rung->told_count;
+        return HD_OK;
+    }
+    return suggest_random(tpe, &rng, ret_values, ret_info, err);
+}
+
+const struct hd_sampler_ops hd_sampler_tpe_ops = {
+    .name = "tpe",
+    .size = sizeof(struct tpe),
+    .prepare = tpe_prepare,
+    .release = tpe_release,
+    .suggest = tpe_suggest,
+};

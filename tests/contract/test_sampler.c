@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_sampler.c: what every sampler promises, run on each name that hd_sampler_new() knows. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "testlib.h"
+
+#include <hd/sampler.h>
+
+#define VALUES_MAX 256
+
+static const char *const mixed_json =
+    "{\"lr\":{\"type\":\"float\",\"low\":1e-5,\"high\":1,\"log\":true},"
+    "\"momentum\":{\"type\":\"float\",\"low\":0,\"high\":1,\"step\":0.05},"
+    "\"units\":{\"type\":\"int\",\"low\":8,\"high\":1024,\"log\":true},"
+    "\"layers\":{\"type\":\"int\",\"low\":1,\"high\":8},"
+    "\"act\":{\"type\":\"categorical\",\"choices\":[\"relu\",\"tanh\",\"gelu\"]},"
+    "\"size\":{\"type\":\"ordinal\",\"choices\":[16,32,64,128]},"
+    "\"bias\":{\"type\":\"bool\"},\"epochs\":3}";
+
+static struct hd_space *space_of(const char *json)
+{
+    struct hd_err err = {0};
+    struct hd_value *value = NULL;
+    struct hd_space *space = NULL;
+    assert_hd_ok(hd_json_parse(json, strlen(json), "test", &hd_value_limits_file, &value, &err));
+    assert_hd_ok(hd_space_parse(value, "test", "space", &space, &err));
+    hd_value_free(value);
+    return space;
+}
+
+static struct hd_sampler *sampler_of(const char *name, const struct hd_space *space, uint64_t seed)
+{
+    struct hd_err err = {0};
+    struct hd_sampler *sampler = NULL;
+    struct hd_sampler_spec spec = {.name = name, .seed = seed};
+    assert_hd_ok(hd_sampler_new(&spec, space, &sampler, &err));
+    return sampler;
+}
+
+/* A smooth loss of the unit coordinates, at 0 where all are 0.3. */
+static double bowl(const struct hd_space *space, const double *values)
+{
+    double sum = 0;
+    for (size_t i = 0; i < space->param_count; i++) {
+        double offset = hd_param_to_unit(&space->params[i], values[i]) - 0.3;
+        sum += offset * offset;
+    }
+    return sum;
+}
+
+enum loss_kind { BOWL, CONSTANT, ALL_FAILED, WILD };
+
+static double loss_of(enum loss_kind kind, const struct hd_space *space, const double *values,
+                      uint32_t number)
+{
+    static const double wild[] = {NAN, INFINITY, -INFINITY, 1e308, -1e308, 0, -0.0, 5e-324, 1};
+    switch (kind) {
+    case BOWL:
+        return bowl(space, values);
+    case CONSTANT:
+        return 1;
+    case ALL_FAILED:
+        return NAN;
+    case WILD:
+        return wild[number % HD_COUNT(wild)];
+    }
+    return 0;
+}
+
+/* Runs count jobs with `lag` of them always outstanding; every config must be legal and new.
+ * Configs go to ret_configs[count][param_count] when given. */
+static void run(struct hd_sampler *sampler, const struct hd_space *space, enum loss_kind kind,
+                uint32_t count, uint32_t lag, double *ret_configs)
+{
+    struct hd_err err = {0};
+    double *configs = calloc(count, space->param_count * sizeof(double));
+    assert_non_null(configs);
+    for (uint32_t i = 0; i < count + lag; i++) {
+        if (i < count) {
+            struct hd_proposal_info info;
+            double *values = configs + i * space->param_count;
+            assert_hd_ok(hd_sampler_suggest(sampler, i, 1, values, &info, &err));
+            assert_hd_ok(hd_space_check(space, values, &err));
+            assert_true(strlen(info.sampler) > 0);
+            assert_true(info.model == isfinite(info.model_budget));
+            for (uint32_t j = 0; j < i; j++)
+                assert_false(hd_config_equal(space, values, configs + j * space->param_count));
+            assert_hd_ok(hd_sampler_add(sampler, i, values, &err));
+        }
+        if (i >= lag) {
+            const double *values = configs + (i - lag) * space->param_count;
+            assert_hd_ok(
+                hd_sampler_tell(sampler, i - lag, 1, loss_of(kind, space, values, i - lag), &err));
+        }
+    }
+    if (ret_configs != NULL)
+        memcpy(ret_configs, configs, count * space->param_count * sizeof(double));
+    free(configs);
+}
+
+#define FOR_EACH_SAMPLER(name_)                                                                    \
+    for (const char *const *each_ = hd_sampler_names(); (name_ = *each_) != NULL; each_++)
+
+static void test_configs_are_legal_and_new(void **state)
+{
+    /* Promise: whatever the losses (failed, NaN, infinite, huge, equal) and however many jobs are
+     * outstanding, each proposal is a legal config that was not proposed before. */
+    (void)state;
+    const char *name;
+    struct hd_space *space = space_of(mixed_json);
+    FOR_EACH_SAMPLER(name)
+    {
+        static const enum loss_kind kinds[] = {BOWL, CONSTANT, ALL_FAILED, WILD};
+        for (size_t i = 0; i < HD_COUNT(kinds); i++) {
+            for (uint32_t lag = 0; lag <= 16; lag += 8) {
+                struct hd_sampler *sampler = sampler_of(name, space, 11 + i);
+                run(sampler, space, kinds[i], 120, lag, NULL);
+                hd_sampler_free(sampler);
+            }
+        }
+    }
+    hd_space_free(space);
+}
+
+static void test_same_history_same_proposals(void **state)
+{
+    /* Promise: a fresh sampler that is fed the same adds and tells proposes the same, bit for bit,
+     * also when the first one was asked more often on the way; another seed proposes otherwise. */
+    (void)state;
+    enum { COUNT = 80 };
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of(mixed_json);
+    size_t width = space->param_count;
+    FOR_EACH_SAMPLER(name)
+    {
+        double configs[COUNT * 16], values[16], again[16];
+        struct hd_sampler *first = sampler_of(name, space, 5);
+        run(first, space, BOWL, COUNT, 3, configs);
+        struct hd_sampler *replay = sampler_of(name, space, 5);
+        struct hd_sampler *other = sampler_of(name, space, 6);
+        for (uint32_t i = 0; i < COUNT + 3; i++) {
+            if (i < COUNT) {
+                assert_hd_ok(hd_sampler_suggest(other, i, 1, values, NULL, &err));
+                /* Replaying needs no asking; every seventh is asked to compare. */
+                if (i % 7 == 0) {
+                    assert_hd_ok(hd_sampler_suggest(replay, i, 1, values, NULL, &err));
+                    assert_memory_equal(values, configs + i * width, width * sizeof(double));
+                }
+                assert_hd_ok(hd_sampler_add(replay, i, configs + i * width, &err));
+                assert_hd_ok(hd_sampler_add(other, i, configs + i * width, &err));
+            }
+            if (i >= 3) {
+                double loss = bowl(space, configs + (i - 3) * width);
+                assert_hd_ok(hd_sampler_tell(replay, i - 3, 1, loss, &err));
+                assert_hd_ok(hd_sampler_tell(other, i - 3, 1, loss, &err));
+            }
+        }
+        for (uint32_t ahead = 0; ahead < 3; ahead++) {
+            assert_hd_ok(hd_sampler_suggest(first, COUNT + ahead, 1, values, NULL, &err));
+            assert_hd_ok(hd_sampler_suggest(replay, COUNT + ahead, 1, again, NULL, &err));
+            assert_memory_equal(values, again, width * sizeof(double));
+            assert_hd_ok(hd_sampler_suggest(first, COUNT + ahead, 1, again, NULL, &err));
+            assert_memory_equal(values, again, width * sizeof(double));
+            assert_hd_ok(hd_sampler_suggest(other, COUNT + ahead, 1, again, NULL, &err));
+            assert_false(hd_config_equal(space, values, again));
+        }
+        hd_sampler_free(first);
+        hd_sampler_free(replay);
+        hd_sampler_free(other);
+    }
+    hd_space_free(space);
+}
+
+static void test_small_spaces_are_used_up(void **state)
+{
+    /* Promise: in a finite space every config is proposed exactly once, then HD_E_LIMIT. */
+    (void)state;
+    static const struct {
+        const char *json;
+        uint32_t size;
+    } rows[] = {
+        {"{\"k\":3}", 1},
+        {"{\"k\":{\"type\":\"float\",\"low\":2,\"high\":2}}", 1},
+        {"{\"b\":{\"type\":\"bool\"}}", 2},
+        {"{\"a\":{\"type\":\"int\",\"low\":1,\"high\":5},\"b\":{\"type\":\"bool\"},\"c\":{\"type\":"
+         "\"categorical\",\"choices\":[\"x\",\"y\",\"z\"]},\"d\":{\"type\":\"float\",\"low\":0,"
+         "\"high\":1,\"step\":0.25}}",
+         150},
+    };
+    const char *name;
+    struct hd_err err = {0};
+    FOR_EACH_SAMPLER(name)
+    {
+        for (size_t i = 0; i < HD_COUNT(rows); i++) {
+            double values[VALUES_MAX];
+            struct hd_space *space = space_of(rows[i].json);
+            struct hd_sampler *sampler = sampler_of(name, space, 3);
+            run(sampler, space, BOWL, rows[i].size, 0, NULL);
+            assert_hd_fails(hd_sampler_suggest(sampler, rows[i].size, 1, values, NULL, &err),
+                            HD_E_LIMIT, "configs of the space are used");
+            hd_sampler_free(sampler);
+            hd_space_free(space);
+        }
+    }
+}
+
+static void test_many_dimensions(void **state)
+{
+    /* Promise: 200 dimensions are no obstacle. */
+    (void)state;
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_buf json;
+    hd_buf_init(&json, 1 << 20);
+    for (int i = 0; i < 200; i++)
+        assert_hd_ok(hd_buf_printf(&json, &err, "%s\"p%d\":%s", i == 0 ? "{" : ",", i,
+                                   i % 4 == 0 ? "{\"type\":\"categorical\",\"choices\":[1,2,3]}"
+                                   : i % 4 == 1
+                                       ? "{\"type\":\"int\",\"low\":1,\"high\":1000,\"log\":true}"
+                                       : "{\"type\":\"float\",\"low\":0,\"high\":1}"));
+    assert_hd_ok(hd_buf_puts(&json, "}", &err));
+    struct hd_space *space = space_of(hd_buf_text(&json));
+    FOR_EACH_SAMPLER(name)
+    {
+        struct hd_sampler *sampler = sampler_of(name, space, 2);
+        run(sampler, space, BOWL, 60, 4, NULL);
+        hd_sampler_free(sampler);
+    }
+    hd_space_free(space);
+    hd_buf_release(&json);
+}
+
+static void test_results_of_many_budgets(void **state)
+{
+    /* Promise: results may come at any budget, in any order, more than once for a config. */
+    (void)state;
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of(mixed_json);
+    FOR_EACH_SAMPLER(name)
+    {
+        double values[16];
+        struct hd_rng rng;
+        hd_rng_seed(&rng, 4);
+        struct hd_sampler *sampler = sampler_of(name, space, 8);
+        for (uint32_t i = 0; i < 150; i++) {
+            assert_hd_ok(hd_sampler_suggest(sampler, i, 1, values, NULL, &err));
+            assert_hd_ok(hd_space_check(space, values, &err));
+            assert_hd_ok(hd_sampler_add(sampler, i, values, &err));
+            for (uint64_t j = hd_rng_below(&rng, 4); j > 0; j--) {
+                uint32_t number = (uint32_t)hd_rng_below(&rng, i + 1);
+                double budget = pow(3, (double)hd_rng_below(&rng, 5));
+                double loss = hd_rng_below(&rng, 6) == 0 ? NAN : hd_rng_normal(&rng);
+                assert_hd_ok(hd_sampler_tell(sampler, number, budget, loss, &err));
+            }
+        }
+        hd_sampler_free(sampler);
+    }
+    hd_space_free(space);
+}
+
+static void test_wrong_calls_are_refused(void **state)
+{
+    /* Promise: numbers out of order, unknown configs, illegal values and budgets that are not
+     * finite are refused and change nothing. */
+    (void)state;
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}}");
+    FOR_EACH_SAMPLER(name)
+    {
+        double before[1], after[1], legal[1] = {0.25}, illegal[1] = {2};
+        struct hd_sampler *sampler = sampler_of(name, space, 1);
+        assert_hd_ok(hd_sampler_suggest(sampler, 0, 1, before, NULL, &err));
+        assert_hd_fails(hd_sampler_add(sampler, 1, legal, &err), HD_E_CONFLICT, "the next is 0");
+        assert_hd_fails(hd_sampler_add(sampler, 0, illegal, &err), HD_E_INVALID, "high bound");
+        assert_hd_fails(hd_sampler_tell(sampler, 0, 1, 1, &err), HD_E_NOTFOUND, "not added");
+        assert_hd_ok(hd_sampler_suggest(sampler, 0, 1, after, NULL, &err));
+        assert_true(before[0] == after[0]);
+        assert_hd_ok(hd_sampler_add(sampler, 0, legal, &err));
+        assert_hd_fails(hd_sampler_tell(sampler, 0, NAN, 1, &err), HD_E_INVALID, "not finite");
+        assert_hd_fails(hd_sampler_suggest(sampler, 0, 1, after, NULL, &err), HD_E_CONFLICT,
+                        "exists already");
+        hd_sampler_free(sampler);
+    }
+    hd_space_free(space);
+}
+
+static void test_settings_are_checked(void **state)
+{
+    /* Promise: an unknown name or setting is refused by name, with the nearest known one. */
+    (void)state;
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_sampler *sampler = NULL;
+    struct hd_space *space = space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}}");
+    FOR_EACH_SAMPLER(name)
+    {
+        struct hd_value *settings = hd_value_new_object();
+        struct hd_sampler_spec spec = {.name = name, .settings = settings};
+        assert_int_equal(hd_value_set(settings, "name", hd_value_new_string(name)), HD_OK);
+        assert_hd_ok(hd_sampler_new(&spec, space, &sampler, &err));
+        hd_sampler_free(sampler);
+        assert_int_equal(hd_value_set(settings, "colour", hd_value_new_int(1)), HD_OK);
+        assert_hd_fails(hd_sampler_new(&spec, space, &sampler, &err), HD_E_INVALID,
+                        "sampler.colour");
+        hd_value_free(settings);
+        settings = hd_value_new_array();
+        spec.settings = settings;
+        assert_hd_fails(hd_sampler_new(&spec, space, &sampler, &err), HD_E_INVALID, "an object");
+        hd_value_free(settings);
+    }
+    struct hd_sampler_spec unknown = {.name = "tpee"};
+    assert_hd_fails(hd_sampler_new(&unknown, space, &sampler, &err), HD_E_INVALID,
+                    "did you mean tpe");
+    hd_space_free(space);
+}
+
+/* One short life under a failing allocation: NOMEM or success, never anything else. */
+static enum hd_code short_life(const char *name, const struct hd_space *space, struct hd_err *err)
+{
+    struct hd_sampler *sampler = NULL;
+    struct hd_sampler_spec spec = {.name = name, .seed = 1};
+    double values[16];
+    enum hd_code code = hd_sampler_new(&spec, space, &sampler, err);
+    for (uint32_t i = 0; i < 70 && code == HD_OK; i++) {
+        code = hd_sampler_suggest(sampler, i, 1, values, NULL, err);
+        if (code == HD_OK)
+            code = hd_sampler_add(sampler, i, values, err);
+        if (code == HD_OK)
+            code = hd_sampler_tell(sampler, i, 1 + i % 2, bowl(space, values), err);
+    }
+    hd_sampler_free(sampler);
+    return code;
+}
+
+static void test_every_allocation_may_fail(void **state)
+{
+    /* Promise: whichever allocation fails, the call says so and nothing leaks or breaks. */
+    (void)state;
+    const char *name;
+    struct hd_space *space = space_of(mixed_json);
+    FOR_EACH_SAMPLER(name)
+    {
+        bool succeeded = false;
+        for (int countdown = 0; countdown < 1000 && !succeeded; countdown++) {
+            struct hd_err err = {0};
+            hd_test_fail_alloc_after(countdown);
+            enum hd_code code = short_life(name, space, &err);
+            hd_test_fail_alloc_after(-1);
+            assert_true(code == HD_OK || code == HD_E_NOMEM);
+            succeeded = code == HD_OK;
+        }
+        assert_true(succeeded);
+    }
+    hd_space_free(space);
+}
+
+static void test_a_failed_call_changes_nothing(void **state)
+{
+    /* Promise: add, tell and suggest that run out of memory can be repeated with the result that
+     * they would have had. */
+    (void)state;
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of(mixed_json);
+    FOR_EACH_SAMPLER(name)
+    {
+        struct hd_sampler *calm = sampler_of(name, space, 9), *torn = sampler_of(name, space, 9);
+        for (uint32_t i = 0; i < 140; i++) {
+            double expected[16], values[16];
+            enum hd_code code;
+            assert_hd_ok(hd_sampler_suggest(calm, i, 1, expected, NULL, &err));
+            int countdown = 0;
+            do {
+                hd_test_fail_alloc_after(countdown++);
+                code = hd_sampler_suggest(torn, i, 1, values, NULL, &err);
+                hd_test_fail_alloc_after(-1);
+            } while (code == HD_E_NOMEM);
+            assert_memory_equal(expected, values, space->param_count * sizeof(double));
+            assert_hd_ok(hd_sampler_add(calm, i, values, &err));
+            assert_hd_ok(hd_sampler_tell(calm, i, 1, bowl(space, values), &err));
+            countdown = 0;
+            do {
+                hd_test_fail_alloc_after(countdown++);
+                code = hd_sampler_add(torn, i, values, &err);
+                hd_test_fail_alloc_after(-1);
+            } while (code == HD_E_NOMEM);
+            assert_int_equal(code, HD_OK);
+            countdown = 0;
+            do {
+                hd_test_fail_alloc_after(countdown++);
+                code = hd_sampler_tell(torn, i, 1, bowl(space, values), &err);
+                hd_test_fail_alloc_after(-1);
+            } while (code == HD_E_NOMEM);
+            assert_int_equal(code, HD_OK);
+        }
+        hd_sampler_free(calm);
+        hd_sampler_free(torn);
+    }
+    hd_space_free(space);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_configs_are_legal_and_new),
+        cmocka_unit_test(test_same_history_same_proposals),
+        cmocka_unit_test(test_small_spaces_are_used_up),
+        cmocka_unit_test(test_many_dimensions),
+        cmocka_unit_test(test_results_of_many_budgets),
+        cmocka_unit_test(test_wrong_calls_are_refused),
+        cmocka_unit_test(test_settings_are_checked),
+        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_a_failed_call_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_tpe.c: the densities of TPE, its model, and that it is worth having. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "testlib.h"
+
+#include "../../optimizer/sampler/density.h"
+
+#include <hd/sampler.h>
+
+#define SEEDS 50
+
+static struct hd_space *space_of(const char *json)
+{
+    struct hd_err err = {0};
+    struct hd_value *value = NULL;
+    struct hd_space *space = NULL;
+    assert_hd_ok(hd_json_parse(json, strlen(json), "test", &hd_value_limits_file, &value, &err));
+    assert_hd_ok(hd_space_parse(value, "test", "space", &space, &err));
+    hd_value_free(value);
+    return space;
+}
+
+/* ---- densities ----------------------------------------------------------------------------- */
+
+static void fill(struct hd_density *density, size_t count, const double *sigmas, struct hd_rng *rng)
+{
+    struct hd_err err = {0};
+    assert_hd_ok(hd_density_reserve(density, count, &err));
+    hd_density_resize(density, count);
+    double total = (double)count + 1;
+    density->log_prior = log(1 / total);
+    hd_density_set_choices(density, (double)count);
+    for (size_t d = 0; d < density->dimension; d++) {
+        density->scales[d] = (float)(sqrt(0.5) / sigmas[d]);
+        density->log_prior -= density->axes[d].choice ? log(density->axes[d].levels) : 0;
+    }
+    for (size_t k = 0; k < count; k++) {
+        double log_weight = log(1 / total);
+        for (size_t d = 0; d < density->dimension; d++) {
+            double centre = hd_axis_snap(&density->axes[d], hd_rng_double(rng));
+            *hd_density_centre(density, k, d) = (float)centre;
+            if (!density->axes[d].choice)
+                log_weight -= hd_axis_log_norm(&density->axes[d], (double)(float)centre, sigmas[d]);
+        }
+        density->log_weights[k] = (float)log_weight - hd_density_square(density, k);
+    }
+}
+
+static void test_densities_integrate_to_one(void **state)
+{
+    /* Promise: over the unit cube (levels weighted by their width, choices counted) the mixture has
+     * mass one, whatever the kinds of params and the number of kernels. */
+    (void)state;
+    struct hd_space *space = space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1},"
+                                      "\"n\":{\"type\":\"int\",\"low\":1,\"high\":12,\"log\":true},"
+                                      "\"c\":{\"type\":\"categorical\",\"choices\":[1,2,3]}}");
+    struct hd_axis axes[3];
+    struct hd_density density;
+    struct hd_rng rng;
+    static const double sigmas[3] = {0.05, 0.1, 0};
+    static const size_t counts[] = {1, 5, 16, 17, 100};
+    hd_rng_seed(&rng, 1);
+    for (size_t d = 0; d < 3; d++)
+        hd_axis_init(&axes[d], &space->params[d]);
+    hd_density_init(&density, axes, 3);
+    for (size_t i = 0; i < HD_COUNT(counts); i++) {
+        double mass = 0;
+        fill(&density, counts[i], sigmas, &rng);
+        for (int x = 0; x < 1000; x++) {
+            for (int n = 1; n <= 12; n++) {
+                double low, high;
+                hd_param_level_range(&space->params[1], n, &low, &high);
+                for (int c = 0; c < 3; c++) {
+                    float point[3] = {((float)x + 0.5f) / 1000, (float)((low + high) / 2),
+                                      (float)hd_param_to_unit(&space->params[2], c)};
+                    mass += exp(hd_density_log(&density, point)) * (high - low) / 1000;
+                }
+            }
+        }
+        assert_true(fabs(mass - 1) < 1e-3);
+    }
+    hd_density_release(&density);
+    hd_space_free(space);
+}
+
+static void test_densities_agree_with_doubles(void **state)
+{
+    /* Promise: the sweep in single precision is the mixture to 1e-3 in the logarithm, also where
+     * the density is tiny. */
+    (void)state;
+    enum { DIMENSION = 10, COUNT = 1000 };
+    char name[] = "x";
+    struct hd_param param = {.name = name, .kind = HD_PARAM_FLOAT, .low = 0, .high = 1};
+    struct hd_axis axes[DIMENSION];
+    struct hd_density density;
+    struct hd_rng rng;
+    double sigmas[DIMENSION];
+    hd_rng_seed(&rng, 2);
+    for (size_t d = 0; d < DIMENSION; d++) {
+        hd_axis_init(&axes[d], &param);
+        sigmas[d] = 0.03 + 0.02 * (double)d;
+    }
+    hd_density_init(&density, axes, DIMENSION);
+    fill(&density, COUNT, sigmas, &rng);
+    density.log_prior = -40; /* so that the kernels show */
+    for (int i = 0; i < 100; i++) {
+        float point[DIMENSION];
+        double sum = exp(density.log_prior);
+        for (size_t d = 0; d < DIMENSION; d++)
+            point[d] = (float)hd_rng_double(&rng);
+        for (size_t k = 0; k < COUNT; k++) {
+            double log_term = log(1.0 / (COUNT + 1));
+            for (size_t d = 0; d < DIMENSION; d++) {
+                double centre = (double)*hd_density_centre(&density, k, d);
+                double z = ((double)point[d] - centre) / sigmas[d];
+                log_term -= z * z / 2 + hd_axis_log_norm(&axes[d], centre, sigmas[d]);
+            }
+            sum += exp(log_term);
+        }
+        assert_true(fabs(hd_density_log(&density, point) - log(sum)) < 1e-3);
+    }
+    hd_density_release(&density);
+}
+
+/* ---- the model ----------------------------------------------------------------------------- */
+
+static struct hd_sampler *sampler_of(const char *name, const struct hd_space *space, uint64_t seed)
+{
+    struct hd_err err = {0};
+    struct hd_sampler *sampler = NULL;
+    struct hd_sampler_spec spec = {.name = name, .seed = seed};
+    assert_hd_ok(hd_sampler_new(&spec, space, &sampler, &err));
+    return sampler;
+}
+
+static void test_what_is_kept_between_proposals_is_only_a_cache(void **state)
+{
+    /* Promise: with thousands of results, over every change of the sampled bad set, a sampler asked
+     * all along proposes what a fresh one does that is asked for the first time. */
+    (void)state;
+    enum { COUNT = 9000 };
+    static const uint32_t marks[] = {2047, 2048, 2049, 3000, 4096, 4097, 8191, 8193, 8999};
+    struct hd_err err = {0};
+    struct hd_rng rng;
+    struct hd_space *space =
+        space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1},\"y\":{\"type\":\"float\","
+                 "\"low\":0,\"high\":1},\"n\":{\"type\":\"int\",\"low\":1,\"high\":50}}");
+    hd_rng_seed(&rng, 3);
+    double(*configs)[3] = calloc(COUNT, sizeof(*configs));
+    assert_non_null(configs);
+    struct hd_sampler *old = sampler_of("tpe", space, 1);
+    size_t mark = 0;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        double asked[3], fresh[3];
+        struct hd_proposal_info info;
+        if (i % 50 == 0 || i == marks[mark])
+            assert_hd_ok(hd_sampler_suggest(old, i, 1, asked, &info, &err));
+        if (i == marks[mark]) {
+            struct hd_sampler *young = sampler_of("tpe", space, 1);
+            for (uint32_t j = 0; j < i; j++) {
+                assert_hd_ok(hd_sampler_add(young, j, configs[j], &err));
+                assert_hd_ok(hd_sampler_tell(young, j, 1, configs[j][0] + configs[j][1], &err));
+            }
+            assert_hd_ok(hd_sampler_suggest(young, i, 1, fresh, NULL, &err));
+            assert_memory_equal(asked, fresh, sizeof(fresh));
+            hd_sampler_free(young);
+            mark += mark + 1 < HD_COUNT(marks);
+        }
+        hd_space_sample(space, &rng, configs[i]);
+        assert_hd_ok(hd_sampler_add(old, i, configs[i], &err));
+        assert_hd_ok(hd_sampler_tell(old, i, 1, configs[i][0] + configs[i][1], &err));
+    }
+    assert_int_equal(mark, HD_COUNT(marks) - 1);
+    hd_sampler_free(old);
+    free(configs);
+    hd_space_free(space);
+}
+
+static void tell_many(struct hd_sampler *sampler, uint32_t first, uint32_t count, double budget,
+                      bool failed)
+{
+    struct hd_err err = {0};
+    for (uint32_t i = first; i < first + count; i++)
+        assert_hd_ok(hd_sampler_tell(sampler, i, budget, failed ? NAN : (double)i, &err));
+}
+
+static void test_the_budget_of_the_model(void **state)
+{
+    /* Promise: quasi-random until a budget has ten results (two of them finite), then the budget
+     * with the most, and the highest one as soon as it has 4 (d + 1). */
+    (void)state;
+    struct hd_err err = {0};
+    struct hd_rng rng;
+    struct hd_proposal_info info;
+    struct hd_value *settings = hd_value_new_object();
+    assert_int_equal(hd_value_set(settings, "random_fraction", hd_value_new_int(0)), HD_OK);
+    struct hd_sampler_spec spec = {.name = "tpe", .settings = settings};
+    struct hd_space *space =
+        space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1},\"y\":{\"type\":\"float\","
+                 "\"low\":0,\"high\":1},\"z\":{\"type\":\"float\",\"low\":0,\"high\":1}}");
+    struct hd_sampler *sampler = NULL;
+    double values[3];
+    hd_rng_seed(&rng, 1);
+    assert_hd_ok(hd_sampler_new(&spec, space, &sampler, &err));
+    for (uint32_t i = 0; i < 60; i++) {
+        hd_space_sample(space, &rng, values);
+        assert_hd_ok(hd_sampler_add(sampler, i, values, &err));
+    }
+    static const struct {
+        uint32_t first, count;
+        double budget;
+        bool failed;
+        const char *name;
+        double model_budget;
+    } rows[] = {
+        {0, 9, 1, false, "sobol", NAN}, {9, 1, 1, false, "tpe", 1},
+        {0, 12, 3, true, "tpe", 1}, /* failures alone make no model */
+        {20, 2, 3, false, "tpe", 3},    {10, 15, 1, false, "tpe", 1},
+        {0, 15, 9, false, "tpe", 1},    {15, 1, 9, false, "tpe", 9},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        tell_many(sampler, rows[i].first, rows[i].count, rows[i].budget, rows[i].failed);
+        assert_hd_ok(hd_sampler_suggest(sampler, 60, 1, values, &info, &err));
+        assert_string_equal(info.sampler, rows[i].name);
+        assert_int_equal(info.model, isfinite(rows[i].model_budget));
+        if (info.model)
+            assert_true(info.model_budget == rows[i].model_budget);
+    }
+    hd_sampler_free(sampler);
+    hd_value_free(settings);
+    hd_space_free(space);
+}
+
+static void test_pending_jobs_repel(void **state)
+{
+    /* Promise: configs without a result count as bad, so that proposals made together keep away
+     * from each other. Compared: the nearest pair of eight proposals made without a result, when
+     * the earlier ones were added and when they were not. */
+    (void)state;
+    struct hd_err err = {0};
+    struct hd_space *space =
+        space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1},\"y\":{\"type\":\"float\","
+                 "\"low\":0,\"high\":1}}");
+    double spread[2] = {0, 0};
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        for (int added = 0; added < 2; added++) {
+            struct hd_rng rng;
+            double values[8][2];
+            struct hd_sampler *sampler = sampler_of("tpe", space, seed);
+            hd_rng_seed(&rng, seed);
+            for (uint32_t i = 0; i < 40; i++) {
+                hd_space_sample(space, &rng, values[0]);
+                double x = values[0][0] - 0.7, y = values[0][1] - 0.2;
+                assert_hd_ok(hd_sampler_add(sampler, i, values[0], &err));
+                assert_hd_ok(hd_sampler_tell(sampler, i, 1, x * x + y * y, &err));
+            }
+            for (uint32_t i = 0; i < 8; i++) {
+                assert_hd_ok(hd_sampler_suggest(sampler, 40 + i, 1, values[i], NULL, &err));
+                if (added == 1)
+                    assert_hd_ok(hd_sampler_add(sampler, 40 + i, values[i], &err));
+            }
+            for (int i = 0; i < 8; i++) {
+                for (int j = 0; j < i; j++)
+                    spread[added] +=
+                        hypot(values[i][0] - values[j][0], values[i][1] - values[j][1]);
+            }
+            hd_sampler_free(sampler);
+        }
+    }
+    assert_true(spread[1] > 1.1 * spread[0]);
+    hd_space_free(space);
+}
+
+static void test_outliers_do_not_matter(void **state)
+{
+    /* Promise: failed, infinite and huge results leave a model that still finds the good corner. */
+    (void)state;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}}");
+    static const double bad[] = {NAN, INFINITY, -INFINITY, 1e308, 1e300};
+    struct hd_sampler *sampler = sampler_of("tpe", space, 4);
+    double x = 0, near = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_hd_ok(hd_sampler_suggest(sampler, i, 1, &x, NULL, &err));
+        assert_hd_ok(hd_sampler_add(sampler, i, &x, &err));
+        double loss = x > 0.5 ? bad[i % HD_COUNT(bad)] : fabs(x - 0.2);
+        assert_hd_ok(hd_sampler_tell(sampler, i, 1, loss, &err));
+        near += i >= 50 && fabs(x - 0.2) < 0.1 ? 1 : 0;
+    }
+    assert_true(near >= 25);
+    hd_sampler_free(sampler);
+    hd_space_free(space);
+}
+
+/* ---- worth --------------------------------------------------------------------------------- */
+
+static const double pi = 3.14159265358979323846;
+
+static double branin(const double *v)
+{
+    double x = v[0], y = v[1];
+    double inner = y - 5.1 / (4 * pi * pi) * x * x + 5 / pi * x - 6;
+    return inner * inner + 10 * (1 - 1 / (8 * pi)) * cos(x) + 10;
+}
+
+/* A float, a log float, a log int, an int and a categorical that interact a little. */
+static double mixed(const double *v)
+{
+    static const double penalty[] = {0, 0.3, 0.15, 0.5};
+    double rate = log10(v[0]) + 2.7, drop = v[1] - 0.3, units = log2(v[2]) - 6.5;
+    double layers = v[3] - 3 - (v[4] == 0 ? 0 : 1);
+    return 0.3 * rate * rate + 3 * drop * drop + 0.05 * units * units + 0.04 * layers * layers +
+           penalty[(size_t)v[4]];
+}
+
+static double best_of(const char *name, const struct hd_space *space,
+                      double (*loss)(const double *), uint64_t seed, uint32_t count)
+{
+    struct hd_err err = {0};
+    struct hd_sampler *sampler = sampler_of(name, space, seed);
+    double best = INFINITY, values[8];
+    for (uint32_t i = 0; i < count; i++) {
+        assert_hd_ok(hd_sampler_suggest(sampler, i, 1, values, NULL, &err));
+        assert_hd_ok(hd_sampler_add(sampler, i, values, &err));
+        double found = loss(values);
+        assert_hd_ok(hd_sampler_tell(sampler, i, 1, found, &err));
+        best = found < best ? found : best;
+    }
+    hd_sampler_free(sampler);
+    return best;
+}
+
+/* One-sided Wilcoxon signed-rank test by its normal approximation (fine for 50 pairs): the z of
+ * "a is smaller than b". */
+static double wilcoxon_z(const double *a, const double *b, size_t count)
+{
+    double positive = 0;
+    for (size_t i = 0; i < count; i++) {
+        double rank = 0.5;
+        for (size_t j = 0; j < count; j++) {
+            double x = fabs(a[i] - b[i]), y = fabs(a[j] - b[j]);
+            rank += y < x ? 1 : y == x ? 0.5 : 0;
+        }
+        positive += b[i] > a[i] ? rank : 0;
+    }
+    double n = (double)count;
+    return (positive - n * (n + 1) / 4) / sqrt(n * (n + 1) * (2 * n + 1) / 24);
+}
+
+static void test_tpe_beats_random(void **state)
+{
+    /* Promise: paired over 50 seeds TPE finds better configs than random search does, on Branin and
+     * on a mixed space, with p < 0.01 (z > 2.33). */
+    (void)state;
+    static const struct {
+        const char *json;
+        double (*loss)(const double *);
+        uint32_t count;
+    } rows[] = {
+        {"{\"x\":{\"type\":\"float\",\"low\":-5,\"high\":10},"
+         "\"y\":{\"type\":\"float\",\"low\":0,\"high\":15}}",
+         branin, 60},
+        {"{\"rate\":{\"type\":\"float\",\"low\":1e-5,\"high\":1,\"log\":true},"
+         "\"drop\":{\"type\":\"float\",\"low\":0,\"high\":0.9},"
+         "\"units\":{\"type\":\"int\",\"low\":8,\"high\":1024,\"log\":true},"
+         "\"layers\":{\"type\":\"int\",\"low\":1,\"high\":8},"
+         "\"act\":{\"type\":\"categorical\",\"choices\":[\"a\",\"b\",\"c\",\"d\"]}}",
+         mixed, 80},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        double tpe[SEEDS], random[SEEDS];
+        struct hd_space *space = space_of(rows[i].json);
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
+            tpe[seed] = best_of("tpe", space, rows[i].loss, seed, rows[i].count);
+            random[seed] = best_of("random", space, rows[i].loss, seed, rows[i].count);
+        }
+        double z = wilcoxon_z(tpe, random, SEEDS);
+        print_message("# row %zu: z = %.2f\n", i, z);
+        assert_true(z > 2.33);
+        hd_space_free(space);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_densities_integrate_to_one),
+        cmocka_unit_test(test_densities_agree_with_doubles),
+        cmocka_unit_test(test_what_is_kept_between_proposals_is_only_a_cache),
+        cmocka_unit_test(test_the_budget_of_the_model),
+        cmocka_unit_test(test_pending_jobs_repel),
+        cmocka_unit_test(test_outliers_do_not_matter),
+        cmocka_unit_test(test_tpe_beats_random),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
