@@ -85,6 +85,10 @@ static enum hd_code move_alias(struct normalizer *normalizer, const struct alias
     const struct hd_value *given = hd_value_get(from, alias->from_key);
     if (given == NULL)
         return HD_OK;
+    if (given->kind == HD_VALUE_NULL) { /* not given, under any name */
+        hd_value_free(take(from, alias->from_key));
+        return HD_OK;
+    }
     enum hd_code code = HD_OK;
     if (alias->to_section != NULL)
         code = section(normalizer, alias->to_section, given->line, &to);

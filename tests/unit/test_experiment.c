@@ -173,6 +173,7 @@ static void aliases(void **state)
         {LEAST
          "multi_fidelity_iter_generator: SuccessiveHalving\nbudget: {min: 1, max: 9}\neta: 4\n",
          "\"iteration_generator\":{\"name\":\"successive_halving\",\"eta\":4.0"},
+        {LEAST "min_budget:\noptimizer: ~\neta: null\n", "\"budget\":null"},
         {LEAST "n_iterations: 7\n", "\"stop\":{\"iterations\":7,"},
         {LEAST "budget: 27\n", "\"budget\":{\"min\":27.0,\"max\":27.0,\"unit\":null}"},
         {LEAST "objective: error\n",
