@@ -71,9 +71,19 @@ engine_answers() {
     [ "$(engine_curl "$1" /_ping --connect-timeout 5 2>/dev/null)" = OK ]
 }
 
+# The sockets of the dockerd processes that run: a second one beside them would share their bridge.
+engine_sockets() {
+    local dir
+    for dir in /proc/[0-9]*; do
+        if [ "$(cat "$dir/comm" 2>/dev/null)" = dockerd ]; then
+            tr '\0' '\n' 2>/dev/null <"$dir/cmdline" | sed -n 's|^.*\(unix://.*\)$|\1|p'
+        fi
+    done
+}
+
 # Exports DOCKER_HOST and succeeds when an engine answers; otherwise sets HD_ENGINE_REASON.
 engine_find() {
-    local host socket
+    local host socket other
     host=$(default_docker_host)
     if ! have curl; then
         HD_ENGINE_REASON="curl, which would ask the engine, is not installed"
@@ -83,9 +93,13 @@ engine_find() {
         export DOCKER_HOST=$host
         return 0
     fi
-    if [ -z "${DOCKER_HOST:-}" ] && engine_answers "unix://$HD_ENGINE_RUN/docker.sock"; then
-        export DOCKER_HOST=unix://$HD_ENGINE_RUN/docker.sock
-        return 0
+    if [ -z "${DOCKER_HOST:-}" ]; then
+        for other in "unix://$HD_ENGINE_RUN/docker.sock" $(engine_sockets); do
+            if engine_answers "$other"; then
+                export DOCKER_HOST=$other
+                return 0
+            fi
+        done
     fi
     socket=${host#unix://}
     if [ "$socket" != "$host" ] && [ -S "$socket" ] && [ ! -w "$socket" ]; then

@@ -150,13 +150,18 @@ static void read_masters(char **words, size_t count, struct hd_agent_master *mas
 
 static void step(struct hd_agent *agent, const char *text, int64_t *now_ms)
 {
-    char copy[512], *words[WORDS_MAX];
+    /* Static, since the actions borrow from the event until the next one. */
+    static char copy[512];
+    static struct hd_agent_master masters[WORDS_MAX];
+    static struct hd_reply reply;
+    static struct hd_result result;
+    static struct hd_point points[4];
+    char *words[WORDS_MAX];
     size_t count = split(text, copy, sizeof(copy), words), first = 0;
     struct hd_agent_event event = {.kind = HD_AGENT_EVENT_TIMEOUT};
-    struct hd_agent_master masters[WORDS_MAX] = {0};
-    struct hd_reply reply = {.verdict = HD_VERDICT_NONE};
-    struct hd_result result = {.loss = NAN, .message = "m", .info_json = "{}", .directory = "d"};
-    struct hd_point points[4];
+    memset(masters, 0, sizeof(masters));
+    reply = (struct hd_reply){.verdict = HD_VERDICT_NONE};
+    result = (struct hd_result){.loss = NAN, .message = "m", .info_json = "{}", .directory = "d"};
     if (words[0][0] == '@') {
         *now_ms = strtoll(words[0] + 1, NULL, 10);
         first = 1;
