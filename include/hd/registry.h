@@ -21,7 +21,7 @@ void hd_registry_free(struct hd_registry *registry);
 void hd_registry_step(struct hd_registry *registry, int64_t now_ms,
                       const struct hd_ns_request *request, struct hd_ns_reply *ret_reply,
                       char *note);
-/* Drops what has expired; returns when to call again. */
+/* Drops what has expired; returns when to call again (never later than the next expiry). */
 int64_t hd_registry_expire(struct hd_registry *registry, int64_t now_ms);
 size_t hd_registry_count(const struct hd_registry *registry, enum hd_ns_role role);
 
