@@ -1,0 +1,746 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Docker engine against a recorded one: every way a container can end, and every way the
+ * engine can be away, gives one piece of news that says the truth. */
+#include "testlib.h"
+
+#include "docker.h"
+#include "fake_docker.h"
+
+#include <hd/os.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NEWS_WAIT_MS 30000
+#define COMMAND_WORDS_MAX 4
+
+static const struct hd_docker_tuning quick = {
+    .hold_ms = 300,
+    .away_ms_max = 20000,
+    .backoff_ms_min = 5,
+    .backoff_ms_max = 20,
+    .look_ms = 20000,
+    .drain_ms = 5000,
+    .kill_margin_ms = 20,
+    .log_bytes_max = 65536,
+};
+
+struct room {
+    char *dir;
+    struct fake_docker *fake;
+    struct hd_queue *queue;
+    struct hd_engine *engine;
+    struct hd_docker_tuning tuning;
+    char run_dir[600], work_dir[600], log_path[600];
+    char name[HD_ENGINE_NAME_MAX];
+    char *argv[COMMAND_WORDS_MAX];
+};
+
+static char image_name[] = "hyperdock/t:1";
+
+static void open_engine(struct room *room)
+{
+    struct hd_err err = {0};
+    const struct hd_engine_options options = {
+        .worker = "host-0", .docker_host = fake_docker_host(room->fake), .queue = room->queue};
+    assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
+}
+
+static int setup(void **state)
+{
+    struct room *room = calloc(1, sizeof(*room));
+    struct hd_err err = {0};
+    assert_non_null(room);
+    room->dir = test_dir_make();
+    room->fake = fake_docker_start(room->dir);
+    room->tuning = quick;
+    fake_docker_add_image(room->fake, image_name, "");
+    assert_hd_ok(hd_queue_new(64, &room->queue, &err));
+    snprintf(room->run_dir, sizeof(room->run_dir), "%s/run", room->dir);
+    snprintf(room->work_dir, sizeof(room->work_dir), "%s/work", room->dir);
+    snprintf(room->log_path, sizeof(room->log_path), "%s/log.txt", room->dir);
+    assert_hd_ok(hd_mkdirs(room->run_dir, 0755, &err));
+    assert_hd_ok(hd_mkdirs(room->work_dir, 0755, &err));
+    hd_docker_container_name((struct hd_attempt_ref){0xabc, 7, 1}, room->name, sizeof(room->name));
+    open_engine(room);
+    *state = room;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct room *room = *state;
+    hd_engine_close(room->engine);
+    for (void *news; (news = hd_queue_pop(room->queue, 0)) != NULL;)
+        hd_free(news);
+    hd_queue_free(room->queue);
+    fake_docker_stop(room->fake);
+    test_dir_remove(room->dir);
+    free(room);
+    return 0;
+}
+
+static struct hd_engine_job job_of(struct room *room, const char *program, const char *argument)
+{
+    static char words[2][64];
+    (void)hd_copy_text(words[0], sizeof(words[0]), program);
+    (void)hd_copy_text(words[1], sizeof(words[1]), argument != NULL ? argument : "");
+    room->argv[0] = words[0];
+    room->argv[1] = argument != NULL ? words[1] : NULL;
+    room->argv[2] = NULL;
+    return (struct hd_engine_job){
+        .attempt = {0xabc, 7, 1},
+        .worker = "host-0",
+        .run_id = "r",
+        .config_id = "[0,0,1]",
+        .run_dir = room->run_dir,
+        .work_dir = room->work_dir,
+        .log_path = room->log_path,
+        .image = image_name,
+        .argv = room->argv,
+        .stop_grace_ms = 1000,
+    };
+}
+
+static void start(struct room *room, const struct hd_engine_job *job)
+{
+    struct hd_err err = {0};
+    assert_hd_ok(hd_engine_start(room->engine, job, &err));
+}
+
+static void start_program(struct room *room, const char *program, const char *argument)
+{
+    struct hd_engine_job job = job_of(room, program, argument);
+    start(room, &job);
+}
+
+static struct hd_engine_end take_news(struct room *room)
+{
+    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+    if (news == NULL)
+        fail_msg("no news came");
+    struct hd_engine_end end = news->end;
+    assert_int_equal(news->attempt.job, 7);
+    hd_free(news);
+    return end;
+}
+
+static void assert_no_news(struct room *room)
+{
+    assert_null(hd_queue_pop(room->queue, 0));
+}
+
+static struct hd_engine_end expect_end(struct room *room, enum hd_engine_end_kind kind,
+                                       int exit_code, const char *message)
+{
+    struct hd_engine_end end = take_news(room);
+    if (end.kind != kind || (kind == HD_END_EXITED && end.exit_code != exit_code) ||
+        strstr(end.message, message) == NULL)
+        fail_msg("kind %d exit %d: %s", end.kind, end.exit_code, end.message);
+    return end;
+}
+
+static void run_until_started(struct room *room, const char *program)
+{
+    start_program(room, program, NULL);
+    fake_docker_await_running(room->fake, room->name);
+    fake_docker_await(room->fake, FAKE_LOGS, 1);
+}
+
+/* A worker that restarts: what it started goes on. */
+static void restart_worker(struct room *room)
+{
+    hd_engine_close(room->engine);
+    open_engine(room);
+}
+
+static void adopt(struct room *room, const char *program)
+{
+    struct hd_engine_job job = job_of(room, program, NULL);
+    struct hd_err err = {0};
+    assert_hd_ok(hd_engine_adopt(room->engine, job.attempt, &job, &err));
+}
+
+static size_t list(struct room *room, struct hd_engine_found *found, size_t found_max)
+{
+    struct hd_err err = {0};
+    size_t count = 0;
+    assert_hd_ok(hd_engine_list(room->engine, found, found_max, &count, &err));
+    return count;
+}
+
+/* ---- ordinary ends -------------------------------------------------------------------------- */
+
+static void test_exit_codes(void **state)
+{
+    struct room *room = *state;
+    static const char *const codes[] = {"0", "3", "42", "139"};
+    for (size_t i = 0; i < HD_COUNT(codes); i++) {
+        start_program(room, "exit", codes[i]);
+        struct hd_engine_end end = expect_end(room, HD_END_EXITED, atoi(codes[i]), "");
+        assert_false(end.oom_killed || end.stopped || end.timed_out);
+        assert_true(end.started_wall_ms > 0 && end.finished_wall_ms >= end.started_wall_ms);
+        hd_engine_remove(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
+        fake_docker_await_gone(room->fake, room->name);
+        restart_worker(room); /* joins the thread, so that the attempt can be had again */
+    }
+}
+
+/* The target's output is in the log file, whole, without the engine's frames and stamps. */
+static void test_log(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    for (int i = 0; i < 20; i++)
+        fake_docker_say(room->fake, room->name, i % 2 == 0 ? "even" : "odd line");
+    fake_docker_exit(room->fake, room->name, 0, false);
+    expect_end(room, HD_END_EXITED, 0, "");
+    char *text = test_file_read(room->log_path, NULL);
+    assert_int_equal(strncmp(text, "even\nodd line\neven\n", 19), 0);
+    assert_int_equal(strlen(text), 10 * 5 + 10 * 9);
+    free(text);
+}
+
+static void test_oom(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_exit(room->fake, room->name, 137, true);
+    assert_true(expect_end(room, HD_END_EXITED, 137, "").oom_killed);
+}
+
+/* The flag is known to be missed; then the event tells. */
+static void test_oom_without_flag(void **state)
+{
+    struct room *room = *state;
+    fake_docker_forget_oom_flag(room->fake);
+    run_until_started(room, "run");
+    fake_docker_exit(room->fake, room->name, 137, true);
+    assert_true(expect_end(room, HD_END_EXITED, 137, "").oom_killed);
+}
+
+/* A kill that nobody asked for is believed once the engine has stayed for a while. */
+static void test_foreign_kill(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_exit(room->fake, room->name, 143, false);
+    expect_end(room, HD_END_EXITED, 143, "");
+    assert_true(fake_docker_count(room->fake, FAKE_EVENTS) > 0);
+}
+
+/* An engine that shuts down kills its containers, answers waits normally, and goes away later:
+ * not the target's fault. */
+static void test_engine_shuts_down(void **state)
+{
+    struct room *room = *state;
+    room->tuning.hold_ms = 30000;
+    restart_worker(room);
+    run_until_started(room, "run");
+    fake_docker_exit(room->fake, room->name, 137, false);
+    fake_docker_await(room->fake, FAKE_EVENTS, 1);
+    fake_docker_crash(room->fake);
+    expect_end(room, HD_END_ENGINE_LOST, 0, "away or restarting");
+    fake_docker_come_back(room->fake);
+}
+
+/* ---- stopping ------------------------------------------------------------------------------- */
+
+static void test_stop(void **state)
+{
+    struct room *room = *state;
+    char query[64];
+    run_until_started(room, "run");
+    hd_engine_stop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1}, 2500);
+    struct hd_engine_end end = expect_end(room, HD_END_EXITED, 143, "");
+    assert_true(end.stopped && !end.timed_out);
+    fake_docker_last_stop(room->fake, query, sizeof(query));
+    assert_string_equal(query, "t=3");
+}
+
+/* Without a grace it is killed at once. */
+static void test_stop_at_once(void **state)
+{
+    struct room *room = *state;
+    char query[64];
+    run_until_started(room, "run");
+    hd_engine_stop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1}, 0);
+    assert_true(expect_end(room, HD_END_EXITED, 137, "").stopped);
+    fake_docker_last_stop(room->fake, query, sizeof(query));
+    assert_string_equal(query, "signal=SIGKILL");
+}
+
+/* A stop that does nothing is followed by a kill of our own. */
+static void test_stop_that_does_not_stop(void **state)
+{
+    struct room *room = *state;
+    fake_docker_ignore_stops(room->fake);
+    run_until_started(room, "deaf");
+    hd_engine_stop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1}, 10);
+    assert_true(expect_end(room, HD_END_EXITED, 137, "").stopped);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_STOP), 1);
+    assert_true(fake_docker_count(room->fake, FAKE_KILL) >= 1);
+}
+
+static void test_timeout(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", NULL);
+    job.timeout_ms = 50;
+    start(room, &job);
+    struct hd_engine_end end = expect_end(room, HD_END_EXITED, 143, "");
+    assert_true(end.timed_out && !end.stopped);
+}
+
+/* Stopping or dropping what is not there does nothing; stopping while the engine is away works
+ * when it is back. */
+static void test_stop_while_away(void **state)
+{
+    struct room *room = *state;
+    hd_engine_stop(room->engine, (struct hd_attempt_ref){1, 2, 3}, 100);
+    run_until_started(room, "run");
+    fake_docker_crash(room->fake);
+    hd_engine_stop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1}, 1000);
+    fake_docker_come_back(room->fake);
+    assert_true(expect_end(room, HD_END_EXITED, 143, "").stopped);
+}
+
+/* A stop before the start ends it without ever running. */
+static void test_stop_before_start(void **state)
+{
+    struct room *room = *state;
+    fake_docker_fail(room->fake, FAKE_IMAGE, 500, "{\"message\":\"busy\"}", 1000000);
+    start_program(room, "run", NULL);
+    fake_docker_await(room->fake, FAKE_IMAGE, 3);
+    hd_engine_stop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1}, 1000);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "before it was started").stopped);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 0);
+}
+
+/* The same for a drop, which tells nothing. */
+static void test_drop_before_start(void **state)
+{
+    struct room *room = *state;
+    fake_docker_fail(room->fake, FAKE_IMAGE, 500, "{\"message\":\"busy\"}", 1000000);
+    start_program(room, "run", NULL);
+    fake_docker_await(room->fake, FAKE_IMAGE, 3);
+    hd_engine_drop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
+    fake_docker_await(room->fake, FAKE_REMOVE, 1);
+    restart_worker(room);
+    assert_no_news(room);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 0);
+}
+
+/* A drop kills and removes, and tells nothing. */
+static void test_drop(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "deaf");
+    hd_engine_drop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
+    fake_docker_await_gone(room->fake, room->name);
+    restart_worker(room);
+    assert_no_news(room);
+}
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+static void test_image_absent(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", NULL);
+    job.image = "nosuch:1";
+    start(room, &job);
+    struct hd_engine_end end =
+        expect_end(room, HD_END_NOT_STARTED, 0,
+                   "image nosuch:1 does not exist here and could not be pulled: Get ");
+    assert_true(end.config_error);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_PULL), 1);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 0);
+}
+
+/* An image that is absent is pulled once, by its tag. */
+static void test_image_pulled(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    fake_docker_allow_pulls(room->fake);
+    job.image = "some/thing";
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    assert_int_equal(fake_docker_count(room->fake, FAKE_PULL), 1);
+}
+
+/* A registry that cannot serve now is the machine's trouble, so the job may be tried again. */
+static void test_pull_trouble(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    job.image = "some/thing";
+    fake_docker_fail(room->fake, FAKE_PULL, 500, "{\"message\":\"toomanyrequests: slow\"}", 1);
+    start(room, &job);
+    assert_false(expect_end(room, HD_END_NOT_STARTED, 0, "toomanyrequests").config_error);
+}
+
+struct refusal_row {
+    enum fake_route route;
+    int status;
+    const char *body;
+    bool config_error;
+    const char *message;
+};
+
+/* Each refusal becomes one clear message, blamed on the experiment or on the machine. */
+static void test_refusals(void **state)
+{
+    struct room *room = *state;
+    static const struct refusal_row rows[] = {
+        {FAKE_CREATE, 400, "{\"message\":\"Minimum memory limit allowed is 6MB\"}", true,
+         "cannot be created: Minimum memory"},
+        {FAKE_CREATE, 500, "{\"message\":\"no space left on device\"}", false, "no space left"},
+        {FAKE_START, 400, "{\"message\":\"exec: \\\"/nope\\\": no such file\"}", true,
+         "cannot be started: exec"},
+        {FAKE_START, 500, "{\"message\":\"unable to find user bob\"}", true, "find user bob"},
+        {FAKE_START, 404, "{\"message\":\"network nonet not found\"}", true, "network nonet"},
+        {FAKE_START, 500, "{\"message\":\"could not select device driver\"}", false, "driver"},
+        {FAKE_START, 500, "plain text", false, "plain text"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        fake_docker_fail(room->fake, rows[i].route, rows[i].status, rows[i].body, 1);
+        start_program(room, "exit", "0");
+        struct hd_engine_end end = expect_end(room, HD_END_NOT_STARTED, 0, rows[i].message);
+        assert_int_equal(end.config_error, rows[i].config_error);
+        hd_engine_remove(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
+        restart_worker(room);
+        fake_docker_await_gone(room->fake, room->name);
+    }
+}
+
+static void test_no_image_named(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", NULL);
+    struct hd_err err = {0};
+    job.image = NULL;
+    assert_hd_fails(hd_engine_start(room->engine, &job, &err), HD_E_INVALID, "target.image");
+}
+
+/* ---- repeated and lost requests ------------------------------------------------------------- */
+
+/* Starting the same attempt twice starts it once. */
+static void test_start_twice(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    start_program(room, "run", NULL);
+    fake_docker_exit(room->fake, room->name, 5, false);
+    expect_end(room, HD_END_EXITED, 5, "");
+    assert_int_equal(fake_docker_count(room->fake, FAKE_START), 1);
+    restart_worker(room);
+    assert_no_news(room);
+}
+
+/* The reply to create or start was lost: it is found out what happened, and nothing runs twice. */
+static void test_lost_replies(void **state)
+{
+    struct room *room = *state;
+    fake_docker_fail(room->fake, FAKE_CREATE, -1, "", 1);
+    fake_docker_fail(room->fake, FAKE_START, -1, "", 1);
+    start_program(room, "run", NULL);
+    fake_docker_await_running(room->fake, room->name);
+    fake_docker_exit(room->fake, room->name, 6, false);
+    expect_end(room, HD_END_EXITED, 6, "");
+    assert_int_equal(fake_docker_count(room->fake, FAKE_START), 1);
+}
+
+/* Requests that were cut before they were carried out are made again. */
+static void test_cut_requests(void **state)
+{
+    struct room *room = *state;
+    static const enum fake_route routes[] = {FAKE_IMAGE, FAKE_CREATE,  FAKE_WAIT,
+                                             FAKE_START, FAKE_INSPECT, FAKE_LOGS};
+    for (size_t i = 0; i < HD_COUNT(routes); i++)
+        fake_docker_fail(room->fake, routes[i], 0, "", 1);
+    start_program(room, "exit", "4");
+    expect_end(room, HD_END_EXITED, 4, "");
+}
+
+/* A stranger that has the name is removed, once we know that it is one. */
+static void test_name_taken(void **state)
+{
+    struct room *room = *state;
+    fake_docker_add_stranger(room->fake, room->name);
+    start_program(room, "exit", "2");
+    expect_end(room, HD_END_EXITED, 2, "");
+    assert_int_equal(fake_docker_count(room->fake, FAKE_REMOVE), 1);
+}
+
+/* ---- the engine away ------------------------------------------------------------------------ */
+
+/* With live-restore the container survives, and an exit while the engine is down counts. */
+static void test_engine_restarts_container_survives(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_crash(room->fake);
+    fake_docker_exit(room->fake, room->name, 9, false);
+    fake_docker_come_back(room->fake);
+    expect_end(room, HD_END_EXITED, 9, "");
+}
+
+static void test_engine_restarts_container_runs_on(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_say(room->fake, room->name, "before");
+    fake_docker_crash(room->fake);
+    int waits = fake_docker_count(room->fake, FAKE_WAIT);
+    fake_docker_come_back(room->fake);
+    fake_docker_await(room->fake, FAKE_WAIT, waits + 1);
+    fake_docker_say(room->fake, room->name, "after");
+    fake_docker_exit(room->fake, room->name, 0, false);
+    expect_end(room, HD_END_EXITED, 0, "");
+    char *text = test_file_read(room->log_path, NULL);
+    assert_string_equal(text, "before\nafter\n");
+    free(text);
+}
+
+/* Without it the container is killed when the engine comes back: the machine's fault. */
+static void test_engine_restart_kills(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_crash(room->fake);
+    fake_docker_exit(room->fake, room->name, 137, false);
+    fake_docker_come_back(room->fake);
+    expect_end(room, HD_END_ENGINE_LOST, 0, "away or restarting");
+}
+
+static void test_container_vanishes(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_remove(room->fake, room->name);
+    expect_end(room, HD_END_ENGINE_LOST, 0, "removed by somebody");
+}
+
+/* An engine that never comes back ends the attempt, at last. */
+static void test_engine_stays_away(void **state)
+{
+    struct room *room = *state;
+    room->tuning.away_ms_max = 100;
+    restart_worker(room);
+    run_until_started(room, "run");
+    fake_docker_crash(room->fake);
+    expect_end(room, HD_END_ENGINE_LOST, 0, "did not come back");
+    fake_docker_come_back(room->fake);
+}
+
+/* A wait that hangs although the container has ended is noticed by looking. */
+static void test_wait_hangs(void **state)
+{
+    struct room *room = *state;
+    room->tuning.look_ms = 20;
+    restart_worker(room);
+    fake_docker_hang_waits(room->fake);
+    run_until_started(room, "run");
+    fake_docker_exit(room->fake, room->name, 8, false);
+    expect_end(room, HD_END_EXITED, 8, "");
+}
+
+/* ---- a worker that restarts ----------------------------------------------------------------- */
+
+static void test_adopt_running(void **state)
+{
+    struct room *room = *state;
+    static struct hd_engine_found found[4];
+    run_until_started(room, "run");
+    fake_docker_say(room->fake, room->name, "one");
+    restart_worker(room);
+    assert_int_equal(list(room, found, 4), 1);
+    assert_true(found[0].running);
+    assert_int_equal(found[0].attempt.job, 7);
+    assert_string_equal(found[0].run_dir, room->run_dir);
+    adopt(room, "run");
+    fake_docker_say(room->fake, room->name, "two");
+    fake_docker_exit(room->fake, room->name, 3, false);
+    expect_end(room, HD_END_EXITED, 3, "");
+    char *text = test_file_read(room->log_path, NULL);
+    assert_string_equal(text, "one\ntwo\n");
+    free(text);
+}
+
+/* What ended while no worker was there is found too, with its code and log. */
+static void test_harvest_ended(void **state)
+{
+    struct room *room = *state;
+    static struct hd_engine_found found[4];
+    run_until_started(room, "run");
+    hd_engine_close(room->engine);
+    fake_docker_say(room->fake, room->name, "last words");
+    fake_docker_exit(room->fake, room->name, 0, false);
+    open_engine(room);
+    assert_int_equal(list(room, found, 4), 1);
+    assert_false(found[0].running);
+    adopt(room, "run");
+    expect_end(room, HD_END_EXITED, 0, "");
+    char *text = test_file_read(room->log_path, NULL);
+    assert_string_equal(text, "last words\n");
+    free(text);
+    hd_engine_remove(room->engine, found[0].attempt);
+    fake_docker_await_gone(room->fake, room->name);
+    assert_int_equal(list(room, found, 4), 0);
+}
+
+/* A kill that no worker saw was most likely the machine's. */
+static void test_harvest_killed(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    hd_engine_close(room->engine);
+    fake_docker_exit(room->fake, room->name, 143, false);
+    open_engine(room);
+    adopt(room, "run");
+    expect_end(room, HD_END_ENGINE_LOST, 0, "no worker watched");
+}
+
+/* Starting again what an earlier worker started adopts it. */
+static void test_start_adopts(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    restart_worker(room);
+    start_program(room, "run", NULL);
+    fake_docker_await(room->fake, FAKE_INSPECT, 1);
+    fake_docker_exit(room->fake, room->name, 11, false);
+    expect_end(room, HD_END_EXITED, 11, "");
+    assert_int_equal(fake_docker_count(room->fake, FAKE_START), 1);
+}
+
+/* What an earlier worker left and nobody wants is dropped without having been adopted. */
+static void test_drop_unwatched(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "deaf");
+    restart_worker(room);
+    hd_engine_drop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
+    fake_docker_await_gone(room->fake, room->name);
+    assert_no_news(room);
+}
+
+/* Closing leaves what runs running, and waits for nothing. */
+static void test_close_leaves_running(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    restart_worker(room);
+    assert_true(fake_docker_is_running(room->fake, room->name));
+    assert_no_news(room);
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static void assert_open_fails(struct room *room, const char *host, enum hd_code code,
+                              const char *text)
+{
+    struct hd_err err = {0};
+    struct hd_engine *engine = NULL;
+    const struct hd_engine_options options = {
+        .worker = "host-0", .docker_host = host, .queue = room->queue};
+    assert_hd_fails(hd_docker_open(&options, &room->tuning, &engine, &err), code, text);
+    assert_null(engine);
+}
+
+/* What cannot be an engine is refused with what to do. */
+static void test_open_errors(void **state)
+{
+    struct room *room = *state;
+    char host[700];
+    snprintf(host, sizeof(host), "unix://%s/none.sock", room->dir);
+    assert_open_fails(room, host, HD_E_NET, "none.sock does not exist");
+    assert_open_fails(room, "ssh://me@there", HD_E_UNSUPPORTED, "ssh -L");
+    assert_open_fails(room, "unix://relative", HD_E_INVALID, "absolute path");
+    assert_open_fails(room, "tcp://", HD_E_INVALID, "host and port");
+    assert_open_fails(room, "tcp://127.0.0.1:1", HD_E_NET, "no Docker engine answers");
+    fake_docker_set_version(room->fake, "1.39", 12);
+    assert_open_fails(room, fake_docker_host(room->fake), HD_E_VERSION, "at least 1.40");
+}
+
+/* The newest version that both speak is used, also with an engine that gave up older ones. */
+static void test_versions(void **state)
+{
+    struct room *room = *state;
+    static const struct {
+        const char *newest;
+        int minor_min, used;
+    } rows[] = {{"1.41", 12, 41}, {"1.40", 12, 40}, {"1.52", 44, 47}, {"1.60", 50, 50}};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        fake_docker_set_version(room->fake, rows[i].newest, rows[i].minor_min);
+        restart_worker(room);
+        const struct hd_docker *docker = (const struct hd_docker *)room->engine;
+        assert_int_equal(atomic_load(&docker->endpoint.minor), rows[i].used);
+    }
+}
+
+static void test_command_line(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "train", "a b");
+    struct hd_buf out;
+    struct hd_err err = {0};
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_engine_command_line(room->engine, &job, &out, &err));
+    assert_non_null(strstr(hd_buf_text(&out), "docker run --rm --init"));
+    assert_non_null(strstr(hd_buf_text(&out), "hyperdock/t:1 train 'a b'"));
+    hd_buf_release(&out);
+    assert_string_equal(hd_engine_name(room->engine), "docker");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_exit_codes),
+        TEST(test_log),
+        TEST(test_oom),
+        TEST(test_oom_without_flag),
+        TEST(test_foreign_kill),
+        TEST(test_engine_shuts_down),
+        TEST(test_stop),
+        TEST(test_stop_at_once),
+        TEST(test_stop_that_does_not_stop),
+        TEST(test_timeout),
+        TEST(test_stop_while_away),
+        TEST(test_stop_before_start),
+        TEST(test_drop_before_start),
+        TEST(test_drop),
+        TEST(test_image_absent),
+        TEST(test_image_pulled),
+        TEST(test_pull_trouble),
+        TEST(test_refusals),
+        TEST(test_no_image_named),
+        TEST(test_start_twice),
+        TEST(test_lost_replies),
+        TEST(test_cut_requests),
+        TEST(test_name_taken),
+        TEST(test_engine_restarts_container_survives),
+        TEST(test_engine_restarts_container_runs_on),
+        TEST(test_engine_restart_kills),
+        TEST(test_container_vanishes),
+        TEST(test_engine_stays_away),
+        TEST(test_wait_hangs),
+        TEST(test_adopt_running),
+        TEST(test_harvest_ended),
+        TEST(test_harvest_killed),
+        TEST(test_start_adopts),
+        TEST(test_drop_unwatched),
+        TEST(test_close_leaves_running),
+        TEST(test_open_errors),
+        TEST(test_versions),
+        TEST(test_command_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fake_docker.h: a Docker engine on a unix socket that runs nothing: it answers as a real one was
+ * recorded to answer, with its traps, and misbehaves when a test asks for it.
+ *
+ * A container's program is the first word of its command: "exit" N ends at once, "run" runs until
+ * a test or a signal ends it, "deaf" ignores SIGTERM, "say" TEXT writes a line and ends. Time does
+ * not pass in it: what a real engine does after a grace happens at once.
+ */
+#ifndef HD_FAKE_DOCKER_H
+#define HD_FAKE_DOCKER_H
+
+#include <hd/base.h>
+
+enum fake_route {
+    FAKE_PING,
+    FAKE_VERSION,
+    FAKE_INFO,
+    FAKE_IMAGE,
+    FAKE_PULL,
+    FAKE_CREATE,
+    FAKE_WAIT,
+    FAKE_START,
+    FAKE_LOGS,
+    FAKE_STOP,
+    FAKE_KILL,
+    FAKE_INSPECT,
+    FAKE_REMOVE,
+    FAKE_LIST,
+    FAKE_EVENTS,
+    FAKE_UNKNOWN,
+    FAKE_ROUTE_COUNT
+};
+
+struct fake_docker;
+
+/* Serves DIRECTORY/docker.sock; API maximum "1.41". Aborts the test on failure. */
+struct fake_docker *fake_docker_start(const char *directory);
+void fake_docker_stop(struct fake_docker *fake);
+const char *fake_docker_host(const struct fake_docker *fake); /* "unix://..." */
+
+void fake_docker_set_version(struct fake_docker *fake, const char *newest, int minor_min);
+void fake_docker_add_image(struct fake_docker *fake, const char *name, const char *user);
+/* A pull of any image then succeeds and adds it. */
+void fake_docker_allow_pulls(struct fake_docker *fake);
+
+/* The next `count` requests of the route get this answer instead; status 0: the connection is cut
+ * before anything is done; status -1: the request is carried out and its reply is lost. */
+void fake_docker_fail(struct fake_docker *fake, enum fake_route route, int status, const char *body,
+                      int count);
+/* The body of wait never comes, whatever happens. */
+void fake_docker_hang_waits(struct fake_docker *fake);
+/* stop answers, and nothing stops. */
+void fake_docker_ignore_stops(struct fake_docker *fake);
+/* Containers report no memory flag; the event tells. */
+void fake_docker_forget_oom_flag(struct fake_docker *fake);
+
+/* All connections are cut and no new ones are taken, until it is brought back. What runs goes on.
+ */
+void fake_docker_crash(struct fake_docker *fake);
+void fake_docker_come_back(struct fake_docker *fake);
+
+/* How many requests of the route have been taken. */
+int fake_docker_count(struct fake_docker *fake, enum fake_route route);
+/* Waits until at least `count` have been; the test fails after half a minute. */
+void fake_docker_await(struct fake_docker *fake, enum fake_route route, int count);
+
+/* Containers by the name that was asked for. */
+bool fake_docker_has(struct fake_docker *fake, const char *name);
+bool fake_docker_is_running(struct fake_docker *fake, const char *name);
+void fake_docker_await_running(struct fake_docker *fake, const char *name);
+void fake_docker_await_gone(struct fake_docker *fake, const char *name);
+void fake_docker_exit(struct fake_docker *fake, const char *name, int exit_code, bool oom);
+void fake_docker_say(struct fake_docker *fake, const char *name, const char *line);
+/* Somebody else's container, without labels, stopped. */
+void fake_docker_add_stranger(struct fake_docker *fake, const char *name);
+void fake_docker_remove(struct fake_docker *fake, const char *name);
+/* The query of the last stop or kill, "" none. */
+void fake_docker_last_stop(struct fake_docker *fake, char *ret_text, size_t text_size);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docker.c: the Docker engine as <hd/engine.h> wants it; see docker.h. */
+#include "docker.h"
+
+#include <hd/os.h>
+
+#include <string.h>
+#include <unistd.h>
+
+#define JOB_BYTES_MAX (4u * 1024u * 1024u)
+#define CLOSE_MS_MAX 10000 /* for removals that are under way */
+
+const struct hd_docker_tuning hd_docker_tuning_default = {
+    .hold_ms = 20000,
+    .away_ms_max = 5 * 60 * 1000,
+    .backoff_ms_min = 100,
+    .backoff_ms_max = 5000,
+    .look_ms = 30000,
+    .drain_ms = 10000,
+    .kill_margin_ms = 5000,
+    .log_bytes_max = HD_LOG_BYTES_MAX,
+};
+
+static struct hd_docker *docker_of(struct hd_engine *engine)
+{
+    return (struct hd_docker *)engine; /* base is its first member */
+}
+
+/* ---- watches -------------------------------------------------------------------------------- */
+
+static struct hd_docker_watch *find_watch(struct hd_docker *docker, struct hd_attempt_ref attempt)
+{
+    for (struct hd_docker_watch *watch = docker->watches; watch != NULL; watch = watch->next)
+        if (hd_attempt_ref_equal(watch->attempt, attempt))
+            return watch;
+    return NULL;
+}
+
+static void free_watch(struct hd_docker_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    hd_log_sink_close(&watch->sink);
+    hd_docker_http_free(watch->http);
+    hd_arena_free(watch->arena);
+    hd_free(watch);
+}
+
+/* Joins the threads that are done; called with the lock held, which a finished thread no longer
+ * takes. */
+static void reap(struct hd_docker *docker)
+{
+    for (struct hd_docker_watch **at = &docker->watches; *at != NULL;) {
+        struct hd_docker_watch *watch = *at;
+        if (!watch->finished) {
+            at = &watch->next;
+            continue;
+        }
+        *at = watch->next;
+        docker->watch_count--;
+        pthread_join(watch->thread, NULL);
+        free_watch(watch);
+    }
+}
+
+/* ---- copies of what is borrowed ------------------------------------------------------------- */
+
+static bool copy_text(struct hd_arena *arena, const char *text, const char **ret_copy)
+{
+    *ret_copy = text != NULL ? hd_arena_strdup(arena, text) : NULL;
+    return text == NULL || *ret_copy != NULL;
+}
+
+static bool copy_list(struct hd_arena *arena, char *const *list, char *const **ret_copy)
+{
+    size_t count = 0;
+    while (list != NULL && list[count] != NULL)
+        count++;
+    char **copy = hd_arena_alloc(arena, (count + 1) * sizeof(*copy));
+    if (copy == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = hd_arena_strdup(arena, list[i]);
+        if (copy[i] == NULL)
+            return false;
+    }
+    *ret_copy = list != NULL ? copy : NULL;
+    return true;
+}
+
+static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
+                     struct hd_engine_job *ret_job)
+{
+    *ret_job = *job;
+    return copy_text(arena, job->worker, &ret_job->worker) &&
+           copy_text(arena, job->run_id, &ret_job->run_id) &&
+           copy_text(arena, job->config_id, &ret_job->config_id) &&
+           copy_text(arena, job->run_dir, &ret_job->run_dir) &&
+           copy_text(arena, job->work_dir, &ret_job->work_dir) &&
+           copy_text(arena, job->data_dir, &ret_job->data_dir) &&
+           copy_text(arena, job->log_path, &ret_job->log_path) &&
+           copy_text(arena, job->image, &ret_job->image) &&
+           copy_list(arena, job->argv, &ret_job->argv) && copy_list(arena, job->env, &ret_job->env);
+}
+
+/* ---- a new watch ---------------------------------------------------------------------------- */
+
+static void write_log(void *context, const char *bytes, size_t size)
+{
+    hd_log_sink_write(context, bytes, size);
+}
+
+static enum hd_code prepare_watch(struct hd_docker_watch *watch, const struct hd_engine_job *job,
+                                  struct hd_err *err)
+{
+    struct hd_docker *docker = watch->engine;
+    enum hd_code code = hd_docker_http_new(&docker->endpoint, &watch->http, err);
+    if (code == HD_OK)
+        code = hd_arena_new(JOB_BYTES_MAX, &watch->arena, err);
+    if (code != HD_OK)
+        return code;
+    if (job != NULL && !copy_job(watch->arena, job, &watch->job))
+        return hd_fail(err, HD_E_LIMIT,
+                       "the job's command and environment are longer than %u bytes", JOB_BYTES_MAX);
+    if (job != NULL && job->log_path != NULL)
+        code = hd_log_sink_open(&watch->sink, job->log_path, docker->tuning.log_bytes_max, err);
+    watch->frames.write = write_log;
+    watch->frames.context = &watch->sink;
+    watch->api = (struct hd_docker_api){.endpoint = &docker->endpoint,
+                                        .http = watch->http,
+                                        .interrupted = hd_docker_watch_interrupted,
+                                        .context = watch};
+    hd_docker_container_name(watch->attempt, watch->name, sizeof(watch->name));
+    return code;
+}
+
+static enum hd_code add_watch(struct hd_docker *docker, struct hd_attempt_ref attempt,
+                              enum hd_docker_task task, const struct hd_engine_job *job,
+                              struct hd_err *err)
+{
+    if (docker->watch_count >= HD_DOCKER_WATCHES_MAX)
+        return hd_fail(err, HD_E_LIMIT, "more than %d containers at once", HD_DOCKER_WATCHES_MAX);
+    struct hd_docker_watch *watch = hd_calloc(1, sizeof(*watch));
+    if (watch == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for watching a container");
+    watch->engine = docker;
+    watch->attempt = attempt;
+    watch->task = task;
+    watch->gone_asked = task == HD_DOCKER_TASK_REMOVE;
+    watch->sink.fd = -1;
+    watch->away_since_ms = HD_NEVER_MS;
+    watch->deadline_ms = HD_NEVER_MS;
+    watch->stop_by_ms = HD_NEVER_MS;
+    enum hd_code code = prepare_watch(watch, job, err);
+    if (code == HD_OK && pthread_create(&watch->thread, NULL, hd_docker_watch_main, watch) != 0)
+        code = hd_fail(err, HD_E_NOMEM, "no thread for watching a container");
+    if (code != HD_OK) {
+        free_watch(watch);
+        return code;
+    }
+    watch->next = docker->watches;
+    docker->watches = watch;
+    docker->watch_count++;
+    return HD_OK;
+}
+
+/* An attempt that is watched already is left alone. */
+static enum hd_code watch_once(struct hd_docker *docker, struct hd_attempt_ref attempt,
+                               enum hd_docker_task task, const struct hd_engine_job *job,
+                               struct hd_err *err)
+{
+    enum hd_code code = HD_OK;
+    pthread_mutex_lock(&docker->lock);
+    reap(docker);
+    if (find_watch(docker, attempt) == NULL)
+        code = add_watch(docker, attempt, task, job, err);
+    pthread_mutex_unlock(&docker->lock);
+    return code;
+}
+
+/* ---- the operations ------------------------------------------------------------------------- */
+
+static enum hd_code docker_start(struct hd_engine *engine, const struct hd_engine_job *job,
+                                 struct hd_err *err)
+{
+    if (job->image == NULL || job->image[0] == '\0')
+        return hd_fail(err, HD_E_INVALID, "the docker engine needs target.image");
+    return watch_once(docker_of(engine), job->attempt, HD_DOCKER_TASK_RUN, job, err);
+}
+
+static enum hd_code docker_adopt(struct hd_engine *engine, struct hd_attempt_ref attempt,
+                                 const struct hd_engine_job *job, struct hd_err *err)
+{
+    return watch_once(docker_of(engine), attempt, HD_DOCKER_TASK_ADOPT, job, err);
+}
+
+static void wake(struct hd_docker *docker, struct hd_docker_watch *watch)
+{
+    pthread_cond_broadcast(&docker->changed);
+    hd_docker_http_wake(watch->http);
+}
+
+static void docker_stop(struct hd_engine *engine, struct hd_attempt_ref attempt, int64_t grace_ms)
+{
+    struct hd_docker *docker = docker_of(engine);
+    int64_t by_ms = hd_clock_ms() + (grace_ms > 0 ? grace_ms : 0);
+    pthread_mutex_lock(&docker->lock);
+    struct hd_docker_watch *watch = find_watch(docker, attempt);
+    if (watch != NULL) {
+        watch->stop_asked = true;
+        if (by_ms < watch->stop_by_ms) {
+            watch->stop_by_ms = by_ms;
+            watch->stop_grace_ms = grace_ms;
+        }
+        wake(docker, watch);
+    }
+    pthread_mutex_unlock(&docker->lock);
+}
+
+/* Both: the thread removes the container, by force when it runs, and tells nothing any more. */
+static void forget(struct hd_engine *engine, struct hd_attempt_ref attempt)
+{
+    struct hd_docker *docker = docker_of(engine);
+    struct hd_err err;
+    pthread_mutex_lock(&docker->lock);
+    reap(docker);
+    struct hd_docker_watch *watch = find_watch(docker, attempt);
+    if (watch != NULL) {
+        watch->gone_asked = true;
+        wake(docker, watch);
+    } else {
+        /* When even this fails, the container is found again at the worker's next start. */
+        (void)!add_watch(docker, attempt, HD_DOCKER_TASK_REMOVE, NULL, &err);
+    }
+    pthread_mutex_unlock(&docker->lock);
+}
+
+static enum hd_code docker_list(struct hd_engine *engine, struct hd_engine_found *found,
+                                size_t found_max, size_t *ret_count, struct hd_err *err)
+{
+    struct hd_docker *docker = docker_of(engine);
+    return hd_docker_list(&docker->api, docker->worker, found, found_max, ret_count, err);
+}
+
+static enum hd_code docker_command_line(const struct hd_engine *engine,
+                                        const struct hd_engine_job *job, struct hd_buf *out,
+                                        struct hd_err *err)
+{
+    const struct hd_docker *docker = (const struct hd_docker *)engine;
+    if (job->image == NULL || job->image[0] == '\0')
+        return hd_fail(err, HD_E_INVALID, "the docker engine needs target.image");
+    return hd_docker_write_command_line(job, docker->user, out, err);
+}
+
+static void free_docker(struct hd_docker *docker)
+{
+    hd_docker_http_free(docker->api.http);
+    pthread_cond_destroy(&docker->changed);
+    pthread_mutex_destroy(&docker->lock);
+    hd_free(docker);
+}
+
+static void docker_close(struct hd_engine *engine)
+{
+    struct hd_docker *docker = docker_of(engine);
+    pthread_mutex_lock(&docker->lock);
+    docker->closing = true;
+    docker->closing_by_ms = hd_clock_ms() + CLOSE_MS_MAX;
+    for (struct hd_docker_watch *watch = docker->watches; watch != NULL; watch = watch->next)
+        wake(docker, watch);
+    pthread_mutex_unlock(&docker->lock);
+    /* Nobody else adds or removes watches: this is the thread that does. */
+    while (docker->watches != NULL) {
+        struct hd_docker_watch *watch = docker->watches;
+        docker->watches = watch->next;
+        pthread_join(watch->thread, NULL);
+        free_watch(watch);
+    }
+    free_docker(docker);
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static const struct hd_engine_ops docker_ops = {
+    .name = "docker",
+    .start = docker_start,
+    .stop = docker_stop,
+    .drop = forget,
+    .remove = forget,
+    .list = docker_list,
+    .adopt = docker_adopt,
+    .command_line = docker_command_line,
+    .close = docker_close,
+};
+
+static bool never_interrupted(void *context)
+{
+    (void)context;
+    return false;
+}
+
+/* A container runs as the image's user when the worker is root, otherwise as the worker, so that
+ * what it leaves can be used and removed. Under a rootless engine root in a container *is* the
+ * person who runs it. */
+static void choose_user(struct hd_docker *docker, bool rootless)
+{
+    docker->user[0] = '\0';
+    if (rootless)
+        (void)hd_copy_text(docker->user, sizeof(docker->user), "0:0");
+    else if (geteuid() != 0)
+        (void)hd_format(docker->user, sizeof(docker->user), "%u:%u", (unsigned)geteuid(),
+                        (unsigned)getegid());
+}
+
+static enum hd_code connect_docker(struct hd_docker *docker, const char *docker_host,
+                                   struct hd_err *err)
+{
+    bool rootless = false;
+    enum hd_code code = hd_docker_endpoint_init(&docker->endpoint, docker_host, err);
+    if (code == HD_OK)
+        code = hd_docker_http_new(&docker->endpoint, &docker->api.http, err);
+    if (code == HD_OK)
+        code = hd_docker_negotiate(&docker->api, err);
+    if (code == HD_OK)
+        code = hd_docker_rootless(&docker->api, &rootless, err);
+    if (code == HD_OK)
+        choose_user(docker, rootless);
+    return code;
+}
+
+enum hd_code hd_docker_open(const struct hd_engine_options *options,
+                            const struct hd_docker_tuning *tuning, struct hd_engine **ret_engine,
+                            struct hd_err *err)
+{
+    struct hd_docker *docker = hd_calloc(1, sizeof(*docker));
+    if (docker == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the Docker engine");
+    docker->base.ops = &docker_ops;
+    docker->tuning = *tuning;
+    docker->queue = options->queue;
+    docker->api.endpoint = &docker->endpoint;
+    docker->api.interrupted = never_interrupted;
+    pthread_mutex_init(&docker->lock, NULL);
+    pthread_cond_init(&docker->changed, NULL);
+    enum hd_code code = HD_OK;
+    if (!hd_copy_text(docker->worker, sizeof(docker->worker), options->worker))
+        code =
+            hd_fail(err, HD_E_LIMIT, "the worker id is longer than %d bytes", HD_WORKER_ID_MAX - 1);
+    if (code == HD_OK)
+        code = connect_docker(docker, options->docker_host, err);
+    if (code != HD_OK) {
+        free_docker(docker);
+        return code;
+    }
+    *ret_engine = &docker->base;
+    return HD_OK;
+}
+
+enum hd_code hd_engine_open_docker(const struct hd_engine_options *options,
+                                   struct hd_engine **ret_engine, struct hd_err *err)
+{
+    return hd_docker_open(options, &hd_docker_tuning_default, ret_engine, err);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * docker.h: the Docker engine's own parts: one struct for the engine, one thread and one struct
+ * for each attempt that is watched.
+ *
+ * A watch goes through make -> start -> follow -> ended; whenever the engine could not be asked it
+ * goes to away, waits with back-off, and then looks at the container by its id: what inspect says
+ * is the truth, everything else only a reason to look. A watch lives on after its end until the
+ * attempt is removed or dropped, since its thread does that too.
+ */
+#ifndef HD_ENGINE_DOCKER_H
+#define HD_ENGINE_DOCKER_H
+
+#include "docker_api.h"
+#include "engine_ops.h"
+#include "log_sink.h"
+
+#include <pthread.h>
+
+#define HD_DOCKER_WATCHES_MAX (2 * HD_HELD_MAX)
+#define HD_DOCKER_CREATE_TRIES_MAX 5
+
+/* Times; tests shorten them. */
+struct hd_docker_tuning {
+    int64_t hold_ms;        /* how long the engine must have answered before a kill that nobody
+                             * asked for is believed not to be the engine's own end */
+    int64_t away_ms_max;    /* an engine that is away for longer has lost its attempts */
+    int64_t backoff_ms_min; /* doubled up to the maximum while it is away */
+    int64_t backoff_ms_max;
+    int64_t look_ms;        /* how often a running container is looked at, in case wait hangs */
+    int64_t drain_ms;       /* how long the rest of a log may take after the end */
+    int64_t kill_margin_ms; /* after the grace, before we kill by ourselves */
+    uint64_t log_bytes_max;
+};
+extern const struct hd_docker_tuning hd_docker_tuning_default;
+
+struct hd_docker_watch;
+
+struct hd_docker {
+    struct hd_engine base;
+    struct hd_docker_endpoint endpoint;
+    struct hd_docker_tuning tuning;
+    char worker[HD_WORKER_ID_MAX];
+    char user[HD_DOCKER_USER_SIZE]; /* of containers; "" the image's own */
+    struct hd_queue *queue;
+    struct hd_docker_api api; /* of the worker's thread */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a pull ended, a watch was asked for something, closing */
+    /* Guarded by lock. */
+    struct hd_docker_watch *watches;
+    size_t watch_count;
+    bool pulling; /* one pull at a time */
+    bool closing;
+    int64_t closing_by_ms; /* removals that are under way may go on until then */
+};
+
+enum hd_docker_task {
+    HD_DOCKER_TASK_RUN,    /* create, start, follow */
+    HD_DOCKER_TASK_ADOPT,  /* look, follow */
+    HD_DOCKER_TASK_REMOVE, /* nothing but remove */
+};
+
+struct hd_docker_watch {
+    struct hd_docker_watch *next;
+    struct hd_docker *engine;
+    struct hd_attempt_ref attempt;
+    enum hd_docker_task task;
+    pthread_t thread;
+    struct hd_docker_http *http;
+
+    /* Guarded by the engine's lock. */
+    bool stop_asked;
+    int64_t stop_by_ms; /* when the grace ends */
+    int64_t stop_grace_ms;
+    bool gone_asked; /* remove or drop */
+    bool finished;   /* the thread only needs to be joined */
+
+    /* The thread's own. */
+    struct hd_docker_api api;
+    struct hd_arena *arena; /* what job points to */
+    struct hd_engine_job job;
+    bool interrupt_on_stop; /* before the start a stop ends everything */
+    bool removing;
+    char name[HD_ENGINE_NAME_MAX];
+    char id[HD_DOCKER_ID_SIZE]; /* "" until known; then requests go by it */
+    bool engine_was_lost;       /* the connection broke while the container ran */
+    bool followed;              /* it was seen running by us */
+    int64_t away_since_ms;      /* HD_NEVER_MS: it answers */
+    int64_t backoff_ms;
+    char away_text[256]; /* the last trouble */
+    int64_t deadline_ms; /* of the time limit */
+    int64_t look_at_ms;
+    bool stopping, timed_out;
+    int64_t kill_at_ms;
+    struct hd_docker_call *wait, *logs, *stop;
+    bool logs_complete, logs_refused;
+    int64_t logs_again_ms;
+    struct hd_docker_frames frames;
+    struct hd_log_sink sink;
+    struct hd_docker_container seen;
+    struct hd_engine_end end;
+};
+
+HD_NODISCARD enum hd_code hd_docker_open(const struct hd_engine_options *options,
+                                         const struct hd_docker_tuning *tuning,
+                                         struct hd_engine **ret_engine, struct hd_err *err);
+
+/* The thread of a watch: struct hd_docker_watch *. */
+void *hd_docker_watch_main(void *watch);
+
+/* ---- how a running container is followed (docker_follow.c) ------------------------------------
+ */
+
+enum hd_docker_phase {
+    HD_DOCKER_MAKE,
+    HD_DOCKER_START_IT,
+    HD_DOCKER_LOOK,
+    HD_DOCKER_FOLLOW,
+    HD_DOCKER_AWAY,
+    HD_DOCKER_ENDED, /* watch->end says how */
+    HD_DOCKER_LEAVE, /* dropped, removed or closing: no news */
+};
+/* Something must end what the thread is doing. */
+bool hd_docker_watch_interrupted(void *watch);
+bool hd_docker_watch_stop_asked(struct hd_docker_watch *watch);
+/* Remembers why, and goes away. */
+enum hd_docker_phase hd_docker_go_away(struct hd_docker_watch *watch, const char *text);
+void hd_docker_not_started(struct hd_docker_watch *watch, bool config_error, const char *what,
+                           const char *text);
+void hd_docker_lost(struct hd_docker_watch *watch, const char *text);
+/* Waits until then or until something asks for attention, while calls go on. */
+void hd_docker_watch_pause(struct hd_docker_watch *watch, int64_t until_ms);
+void hd_docker_end_calls(struct hd_docker_watch *watch);
+
+/* Registers a wait for the next end, starts, and follows. */
+enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch);
+/* Waits for the end of what runs already. */
+enum hd_docker_phase hd_docker_attach(struct hd_docker_watch *watch);
+enum hd_docker_phase hd_docker_follow(struct hd_docker_watch *watch);
+/* It has exited: reads what is left of its log, and finds out how it ended. */
+enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch);
+
+/* ---- files (docker_files.c) -------------------------------------------------------------------
+ */
+
+/* Makes the directories that are mounted into the run directory, so that the engine does not make
+ * them as root. */
+HD_NODISCARD enum hd_code hd_docker_make_mount_points(const struct hd_engine_job *job,
+                                                      struct hd_err *err);
+/* When the worker is root and the image's user is not: that user may write both trees. */
+void hd_docker_open_trees(const struct hd_engine_job *job, const char *image_user);
+/* When the worker is root: what the target left becomes the worker's. */
+void hd_docker_own_trees(const struct hd_engine_job *job);
+
+#endif

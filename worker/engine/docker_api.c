@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docker_api.c: see docker_api.h. */
+#include "docker_api.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PUMP_MS 1000
+#define INIT_LOG_MAX 1024
+
+struct reply {
+    int status;
+    struct hd_buf body;
+    char api_version[16];
+};
+
+static void take_reply(struct hd_docker_call *call, struct reply *ret_reply)
+{
+    ret_reply->status = call->status;
+    ret_reply->body = call->body;
+    hd_buf_init(&call->body, 0); /* moved */
+    memcpy(ret_reply->api_version, call->api_version, sizeof(ret_reply->api_version));
+}
+
+/* Runs one request to its end. The caller releases reply.body on HD_OK only. */
+static enum hd_code perform(struct hd_docker_api *api, const struct hd_docker_request *request,
+                            struct reply *ret_reply, struct hd_err *err)
+{
+    struct hd_docker_call *call = NULL;
+    enum hd_code code = hd_docker_call_begin(api->http, request, &call, err);
+    if (code != HD_OK)
+        return code;
+    while (!call->done && !api->interrupted(api->context))
+        hd_docker_http_pump(api->http, PUMP_MS);
+    if (!call->done)
+        code = hd_fail(err, HD_E_CANCELLED, "interrupted");
+    else if (call->code == HD_E_LIMIT)
+        code = hd_fail(err, HD_E_LIMIT, "the Docker engine's answer to %s is longer than %u bytes",
+                       request->path, HD_DOCKER_BODY_MAX);
+    else if (call->code != HD_OK)
+        code = hd_fail(err, HD_E_NET, "the Docker engine at %s does not answer: %s",
+                       api->endpoint->display, call->error);
+    else
+        take_reply(call, ret_reply);
+    hd_docker_call_end(api->http, call);
+    return code;
+}
+
+/* An answer that is not the hoped-for one: fills refusal and says which kind it is. */
+static enum hd_code refuse(struct reply *reply, const char *what, struct hd_docker_refusal *refusal,
+                           struct hd_err *err)
+{
+    char text[HD_MESSAGE_MAX];
+    hd_docker_error_text(hd_buf_text(&reply->body), reply->body.size, text, sizeof(text));
+    if (refusal != NULL) {
+        refusal->status = reply->status;
+        memcpy(refusal->text, text, sizeof(text));
+    }
+    enum hd_code code = HD_E_INVALID;
+    if (reply->status == 404)
+        code = HD_E_NOTFOUND;
+    else if (reply->status == 409)
+        code = HD_E_EXISTS;
+    return hd_fail(err, code, "the Docker engine refused to %s (%d): %s", what, reply->status,
+                   text);
+}
+
+/* ---- the engine ----------------------------------------------------------------------------- */
+
+static enum hd_code fail_absent(struct hd_docker_api *api, struct hd_err *err)
+{
+    const char *socket = api->endpoint->socket_path;
+    if (socket[0] != '\0' && access(socket, F_OK) != 0)
+        return hd_fail(err, HD_E_NET,
+                       "no Docker engine: %s does not exist; start dockerd, or set DOCKER_HOST",
+                       socket);
+    if (socket[0] != '\0' && access(socket, R_OK | W_OK) != 0 && errno == EACCES)
+        return hd_fail(err, HD_E_AUTH,
+                       "no permission for the Docker engine's socket %s; add yourself to its group "
+                       "(usermod -aG docker USER, then log in again)",
+                       socket);
+    return hd_fail_in(err, "no Docker engine answers");
+}
+
+static enum hd_code ping(struct hd_docker_api *api, int *ret_minor, struct hd_err *err)
+{
+    const struct hd_docker_request request = {
+        .method = "GET", .path = "/_ping", .unversioned = true};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code == HD_E_NET ? fail_absent(api, err) : code;
+    if (reply.status != 200 || !hd_docker_parse_version(reply.api_version, ret_minor))
+        code = hd_fail(err, HD_E_NET, "%s answers, but not as a Docker engine does (%d)",
+                       api->endpoint->display, reply.status);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+/* An engine that has given up older versions names the oldest it still speaks. */
+static enum hd_code check_version(struct hd_docker_api *api, int minor, int *ret_floor,
+                                  struct hd_err *err)
+{
+    const struct hd_docker_request request = {.method = "GET", .path = "/version"};
+    struct reply reply;
+    char text[HD_MESSAGE_MAX];
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    hd_docker_error_text(hd_buf_text(&reply.body), reply.body.size, text, sizeof(text));
+    *ret_floor = minor;
+    if (reply.status == 400 && !hd_docker_parse_version_floor(text, ret_floor))
+        code =
+            hd_fail(err, HD_E_VERSION, "the Docker engine at %s: %s", api->endpoint->display, text);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_negotiate(struct hd_docker_api *api, struct hd_err *err)
+{
+    int newest = 0, floor = 0;
+    enum hd_code code = ping(api, &newest, err);
+    if (code != HD_OK)
+        return code;
+    if (newest < HD_DOCKER_MINOR_MIN)
+        return hd_fail(err, HD_E_VERSION,
+                       "the Docker engine at %s speaks API 1.%d, at least 1.%d is needed (Docker "
+                       "19.03)",
+                       api->endpoint->display, newest, HD_DOCKER_MINOR_MIN);
+    int minor = newest < HD_DOCKER_MINOR_MAX ? newest : HD_DOCKER_MINOR_MAX;
+    atomic_store(&api->endpoint->minor, minor);
+    code = check_version(api, minor, &floor, err);
+    if (code == HD_OK && floor > minor)
+        atomic_store(&api->endpoint->minor, floor < newest ? floor : newest);
+    return code;
+}
+
+enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *ret_rootless, struct hd_err *err)
+{
+    const struct hd_docker_request request = {.method = "GET", .path = "/info"};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status == 200)
+        code =
+            hd_docker_parse_rootless(hd_buf_text(&reply.body), reply.body.size, ret_rootless, err);
+    else
+        code = refuse(&reply, "describe itself", NULL, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
+                            struct hd_engine_found *found, size_t found_max, size_t *ret_count,
+                            struct hd_err *err)
+{
+    struct hd_buf filter;
+    char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
+    char label[HD_WORKER_ID_MAX + 32];
+    struct reply reply;
+    hd_buf_init(&filter, 1024);
+    (void)hd_format(label, sizeof(label), "hyperdock.worker=%s", worker);
+    enum hd_code code = hd_buf_puts(&filter, "{\"label\":[", err);
+    if (code == HD_OK)
+        code = hd_json_write_string(label, &filter, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&filter, "]}", err);
+    if (code == HD_OK &&
+        (!hd_docker_url_escape(hd_buf_text(&filter), escaped, sizeof(escaped)) ||
+         !hd_format(path, sizeof(path), "/containers/json?all=1&filters=%s", escaped)))
+        code = hd_fail(err, HD_E_LIMIT, "the worker id is too long");
+    hd_buf_release(&filter);
+    const struct hd_docker_request request = {.method = "GET", .path = path};
+    if (code == HD_OK)
+        code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status == 200)
+        code = hd_docker_parse_list(hd_buf_text(&reply.body), reply.body.size, found, found_max,
+                                    ret_count, err);
+    else
+        code = refuse(&reply, "list containers", NULL, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+/* ---- images --------------------------------------------------------------------------------- */
+
+/* The slashes of a name stay; everything else that is not plain is escaped. */
+static bool escape_image(const char *image, char *ret_text, size_t text_size)
+{
+    size_t used = 0;
+    while (*image != '\0') {
+        char part[512];
+        size_t length = strcspn(image, "/");
+        if (!hd_format(part, sizeof(part), "%.*s", (int)length, image) ||
+            !hd_docker_url_escape(part, ret_text + used, text_size - used))
+            return false;
+        used += strlen(ret_text + used);
+        image += length;
+        if (*image == '/') {
+            if (used + 2 > text_size)
+                return false;
+            ret_text[used++] = '/';
+            ret_text[used] = '\0';
+            image++;
+        }
+    }
+    return used > 0;
+}
+
+enum hd_code hd_docker_image_user(struct hd_docker_api *api, const char *image, char *ret_user,
+                                  struct hd_docker_refusal *refusal, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
+    if (!escape_image(image, escaped, sizeof(escaped)) ||
+        !hd_format(path, sizeof(path), "/images/%s/json", escaped))
+        return hd_fail(err, HD_E_INVALID, "the image's name is empty or too long");
+    const struct hd_docker_request request = {.method = "GET", .path = path};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status == 200)
+        code = hd_docker_parse_image(hd_buf_text(&reply.body), reply.body.size, ret_user, err);
+    else
+        code = refuse(&reply, "look at the image", refusal, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+static void feed_pull(void *context, const char *bytes, size_t size)
+{
+    hd_docker_pull_feed(context, bytes, size);
+}
+
+static enum hd_code run_pull(struct hd_docker_api *api, const char *path,
+                             struct hd_docker_pull_stream *pull, struct hd_docker_refusal *refusal,
+                             struct hd_err *err)
+{
+    const struct hd_docker_request request = {.method = "POST",
+                                              .path = path,
+                                              .stream = true,
+                                              .stall_limit = true,
+                                              .sink = feed_pull,
+                                              .sink_context = pull};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    hd_docker_pull_end(pull);
+    if (reply.status != 200) {
+        (void)refuse(&reply, "pull the image", refusal, err);
+        code = HD_E_INVALID;
+    } else if (pull->error[0] != '\0') {
+        refusal->status = 0;
+        memcpy(refusal->text, pull->error, sizeof(refusal->text));
+        code = hd_fail(err, HD_E_INVALID, "%s", pull->error);
+    }
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,
+                            struct hd_docker_refusal *refusal, struct hd_err *err)
+{
+    char repository[512], tag[256], path[HD_DOCKER_URL_MAX];
+    char escaped_repository[1024], escaped_tag[768];
+    if (!hd_docker_split_image(image, repository, sizeof(repository), tag, sizeof(tag)) ||
+        !hd_docker_url_escape(repository, escaped_repository, sizeof(escaped_repository)) ||
+        !hd_docker_url_escape(tag, escaped_tag, sizeof(escaped_tag)) ||
+        !hd_format(path, sizeof(path), "/images/create?fromImage=%s&tag=%s", escaped_repository,
+                   escaped_tag)) {
+        *refusal = (struct hd_docker_refusal){.status = 400, .text = "not a name of an image"};
+        return hd_fail(err, HD_E_INVALID, "%s: not a name of an image", image);
+    }
+    struct hd_docker_pull_stream *pull = hd_calloc(1, sizeof(*pull));
+    if (pull == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for pulling an image");
+    enum hd_code code = run_pull(api, path, pull, refusal, err);
+    hd_free(pull);
+    return code;
+}
+
+/* ---- containers ----------------------------------------------------------------------------- */
+
+enum hd_code hd_docker_create(struct hd_docker_api *api, const char *name, const char *body,
+                              char *ret_id, struct hd_docker_refusal *refusal, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX];
+    (void)hd_format(path, sizeof(path), "/containers/create?name=%s", name);
+    const struct hd_docker_request request = {.method = "POST", .path = path, .body = body};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status == 201)
+        code = hd_docker_parse_created(hd_buf_text(&reply.body), reply.body.size, ret_id, err);
+    else
+        code = refuse(&reply, "create the container", refusal, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_start(struct hd_docker_api *api, const char *id,
+                             struct hd_docker_refusal *refusal, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX];
+    (void)hd_format(path, sizeof(path), "/containers/%s/start", id);
+    const struct hd_docker_request request = {.method = "POST", .path = path};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    /* 304: a repeated request, after a reply that was lost. */
+    if (reply.status != 204 && reply.status != 304)
+        code = refuse(&reply, "start the container", refusal, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_inspect(struct hd_docker_api *api, const char *id,
+                               struct hd_docker_container *ret_container, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX];
+    (void)hd_format(path, sizeof(path), "/containers/%s/json", id);
+    const struct hd_docker_request request = {.method = "GET", .path = path};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status == 200)
+        code =
+            hd_docker_parse_inspect(hd_buf_text(&reply.body), reply.body.size, ret_container, err);
+    else
+        code = refuse(&reply, "look at the container", NULL, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_remove(struct hd_docker_api *api, const char *id, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX];
+    (void)hd_format(path, sizeof(path), "/containers/%s?force=1&v=1", id);
+    const struct hd_docker_request request = {.method = "DELETE", .path = path};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status == 409)
+        code = hd_fail(err, HD_E_BUSY, "the container is being removed");
+    else if (reply.status != 204 && reply.status != 404)
+        code = refuse(&reply, "remove the container", NULL, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+struct head {
+    char text[INIT_LOG_MAX];
+    size_t used;
+};
+
+static void keep_head(void *context, const char *bytes, size_t size)
+{
+    struct head *head = context;
+    size_t room = sizeof(head->text) - 1 - head->used;
+    size_t count = size < room ? size : room;
+    memcpy(head->text + head->used, bytes, count);
+    head->used += count;
+    head->text[head->used] = '\0';
+}
+
+static void feed_frames(void *context, const char *bytes, size_t size)
+{
+    /* Once the frames are broken, nothing more is taken: what is kept until then serves. */
+    bool good = hd_docker_frames_feed(context, bytes, size);
+    (void)good;
+}
+
+/* With an init process a command that does not exist is no refused start: the init starts, says
+ * "[FATAL tini (7)] exec ./train failed: No such file or directory" and ends with 126 or 127. */
+bool hd_docker_init_failure(struct hd_docker_api *api, const char *id, char *ret_text,
+                            size_t text_size)
+{
+    static const char mark[] = "[FATAL tini";
+    char path[HD_DOCKER_URL_MAX];
+    struct head head = {.used = 0};
+    struct hd_docker_frames frames = {.write = keep_head, .context = &head};
+    struct reply reply;
+    struct hd_err err;
+    hd_docker_frames_begin(&frames);
+    (void)hd_format(path, sizeof(path), "/containers/%s/logs?stderr=1&tail=5", id);
+    const struct hd_docker_request request = {
+        .method = "GET", .path = path, .sink = feed_frames, .sink_context = &frames};
+    if (perform(api, &request, &reply, &err) != HD_OK)
+        return false;
+    hd_buf_release(&reply.body);
+    const char *at =
+        strncmp(head.text, mark, sizeof(mark) - 1) == 0 ? strchr(head.text, ']') : NULL;
+    if (at == NULL)
+        return false;
+    at += at[1] == ' ' ? 2 : 1;
+    (void)hd_format(ret_text, text_size, "%.*s", (int)strcspn(at, "\n"), at);
+    return true;
+}

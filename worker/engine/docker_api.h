@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * docker_api.h: the requests that are made of a Docker engine, each as one call that returns.
+ *
+ * Codes: HD_OK; HD_E_NOTFOUND, HD_E_EXISTS as the engine says; HD_E_INVALID: refused, with the
+ * engine's own words in the refusal; HD_E_NET: the engine is away or troubled, ask again later;
+ * HD_E_CANCELLED: interrupted() became true.
+ */
+#ifndef HD_ENGINE_DOCKER_API_H
+#define HD_ENGINE_DOCKER_API_H
+
+#include "docker_http.h"
+#include "docker_json.h"
+
+struct hd_docker_api {
+    struct hd_docker_endpoint *endpoint;
+    struct hd_docker_http *http;
+    bool (*interrupted)(void *context); /* looked at whenever something happens or a wake comes */
+    void *context;
+};
+
+struct hd_docker_refusal {
+    int status; /* HTTP; 0: the error came inside a stream */
+    char text[HD_MESSAGE_MAX];
+};
+
+/* Agrees on a version; says what to do when nothing answers. */
+HD_NODISCARD enum hd_code hd_docker_negotiate(struct hd_docker_api *api, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *ret_rootless,
+                                             struct hd_err *err);
+HD_NODISCARD enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
+                                         struct hd_engine_found *found, size_t found_max,
+                                         size_t *ret_count, struct hd_err *err);
+/* ret_user: HD_DOCKER_USER_SIZE bytes. */
+HD_NODISCARD enum hd_code hd_docker_image_user(struct hd_docker_api *api, const char *image,
+                                               char *ret_user, struct hd_docker_refusal *refusal,
+                                               struct hd_err *err);
+HD_NODISCARD enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,
+                                         struct hd_docker_refusal *refusal, struct hd_err *err);
+/* HD_E_EXISTS: the name is taken; HD_E_NOTFOUND: no such image. */
+HD_NODISCARD enum hd_code hd_docker_create(struct hd_docker_api *api, const char *name,
+                                           const char *body, char *ret_id,
+                                           struct hd_docker_refusal *refusal, struct hd_err *err);
+/* Also HD_OK when it runs already. */
+HD_NODISCARD enum hd_code hd_docker_start(struct hd_docker_api *api, const char *id,
+                                          struct hd_docker_refusal *refusal, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_docker_inspect(struct hd_docker_api *api, const char *id,
+                                            struct hd_docker_container *ret_container,
+                                            struct hd_err *err);
+/* Kills it when it runs. HD_OK also when it is not there; HD_E_BUSY while it is being removed. */
+HD_NODISCARD enum hd_code hd_docker_remove(struct hd_docker_api *api, const char *id,
+                                           struct hd_err *err);
+/* What the container's init said when it could not execute the command; false when it could. */
+bool hd_docker_init_failure(struct hd_docker_api *api, const char *id, char *ret_text,
+                            size_t text_size);
+
+#endif

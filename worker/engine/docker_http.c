@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* docker_http.c: see docker_http.h. The only file of the engine that knows curl. */
+#include "docker_http.h"
+
+#include "docker_json.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define ERROR_BODY_MAX 65536
+#define CALLS_MAX 8
+
+/* The public part must stay first: callers hold a pointer to it. */
+struct call {
+    struct hd_docker_call public;
+    CURL *easy;
+    struct curl_slist *headers;
+    void (*sink)(void *context, const char *bytes, size_t size);
+    void *sink_context;
+    char curl_error[CURL_ERROR_SIZE];
+};
+
+struct hd_docker_http {
+    const struct hd_docker_endpoint *endpoint;
+    CURLM *multi;
+    struct call *calls[CALLS_MAX];
+};
+
+/* ---- where the engine is -------------------------------------------------------------------- */
+
+static enum hd_code init_unix(struct hd_docker_endpoint *endpoint, const char *path,
+                              struct hd_err *err)
+{
+    if (path[0] != '/' || !hd_copy_text(endpoint->socket_path, 108, path))
+        return hd_fail(err, HD_E_INVALID,
+                       "DOCKER_HOST %s: the socket must be an absolute path of at most 107 bytes",
+                       endpoint->display);
+    (void)hd_copy_text(endpoint->base_url, sizeof(endpoint->base_url), "http://docker");
+    return HD_OK;
+}
+
+static enum hd_code init_tcp(struct hd_docker_endpoint *endpoint, const char *address, bool tls,
+                             struct hd_err *err)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                ".-:[]";
+    const char *slash = strchr(address, '/');
+    int length = slash != NULL ? (int)(slash - address) : (int)strlen(address);
+    if (length == 0 || strspn(address, plain) < (size_t)length ||
+        !hd_format(endpoint->base_url, sizeof(endpoint->base_url), "%s://%.*s",
+                   tls ? "https" : "http", length, address))
+        return hd_fail(err, HD_E_INVALID, "DOCKER_HOST %s: not a host and port", endpoint->display);
+    const char *cert_dir = getenv("DOCKER_CERT_PATH");
+    if (tls && cert_dir != NULL &&
+        !hd_copy_text(endpoint->cert_dir, sizeof(endpoint->cert_dir), cert_dir))
+        return hd_fail(err, HD_E_INVALID, "DOCKER_CERT_PATH is too long");
+    return HD_OK;
+}
+
+enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint, const char *docker_host,
+                                     struct hd_err *err)
+{
+    const char *host = docker_host != NULL ? docker_host : getenv("DOCKER_HOST");
+    const char *verify = getenv("DOCKER_TLS_VERIFY");
+    bool tls = verify != NULL && verify[0] != '\0';
+    if (host == NULL || host[0] == '\0')
+        host = "unix:///var/run/docker.sock";
+    memset(endpoint, 0, sizeof(*endpoint));
+    atomic_init(&endpoint->minor, HD_DOCKER_MINOR_MIN);
+    if (!hd_copy_text(endpoint->display, sizeof(endpoint->display), host))
+        return hd_fail(err, HD_E_INVALID, "DOCKER_HOST is too long");
+    if (strncmp(host, "unix://", 7) == 0)
+        return init_unix(endpoint, host + 7, err);
+    if (strncmp(host, "tcp://", 6) == 0)
+        return init_tcp(endpoint, host + 6, tls, err);
+    if (strncmp(host, "http://", 7) == 0)
+        return init_tcp(endpoint, host + 7, false, err);
+    if (strncmp(host, "https://", 8) == 0)
+        return init_tcp(endpoint, host + 8, true, err);
+    return hd_fail(err, HD_E_UNSUPPORTED,
+                   "DOCKER_HOST %s: only unix://PATH and tcp://HOST:PORT are understood (for ssh, "
+                   "forward the socket: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST)",
+                   host);
+}
+
+bool hd_docker_url_escape(const char *text, char *ret_text, size_t text_size)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    size_t used = 0;
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (used + 4 > text_size)
+            return false;
+        if (strchr(plain, c) != NULL) {
+            ret_text[used++] = (char)c;
+            continue;
+        }
+        ret_text[used++] = '%';
+        ret_text[used++] = hex[c >> 4];
+        ret_text[used++] = hex[c & 15];
+    }
+    ret_text[used] = '\0';
+    return true;
+}
+
+/* ---- the client of one thread --------------------------------------------------------------- */
+
+/* curl's own global state must be made once, before threads use it. */
+static void init_curl(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+enum hd_code hd_docker_http_new(const struct hd_docker_endpoint *endpoint,
+                                struct hd_docker_http **ret_http, struct hd_err *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, init_curl);
+    struct hd_docker_http *http = hd_calloc(1, sizeof(*http));
+    if (http == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for an HTTP client");
+    http->endpoint = endpoint;
+    http->multi = curl_multi_init();
+    if (http->multi == NULL) {
+        hd_free(http);
+        return hd_fail(err, HD_E_NOMEM, "no memory for an HTTP client");
+    }
+    *ret_http = http;
+    return HD_OK;
+}
+
+void hd_docker_http_free(struct hd_docker_http *http)
+{
+    if (http == NULL)
+        return;
+    for (size_t i = 0; i < CALLS_MAX; i++)
+        hd_assert(http->calls[i] == NULL);
+    curl_multi_cleanup(http->multi);
+    hd_free(http);
+}
+
+void hd_docker_http_wake(struct hd_docker_http *http)
+{
+    curl_multi_wakeup(http->multi);
+}
+
+/* ---- one call ------------------------------------------------------------------------------- */
+
+static size_t on_header(char *bytes, size_t unit, size_t count, void *context)
+{
+    static const char name[] = "api-version:";
+    struct call *call = context;
+    size_t size = unit * count;
+    if (size <= 2) { /* the empty line at the end of the headers */
+        long status = 0;
+        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        call->public.status = (int)status;
+        call->public.headers_seen = status >= 200;
+    }
+    if (size > sizeof(name) && strncasecmp(bytes, name, sizeof(name) - 1) == 0) {
+        size_t at = sizeof(name) - 1;
+        while (at < size && bytes[at] == ' ')
+            at++;
+        size_t length = strcspn(bytes + at, "\r\n ");
+        (void)hd_format(call->public.api_version, sizeof(call->public.api_version), "%.*s",
+                        (int)length, bytes + at);
+    }
+    return size;
+}
+
+static size_t on_body(char *bytes, size_t unit, size_t count, void *context)
+{
+    struct call *call = context;
+    size_t size = unit * count;
+    struct hd_err err;
+    bool good = call->public.status >= 200 && call->public.status < 300;
+    if (good && call->sink != NULL) {
+        call->sink(call->sink_context, bytes, size);
+        return size;
+    }
+    /* An endless error text is cut; an endless answer is an error. */
+    if (!good && call->public.body.size + size > ERROR_BODY_MAX)
+        return size;
+    if (hd_buf_append(&call->public.body, bytes, size, &err) != HD_OK) {
+        call->public.code = HD_E_LIMIT;
+        return 0;
+    }
+    return size;
+}
+
+static bool set_tls(struct call *call, const struct hd_docker_endpoint *endpoint)
+{
+    static const struct {
+        CURLoption option;
+        const char *name;
+    } files[] = {
+        {CURLOPT_CAINFO, "ca.pem"}, {CURLOPT_SSLCERT, "cert.pem"}, {CURLOPT_SSLKEY, "key.pem"}};
+    char path[HD_DOCKER_URL_MAX + 16];
+    for (size_t i = 0; endpoint->cert_dir[0] != '\0' && i < HD_COUNT(files); i++)
+        if (!hd_format(path, sizeof(path), "%s/%s", endpoint->cert_dir, files[i].name) ||
+            curl_easy_setopt(call->easy, files[i].option, path) != CURLE_OK)
+            return false;
+    return true;
+}
+
+static bool set_body(struct call *call, const struct hd_docker_request *request)
+{
+    char type[128];
+    size_t size = request->body_size > 0 || request->body == NULL ? request->body_size
+                                                                  : strlen(request->body);
+    if (!hd_streq(request->method, "POST"))
+        return true;
+    (void)hd_format(type, sizeof(type), "Content-Type: %s",
+                    request->content_type != NULL ? request->content_type : "application/json");
+    struct curl_slist *first = curl_slist_append(NULL, type);
+    struct curl_slist *second = first != NULL ? curl_slist_append(first, "Expect:") : NULL;
+    call->headers = first;
+    return second != NULL &&
+           curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) ==
+               CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS,
+                            request->body != NULL ? request->body : "") == CURLE_OK;
+}
+
+static bool set_url(struct call *call, const struct hd_docker_endpoint *endpoint,
+                    const struct hd_docker_request *request)
+{
+    char url[HD_DOCKER_URL_MAX + 64];
+    int minor = atomic_load(&((struct hd_docker_endpoint *)(uintptr_t)endpoint)->minor);
+    bool fits =
+        request->unversioned
+            ? hd_format(url, sizeof(url), "%s%s", endpoint->base_url, request->path)
+            : hd_format(url, sizeof(url), "%s/v1.%d%s", endpoint->base_url, minor, request->path);
+    return fits && curl_easy_setopt(call->easy, CURLOPT_URL, url) == CURLE_OK &&
+           (endpoint->socket_path[0] == '\0' ||
+            curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket_path) ==
+                CURLE_OK);
+}
+
+/* No proxy: an environment made for web traffic must not carry a socket that is root. */
+static bool set_options(struct call *call, const struct hd_docker_request *request)
+{
+    CURL *easy = call->easy;
+    bool good = curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)HD_DOCKER_CONNECT_MS_MAX) ==
+                    CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_HEADERDATA, call) == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) == CURLE_OK &&
+                curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_error) == CURLE_OK;
+    if (good && hd_streq(request->method, "POST"))
+        good = curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK;
+    if (good && !request->stream)
+        good = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)HD_DOCKER_CALL_MS_MAX) == CURLE_OK;
+    if (good && request->stall_limit)
+        good =
+            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)HD_DOCKER_STALL_S_MAX) == CURLE_OK;
+    return good;
+}
+
+static void free_call(struct call *call)
+{
+    curl_slist_free_all(call->headers);
+    if (call->easy != NULL)
+        curl_easy_cleanup(call->easy);
+    hd_buf_release(&call->public.body);
+    hd_free(call);
+}
+
+enum hd_code hd_docker_call_begin(struct hd_docker_http *http,
+                                  const struct hd_docker_request *request,
+                                  struct hd_docker_call **ret_call, struct hd_err *err)
+{
+    size_t slot = 0;
+    while (slot < CALLS_MAX && http->calls[slot] != NULL)
+        slot++;
+    hd_assert(slot < CALLS_MAX);
+    struct call *call = hd_calloc(1, sizeof(*call));
+    if (call == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for a request to the Docker engine");
+    hd_buf_init(&call->public.body, HD_DOCKER_BODY_MAX);
+    call->sink = request->sink;
+    call->sink_context = request->sink_context;
+    call->easy = curl_easy_init();
+    if (call->easy == NULL || !set_url(call, http->endpoint, request) ||
+        !set_options(call, request) || !set_body(call, request) || !set_tls(call, http->endpoint) ||
+        curl_multi_add_handle(http->multi, call->easy) != CURLM_OK) {
+        free_call(call);
+        return hd_fail(err, HD_E_NOMEM, "a request to the Docker engine could not be made (%s)",
+                       request->path);
+    }
+    http->calls[slot] = call;
+    *ret_call = &call->public;
+    return HD_OK;
+}
+
+void hd_docker_call_end(struct hd_docker_http *http, struct hd_docker_call *call)
+{
+    if (call == NULL)
+        return;
+    for (size_t i = 0; i < CALLS_MAX; i++) {
+        if (http->calls[i] == NULL || &http->calls[i]->public != call)
+            continue;
+        curl_multi_remove_handle(http->multi, http->calls[i]->easy);
+        free_call(http->calls[i]);
+        http->calls[i] = NULL;
+        return;
+    }
+    hd_assert(!"the call belongs to this client");
+}
+
+static void finish_call(struct call *call, CURLcode result)
+{
+    call->public.done = true;
+    if (result == CURLE_OK)
+        return;
+    if (call->public.code == HD_OK)
+        call->public.code = result == CURLE_OPERATION_TIMEDOUT ? HD_E_TIMEOUT : HD_E_NET;
+    (void)hd_copy_text(call->public.error, sizeof(call->public.error),
+                       call->curl_error[0] != '\0' ? call->curl_error : curl_easy_strerror(result));
+}
+
+static void collect_finished(struct hd_docker_http *http)
+{
+    int left;
+    for (CURLMsg *message; (message = curl_multi_info_read(http->multi, &left)) != NULL;) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        for (size_t i = 0; i < CALLS_MAX; i++)
+            if (http->calls[i] != NULL && http->calls[i]->easy == message->easy_handle)
+                finish_call(http->calls[i], message->data.result);
+    }
+}
+
+void hd_docker_http_pump(struct hd_docker_http *http, int64_t wait_ms)
+{
+    int running;
+    if (wait_ms > 0)
+        curl_multi_poll(http->multi, NULL, 0, wait_ms > 60000 ? 60000 : (int)wait_ms, NULL);
+    curl_multi_perform(http->multi, &running);
+    collect_finished(http);
+}

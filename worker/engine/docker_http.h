@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * docker_http.h: requests to a Docker engine over its unix socket or TCP.
+ *
+ * A struct hd_docker_http belongs to one thread, which may have several calls in flight (a wait, a
+ * log stream and a short request); only hd_docker_http_wake() may come from elsewhere. Nothing
+ * waits without a bound: short calls have a time limit, and streams are pumped by their owner.
+ */
+#ifndef HD_ENGINE_DOCKER_HTTP_H
+#define HD_ENGINE_DOCKER_HTTP_H
+
+#include <hd/base.h>
+
+#include <stdatomic.h>
+
+#define HD_DOCKER_URL_MAX 2048
+#define HD_DOCKER_CONNECT_MS_MAX 5000
+#define HD_DOCKER_CALL_MS_MAX 120000 /* a short call: create on a busy engine takes seconds */
+#define HD_DOCKER_STALL_S_MAX 120    /* a pull that brings nothing for so long has failed */
+
+/* Where the engine is; made once, read by all threads. */
+struct hd_docker_endpoint {
+    char display[HD_DOCKER_URL_MAX];     /* as the person wrote it */
+    char socket_path[HD_DOCKER_URL_MAX]; /* "" for TCP */
+    char base_url[HD_DOCKER_URL_MAX];    /* "http://docker", "https://host:2376" */
+    char cert_dir[HD_DOCKER_URL_MAX];    /* "" without TLS: ca.pem, cert.pem, key.pem */
+    atomic_int minor;                    /* negotiated version 1.minor */
+};
+
+/* docker_host NULL: $DOCKER_HOST, otherwise the default socket. $DOCKER_TLS_VERIFY and
+ * $DOCKER_CERT_PATH mean what they mean to Docker's own client. */
+HD_NODISCARD enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint,
+                                                  const char *docker_host, struct hd_err *err);
+
+struct hd_docker_http;
+HD_NODISCARD enum hd_code hd_docker_http_new(const struct hd_docker_endpoint *endpoint,
+                                             struct hd_docker_http **ret_http, struct hd_err *err);
+void hd_docker_http_free(struct hd_docker_http *http); /* its calls must have ended */
+/* From any thread: the pump that runs now, or the next one, returns early. */
+void hd_docker_http_wake(struct hd_docker_http *http);
+
+struct hd_docker_request {
+    const char *method;
+    const char *path; /* "/containers/json?all=1"; the version is put before it */
+    bool unversioned;
+    const char *body; /* JSON, or bytes when body_size > 0; NULL none; outlives the call */
+    size_t body_size;
+    const char *content_type; /* NULL: application/json */
+    bool stream;      /* no time limit over all; success bytes go to sink when there is one */
+    bool stall_limit; /* stream that must keep moving */
+    void (*sink)(void *context, const char *bytes, size_t size);
+    void *sink_context;
+};
+
+struct hd_docker_call {
+    bool headers_seen; /* the answer has begun: a wait is registered */
+    bool done;
+    enum hd_code code;  /* when done: HD_OK (status is valid), HD_E_NET, HD_E_TIMEOUT, HD_E_LIMIT */
+    int status;         /* HTTP */
+    struct hd_buf body; /* of the answer; of errors also when there is a sink */
+    char api_version[16]; /* header Api-Version, "" none */
+    char error[256];      /* when code is not HD_OK */
+};
+
+HD_NODISCARD enum hd_code hd_docker_call_begin(struct hd_docker_http *http,
+                                               const struct hd_docker_request *request,
+                                               struct hd_docker_call **ret_call,
+                                               struct hd_err *err);
+/* Stops the call when it is not done. NULL is fine. */
+void hd_docker_call_end(struct hd_docker_http *http, struct hd_docker_call *call);
+/* Moves all calls; waits at most wait_ms for something to happen. */
+void hd_docker_http_pump(struct hd_docker_http *http, int64_t wait_ms);
+
+/* "a b/c" to "a%20b%2Fc". */
+HD_NODISCARD bool hd_docker_url_escape(const char *text, char *ret_text, size_t text_size);
+
+#endif
