@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sampler.c: the section `sampler`: a name, and settings, which the sampler reads when it is made.
- */
+/* sampler.c: the section `sampler`: a name, and settings that the sampler itself checks. */
 #include "read.h"
 
 #include <hd/sampler.h>
@@ -14,7 +13,21 @@ static const char *known_sampler(const char *given)
     for (char *c = folded; *c != '\0'; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');
-    return hd_streq(folded, "etpe") ? "tpe" : given;
+    if (hd_streq(folded, "etpe"))
+        return "tpe";
+    const char *const *names = hd_sampler_names();
+    for (size_t i = 0; names[i] != NULL; i++)
+        if (hd_streq(names[i], folded))
+            return names[i];
+    return given;
+}
+
+static size_t count_names(const char *const *names)
+{
+    size_t count = 0;
+    while (names[count] != NULL)
+        count++;
+    return count;
 }
 
 /* Everything but the name is the sampler's own. */
@@ -34,6 +47,18 @@ static enum hd_code copy_settings(const struct hd_reader *reader, const struct h
     return HD_OK;
 }
 
+/* The sampler itself checks its settings. */
+static enum hd_code try_sampler(const struct hd_reader *reader, const struct hd_value *object,
+                                const struct hd_experiment *experiment)
+{
+    struct hd_sampler *sampler = NULL;
+    struct hd_sampler_spec spec = {.name = experiment->sampler_name,
+                                   .settings = experiment->sampler_settings};
+    enum hd_code code = hd_sampler_new(&spec, experiment->space, &sampler, reader->err);
+    hd_sampler_free(sampler);
+    return code == HD_OK ? code : hd_read_wrap(reader, object, "sampler", "");
+}
+
 enum hd_code hd_sampler_part_parse(const struct hd_reader *reader, const struct hd_value *root,
                                    struct hd_experiment *experiment)
 {
@@ -50,5 +75,12 @@ enum hd_code hd_sampler_part_parse(const struct hd_reader *reader, const struct 
     hd_free(given);
     if (experiment->sampler_name == NULL || experiment->sampler_settings == NULL)
         return hd_read_nomem(reader);
-    return copy_settings(reader, object, experiment->sampler_settings);
+    const char *const *names = hd_sampler_names();
+    size_t index = 0, count = count_names(names);
+    while (index < count && !hd_streq(names[index], experiment->sampler_name))
+        index++;
+    if (index == count) /* tells the nearest */
+        return hd_read_choice(reader, object, "sampler", "name", names, count, &index);
+    code = copy_settings(reader, object, experiment->sampler_settings);
+    return code == HD_OK ? try_sampler(reader, object, experiment) : code;
 }

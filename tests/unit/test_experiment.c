@@ -165,6 +165,7 @@ static void aliases(void **state)
         const char *text, *part;
     } rows[] = {
         {LEAST "optimizer: random\n", "\"sampler\":{\"name\":\"random\"}"},
+        {LEAST "optimizer: {name: Random}\n", "\"sampler\":{\"name\":\"random\"}"},
         {LEAST "sampler: ETPE\n", "\"sampler\":{\"name\":\"tpe\"}"},
         {LEAST "min_budget: 1\nmax_budget: 9\nbudget: {unit: s}\n",
          "\"budget\":{\"min\":1.0,\"max\":9.0,\"unit\":\"s\"}"},
@@ -279,6 +280,9 @@ static void errors(void **state)
         {"target: {image: a}\nspace:\n  lr: {type: float, low: 0, high: 1, log: true}\n",
          "e.yaml:3: space.lr"},
         {"target: {image: a}\nspace:\n  lr: {type: flaot, low: 0, high: 1}\n", "float"},
+        {LEAST "sampler: {name: tpee}\n",
+         "e.yaml:3: sampler.name: unknown \"tpee\", did you mean \"tpe\"?"},
+        {LEAST "sampler: {nme: tpe}\n", "e.yaml:3: sampler"},
         {LEAST "optimizer: tpe\nsampler: tpe\n",
          "e.yaml:3: optimizer: is also given as sampler; keep one"},
         {LEAST "iteration_generator: {name: hyperbnd}\nbudget: 1\n",
