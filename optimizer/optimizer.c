@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* optimizer.c: asks the iteration generator what is next and the sampler what to try there. */
+#include <hd/optimizer.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+struct config {
+    struct hd_config_id id;
+    struct hd_proposal_info info;
+};
+
+struct job {
+    uint32_t config_number;
+    uint32_t iteration;
+    uint32_t rung;
+    bool ended;
+    double budget, budget_previous;
+};
+
+struct hd_optimizer {
+    const struct hd_space *space; /* borrowed */
+    struct hd_sampler *sampler;
+    struct hd_iter_gen *gen;
+    struct config *configs;
+    double *values; /* [config][param_count] */
+    uint32_t config_count, config_capacity;
+    struct job *jobs;
+    uint32_t *pending; /* numbers of outstanding jobs, rising */
+    uint32_t job_count, job_capacity, pending_count;
+    uint32_t best_job;
+    double best_loss; /* NaN: none yet */
+};
+
+enum hd_code hd_optimizer_new(const struct hd_space *space,
+                              const struct hd_sampler_spec *sampler_spec,
+                              const struct hd_iter_gen_spec *iter_gen_spec,
+                              struct hd_optimizer **ret_optimizer, struct hd_err *err)
+{
+    struct hd_optimizer *optimizer = hd_calloc(1, sizeof(*optimizer));
+    if (optimizer == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for an optimizer");
+    optimizer->space = space;
+    optimizer->best_loss = NAN;
+    enum hd_code code = hd_sampler_new(sampler_spec, space, &optimizer->sampler, err);
+    if (code == HD_OK)
+        code = hd_iter_gen_new(iter_gen_spec, &optimizer->gen, err);
+    if (code != HD_OK) {
+        hd_optimizer_free(optimizer);
+        return code;
+    }
+    *ret_optimizer = optimizer;
+    return HD_OK;
+}
+
+void hd_optimizer_free(struct hd_optimizer *optimizer)
+{
+    if (optimizer == NULL)
+        return;
+    hd_sampler_free(optimizer->sampler);
+    hd_iter_gen_free(optimizer->gen);
+    hd_free(optimizer->configs);
+    hd_free(optimizer->values);
+    hd_free(optimizer->jobs);
+    hd_free(optimizer->pending);
+    hd_free(optimizer);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static double *values_of(const struct hd_optimizer *optimizer, uint32_t config_number)
+{
+    return optimizer->values + (size_t)config_number * optimizer->space->param_count;
+}
+
+/* Room for one more config and one more job. An array that grew before a failure is merely larger
+ * than its capacity says. */
+static enum hd_code reserve(struct hd_optimizer *optimizer, struct hd_err *err)
+{
+    if (optimizer->job_count >= HD_OPTIMIZER_JOBS_MAX)
+        return hd_fail(err, HD_E_LIMIT, "an optimizer has at most %u jobs", HD_OPTIMIZER_JOBS_MAX);
+    if (optimizer->config_count == optimizer->config_capacity) {
+        size_t capacity = (size_t)optimizer->config_capacity * 2 + 64;
+        size_t row = optimizer->space->param_count * sizeof(double);
+        struct config *configs = hd_realloc(optimizer->configs, capacity * sizeof(*configs));
+        optimizer->configs = configs != NULL ? configs : optimizer->configs;
+        double *values = hd_realloc(optimizer->values, capacity * row);
+        optimizer->values = values != NULL ? values : optimizer->values;
+        if (configs == NULL || values == NULL)
+            return hd_fail(err, HD_E_NOMEM, "no memory for another config");
+        optimizer->config_capacity = (uint32_t)capacity;
+    }
+    if (optimizer->job_count == optimizer->job_capacity) {
+        size_t capacity = (size_t)optimizer->job_capacity * 2 + 64;
+        struct job *jobs = hd_realloc(optimizer->jobs, capacity * sizeof(*jobs));
+        optimizer->jobs = jobs != NULL ? jobs : optimizer->jobs;
+        uint32_t *pending = hd_realloc(optimizer->pending, capacity * sizeof(*pending));
+        optimizer->pending = pending != NULL ? pending : optimizer->pending;
+        if (jobs == NULL || pending == NULL)
+            return hd_fail(err, HD_E_NOMEM, "no memory for another job");
+        optimizer->job_capacity = (uint32_t)capacity;
+    }
+    return hd_iter_gen_reserve(optimizer->gen, err);
+}
+
+/* A new config for this slot. Until the sampler has it, it is nothing but bytes after the last. */
+static enum hd_code propose(struct hd_optimizer *optimizer, const struct hd_slot *slot,
+                            struct hd_err *err)
+{
+    uint32_t number = optimizer->config_count;
+    struct config *config = &optimizer->configs[number];
+    config->id = slot->id;
+    enum hd_code code = hd_sampler_suggest(optimizer->sampler, number, slot->budget,
+                                           values_of(optimizer, number), &config->info, err);
+    if (code == HD_OK)
+        code = hd_sampler_add(optimizer->sampler, number, values_of(optimizer, number), err);
+    if (code == HD_OK)
+        optimizer->config_count++;
+    return code;
+}
+
+static void describe_job(const struct hd_optimizer *optimizer, uint32_t job_number,
+                         struct hd_optimizer_job *ret_job)
+{
+    const struct job *job = &optimizer->jobs[job_number];
+    const struct config *config = &optimizer->configs[job->config_number];
+    *ret_job = (struct hd_optimizer_job){
+        .job_number = job_number,
+        .config_number = job->config_number,
+        .config_id = config->id,
+        .values = values_of(optimizer, job->config_number),
+        .budget = job->budget,
+        .budget_previous = job->budget_previous,
+        .info = config->info,
+    };
+}
+
+static void queue(struct hd_optimizer *optimizer, const struct hd_slot *slot,
+                  uint32_t config_number)
+{
+    uint32_t job_number = optimizer->job_count++;
+    optimizer->jobs[job_number] = (struct job){
+        .config_number = config_number,
+        .iteration = slot->iteration,
+        .rung = slot->rung,
+        .budget = slot->budget,
+        .budget_previous = slot->kind == HD_SLOT_PROMOTE ? slot->budget_previous : NAN,
+    };
+    optimizer->pending[optimizer->pending_count++] = job_number;
+    hd_iter_gen_queued(optimizer->gen, slot, config_number);
+}
+
+/* What is next; a slot for a new config of a used-up space makes the generator do without. */
+static enum hd_code next_slot(struct hd_optimizer *optimizer, struct hd_slot *ret_slot,
+                              uint32_t *ret_config_number, struct hd_err *err)
+{
+    hd_iter_gen_next(optimizer->gen, true, ret_slot);
+    if (ret_slot->kind == HD_SLOT_NEW) {
+        enum hd_code code = propose(optimizer, ret_slot, err);
+        *ret_config_number = optimizer->config_count - 1;
+        if (code != HD_E_LIMIT)
+            return code;
+        hd_iter_gen_close_new(optimizer->gen);
+        hd_iter_gen_next(optimizer->gen, true, ret_slot);
+        hd_assert(ret_slot->kind != HD_SLOT_NEW);
+    }
+    if (ret_slot->kind == HD_SLOT_PROMOTE)
+        *ret_config_number = ret_slot->config_number;
+    return HD_OK;
+}
+
+enum hd_code hd_optimizer_ask(struct hd_optimizer *optimizer, enum hd_ask_answer *ret_answer,
+                              struct hd_optimizer_job *ret_job, struct hd_err *err)
+{
+    struct hd_slot slot;
+    uint32_t config_number = 0;
+    enum hd_code code = reserve(optimizer, err);
+    if (code == HD_OK)
+        code = next_slot(optimizer, &slot, &config_number, err);
+    if (code != HD_OK)
+        return code;
+    switch (slot.kind) {
+    case HD_SLOT_WAIT:
+        *ret_answer = HD_ASK_ANSWER_WAIT;
+        return HD_OK;
+    case HD_SLOT_DONE:
+        *ret_answer = HD_ASK_ANSWER_DONE;
+        return HD_OK;
+    case HD_SLOT_NEW:
+    case HD_SLOT_PROMOTE:
+        queue(optimizer, &slot, config_number);
+        describe_job(optimizer, optimizer->job_count - 1, ret_job);
+        *ret_answer = HD_ASK_ANSWER_JOB;
+        return HD_OK;
+    }
+    hd_assert(!"slot");
+    return HD_E_INVALID;
+}
+
+/* ---- telling --------------------------------------------------------------------------------- */
+
+static int compare_ids(struct hd_config_id a, struct hd_config_id b)
+{
+    if (a.iteration != b.iteration)
+        return a.iteration < b.iteration ? -1 : 1;
+    if (a.budget_index != b.budget_index)
+        return a.budget_index < b.budget_index ? -1 : 1;
+    return a.running_index < b.running_index ? -1 : a.running_index > b.running_index ? 1 : 0;
+}
+
+static bool is_better(const struct hd_optimizer *optimizer, const struct job *job, double loss)
+{
+    if (isnan(optimizer->best_loss))
+        return true;
+    const struct job *best = &optimizer->jobs[optimizer->best_job];
+    if (job->budget != best->budget)
+        return job->budget > best->budget;
+    if (loss != optimizer->best_loss)
+        return loss < optimizer->best_loss;
+    return compare_ids(optimizer->configs[job->config_number].id,
+                       optimizer->configs[best->config_number].id) < 0;
+}
+
+static void end_pending(struct hd_optimizer *optimizer, uint32_t job_number)
+{
+    uint32_t low = 0, high = optimizer->pending_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (optimizer->pending[middle] < job_number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    hd_assert(low < optimizer->pending_count && optimizer->pending[low] == job_number);
+    optimizer->pending_count--;
+    memmove(&optimizer->pending[low], &optimizer->pending[low + 1],
+            (optimizer->pending_count - low) * sizeof(*optimizer->pending));
+}
+
+enum hd_code hd_optimizer_tell(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
+                               double loss, struct hd_err *err)
+{
+    if (job_number >= optimizer->job_count)
+        return hd_fail(err, HD_E_NOTFOUND, "there is no job %u; the last one asked for is %" PRId64,
+                       job_number, (int64_t)optimizer->job_count - 1);
+    struct job *job = &optimizer->jobs[job_number];
+    if (job->ended)
+        return hd_fail(err, HD_E_CONFLICT, "the result of job %u was told before", job_number);
+    ok = ok && isfinite(loss);
+    enum hd_code code =
+        hd_sampler_tell(optimizer->sampler, job->config_number, job->budget, ok ? loss : NAN, err);
+    if (code != HD_OK)
+        return code;
+    hd_iter_gen_ended(optimizer->gen, job->iteration, job->rung, job->config_number, ok, loss);
+    job->ended = true;
+    end_pending(optimizer, job_number);
+    if (ok && is_better(optimizer, job, loss)) {
+        optimizer->best_job = job_number;
+        optimizer->best_loss = loss;
+    }
+    return HD_OK;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+size_t hd_optimizer_pending_count(const struct hd_optimizer *optimizer)
+{
+    return optimizer->pending_count;
+}
+
+void hd_optimizer_pending(const struct hd_optimizer *optimizer, size_t index,
+                          struct hd_optimizer_job *ret_job)
+{
+    hd_assert(index < optimizer->pending_count);
+    describe_job(optimizer, optimizer->pending[index], ret_job);
+}
+
+bool hd_optimizer_best(const struct hd_optimizer *optimizer, struct hd_optimizer_best *ret_best)
+{
+    if (isnan(optimizer->best_loss))
+        return false;
+    const struct job *job = &optimizer->jobs[optimizer->best_job];
+    *ret_best = (struct hd_optimizer_best){
+        .job_number = optimizer->best_job,
+        .config_number = job->config_number,
+        .config_id = optimizer->configs[job->config_number].id,
+        .values = values_of(optimizer, job->config_number),
+        .budget = job->budget,
+        .loss = optimizer->best_loss,
+    };
+    return true;
+}
