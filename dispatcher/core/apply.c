@@ -71,7 +71,7 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
                                              .loss = NAN};
     queue_job(core, run, run->job_count++);
     if (run->experiment->stop.configs > 0 && run->config_count >= run->experiment->stop.configs)
-        hd_iter_gen_close(run->gen);
+        hd_iter_gen_close_new(run->gen);
 }
 
 static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t run_number,
@@ -225,7 +225,7 @@ static void apply_run_state(struct run *run, const struct hd_fact_run_state *fac
     run->state = fact->state;
     (void)hd_copy_text(run->reason, sizeof(run->reason), fact->reason);
     if (fact->state == HD_RUN_CLOSING) {
-        hd_iter_gen_close(run->gen);
+        hd_iter_gen_close_new(run->gen);
         run->exhausted = true;
     }
 }

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- beginning ------------------------------------------------------------------------------ */
+/* ---- beginning ------------------------------------------------------------------------------- */
 
 void core_fill_lease(const struct hd_core *core, uint32_t run_number, const struct live *live,
                      struct hd_reply *reply)
@@ -68,7 +68,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
               restarts ? " (from the start: its directory is elsewhere)" : "");
 }
 
-/* ---- ending --------------------------------------------------------------------------------- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 struct ending {
     enum hd_outcome outcome;
@@ -213,7 +213,7 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
     }
 }
 
-/* ---- time ----------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 void core_first_event(struct hd_core *core)
 {

@@ -173,6 +173,7 @@ struct hd_core {
 
     uint32_t parked_first, parked_last, parked_count;
     uint32_t ends_left, leases_left; /* of this step */
+    bool enough_workers; /* options.min_workers have been seen together */
     bool started;                    /* the first event after creation or restore has come */
     bool again;                      /* call me at once: this step's bounds were reached */
     int64_t now_ms, wall_ms;

@@ -13,7 +13,7 @@ static struct hd_reply *answer(struct hd_core *core, const struct hd_event *even
     return core_reply(core, event->address, kind, event->request->lane, event->request->sequence);
 }
 
-/* ---- what a worker says it holds ------------------------------------------------------------ */
+/* ---- what a worker says it holds ------------------------------------------------------------- */
 
 static void command(struct hd_reply *reply, struct hd_attempt_ref attempt,
                     enum hd_attempt_action action)
@@ -91,7 +91,7 @@ static void reconcile(struct hd_core *core, struct worker *worker, const struct 
         end_lost(core, worker, request);
 }
 
-/* ---- control lane --------------------------------------------------------------------------- */
+/* ---- control lane ---------------------------------------------------------------------------- */
 
 static void hello(struct hd_core *core, const struct hd_event *event)
 {
@@ -200,7 +200,7 @@ static void bye(struct hd_core *core, const struct hd_event *event, struct worke
     core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: bye", worker->id);
 }
 
-/* ---- lease lane ----------------------------------------------------------------------------- */
+/* ---- lease lane ------------------------------------------------------------------------------ */
 
 static bool over_for(const struct hd_core *core, const char *run_id)
 {
@@ -279,7 +279,7 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
     core_park(core, worker, &parked);
 }
 
-/* ---- report lane ---------------------------------------------------------------------------- */
+/* ---- report lane ----------------------------------------------------------------------------- */
 
 static void refuse_report(struct hd_core *core, uint32_t run, const struct hd_request *request,
                           const char *reason)
@@ -357,7 +357,7 @@ static void report(struct hd_core *core, const struct hd_event *event, struct wo
     reply->verdict = verdict;
 }
 
-/* ---- all ------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 /* The worker behind a request that only a known, current incarnation may make; NULL: answered. */
 static struct worker *current_worker(struct hd_core *core, const struct hd_event *event)

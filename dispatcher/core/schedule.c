@@ -13,8 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- when a run is over -----------------------------------------------------------------------
- */
+/* ---- when a run is over ---------------------------------------------------------------------- */
 
 int64_t core_run_elapsed_ms(const struct hd_core *core, const struct run *run)
 {
@@ -185,8 +184,7 @@ void core_run_states(struct hd_core *core)
         release_parked(core);
 }
 
-/* ---- what a run offers ------------------------------------------------------------------------
- */
+/* ---- what a run offers ----------------------------------------------------------------------- */
 
 static bool root_is_served(const struct hd_core *core, uint32_t root)
 {
@@ -329,8 +327,7 @@ static enum offer generate(struct hd_core *core, uint32_t run_number, bool may_o
     return OFFER_QUEUED;
 }
 
-/* ---- who gets what ----------------------------------------------------------------------------
- */
+/* ---- who gets what --------------------------------------------------------------------------- */
 
 static bool serves(const struct worker *worker, const struct run *run)
 {
@@ -438,6 +435,9 @@ void core_schedule(struct hd_core *core)
         core->runs[i]->awaiting = 0;
         core->runs[i]->generated = false;
     }
+    if (!core->enough_workers && hd_core_worker_count(core) < core->options.min_workers)
+        return;
+    core->enough_workers = true;
     uint32_t index = core->parked_first;
     while (index != HD_NONE) {
         if (core->leases_left == 0 || !core_room(core)) {

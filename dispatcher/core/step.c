@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what a step writes ------------------------------------------------------------------- */
+/* ---- what a step writes ---------------------------------------------------------------------- */
 
 bool core_room(const struct hd_core *core)
 {
@@ -97,7 +97,7 @@ const char *core_text(struct hd_core *core, const char *fmt, ...)
     return text;
 }
 
-/* ---- reserve ------------------------------------------------------------------------------ */
+/* ---- reserve --------------------------------------------------------------------------------- */
 
 static void prepare_submit(struct hd_core *core, const struct hd_request *request)
 {
@@ -140,7 +140,7 @@ enum hd_code hd_core_reserve(struct hd_core *core, const struct hd_event *event,
     return HD_OK;
 }
 
-/* ---- events ------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void hold(struct hd_core *core, int64_t hold_ms)
 {

@@ -36,6 +36,7 @@ struct hd_core_options {
     int64_t lease_ms; /* default of a run without its own */
     int64_t ping_ms;
     bool shutdown_workers; /* when every run is over, tell workers to leave */
+    uint32_t min_workers;  /* no job is handed out before this many have said hello */
 #ifdef HD_PLANTS
     uint32_t plants; /* bits of enum hd_plant: bugs planted to test the simulator */
 #endif
@@ -138,7 +139,8 @@ struct hd_run_view {
     uint64_t seed;
     enum hd_run_state state;
     const char *reason;
-    const struct hd_experiment *experiment;
+    const struct hd_experiment *experiment; /* lives as long as the core */
+    const char *experiment_json;            /* canonical; likewise */
     uint32_t config_count;
     uint32_t job_count;
     uint32_t jobs_queued, jobs_running, jobs_ok, jobs_failed; /* failed: closed and not ok */
