@@ -85,7 +85,8 @@ static void take_fact(struct hd_fact *fact, struct cursor *cursor)
     }
 }
 
-static struct hd_fact *copy_facts(const struct hd_fact *facts, size_t fact_count)
+enum hd_code hd_facts_copy(const struct hd_fact *facts, size_t fact_count,
+                           struct hd_fact **ret_copies, struct hd_err *err)
 {
     struct cursor need = {0};
     for (size_t i = 0; i < fact_count; i++) {
@@ -96,7 +97,7 @@ static struct hd_fact *copy_facts(const struct hd_fact *facts, size_t fact_count
     size_t doubles_size = need.double_count * sizeof(double);
     char *block = hd_malloc(facts_size + doubles_size + need.text_size);
     if (block == NULL)
-        return NULL;
+        return hd_fail(err, HD_E_NOMEM, "no memory for %zu facts", fact_count);
     struct hd_fact *copies = (struct hd_fact *)(void *)block;
     struct cursor cursor = {
         .doubles = (double *)(void *)(block + facts_size),
@@ -105,7 +106,8 @@ static struct hd_fact *copy_facts(const struct hd_fact *facts, size_t fact_count
     memcpy(copies, facts, facts_size);
     for (size_t i = 0; i < fact_count; i++)
         take_fact(&copies[i], &cursor);
-    return copies;
+    *ret_copies = copies;
+    return HD_OK;
 }
 
 static enum hd_code memory_append(struct hd_store *base, const struct hd_fact *facts,
@@ -120,9 +122,10 @@ static enum hd_code memory_append(struct hd_store *base, const struct hd_fact *f
         store->batches = batches;
         store->batch_capacity = capacity;
     }
-    struct hd_fact *copies = copy_facts(facts, fact_count);
-    if (copies == NULL)
-        return hd_fail(err, HD_E_NOMEM, "no memory for %zu facts", fact_count);
+    struct hd_fact *copies;
+    enum hd_code code = hd_facts_copy(facts, fact_count, &copies, err);
+    if (code != HD_OK)
+        return code;
     store->batches[store->batch_count++] = (struct batch){copies, fact_count};
     return HD_OK;
 }

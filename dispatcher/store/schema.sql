@@ -174,6 +174,7 @@ SELECT runs.run_id,
     jobs.budget_previous,
     configs.sampler,
     coalesce(closed.message, '') AS message,
+    closed.seq AS closed_seq,
     jobs.run
 FROM jobs
 JOIN runs ON runs.run = jobs.run
@@ -198,7 +199,7 @@ SELECT runs.run_id,
      WHERE e.run = runs.run AND e.requeued = 0 AND e.outcome = 'ok') AS jobs_ok,
     (SELECT total(j.budget) FROM jobs AS j
      JOIN attempt_ends AS e ON e.run = j.run AND e.job = j.job AND e.requeued = 0
-     WHERE j.run = runs.run) AS budget_spent,
+     WHERE j.run = runs.run AND e.attempt IS NOT NULL) AS budget_spent,
     CASE WHEN json_valid(runs.experiment)
          THEN json_extract(runs.experiment, '$.objective.name') END AS objective,
     CASE WHEN json_valid(runs.experiment)
@@ -210,7 +211,8 @@ FROM runs
 LEFT JOIN run_states AS latest ON latest.seq =
     (SELECT max(seq) FROM run_states WHERE run_states.run = runs.run);
 
--- The best job of each run at each budget; the incumbent of a run is the one of highest budget.
+-- The best job of each run at each budget, the first of equals; the incumbent of a run is the one
+-- of the highest budget.
 CREATE VIEW v_incumbents AS
 SELECT run_id, budget, loss, job, config_id, finished, params, config, run
 FROM (SELECT runs.run_id, jobs.budget, e.loss, jobs.job,
@@ -219,8 +221,7 @@ FROM (SELECT runs.run_id, jobs.budget, e.loss, jobs.job,
           strftime('%Y-%m-%dT%H:%M:%fZ', e.wall_ms / 1000.0, 'unixepoch') AS finished,
           configs.params, configs.config, jobs.run,
           row_number() OVER (PARTITION BY jobs.run, jobs.budget
-              ORDER BY e.loss, configs.iteration, configs.budget_index, configs.running_index)
-              AS place
+              ORDER BY e.loss, e.seq) AS place
       FROM attempt_ends AS e
       JOIN jobs ON jobs.run = e.run AND jobs.job = e.job
       JOIN configs ON configs.run = jobs.run AND configs.config = jobs.config

@@ -16,13 +16,11 @@
 #include "rows.h"
 #include "sqlite_rows.h"
 
-#define APPLICATION_ID 0x48446b31 /* "HDk1", so that `file` and we know our own */
-#define SCHEMA_VERSION 1
 #define BUSY_MS 10000 /* somebody's shell with an open transaction */
 
 extern const char hd_store_schema_sql[];
 /* scripts[n] brings version n to n + 1. */
-static const char *const scripts[SCHEMA_VERSION] = {hd_store_schema_sql};
+static const char *const scripts[HD_STORE_SCHEMA_VERSION] = {hd_store_schema_sql};
 
 struct sqlite_store {
     struct hd_store base;
@@ -246,57 +244,15 @@ static enum hd_code execute(sqlite3 *db, const char *sql, struct hd_err *err)
     return code == SQLITE_OK ? HD_OK : hd_sqlite_fail(db, code, sql, err);
 }
 
-static enum hd_code read_number(sqlite3 *db, const char *sql, int64_t *ret_number,
-                                struct hd_err *err)
-{
-    sqlite3_stmt *statement = NULL;
-    enum hd_code code = prepare(db, sql, 0, &statement, err);
-    if (code != HD_OK)
-        return code;
-    int step = sqlite3_step(statement);
-    if (step == SQLITE_ROW)
-        *ret_number = sqlite3_column_int64(statement, 0);
-    else
-        code = step == SQLITE_DONE ? hd_fail(err, HD_E_CORRUPT, "%s: no answer", sql)
-                                   : hd_sqlite_fail(db, step, sql, err);
-    sqlite3_finalize(statement);
-    return code;
-}
-
-/* Which version the file has; 0: empty, to be filled. */
-static enum hd_code read_version(sqlite3 *db, int64_t *ret_version, struct hd_err *err)
-{
-    int64_t version = 0, application = 0, object_count = 0;
-    enum hd_code code = read_number(db, "PRAGMA user_version", &version, err);
-    if (code == HD_OK)
-        code = read_number(db, "PRAGMA application_id", &application, err);
-    if (code == HD_OK)
-        code = read_number(db, "SELECT count(*) FROM sqlite_schema", &object_count, err);
-    if (code != HD_OK)
-        return code;
-    bool empty = version == 0 && application == 0 && object_count == 0;
-    if (!empty && application != APPLICATION_ID)
-        return hd_fail(err, HD_E_CORRUPT, "an SQLite file of some other program");
-    if (version > SCHEMA_VERSION)
-        return hd_fail(err, HD_E_VERSION,
-                       "written by a newer version (format %lld, this program knows up to %d): "
-                       "use that version or another state directory",
-                       (long long)version, SCHEMA_VERSION);
-    if (!empty && version < 1)
-        return hd_fail(err, HD_E_CORRUPT, "format %lld does not exist", (long long)version);
-    *ret_version = version;
-    return HD_OK;
-}
-
 /* Every step in its own transaction, so that a crash leaves a whole version. */
 static enum hd_code migrate(sqlite3 *db, int64_t version, struct hd_err *err)
 {
     enum hd_code code = HD_OK;
-    for (; version < SCHEMA_VERSION && code == HD_OK; version++) {
+    for (; version < HD_STORE_SCHEMA_VERSION && code == HD_OK; version++) {
         char stamp[128];
         bool fits = hd_format(stamp, sizeof(stamp),
                               "PRAGMA application_id = %d; PRAGMA user_version = %lld; COMMIT",
-                              APPLICATION_ID, (long long)version + 1);
+                              HD_STORE_APPLICATION_ID, (long long)version + 1);
         hd_assert(fits);
         code = execute(db, "BEGIN IMMEDIATE", err);
         if (code == HD_OK) {
@@ -319,7 +275,7 @@ static enum hd_code read_last_seq(sqlite3 *db, uint64_t *ret_last_seq, struct hd
         bool fits = hd_format(sql, sizeof(sql), "SELECT coalesce(max(seq), 0) FROM %s",
                               hd_table_of((enum hd_fact_kind)kind)->name);
         hd_assert(fits);
-        enum hd_code code = read_number(db, sql, &seq, err);
+        enum hd_code code = hd_sqlite_number(db, sql, &seq, err);
         if (code != HD_OK)
             return code;
         last_seq = seq > last_seq ? seq : last_seq;
@@ -403,7 +359,7 @@ static enum hd_code open_db(struct sqlite_store *store, const char *path, struct
     int64_t version = 0;
     (void)sqlite3_extended_result_codes(store->db, 1);
     (void)sqlite3_busy_timeout(store->db, BUSY_MS);
-    code = read_version(store->db, &version, err); /* before anything is written */
+    code = hd_sqlite_version(store->db, &version, err); /* before anything is written */
     if (code == HD_OK)
         code = configure(store->db, err);
     if (code == HD_OK)

@@ -69,6 +69,49 @@ enum hd_code hd_sqlite_fail(sqlite3 *db, int code, const char *what, struct hd_e
     return hd_fail(err, meant, "%s: %s (SQLite %d)", what, text, code);
 }
 
+/* ---- the file --------------------------------------------------------------------------- */
+
+enum hd_code hd_sqlite_number(sqlite3 *db, const char *sql, int64_t *ret_number, struct hd_err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int prepared = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    if (prepared != SQLITE_OK)
+        return hd_sqlite_fail(db, prepared, sql, err);
+    enum hd_code code = HD_OK;
+    int step = sqlite3_step(statement);
+    if (step == SQLITE_ROW)
+        *ret_number = sqlite3_column_int64(statement, 0);
+    else
+        code = step == SQLITE_DONE ? hd_fail(err, HD_E_CORRUPT, "%s: no answer", sql)
+                                   : hd_sqlite_fail(db, step, sql, err);
+    sqlite3_finalize(statement);
+    return code;
+}
+
+enum hd_code hd_sqlite_version(sqlite3 *db, int64_t *ret_version, struct hd_err *err)
+{
+    int64_t version = 0, application = 0, object_count = 0;
+    enum hd_code code = hd_sqlite_number(db, "PRAGMA user_version", &version, err);
+    if (code == HD_OK)
+        code = hd_sqlite_number(db, "PRAGMA application_id", &application, err);
+    if (code == HD_OK)
+        code = hd_sqlite_number(db, "SELECT count(*) FROM sqlite_schema", &object_count, err);
+    if (code != HD_OK)
+        return code;
+    bool empty = version == 0 && application == 0 && object_count == 0;
+    if (!empty && application != HD_STORE_APPLICATION_ID)
+        return hd_fail(err, HD_E_CORRUPT, "an SQLite file of some other program");
+    if (version > HD_STORE_SCHEMA_VERSION)
+        return hd_fail(err, HD_E_VERSION,
+                       "written by a newer version (format %lld, this program knows up to %d): "
+                       "use that version or another state directory",
+                       (long long)version, HD_STORE_SCHEMA_VERSION);
+    if (!empty && version < 1)
+        return hd_fail(err, HD_E_CORRUPT, "format %lld does not exist", (long long)version);
+    *ret_version = version;
+    return HD_OK;
+}
+
 /* ---- binding ----------------------------------------------------------------------------------
  */
 

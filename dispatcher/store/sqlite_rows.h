@@ -6,6 +6,8 @@
 #include <hd/fact.h>
 #include <sqlite3.h>
 
+#define HD_STORE_APPLICATION_ID 0x48446b31 /* "HDk1", so that `file` and we know our own */
+#define HD_STORE_SCHEMA_VERSION 1
 #define HD_STORE_SQL_MAX 4096 /* bytes of one generated statement */
 
 /* Binds all columns of the fact; texts and doubles are borrowed until the statement is reset.
@@ -25,5 +27,11 @@ HD_NODISCARD enum hd_code hd_row_select_sql(enum hd_fact_kind kind, struct hd_bu
 
 /* What the connection's last error means to us; `what` was being done. */
 enum hd_code hd_sqlite_fail(sqlite3 *db, int code, const char *what, struct hd_err *err);
+
+/* The first column of the first row, which must exist. */
+HD_NODISCARD enum hd_code hd_sqlite_number(sqlite3 *db, const char *sql, int64_t *ret_number,
+                                           struct hd_err *err);
+/* Version of the tables; 0: an empty file. HD_E_CORRUPT: not ours; HD_E_VERSION: too new. */
+HD_NODISCARD enum hd_code hd_sqlite_version(sqlite3 *db, int64_t *ret_version, struct hd_err *err);
 
 #endif

@@ -8,6 +8,8 @@
 
 #include <hd/fact.h>
 
+#define HD_STORE_FILE_NAME "state.db" /* of the SQLite file in a state directory */
+
 struct hd_store;
 
 /* Memory. A crash in the simulator is: keep the store, drop the core. */
@@ -43,5 +45,9 @@ typedef enum hd_code (*hd_fact_fn)(void *context, const struct hd_fact *fact, st
 HD_NODISCARD enum hd_code hd_store_load(struct hd_store *store, hd_fact_fn each, void *context,
                                         struct hd_err *err);
 uint64_t hd_store_last_seq(const struct hd_store *store);
+
+/* Facts with all their texts and arrays in one block; free it with hd_free. fact_count > 0. */
+HD_NODISCARD enum hd_code hd_facts_copy(const struct hd_fact *facts, size_t fact_count,
+                                        struct hd_fact **ret_copies, struct hd_err *err);
 
 #endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view.c: opening for reading, arguments, and which view answers. */
+#include <hd/os.h>
+#include <hd/store.h>
+#include <hd/view.h>
+
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "sqlite_rows.h"
+#include "view_impl.h"
+
+#define PATH_SIZE_MAX 4096
+#define BUSY_MS 5000
+
+/* ---- open -------------------------------------------------------------------------------------
+ */
+
+static enum hd_code find_file(const char *path, char *ret_path, struct hd_err *err)
+{
+    struct stat st;
+    bool fits = hd_copy_text(ret_path, PATH_SIZE_MAX, path);
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        fits = hd_format(ret_path, PATH_SIZE_MAX, "%s/%s", path, HD_STORE_FILE_NAME);
+    if (!fits)
+        return hd_fail(err, HD_E_LIMIT, "the path is longer than %d bytes", PATH_SIZE_MAX - 1);
+    if (stat(ret_path, &st) != 0)
+        return hd_fail(err, HD_E_NOTFOUND, "there is no store at %s", ret_path);
+    return HD_OK;
+}
+
+/* Nobody writes it and nobody can: a copy on read-only media has no place for the WAL's index. */
+static enum hd_code open_immutable(const char *path, sqlite3 **ret_db, struct hd_err *err)
+{
+    struct hd_buf uri;
+    hd_buf_init(&uri, PATH_SIZE_MAX * 4);
+    enum hd_code code = hd_buf_puts(&uri, "file:", err);
+    for (const char *at = path; *at != '\0' && code == HD_OK; at++)
+        code = strchr("%?#", *at) != NULL ? hd_buf_printf(&uri, err, "%%%02x", (unsigned)*at)
+                                          : hd_buf_append(&uri, at, 1, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&uri, "?immutable=1", err);
+    if (code == HD_OK) {
+        int opened =
+            sqlite3_open_v2(hd_buf_text(&uri), ret_db,
+                            SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
+        if (opened != SQLITE_OK)
+            code = hd_sqlite_fail(*ret_db, opened, path, err);
+    }
+    hd_buf_release(&uri);
+    return code;
+}
+
+static enum hd_code check_format(sqlite3 *db, struct hd_err *err)
+{
+    int64_t version = 0;
+    enum hd_code code = hd_sqlite_version(db, &version, err);
+    if (code == HD_OK && version == 0)
+        code = hd_fail(err, HD_E_NOTFOUND, "the store is empty");
+    return code;
+}
+
+static enum hd_code open_for_reading(const char *path, sqlite3 **ret_db, struct hd_err *err)
+{
+    int opened = sqlite3_open_v2(path, ret_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    if (opened != SQLITE_OK)
+        return hd_sqlite_fail(*ret_db, opened, path, err);
+    (void)sqlite3_busy_timeout(*ret_db, BUSY_MS);
+    enum hd_code code = check_format(*ret_db, err);
+    if (code != HD_E_IO)
+        return code;
+    char wal[PATH_SIZE_MAX + 8];
+    struct stat st;
+    if (!hd_format(wal, sizeof(wal), "%s-wal", path) || stat(wal, &st) == 0)
+        return code; /* there are commits that only a connection with an index could see */
+    sqlite3_close(*ret_db);
+    *ret_db = NULL;
+    code = open_immutable(path, ret_db, err);
+    return code == HD_OK ? check_format(*ret_db, err) : code;
+}
+
+/* ---- functions of our SQL ------------------------------------------------------------------- */
+
+static void sql_utc(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)count;
+    char text[HD_TIME_TEXT_SIZE];
+    int64_t wall_ms = sqlite3_value_int64(values[0]);
+    if (wall_ms <= 0) {
+        sqlite3_result_null(context);
+        return;
+    }
+    hd_time_format(text, sizeof(text), wall_ms);
+    sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+}
+
+static void sql_config_id(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)count;
+    char text[96];
+    bool fits = hd_format(text, sizeof(text), "[%lld,%lld,%lld]", sqlite3_value_int64(values[0]),
+                          sqlite3_value_int64(values[1]), sqlite3_value_int64(values[2]));
+    hd_assert(fits);
+    sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+}
+
+static enum hd_code add_functions(sqlite3 *db, struct hd_err *err)
+{
+    const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
+    int code = sqlite3_create_function(db, "utc", 1, flags, NULL, sql_utc, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_create_function(db, "config_id", 3, flags, NULL, sql_config_id, NULL, NULL);
+    return code == SQLITE_OK ? HD_OK : hd_sqlite_fail(db, code, "functions", err);
+}
+
+enum hd_code hd_view_open(const char *path, struct hd_view **ret_view, struct hd_err *err)
+{
+    char file[PATH_SIZE_MAX];
+    struct hd_err spare;
+    err = err != NULL ? err : &spare;
+    enum hd_code code = find_file(path, file, err);
+    if (code != HD_OK)
+        return code;
+    struct hd_view *view = hd_calloc(1, sizeof(*view));
+    if (view == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory to open %s", file);
+    code = open_for_reading(file, &view->db, err);
+    if (code == HD_OK)
+        code = add_functions(view->db, err);
+    if (code != HD_OK) {
+        hd_view_close(view);
+        return hd_fail_in(err, "%s", file);
+    }
+    *ret_view = view;
+    return HD_OK;
+}
+
+void hd_view_close(struct hd_view *view)
+{
+    if (view == NULL)
+        return;
+    int code = sqlite3_close(view->db);
+    hd_assert(code == SQLITE_OK);
+    hd_free(view);
+}
+
+/* ---- arguments --------------------------------------------------------------------------------
+ */
+
+static enum hd_code read_number(const struct hd_value *arguments, const char *key, int64_t min,
+                                int64_t max, int64_t *number, struct hd_err *err)
+{
+    const struct hd_value *value = hd_value_get(arguments, key);
+    if (value == NULL || value->kind == HD_VALUE_NULL)
+        return HD_OK;
+    if (value->kind != HD_VALUE_INT || value->as.integer < min || value->as.integer > max)
+        return hd_fail(err, HD_E_INVALID, "%s must be an integer within %lld..%lld", key,
+                       (long long)min, (long long)max);
+    *number = value->as.integer;
+    return HD_OK;
+}
+
+static enum hd_code read_word(const struct hd_value *arguments, const char *key, char *word,
+                              size_t word_size, struct hd_err *err)
+{
+    const struct hd_value *value = hd_value_get(arguments, key);
+    if (value == NULL || value->kind == HD_VALUE_NULL)
+        return HD_OK;
+    if (value->kind != HD_VALUE_STRING || !hd_copy_text(word, word_size, value->as.string))
+        return hd_fail(err, HD_E_INVALID, "%s must be a text of at most %zu bytes", key,
+                       word_size - 1);
+    return HD_OK;
+}
+
+static enum hd_code read_request(const struct hd_value *arguments, struct view_request *request,
+                                 struct hd_err *err)
+{
+    *request = (struct view_request){.run = -1, .job = -1, .after = -1, .budget = (double)NAN};
+    enum hd_code code = read_word(arguments, "run", request->run_id, sizeof(request->run_id), err);
+    if (code == HD_OK)
+        code = read_number(arguments, "job", 0, UINT32_MAX, &request->job, err);
+    if (code == HD_OK)
+        code = read_number(arguments, "after", -1, INT64_MAX, &request->after, err);
+    if (code == HD_OK)
+        code = read_number(arguments, "limit", 1, HD_VIEW_LIMIT_MAX, &request->limit, err);
+    if (code == HD_OK)
+        code = read_word(arguments, "state", request->state, sizeof(request->state), err);
+    if (code == HD_OK)
+        code = read_word(arguments, "outcome", request->outcome, sizeof(request->outcome), err);
+    if (hd_value_is_number(hd_value_get(arguments, "budget")))
+        request->budget = hd_value_number(hd_value_get(arguments, "budget"));
+    return code;
+}
+
+/* The run named, or the only one. */
+static enum hd_code find_run(struct hd_view *view, bool optional, struct view_request *request,
+                             struct hd_err *err)
+{
+    bool named = request->run_id[0] != '\0';
+    if (!named && optional)
+        return HD_OK;
+    sqlite3_stmt *statement = NULL;
+    enum hd_code code =
+        view_query(view, request, "SELECT run, run_id FROM runs ORDER BY run", &statement, err);
+    int64_t count = 0, found = -1;
+    char only[sizeof(request->run_id)] = "";
+    int step = SQLITE_DONE;
+    while (code == HD_OK && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *run_id = (const char *)sqlite3_column_text(statement, 1);
+        if (named && (run_id == NULL || !hd_streq(run_id, request->run_id)))
+            continue;
+        count++;
+        found = sqlite3_column_int64(statement, 0);
+        (void)hd_copy_text(only, sizeof(only), run_id != NULL ? run_id : "");
+    }
+    sqlite3_finalize(statement);
+    if (code != HD_OK)
+        return code;
+    if (step != SQLITE_DONE)
+        return hd_sqlite_fail(view->db, step, "runs", err);
+    if (count == 0)
+        return hd_fail(err, HD_E_NOTFOUND,
+                       named ? "there is no run \"%s\"" : "there is no run yet%s", request->run_id);
+    if (count > 1)
+        return hd_fail(err, HD_E_CONFLICT, "there are %lld runs: name one", (long long)count);
+    request->run = found;
+    (void)hd_copy_text(request->run_id, sizeof(request->run_id), only);
+    return HD_OK;
+}
+
+/* ---- dispatch ---------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *name;
+    view_fn fill;
+    bool run_optional;
+    bool needs_job;
+} views[] = {
+    {"runs", view_runs, true, false},      {"status", view_status, false, false},
+    {"best", view_best, false, false},     {"jobs", view_jobs, false, false},
+    {"job", view_job, false, true},        {"explain", view_explain, false, true},
+    {"events", view_events, true, false},  {"workers", view_workers, true, false},
+    {"export", view_export, false, false}, {"experiment", view_experiment, false, false},
+};
+
+const char *const *hd_view_names(void)
+{
+    static const char *const names[] = {"runs",   "status",     "best",   "jobs",
+                                        "job",    "explain",    "events", "workers",
+                                        "export", "experiment", NULL};
+    return names;
+}
+
+static enum hd_code answer(struct hd_view *view, size_t index, const struct hd_value *arguments,
+                           struct hd_value *object, struct hd_err *err)
+{
+    struct view_request request;
+    enum hd_code code = read_request(arguments, &request, err);
+    if (code == HD_OK && views[index].needs_job && request.job < 0)
+        code = hd_fail(err, HD_E_INVALID, "%s needs the number of a job", views[index].name);
+    if (code == HD_OK)
+        code = find_run(view, views[index].run_optional, &request, err);
+    return code == HD_OK ? views[index].fill(view, &request, object, err) : code;
+}
+
+enum hd_code hd_view_read(struct hd_view *view, const char *name, const struct hd_value *arguments,
+                          struct hd_value **ret_value, struct hd_err *err)
+{
+    size_t index = 0;
+    while (index < HD_COUNT(views) && !hd_streq(views[index].name, name))
+        index++;
+    if (index == HD_COUNT(views))
+        return hd_fail(err, HD_E_INVALID, "there is no view \"%s\"", name);
+    struct hd_value *object = hd_value_new_object();
+    if (object == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for an answer");
+    int begun = sqlite3_exec(view->db, "BEGIN", NULL, NULL, NULL);
+    enum hd_code code = begun == SQLITE_OK ? answer(view, index, arguments, object, err)
+                                           : hd_sqlite_fail(view->db, begun, "begin", err);
+    if (sqlite3_get_autocommit(view->db) == 0)
+        (void)sqlite3_exec(view->db, "ROLLBACK", NULL, NULL, NULL);
+    if (code != HD_OK) {
+        hd_value_free(object);
+        return code;
+    }
+    *ret_value = object;
+    return HD_OK;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_impl.h: what the views share: queries whose rows become objects. */
+#ifndef HD_STORE_VIEW_IMPL_H
+#define HD_STORE_VIEW_IMPL_H
+
+#include <hd/view.h>
+#include <sqlite3.h>
+
+struct hd_view {
+    sqlite3 *db;
+};
+
+/* Arguments, checked; what was not given has its default. */
+struct view_request {
+    int64_t run; /* number; -1 all */
+    char run_id[HD_ID_MAX + 1];
+    int64_t job;    /* -1 not given */
+    int64_t after;  /* -1 from the beginning */
+    int64_t limit;  /* 0 not given */
+    double budget;  /* NaN not given */
+    char state[32]; /* "" any */
+    char outcome[32];
+};
+
+/*
+ * A query's parameters are ?1 run, ?2 job, ?3 after, ?4 limit, ?5 state, ?6 outcome, ?7 budget
+ * (NULL: not given), as far as it has them. A column
+ * "name:json" holds JSON text, "name:bool" 0 or 1, "name:u64" the bits of an unsigned number;
+ * "name:skip" is left out of the object. SQL here knows utc(milliseconds): a time as text, NULL
+ * for NULL and 0; and config_id(iteration, budget_index, running_index): "[0,0,3]".
+ */
+HD_NODISCARD enum hd_code view_query(struct hd_view *view, const struct view_request *request,
+                                     const char *sql, sqlite3_stmt **ret_statement,
+                                     struct hd_err *err);
+/* *ret_row NULL at the end. */
+HD_NODISCARD enum hd_code view_next(struct hd_view *view, sqlite3_stmt *statement,
+                                    struct hd_value **ret_row, struct hd_err *err);
+/* The one row of a query; HD_E_NOTFOUND when there is none. */
+HD_NODISCARD enum hd_code view_one(struct hd_view *view, const struct view_request *request,
+                                   const char *sql, struct hd_value **ret_row, struct hd_err *err);
+/* Adds the columns of the first row to `object`; nothing when there is none. */
+HD_NODISCARD enum hd_code view_merge(struct hd_view *view, const struct view_request *request,
+                                     const char *sql, struct hd_value *object, struct hd_err *err);
+/* All rows as a list under `key`. */
+HD_NODISCARD enum hd_code view_list(struct hd_view *view, const struct view_request *request,
+                                    const char *sql, struct hd_value *object, const char *key,
+                                    struct hd_err *err);
+/* As view_list, but within *bytes_left bytes of JSON, which is lowered. *ret_next: the last row's
+ * number in `key_column` when there is more (rows did not fit or the limit was met), else -1. */
+HD_NODISCARD enum hd_code view_page(struct hd_view *view, const struct view_request *request,
+                                    const char *sql, struct hd_value *object, const char *key,
+                                    const char *key_column, size_t *bytes_left, int64_t *ret_next,
+                                    struct hd_err *err);
+/* hd_value_set with the error's text. */
+HD_NODISCARD enum hd_code view_set(struct hd_value *object, const char *key, struct hd_value *item,
+                                   struct hd_err *err);
+HD_NODISCARD enum hd_code view_set_number(struct hd_value *object, const char *key, int64_t number,
+                                          struct hd_err *err); /* -1: null */
+
+/* A view: fills `object`, which is empty. */
+typedef enum hd_code (*view_fn)(struct hd_view *view, const struct view_request *request,
+                                struct hd_value *object, struct hd_err *err);
+enum hd_code view_runs(struct hd_view *view, const struct view_request *request,
+                       struct hd_value *object, struct hd_err *err);
+enum hd_code view_status(struct hd_view *view, const struct view_request *request,
+                         struct hd_value *object, struct hd_err *err);
+enum hd_code view_best(struct hd_view *view, const struct view_request *request,
+                       struct hd_value *object, struct hd_err *err);
+enum hd_code view_workers(struct hd_view *view, const struct view_request *request,
+                          struct hd_value *object, struct hd_err *err);
+enum hd_code view_experiment(struct hd_view *view, const struct view_request *request,
+                             struct hd_value *object, struct hd_err *err);
+enum hd_code view_jobs(struct hd_view *view, const struct view_request *request,
+                       struct hd_value *object, struct hd_err *err);
+enum hd_code view_export(struct hd_view *view, const struct view_request *request,
+                         struct hd_value *object, struct hd_err *err);
+enum hd_code view_job(struct hd_view *view, const struct view_request *request,
+                      struct hd_value *object, struct hd_err *err);
+enum hd_code view_events(struct hd_view *view, const struct view_request *request,
+                         struct hd_value *object, struct hd_err *err);
+enum hd_code view_explain(struct hd_view *view, const struct view_request *request,
+                          struct hd_value *object, struct hd_err *err);
+/* run_id, state, reason, objective, direction: what every answer about one run begins with. */
+enum hd_code view_head(struct hd_view *view, const struct view_request *request,
+                       struct hd_value *object, struct hd_err *err);
+
+#endif
