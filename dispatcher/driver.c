@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver: drain, step, commit, speak.
+ *
+ * A batch is what is gathered between two commits. Its facts and its encoded replies are kept
+ * until the store has them; a store without space makes the driver hold the batch, say so and
+ * try again, while every lease is extended by the time lost.
+ */
+#include "batch.h"
+#include "driver_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NEWS_QUEUE_MAX 65536
+#define ANSWERS_QUEUE_MAX (HD_RUNS_MAX * HD_ASKS_MAX)
+#define ANSWER_WAIT_US 500
+#define HOLD_RETRY_MS 500
+#define HOLD_SAY_MS 10000
+#define LINGER_MS 300 /* after the last run's end: replies reach those who wait */
+
+struct hd_driver {
+    struct hd_core *core;
+    struct hd_store *store;
+    struct hd_update *update;
+    struct hd_queue *news;    /* struct hd_net_news */
+    struct hd_queue *answers; /* struct hd_suggestion */
+    struct hd_net_server *server;
+    struct hd_registrar *registrar;
+    struct hd_actor *actors[HD_RUNS_MAX];
+    uint32_t final_runs; /* how many were over when the nameserver was told last */
+    uint32_t told_runs;
+
+    char token[HD_TOKEN_MAX + 1];
+    char *store_path;
+    char host[HD_ADDRESS_MAX];
+    char advertise[HD_ADDRESS_MAX];
+    char address[HD_ADDRESS_MAX];
+    uint16_t port;
+    char *nameserver;
+    char *master_id;
+    struct hd_net_security security;
+    struct hd_core_options core_options;
+
+    struct hd_batch batch;
+    size_t passed_facts, passed_asks; /* of the step in hand */
+    size_t asks_outstanding;
+
+    /* requests made by this process itself carry this address; its answer lands here */
+    struct hd_reply own_reply;
+};
+
+#define OWN_ADDRESS UINT64_MAX
+
+/* ---- history to the samplers ----------------------------------------------------------------- */
+
+static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fact,
+                              struct hd_err *err)
+{
+    if (fact->kind != HD_FACT_CONFIG_PROPOSED && fact->kind != HD_FACT_ATTEMPT_ENDED)
+        return HD_OK;
+    struct hd_actor *actor = driver->actors[fact->run];
+    if (actor == NULL)
+        return HD_OK;
+    if (fact->kind == HD_FACT_CONFIG_PROPOSED)
+        return hd_actor_add(actor, fact->as.config_proposed.config, fact->as.config_proposed.values,
+                            err);
+    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
+    if (ended->requeued)
+        return HD_OK;
+    struct hd_job_view job;
+    hd_core_view_job(driver->core, fact->run, ended->job, &job);
+    bool counts = ended->outcome == HD_OUTCOME_OK || ended->outcome == HD_OUTCOME_STOPPED;
+    return hd_actor_tell(actor, job.config, job.budget, counts ? ended->loss : NAN, err);
+}
+
+/* A run's sampler thread; history so far must have been passed before start. */
+static enum hd_code make_actor(struct hd_driver *driver, uint32_t run, struct hd_err *err)
+{
+    struct hd_run_view view;
+    hd_core_view_run(driver->core, run, &view);
+    return hd_actor_new(run, view.experiment, view.seed, driver->answers, &driver->actors[run],
+                        err);
+}
+
+static enum hd_code start_actor(struct hd_driver *driver, uint32_t run, struct hd_err *err)
+{
+    if (driver->actors[run] == NULL) {
+        enum hd_code code = make_actor(driver, run, err);
+        if (code != HD_OK)
+            return code;
+    }
+    return hd_actor_start(driver->actors[run], err);
+}
+
+static enum hd_code restore_fact(void *context, const struct hd_fact *fact, struct hd_err *err)
+{
+    struct hd_driver *driver = context;
+    enum hd_code code = hd_core_apply(driver->core, fact, err);
+    if (code == HD_OK && fact->kind == HD_FACT_RUN_CREATED)
+        code = make_actor(driver, fact->run, err);
+    return code == HD_OK ? pass_fact(driver, fact, err) : code;
+}
+
+static void keep_reply(struct hd_driver *driver, const struct hd_reply *reply)
+{
+    if (reply->address == OWN_ADDRESS)
+        driver->own_reply = *reply;
+    else
+        hd_batch_keep_reply(&driver->batch, driver->core, reply);
+}
+
+/* Samplers hear of a step before its commit: that is not speaking, and their answers may join the
+ * same batch. */
+static enum hd_code pass_on(struct hd_driver *driver, struct hd_err *err)
+{
+    const struct hd_update *update = driver->update;
+    enum hd_code code = HD_OK;
+    for (; code == HD_OK && driver->passed_facts < update->fact_count; driver->passed_facts++) {
+        const struct hd_fact *fact = &update->facts[driver->passed_facts];
+        code = fact->kind == HD_FACT_RUN_CREATED ? start_actor(driver, fact->run, err)
+                                                 : pass_fact(driver, fact, err);
+        if (code != HD_OK)
+            return code;
+    }
+    for (; driver->passed_asks < update->ask_count; driver->passed_asks++) {
+        const struct hd_ask *ask = &update->asks[driver->passed_asks];
+        code = hd_actor_ask(driver->actors[ask->run], ask, err);
+        if (code != HD_OK)
+            return code;
+        driver->asks_outstanding++;
+    }
+    return HD_OK;
+}
+
+static void step(struct hd_driver *driver, struct hd_event *event)
+{
+    event->now_ms = hd_clock_ms();
+    event->wall_ms = hd_clock_wall_ms();
+    struct hd_err err;
+    while (hd_core_reserve(driver->core, event, &err) != HD_OK)
+        hd_wait_for_memory();
+    hd_core_step(driver->core, event, driver->update);
+    driver->passed_facts = driver->passed_asks = 0;
+    hd_batch_keep(&driver->batch, driver->core, driver->update);
+    for (size_t i = 0; i < driver->update->reply_count; i++)
+        keep_reply(driver, &driver->update->replies[i]);
+    while (pass_on(driver, &err) == HD_E_NOMEM)
+        hd_wait_for_memory();
+}
+
+/* ---- commit
+ * --------------------------------------------------------------------------------------- */
+
+/* HD_OK once the facts are durable. Without space it holds, however long it takes. */
+static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, int64_t *ret_hold_ms,
+                                 struct hd_err *err)
+{
+    int64_t start_ms = hd_clock_ms();
+    int64_t said_ms = 0;
+    enum hd_code code;
+    while ((code = hd_store_append(driver->store, driver->batch.facts, driver->batch.fact_count,
+                                   err)) == HD_E_FULL) {
+        int64_t now_ms = hd_clock_ms();
+        if (said_ms == 0 || now_ms - said_ms >= HOLD_SAY_MS) {
+            said_ms = now_ms;
+            hd_log(HD_LOG_ERROR,
+                   "no space for %s: holding %zu facts and all answers; free some "
+                   "space on that disk",
+                   driver->store_path, driver->batch.fact_count);
+        }
+        struct pollfd fd = {.fd = stop_fd, .events = POLLIN};
+        if (poll(&fd, 1, HOLD_RETRY_MS) > 0 && (fd.revents & POLLIN) != 0)
+            return hd_fail(err, HD_E_CANCELLED,
+                           "stopped while the disk was full: the last %zu "
+                           "facts were not acknowledged to anybody",
+                           driver->batch.fact_count);
+    }
+    *ret_hold_ms = hd_clock_ms() - start_ms;
+    if (code == HD_OK && said_ms != 0)
+        hd_log(HD_LOG_INFO, "there is space again");
+    return code;
+}
+
+static enum hd_code commit(struct hd_driver *driver, int stop_fd, struct hd_err *err)
+{
+    int64_t hold_ms = 0;
+    if (driver->batch.fact_count > 0) {
+        enum hd_code code = append_facts(driver, stop_fd, &hold_ms, err);
+        if (code != HD_OK)
+            return code;
+    }
+    for (size_t i = 0; i < driver->batch.reply_count; i++)
+        hd_net_reply(driver->server, driver->batch.replies[i].address,
+                     driver->batch.replies[i].bytes.data, driver->batch.replies[i].bytes.size);
+    hd_batch_clear(&driver->batch);
+    if (hold_ms > HOLD_RETRY_MS) {
+        struct hd_event event = {.kind = HD_EVENT_HOLD, .hold_ms = hold_ms};
+        step(driver, &event);
+    }
+    return HD_OK;
+}
+
+/* ---- what arrives
+ * ----------------------------------------------------------------------------------- */
+
+static void refuse(struct hd_driver *driver, const struct hd_net_news *news,
+                   const struct hd_request *request, enum hd_code code, const char *text)
+{
+    struct hd_reply reply;
+    memset(&reply, 0, sizeof(reply));
+    reply.kind = HD_REPLY_REFUSED;
+    reply.address = news->address;
+    reply.lane = request->lane;
+    reply.sequence = request->sequence;
+    reply.code = code;
+    (void)hd_copy_text(reply.text, sizeof(reply.text), text);
+    reply.view_json = "";
+    keep_reply(driver, &reply);
+}
+
+static void answer_view(struct hd_driver *driver, const struct hd_net_news *news,
+                        const struct hd_request *request)
+{
+    struct hd_buf json;
+    hd_buf_init(&json, HD_VIEW_JSON_MAX);
+    struct hd_err err;
+    enum hd_code code = hd_read_view(driver->store_path, request, &json, &err);
+    if (code != HD_OK) {
+        refuse(driver, news, request, code, err.text);
+    } else {
+        struct hd_reply reply;
+        memset(&reply, 0, sizeof(reply));
+        reply.kind = HD_REPLY_VIEW;
+        reply.address = news->address;
+        reply.lane = request->lane;
+        reply.sequence = request->sequence;
+        reply.view_json = hd_buf_text(&json);
+        keep_reply(driver, &reply);
+    }
+    hd_buf_release(&json);
+}
+
+static void take_request(struct hd_driver *driver, const struct hd_net_news *news,
+                         const struct hd_request *request)
+{
+    if (!hd_token_equal(request->token, driver->token)) {
+        refuse(driver, news, request, HD_E_AUTH,
+               "wrong token: use the token file of the user who runs the master");
+        return;
+    }
+    if (request->kind == HD_REQUEST_VIEW) {
+        answer_view(driver, news, request);
+        return;
+    }
+    struct hd_event event = {.kind = HD_EVENT_REQUEST,
+                             .address = news->address,
+                             .connection = news->connection,
+                             .request = request};
+    step(driver, &event);
+}
+
+static void take_news(struct hd_driver *driver, const struct hd_net_news *news)
+{
+    if (news->kind == HD_NET_CLOSED) {
+        struct hd_event event = {.kind = HD_EVENT_DISCONNECT, .connection = news->connection};
+        step(driver, &event);
+        return;
+    }
+    struct hd_err err;
+    struct hd_arena *arena;
+    struct hd_request request;
+    while (hd_arena_new(4 * HD_MESSAGE_BYTES_MAX, &arena, &err) != HD_OK)
+        hd_wait_for_memory();
+    enum hd_code code = hd_request_decode(news->bytes, news->size, arena, &request, &err);
+    if (code == HD_OK) {
+        take_request(driver, news, &request);
+    } else {
+        hd_log(HD_LOG_WARNING, "a message was refused: %s", err.text);
+        refuse(driver, news, &(struct hd_request){0}, code, err.text);
+    }
+    hd_arena_free(arena);
+}
+
+static void take_answer(struct hd_driver *driver, const struct hd_suggestion *suggestion)
+{
+    driver->asks_outstanding--;
+    struct hd_event event = {
+        .kind = HD_EVENT_SUGGESTION,
+        .run = suggestion->run,
+        .config = suggestion->config,
+        .cut = suggestion->cut,
+        .exhausted = suggestion->exhausted,
+        .values = suggestion->values,
+        .value_count = suggestion->value_count,
+        .info = suggestion->info,
+    };
+    step(driver, &event);
+}
+
+static bool take_one(struct hd_driver *driver)
+{
+    struct hd_suggestion *suggestion = hd_queue_pop(driver->answers, 0);
+    if (suggestion != NULL) {
+        take_answer(driver, suggestion);
+        hd_free(suggestion);
+        return true;
+    }
+    struct hd_net_news *news = hd_queue_pop(driver->news, 0);
+    if (news == NULL)
+        return false;
+    take_news(driver, news);
+    hd_net_news_free(news);
+    return true;
+}
+
+/* Steps what has arrived, as far as one batch goes. A commit costs about a millisecond: a sampler
+ * that answers sooner has its configs in the same one. */
+static void drain(struct hd_driver *driver)
+{
+    int64_t until_us = hd_clock_us() + ANSWER_WAIT_US;
+    for (int i = 0; i < HD_BATCH_EVENTS_MAX && hd_batch_has_room(&driver->batch);) {
+        if (take_one(driver)) {
+            i++;
+            continue;
+        }
+        if (driver->asks_outstanding == 0 || hd_clock_us() >= until_us)
+            break;
+        struct pollfd fd = {.fd = hd_queue_fd(driver->answers), .events = POLLIN};
+        (void)poll(&fd, 1, 1);
+    }
+    while (hd_batch_has_room(&driver->batch) &&
+           hd_core_deadline_ms(driver->core) <= hd_clock_ms()) {
+        struct hd_event event = {.kind = HD_EVENT_TIMEOUT};
+        step(driver, &event);
+    }
+}
+
+static bool is_final(const struct hd_driver *driver, uint32_t run)
+{
+    struct hd_run_view view;
+    hd_core_view_run(driver->core, run, &view);
+    return view.state == HD_RUN_FINISHED || view.state == HD_RUN_CANCELLED;
+}
+
+static uint32_t count_final(const struct hd_driver *driver)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++)
+        count += is_final(driver, i) ? 1 : 0;
+    return count;
+}
+
+static size_t open_runs(const struct hd_driver *driver, const char **ret_runs)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
+        struct hd_run_view view;
+        hd_core_view_run(driver->core, i, &view);
+        if (!is_final(driver, i) && count < HD_NS_RUNS_PER_MASTER_MAX)
+            ret_runs[count++] = view.run_id;
+    }
+    return count;
+}
+
+/* Runs come and go: the nameserver hears of it, and a sampler of a run that is over ends. */
+static void follow_runs(struct hd_driver *driver)
+{
+    uint32_t run_count = hd_core_run_count(driver->core);
+    uint32_t final_runs = count_final(driver);
+    if (run_count == driver->told_runs && final_runs == driver->final_runs)
+        return;
+    driver->told_runs = run_count;
+    driver->final_runs = final_runs;
+    const char *runs[HD_NS_RUNS_PER_MASTER_MAX];
+    size_t count = open_runs(driver, runs);
+    if (count > 0) /* the last one stays listed, so that workers hear from us that it is over */
+        hd_registrar_set_runs(driver->registrar, runs, count);
+}
+
+static int wait_time_ms(const struct hd_driver *driver, int64_t linger_until_ms)
+{
+    int64_t deadline_ms = hd_core_deadline_ms(driver->core);
+    if (linger_until_ms < deadline_ms)
+        deadline_ms = linger_until_ms;
+    int64_t wait_ms = deadline_ms - hd_clock_ms();
+    if (wait_ms < 0)
+        return 0;
+    return wait_ms > 60000 ? 60000 : (int)wait_ms;
+}
+
+enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_err *err)
+{
+    int64_t linger_ms = driver->core_options.shutdown_workers
+                            ? driver->core_options.ping_ms + LINGER_MS
+                            : LINGER_MS;
+    int64_t linger_until_ms = HD_NEVER_MS;
+    for (;;) {
+        drain(driver);
+        enum hd_code code = commit(driver, stop_fd, err);
+        if (code != HD_OK)
+            return code;
+        follow_runs(driver);
+        uint32_t run_count = hd_core_run_count(driver->core);
+        bool over = run_count > 0 && driver->final_runs == run_count;
+        if (!over)
+            linger_until_ms = HD_NEVER_MS;
+        else if (linger_until_ms == HD_NEVER_MS)
+            linger_until_ms = hd_clock_ms() + linger_ms;
+        if (hd_clock_ms() >= linger_until_ms)
+            return HD_OK;
+        struct pollfd fds[3] = {
+            {.fd = hd_queue_fd(driver->news), .events = POLLIN},
+            {.fd = hd_queue_fd(driver->answers), .events = POLLIN},
+            {.fd = stop_fd, .events = POLLIN},
+        };
+        int ready = poll(fds, 3, wait_time_ms(driver, linger_until_ms));
+        if (ready < 0 && errno != EINTR)
+            return hd_fail(err, HD_E_IO, "poll: %s", strerror(errno));
+        if (ready > 0 && (fds[2].revents & POLLIN) != 0)
+            return HD_OK;
+    }
+}
+
+/* ---- opening and closing
+ * ------------------------------------------------------------------------------ */
+
+static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_options *options,
+                             struct hd_err *err)
+{
+    driver->core_options = options->core;
+    driver->port = options->port;
+    driver->security = options->security;
+    (void)hd_copy_text(driver->token, sizeof(driver->token), options->token);
+    (void)hd_copy_text(driver->host, sizeof(driver->host), options->host);
+    (void)hd_copy_text(driver->advertise, sizeof(driver->advertise),
+                       options->advertise != NULL ? options->advertise : options->host);
+    driver->store_path = hd_strdup(options->store_path);
+    driver->nameserver = hd_strdup(options->nameserver);
+    driver->master_id = hd_strdup(options->master_id);
+    driver->update = hd_malloc(sizeof(*driver->update));
+    if (driver->store_path == NULL || driver->nameserver == NULL || driver->master_id == NULL ||
+        driver->update == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the master");
+    enum hd_code code = hd_batch_init(&driver->batch, err);
+    if (code == HD_OK)
+        code = hd_queue_new(NEWS_QUEUE_MAX, &driver->news, err);
+    return code == HD_OK ? hd_queue_new(ANSWERS_QUEUE_MAX, &driver->answers, err) : code;
+}
+
+enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_driver **ret_driver,
+                            struct hd_err *err)
+{
+    struct hd_driver *driver = hd_calloc(1, sizeof(*driver));
+    if (driver == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the master");
+    enum hd_code code = allocate(driver, options, err);
+    if (code == HD_OK)
+        code = hd_core_new(&options->core, &driver->core, err);
+    if (code == HD_OK)
+        code = hd_store_open_sqlite(options->store_path, &driver->store, err);
+    if (code == HD_OK)
+        code = hd_store_load(driver->store, restore_fact, driver, err);
+    for (uint32_t i = 0; code == HD_OK && i < hd_core_run_count(driver->core); i++)
+        code = hd_actor_start(driver->actors[i], err);
+    if (code != HD_OK) {
+        hd_driver_close(driver);
+        return code;
+    }
+    *ret_driver = driver;
+    return HD_OK;
+}
+
+const struct hd_core *hd_driver_core(const struct hd_driver *driver)
+{
+    return driver->core;
+}
+
+const char *hd_driver_address(const struct hd_driver *driver)
+{
+    return driver->address;
+}
+
+enum hd_code hd_driver_request(struct hd_driver *driver, const struct hd_request *request,
+                               struct hd_err *err)
+{
+    struct hd_event event = {.kind = HD_EVENT_REQUEST, .address = OWN_ADDRESS, .request = request};
+    step(driver, &event);
+    enum hd_code code = commit(driver, -1, err);
+    if (code == HD_OK && driver->own_reply.kind == HD_REPLY_REFUSED)
+        code = hd_fail(err, driver->own_reply.code, "%s", driver->own_reply.text);
+    return code;
+}
+
+enum hd_code hd_driver_listen(struct hd_driver *driver, struct hd_err *err)
+{
+    uint16_t port;
+    enum hd_code code =
+        hd_net_server_open(driver->host, driver->port, HD_MESSAGE_BYTES_MAX, &driver->security,
+                           driver->news, &driver->server, &port, err);
+    if (code != HD_OK)
+        return code;
+    bool v6 = strchr(driver->advertise, ':') != NULL;
+    if (!hd_format(driver->address, sizeof(driver->address), "%s://%s%s%s:%u",
+                   driver->security.cert_file != NULL ? "tls+tcp" : "tcp", v6 ? "[" : "",
+                   driver->advertise, v6 ? "]" : "", port))
+        return hd_fail(err, HD_E_LIMIT, "the address %s is too long", driver->advertise);
+    if (driver->nameserver[0] == '\0')
+        return HD_OK;
+    const char *runs[HD_NS_RUNS_PER_MASTER_MAX];
+    size_t count = open_runs(driver, runs);
+    driver->told_runs = hd_core_run_count(driver->core);
+    driver->final_runs = count_final(driver);
+    return hd_registrar_start(driver->nameserver, driver->master_id, driver->address, driver->token,
+                              &driver->security, driver->core_options.ping_ms, runs, count,
+                              &driver->registrar, err);
+}
+
+static void drop_queues(struct hd_driver *driver)
+{
+    void *item;
+    while (driver->news != NULL && (item = hd_queue_pop(driver->news, 0)) != NULL)
+        hd_net_news_free(item);
+    while (driver->answers != NULL && (item = hd_queue_pop(driver->answers, 0)) != NULL)
+        hd_free(item);
+}
+
+void hd_driver_close(struct hd_driver *driver)
+{
+    if (driver == NULL)
+        return;
+    hd_registrar_stop(driver->registrar);
+    hd_net_server_close(driver->server);
+    for (uint32_t i = 0; i < HD_RUNS_MAX; i++)
+        hd_actor_free(driver->actors[i]);
+    drop_queues(driver);
+    hd_queue_free(driver->news);
+    hd_queue_free(driver->answers);
+    hd_store_close(driver->store);
+    hd_core_free(driver->core);
+    hd_batch_release(&driver->batch);
+    hd_free(driver->update);
+    hd_free(driver->store_path);
+    hd_free(driver->nameserver);
+    hd_free(driver->master_id);
+    hd_free(driver);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* driver_internal.h: the threads beside the driver: samplers and the nameserver's registrar. */
+#ifndef HD_DRIVER_INTERNAL_H
+#define HD_DRIVER_INTERNAL_H
+
+#include <hd/driver.h>
+
+/* ---- answer.c: views of a live master's store ------------------------------------------------ */
+
+HD_NODISCARD enum hd_code hd_read_view(const char *store_path, const struct hd_request *request,
+                                       struct hd_buf *json, struct hd_err *err);
+
+/* ---- actor.c: one sampler thread a run ------------------------------------------------------- */
+
+struct hd_actor;
+struct hd_suggestion { /* what an actor pushes on the driver's queue; free with hd_free */
+    uint32_t run;
+    uint32_t config;
+    uint64_t cut;
+    bool exhausted;
+    struct hd_proposal_info info;
+    size_t value_count;
+    double values[];
+};
+/* space, name and settings are borrowed and outlive the actor. */
+HD_NODISCARD enum hd_code hd_actor_new(uint32_t run, const struct hd_experiment *experiment,
+                                       uint64_t seed, struct hd_queue *answers,
+                                       struct hd_actor **ret_actor, struct hd_err *err);
+/* History: before start directly into the sampler, afterwards through its mailbox, in order. */
+HD_NODISCARD enum hd_code hd_actor_add(struct hd_actor *actor, uint32_t config,
+                                       const double *values, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budget,
+                                        double loss, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_actor_start(struct hd_actor *actor, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_actor_ask(struct hd_actor *actor, const struct hd_ask *ask,
+                                       struct hd_err *err);
+void hd_actor_free(struct hd_actor *actor); /* stops and joins */
+
+/* ---- registrar.c: keeps the nameserver informed
+ * -------------------------------------------------- */
+
+struct hd_registrar;
+/* Registers once before it returns: HD_E_EXISTS and HD_E_AUTH are final, an absent nameserver
+ * is not (the thread goes on trying). */
+HD_NODISCARD enum hd_code hd_registrar_start(const char *nameserver, const char *master_id,
+                                             const char *address, const char *token,
+                                             const struct hd_net_security *security,
+                                             int64_t period_ms, const char *const *runs,
+                                             size_t run_count, struct hd_registrar **ret_registrar,
+                                             struct hd_err *err);
+void hd_registrar_set_runs(struct hd_registrar *registrar, const char *const *runs,
+                           size_t run_count);
+void hd_registrar_stop(struct hd_registrar *registrar); /* unregisters */
+
+#endif

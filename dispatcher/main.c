@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hd-master: one or several runs: optimizer, dispatcher, checkpoint. */
+#include "startup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+struct arguments {
+    const char *run_id, *image, *space, *nameserver, *host, *nic, *advertise, *working_directory;
+    const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level;
+    const char *credentials_dir;
+    double budget_min, budget_max, eta;
+    int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
+    bool resume, shutdown_workers, plaintext, seed_given, dynamic_queue_size, fixed_queue_size;
+};
+
+static const struct arguments defaults = {
+    .budget_min = NAN,
+    .budget_max = NAN,
+    .eta = NAN,
+    .ping_ms = 5000,
+    .log_level = "info",
+};
+
+/* ---- from options to settings
+ * --------------------------------------------------------------------- */
+
+static enum hd_code queue_sizes(const struct arguments *arguments,
+                                struct hd_experiment_overrides *overrides, struct hd_err *err)
+{
+    if (arguments->job_queue_sizes == NULL)
+        return HD_OK;
+    int min, max;
+    char rest;
+    if (sscanf(arguments->job_queue_sizes, "%d,%d%c", &min, &max, &rest) != 2 || min >= max)
+        return hd_fail(err, HD_E_INVALID,
+                       "--job-queue-sizes %s: two numbers MIN,MAX with MIN < MAX, like -1,0",
+                       arguments->job_queue_sizes);
+    overrides->has_queue = true;
+    overrides->queue_min = min;
+    overrides->queue_max = max;
+    overrides->queue_dynamic = !arguments->fixed_queue_size;
+    return HD_OK;
+}
+
+static enum hd_code make_startup(const struct arguments *arguments, const char *experiment,
+                                 struct hd_startup *startup, struct hd_err *err)
+{
+    *startup = (struct hd_startup){
+        .run_id = arguments->run_id,
+        .experiment_file = experiment,
+        .space_file = arguments->space,
+        .resume = arguments->resume,
+        .overrides = {.name = experiment == NULL ? arguments->run_id : NULL,
+                      .image = arguments->image,
+                      .budget_min = arguments->budget_min,
+                      .budget_max = arguments->budget_max,
+                      .eta = arguments->eta,
+                      .iterations = (uint32_t)arguments->iterations,
+                      .has_seed = arguments->seed_given,
+                      .seed = (uint64_t)arguments->seed,
+                      .time_ms = arguments->time_limit_ms},
+    };
+    if (arguments->run_id != NULL) {
+        enum hd_code code = hd_check_id("--run-id", arguments->run_id, err);
+        if (code != HD_OK)
+            return code;
+    }
+    if (experiment == NULL && (arguments->image == NULL) != (arguments->space == NULL))
+        return hd_fail(err, HD_E_INVALID, "--image and --space go together");
+    return queue_sizes(arguments, &startup->overrides, err);
+}
+
+/* The nameserver: given, or from the credentials file, or this machine's. */
+static enum hd_code find_nameserver(const struct arguments *arguments, bool tls, char *ret_address,
+                                    size_t address_size, char *token, struct hd_err *err)
+{
+    char named[HD_ADDRESS_MAX] = "127.0.0.1";
+    enum hd_code code = HD_OK;
+    if (arguments->nameserver != NULL)
+        (void)hd_copy_text(named, sizeof(named), arguments->nameserver);
+    else if (arguments->credentials_dir != NULL && arguments->run_id != NULL)
+        code = hd_credentials_read(arguments->credentials_dir, arguments->run_id, 60, 1000, named,
+                                   sizeof(named), token, err);
+    if (code != HD_OK)
+        return code;
+    char host[HD_ADDRESS_MAX];
+    uint16_t port;
+    code = hd_net_split(named, HD_NET_NAMESERVER_PORT, host, sizeof(host), &port, err);
+    if (code != HD_OK)
+        return code;
+    bool v6 = strchr(host, ':') != NULL;
+    if (!hd_format(ret_address, address_size, "%s://%s%s%s:%u", tls ? "tls+tcp" : "tcp",
+                   v6 ? "[" : "", host, v6 ? "]" : "", port))
+        return hd_fail(err, HD_E_LIMIT, "the nameserver's address %s is too long", named);
+    return HD_OK;
+}
+
+static enum hd_code store_path(const struct arguments *arguments, char **ret_path,
+                               struct hd_err *err)
+{
+    char *joined;
+    if (arguments->checkpoint != NULL)
+        return hd_path_absolute(NULL, arguments->checkpoint, ret_path, err);
+    const char *directory = arguments->state_dir != NULL ? arguments->state_dir : "hyperdock-state";
+    enum hd_code code = hd_mkdirs(directory, 0755, err);
+    if (code != HD_OK)
+        return code;
+    if ((joined = hd_path_join(directory, HD_STORE_FILE_NAME)) == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory");
+    code = hd_path_absolute(NULL, joined, ret_path, err);
+    hd_free(joined);
+    return code;
+}
+
+/* ---- what a person sees
+ * ------------------------------------------------------------------------------ */
+
+static void print_worker_command(const struct arguments *arguments, const char *nameserver,
+                                 const char *run_id, const char *token_path)
+{
+    const char *host = strstr(nameserver, "://") + 3;
+    printf("To add a worker on this machine, run:\n  hd-worker --nameserver %s%s%s\n", host,
+           run_id[0] != '\0' ? " --run-id " : "", run_id);
+    printf("On another machine, first copy the token file %s there, and give it as --token-file.\n",
+           token_path);
+    if (arguments->cert != NULL)
+        printf("That worker also needs --ca %s.\n", arguments->ca != NULL ? arguments->ca : "CA");
+    fflush(stdout);
+}
+
+static int print_end(const struct hd_core *core)
+{
+    int exit_code = HD_EXIT_OK;
+    for (uint32_t i = 0; i < hd_core_run_count(core); i++) {
+        struct hd_run_view run;
+        hd_core_view_run(core, i, &run);
+        printf("run %s: %s: %s; %u jobs (%u ok, %u failed)\n", run.run_id,
+               hd_run_state_name(run.state), run.reason, run.job_count, run.jobs_ok,
+               run.jobs_failed);
+        if (run.state != HD_RUN_FINISHED)
+            exit_code = run.state == HD_RUN_PAUSED ? HD_EXIT_PAUSED : HD_EXIT_INTERRUPTED;
+        if (!run.has_incumbent)
+            continue;
+        struct hd_buf json;
+        struct hd_err err;
+        hd_buf_init(&json, HD_MESSAGE_BYTES_MAX);
+        double sign = run.experiment->objective.maximize ? -1.0 : 1.0;
+        if (hd_config_to_json(run.experiment->space,
+                              hd_core_config_values(core, i, run.incumbent_config), &json,
+                              &err) == HD_OK)
+            printf("best: %s %g at budget %g (job %u): %s\n", run.experiment->objective.name,
+                   sign * run.incumbent_loss, run.incumbent_budget, run.incumbent_job,
+                   hd_buf_text(&json));
+        hd_buf_release(&json);
+    }
+    return exit_code;
+}
+
+/* ---- running
+ * ------------------------------------------------------------------------------------------ */
+
+static int open_stop_fd(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+struct settings {
+    struct hd_driver_options driver;
+    struct hd_startup startup;
+    char nameserver[HD_ADDRESS_MAX];
+    char host[HD_ADDRESS_MAX];
+    char token[HD_OS_TOKEN_SIZE];
+    char *token_path;
+    char *store_path;
+    char *master_id;
+};
+
+static enum hd_code make_settings(const struct arguments *arguments, const char *experiment,
+                                  struct settings *settings, struct hd_err *err)
+{
+    enum hd_code code = make_startup(arguments, experiment, &settings->startup, err);
+    if (code == HD_OK)
+        code = hd_token_load(arguments->token_file, settings->token, &settings->token_path, err);
+    if (code == HD_OK)
+        code = find_nameserver(arguments, arguments->ca != NULL || arguments->cert != NULL,
+                               settings->nameserver, sizeof(settings->nameserver), settings->token,
+                               err);
+    if (code == HD_OK)
+        code = hd_net_resolve(arguments->host, arguments->nic, settings->host,
+                              sizeof(settings->host), err);
+    if (code == HD_OK)
+        code = store_path(arguments, &settings->store_path, err);
+    if (code == HD_OK)
+        code = hd_startup_master_id(settings->store_path, &settings->master_id, err);
+    settings->driver = (struct hd_driver_options){
+        .core = {.ping_ms = arguments->ping_ms,
+                 .shutdown_workers = arguments->shutdown_workers,
+                 .min_workers = (uint32_t)arguments->min_workers},
+        .store_path = settings->store_path,
+        .host = settings->host,
+        .port = (uint16_t)arguments->port,
+        .advertise = arguments->advertise,
+        .nameserver = settings->nameserver,
+        .master_id = settings->master_id,
+        .token = settings->token,
+        .security = {.cert_file = arguments->cert,
+                     .key_file = arguments->key,
+                     .ca_file = arguments->ca,
+                     .plaintext = arguments->plaintext},
+    };
+    return code;
+}
+
+/* Where people's commands find this master. */
+static enum hd_code write_record(const struct settings *settings, const char *address,
+                                 const char *path, struct hd_err *err)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, HD_MESSAGE_BYTES_MAX);
+    enum hd_code code = hd_buf_printf(
+        &text, err, "{\"pid\":%ld,\"start_ticks\":%" PRIu64 ",\"address\":", (long)getpid(),
+        hd_process_start_ticks(getpid()));
+    if (code == HD_OK)
+        code = hd_json_write_string(address, &text, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&text, ",\"token_file\":", err);
+    if (code == HD_OK)
+        code = hd_json_write_string(settings->token_path, &text, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&text, "}\n", err);
+    if (code == HD_OK)
+        code = hd_file_write_atomic(path, hd_buf_text(&text), text.size, 0600, err);
+    hd_buf_release(&text);
+    return code;
+}
+
+static enum hd_code serve(const struct arguments *arguments, struct settings *settings,
+                          int *ret_exit, struct hd_err *err)
+{
+    int stop_fd = open_stop_fd();
+    struct hd_driver *driver = NULL;
+    char run_id[HD_ID_MAX + 1] = "";
+    char record[4096];
+    if (!hd_format(record, sizeof(record), "%s.master.json", settings->store_path))
+        return hd_fail(err, HD_E_LIMIT, "the path %s is too long", settings->store_path);
+    enum hd_code code = hd_driver_open(&settings->driver, &driver, err);
+    if (code == HD_OK)
+        code = hd_startup_run(driver, &settings->startup, run_id, err);
+    if (code == HD_OK)
+        code = hd_driver_listen(driver, err);
+    if (code == HD_OK)
+        code = write_record(settings, hd_driver_address(driver), record, err);
+    if (code == HD_OK) {
+        hd_log(HD_LOG_INFO, "serving at %s, state in %s", hd_driver_address(driver),
+               settings->store_path);
+        print_worker_command(arguments, settings->nameserver, run_id, settings->token_path);
+        code = hd_driver_serve(driver, stop_fd, err);
+        (void)unlink(record);
+    }
+    if (code == HD_OK)
+        *ret_exit = print_end(hd_driver_core(driver));
+    if (code == HD_OK && *ret_exit == HD_EXIT_INTERRUPTED)
+        printf("To go on: start hd-master with the same options and --resume.\n");
+    hd_driver_close(driver);
+    close(stop_fd);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = defaults;
+    struct arguments *a = &arguments;
+    const struct hd_option options[] = {
+        {.name = "run-id",
+         .aliases = "run_id",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->run_id,
+         .hint = "ID",
+         .help = "name of the run (default: the experiment's name)"},
+        {.name = "min-budget",
+         .aliases = "min_budget",
+         .kind = HD_OPTION_DOUBLE,
+         .value = &a->budget_min,
+         .hint = "B",
+         .help = "smallest budget, over the file's"},
+        {.name = "max-budget",
+         .aliases = "max_budget",
+         .kind = HD_OPTION_DOUBLE,
+         .value = &a->budget_max,
+         .hint = "B",
+         .help = "largest budget, over the file's"},
+        {.name = "image",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->image,
+         .hint = "IMAGE",
+         .help = "target image, instead of an EXPERIMENT"},
+        {.name = "space",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->space,
+         .hint = "FILE",
+         .help = "search space (YAML or JSON), with --image"},
+        {.name = "eta",
+         .kind = HD_OPTION_DOUBLE,
+         .value = &a->eta,
+         .hint = "E",
+         .help = "factor between budgets, over the file's"},
+        {.name = "iterations",
+         .aliases = "n-iterations",
+         .kind = HD_OPTION_INT,
+         .value = &a->iterations,
+         .hint = "N",
+         .help = "iterations (brackets) to run, over the file's",
+         .int_min = 0,
+         .int_max = 1000000000},
+        {.name = "seed",
+         .aliases = "random-state",
+         .kind = HD_OPTION_INT,
+         .value = &a->seed,
+         .hint = "S",
+         .help = "seed of a new run",
+         .int_min = 0,
+         .int_max = INT64_MAX,
+         .given = &a->seed_given},
+        {.name = "time-limit",
+         .aliases = "time-left-for-this-task",
+         .kind = HD_OPTION_DURATION,
+         .value = &a->time_limit_ms,
+         .hint = "TIME",
+         .help = "end the run after this long, like 90m"},
+        {.name = "job-queue-sizes",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->job_queue_sizes,
+         .hint = "MIN,MAX",
+         .help = "jobs kept ready beyond waiting workers (default -1,0)"},
+        {.name = "dynamic-queue-size",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->dynamic_queue_size,
+         .help = "queue sizes are relative to the workers (default)"},
+        {.name = "fixed-queue-size",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->fixed_queue_size,
+         .help = "queue sizes bound all outstanding jobs instead"},
+        {.name = "min-workers",
+         .aliases = "min-n-workers",
+         .kind = HD_OPTION_INT,
+         .value = &a->min_workers,
+         .hint = "N",
+         .help = "hand out no job before N workers are there",
+         .int_min = 0,
+         .int_max = HD_WORKERS_MAX},
+        {.name = "resume",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->resume,
+         .help = "go on with the run when it exists, start it when not"},
+        {.name = "state-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->state_dir,
+         .hint = "DIR",
+         .help = "where runs are kept (default: hyperdock-state)"},
+        {.name = "checkpoint",
+         .aliases = "checkpoint-file",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->checkpoint,
+         .hint = "FILE",
+         .help = "the same, as one file"},
+        {.name = "working-directory",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->working_directory,
+         .hint = "DIR",
+         .help = "change to this directory first"},
+        {.name = "nameserver",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->nameserver,
+         .hint = "HOST[:PORT]",
+         .help = "nameserver (default: 127.0.0.1:7411)"},
+        {.name = "credentials-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->credentials_dir,
+         .hint = "DIR",
+         .help = "find nameserver and token in a shared directory"},
+        {.name = "host",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->host,
+         .hint = "HOST",
+         .help = "address to listen on (default: 127.0.0.1)"},
+        {.name = "port",
+         .kind = HD_OPTION_INT,
+         .value = &a->port,
+         .hint = "PORT",
+         .help = "port to listen on (default: any)",
+         .int_min = 0,
+         .int_max = 65535},
+        {.name = "nic",
+         .aliases = "nic-name",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->nic,
+         .hint = "NAME",
+         .help = "listen on this network interface's address"},
+        {.name = "advertise",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->advertise,
+         .hint = "HOST",
+         .help = "address that workers dial, when it differs"},
+        {.name = "ping-interval",
+         .kind = HD_OPTION_DURATION,
+         .value = &a->ping_ms,
+         .hint = "TIME",
+         .help = "how often workers report that they live (default: 5s)"},
+
+        {.name = "shutdown-workers",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->shutdown_workers,
+         .help = "tell workers to leave when every run is over"},
+        {.name = "token-file",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->token_file,
+         .hint = "FILE",
+         .help = "token (default: the user's, made on first use)"},
+        {.name = "cert",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->cert,
+         .hint = "FILE",
+         .help = "TLS certificate (PEM)"},
+        {.name = "key",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->key,
+         .hint = "FILE",
+         .help = "TLS key (PEM)"},
+        {.name = "ca",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->ca,
+         .hint = "FILE",
+         .help = "TLS certificate authority of the others (PEM)"},
+        {.name = "plaintext",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->plaintext,
+         .help = "listen beyond loopback without TLS"},
+        {.name = "log-level",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->log_level,
+         .hint = "LEVEL",
+         .help = "error, warning, info or debug (default: info)"},
+    };
+    const struct hd_program program = {
+        .name = "hd-master",
+        .summary = "decides which config to try at which budget, and hands jobs to workers",
+        .usage = "hd-master [EXPERIMENT] --run-id ID [options]",
+        .epilogue =
+            "Exit status: 0 finished, 1 error, 2 usage, 3 paused, 130 stopped before the end.",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 0,
+        .positional_max = 1,
+    };
+    const char *positionals[1];
+    size_t positional_count;
+    switch (hd_options_parse(&program, argc, argv, positionals, &positional_count)) {
+    case HD_PARSE_GO:
+        break;
+    case HD_PARSE_EXIT_OK:
+        return HD_EXIT_OK;
+    case HD_PARSE_EXIT_USAGE:
+        return HD_EXIT_USAGE;
+    }
+    struct hd_err err;
+    enum hd_log_level level;
+    enum hd_code code = hd_log_level_parse(arguments.log_level, &level, &err);
+    if (code == HD_OK)
+        hd_log_open("hd-master", level);
+    if (code == HD_OK && arguments.working_directory != NULL &&
+        chdir(arguments.working_directory) != 0)
+        code = hd_fail(&err, HD_E_IO, "cannot change to %s: %s", arguments.working_directory,
+                       strerror(errno));
+    struct settings settings = {0};
+    int exit_code = HD_EXIT_FAILED;
+    if (code == HD_OK)
+        code = make_settings(&arguments, positional_count > 0 ? positionals[0] : NULL, &settings,
+                             &err);
+    if (code == HD_OK)
+        code = serve(&arguments, &settings, &exit_code, &err);
+    hd_free(settings.token_path);
+    hd_free(settings.store_path);
+    hd_free(settings.master_id);
+    if (code == HD_OK)
+        return exit_code;
+    fprintf(stderr, "hd-master: %s\n", err.text);
+    return code == HD_E_INVALID ? HD_EXIT_USAGE : HD_EXIT_FAILED;
+}
