@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench_dispatch: no-op jobs a second through the real core, store and wire, beside two bare
+ * limits in the same process: an echo over the same sockets with messages of the same sizes,
+ * and that echo plus one group commit of the same facts with no core between.
+ *
+ *   build/benchmarks/dispatch/bench_dispatch [--seconds S] [--workers 1,8,64] [--directory DIR]
+ *
+ * One round trip is one job: a report that asks for the next lease. Every job is durable
+ * before it is answered (SQLite, WAL, synchronous=FULL, on DIR's disk).
+ */
+#include <hd/driver.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define WORKERS_MAX 1024
+#define QUEUE_ITEMS 65536
+#define TIMEOUT_MS 20000
+#define TOKEN "bench"
+
+static const char experiment_text[] = "name: bench\n"
+                                      "target: {command: [\"true\"]}\n"
+                                      "space:\n"
+                                      "  a: {type: float, low: 0, high: 1}\n"
+                                      "  b: {type: float, low: 0, high: 1}\n"
+                                      "  c: {type: int, low: 1, high: 100}\n"
+                                      "sampler: {name: random}\n"
+                                      "iteration_generator: {name: full}\n"
+                                      "seed: 1\n";
+
+static void check(enum hd_code code, const struct hd_err *err)
+{
+    if (code == HD_OK)
+        return;
+    fprintf(stderr, "bench_dispatch: %s\n", err->text);
+    exit(1);
+}
+
+/* ---- the load: W workers, one outstanding request each --------------------------------------- */
+
+struct client {
+    struct hd_net_client *net;
+    char id[32];
+    uint64_t sequence[HD_LANE_COUNT];
+    struct hd_attempt_ref held;
+    bool holds;
+};
+
+struct load {
+    struct client clients[WORKERS_MAX];
+    unsigned worker_count;
+    struct hd_queue *answers;
+    bool speaks; /* real requests; otherwise the same bytes for ever */
+    uint64_t done;
+    size_t request_size, reply_size; /* seen last */
+};
+
+static void send_bytes(struct load *load, struct client *client, enum hd_lane lane,
+                       const void *bytes, size_t size)
+{
+    struct hd_err err;
+    (void)load;
+    check(hd_net_send(client->net, lane, client->sequence[lane], bytes, size, TIMEOUT_MS, &err),
+          &err);
+}
+
+static void send_request(struct load *load, struct client *client, struct hd_request *request)
+{
+    struct hd_buf out;
+    struct hd_err err;
+    hd_buf_init(&out, HD_MESSAGE_BYTES_MAX);
+    request->token = TOKEN;
+    request->worker = client->id;
+    request->incarnation = 1;
+    request->sequence = ++client->sequence[request->lane];
+    request->run_id = "";
+    if (request->kind == HD_REQUEST_REPORT)
+        request->lease_sequence = ++client->sequence[HD_LANE_LEASE];
+    check(hd_request_encode(request, &out, &err), &err);
+    load->request_size = out.size;
+    send_bytes(load, client, request->lane, out.data, out.size);
+    hd_buf_release(&out);
+}
+
+static void send_hello(struct load *load, struct client *client)
+{
+    send_request(load, client,
+                 &(struct hd_request){.kind = HD_REQUEST_HELLO,
+                                      .lane = HD_LANE_CONTROL,
+                                      .slots = 1,
+                                      .root = client->id,
+                                      .host = "bench"});
+}
+
+static void send_next(struct load *load, struct client *client)
+{
+    struct hd_request lease = {.kind = HD_REQUEST_LEASE,
+                               .lane = HD_LANE_LEASE,
+                               .root = client->id,
+                               .wait_ms = HD_LEASE_WAIT_MS_MAX};
+    struct hd_request report = {.kind = HD_REQUEST_REPORT,
+                                .lane = HD_LANE_REPORT,
+                                .root = client->id,
+                                .wait_ms = 1000,
+                                .lease_next = true,
+                                .result = {.attempt = client->held,
+                                           .outcome = HD_OUTCOME_OK,
+                                           .loss = 0.5,
+                                           .message = "",
+                                           .info_json = "",
+                                           .directory = "c0"}};
+    send_request(load, client, client->holds ? &report : &lease);
+}
+
+static void take_reply(struct load *load, struct client *client, const struct hd_net_answer *answer)
+{
+    static struct hd_reply reply;
+    struct hd_arena *arena;
+    struct hd_err err;
+    check(hd_arena_new(4 * HD_MESSAGE_BYTES_MAX, &arena, &err), &err);
+    check(hd_reply_decode(answer->bytes, answer->size, arena, &reply, &err), &err);
+    load->reply_size = answer->size;
+    if (client->holds && reply.verdict == HD_VERDICT_ACCEPTED) {
+        load->done++;
+        client->holds = false;
+    }
+    if (reply.kind == HD_REPLY_LEASE) {
+        client->held = reply.lease.attempt;
+        client->holds = true;
+    }
+    hd_arena_free(arena);
+    send_next(load, client);
+}
+
+/* Runs until the time is over; jobs (or echoes) a second. */
+static double run_load(struct load *load, const char *address, unsigned worker_count,
+                       const void *bytes, size_t size, double seconds)
+{
+    struct hd_err err;
+    struct hd_net_security security = {.cert_file = NULL};
+    load->worker_count = worker_count;
+    load->speaks = bytes == NULL;
+    check(hd_queue_new(QUEUE_ITEMS, &load->answers, &err), &err);
+    for (unsigned i = 0; i < worker_count; i++) {
+        struct client *client = &load->clients[i];
+        memset(client, 0, sizeof(*client));
+        (void)hd_format(client->id, sizeof(client->id), "bench-%u", i);
+        check(hd_net_client_open(address, HD_LANE_COUNT, i, &security, load->answers, &client->net,
+                                 &err),
+              &err);
+        if (load->speaks)
+            send_hello(load, client);
+        else
+            send_bytes(load, client, HD_LANE_REPORT, bytes, size);
+    }
+    uint64_t warm = 0;
+    int64_t start_us = 0, end_us = hd_clock_us() + (int64_t)(seconds * 1.3e6);
+    load->done = 0;
+    while (hd_clock_us() < end_us) {
+        struct hd_net_answer *answer = hd_queue_pop(load->answers, 1000);
+        if (answer == NULL)
+            continue;
+        if (answer->kind == HD_NET_FAILED)
+            check(answer->err.code, &answer->err);
+        struct client *client = &load->clients[answer->tag];
+        if (load->speaks) {
+            take_reply(load, client, answer);
+        } else {
+            load->done++;
+            send_bytes(load, client, HD_LANE_REPORT, bytes, size);
+        }
+        hd_net_answer_free(answer);
+        if (start_us == 0 && hd_clock_us() > end_us - (int64_t)(seconds * 1e6)) {
+            start_us = hd_clock_us();
+            warm = load->done;
+        }
+    }
+    double rate = (double)(load->done - warm) * 1e6 / (double)(hd_clock_us() - start_us);
+    for (unsigned i = 0; i < worker_count; i++)
+        hd_net_client_close(load->clients[i].net);
+    struct hd_net_answer *left;
+    while ((left = hd_queue_pop(load->answers, 0)) != NULL)
+        hd_net_answer_free(left);
+    hd_queue_free(load->answers);
+    return rate;
+}
+
+/* ---- the bare limits ----------------------------------------------------------------------------
+ */
+
+struct echo {
+    struct hd_net_server *server;
+    struct hd_queue *news;
+    struct hd_store *store; /* NULL: no commit */
+    void *reply;
+    size_t reply_size;
+    uint64_t seq;
+    uint32_t job;
+    volatile bool stop;
+};
+
+static void add_facts(struct echo *echo, struct hd_fact *facts)
+{
+    static const double values[3] = {0.5, 0.5, 50};
+    uint32_t job = echo->job++;
+    facts[0] = (struct hd_fact){
+        .kind = HD_FACT_CONFIG_PROPOSED,
+        .as.config_proposed = {.config = job,
+                               .id = {job, 0, 0},
+                               .values = values,
+                               .value_count = 3,
+                               .params_json = "{\"a\":0.12345678901,\"b\":0.12345678901,\"c\":50}",
+                               .info = {.sampler = "random", .model_budget = NAN}}};
+    facts[1] = (struct hd_fact){
+        .kind = HD_FACT_JOB_QUEUED,
+        .as.job_queued = {
+            .job = job, .config = job, .iteration = job, .budget = 1, .budget_previous = NAN}};
+    facts[2] = (struct hd_fact){.kind = HD_FACT_ATTEMPT_LEASED,
+                                .as.attempt_leased = {.job = job,
+                                                      .attempt = 1,
+                                                      .worker = "bench-1",
+                                                      .incarnation = 1,
+                                                      .sequence = job + 1,
+                                                      .root = "",
+                                                      .directory = "",
+                                                      .budget_previous = NAN}};
+    facts[3] = (struct hd_fact){.kind = HD_FACT_ATTEMPT_ENDED,
+                                .as.attempt_ended = {.job = job,
+                                                     .attempt = 1,
+                                                     .outcome = HD_OUTCOME_OK,
+                                                     .loss = 0.5,
+                                                     .by_report = true,
+                                                     .worker = "bench-1",
+                                                     .incarnation = 1,
+                                                     .sequence = job + 1,
+                                                     .message = "",
+                                                     .info_json = "",
+                                                     .root = "bench-1",
+                                                     .directory = "c0"}};
+    for (int i = 0; i < 4; i++)
+        facts[i].seq = ++echo->seq;
+}
+
+static void *echo_main(void *context)
+{
+    enum { BATCH = 512 };
+    static struct hd_fact facts[BATCH * 4];
+    struct echo *echo = context;
+    uint64_t addresses[BATCH];
+    struct hd_err err;
+    while (!echo->stop) {
+        size_t count = 0;
+        struct hd_net_news *news;
+        while (count < BATCH && (news = hd_queue_pop(echo->news, count == 0 ? 100 : 0)) != NULL) {
+            if (news->kind == HD_NET_MESSAGE) {
+                if (echo->store != NULL)
+                    add_facts(echo, facts + count * 4);
+                addresses[count++] = news->address;
+            }
+            hd_net_news_free(news);
+        }
+        if (count > 0 && echo->store != NULL)
+            check(hd_store_append(echo->store, facts, count * 4, &err), &err);
+        for (size_t i = 0; i < count; i++)
+            hd_net_reply(echo->server, addresses[i], echo->reply, echo->reply_size);
+    }
+    return NULL;
+}
+
+static double bench_echo(unsigned workers, size_t request_size, size_t reply_size,
+                         const char *store_path, double seconds)
+{
+    static struct load load;
+    struct hd_err err;
+    struct hd_net_security security = {.cert_file = NULL};
+    struct echo echo = {.reply_size = reply_size, .reply = calloc(1, reply_size)};
+    uint16_t port;
+    check(hd_queue_new(QUEUE_ITEMS, &echo.news, &err), &err);
+    if (store_path != NULL) {
+        struct hd_fact created = {
+            .seq = 1,
+            .kind = HD_FACT_RUN_CREATED,
+            .as.run_created = {.run_id = "bench", .run_uid = 1, .experiment_json = "{}"}};
+        check(hd_store_open_sqlite(store_path, &echo.store, &err), &err);
+        check(hd_store_append(echo.store, &created, 1, &err), &err);
+        echo.seq = 1;
+    }
+    check(hd_net_server_open("127.0.0.1", 0, HD_MESSAGE_BYTES_MAX, &security, echo.news,
+                             &echo.server, &port, &err),
+          &err);
+    pthread_t thread;
+    pthread_create(&thread, NULL, echo_main, &echo);
+    char address[64];
+    void *bytes = calloc(1, request_size);
+    (void)hd_format(address, sizeof(address), "tcp://127.0.0.1:%u", port);
+    double rate = run_load(&load, address, workers, bytes, request_size, seconds);
+    echo.stop = true;
+    pthread_join(thread, NULL);
+    hd_net_server_close(echo.server);
+    struct hd_net_news *news;
+    while ((news = hd_queue_pop(echo.news, 0)) != NULL)
+        hd_net_news_free(news);
+    hd_queue_free(echo.news);
+    hd_store_close(echo.store);
+    free(bytes);
+    free(echo.reply);
+    return rate;
+}
+
+/* ---- the real thing
+ * --------------------------------------------------------------------------------- */
+
+struct service {
+    struct hd_driver *driver;
+    int stop_fd;
+};
+
+static void *service_main(void *context)
+{
+    struct service *service = context;
+    struct hd_err err;
+    check(hd_driver_serve(service->driver, service->stop_fd, &err), &err);
+    return NULL;
+}
+
+static double bench_dispatch(unsigned workers, const char *store_path, double seconds,
+                             size_t *ret_request_size, size_t *ret_reply_size)
+{
+    static struct load load;
+    struct hd_err err;
+    struct service service = {.stop_fd = eventfd(0, EFD_CLOEXEC)};
+    struct hd_driver_options options = {.core = {.lease_ms = 30000, .ping_ms = 5000},
+                                        .store_path = store_path,
+                                        .host = "127.0.0.1",
+                                        .nameserver = "",
+                                        .master_id = "bench",
+                                        .token = TOKEN};
+    struct hd_request submit = {.kind = HD_REQUEST_SUBMIT,
+                                .token = "",
+                                .worker = "",
+                                .run_id = "bench",
+                                .experiment_json = experiment_text,
+                                .seed = 1,
+                                .run_uid = 1};
+    check(hd_driver_open(&options, &service.driver, &err), &err);
+    check(hd_driver_request(service.driver, &submit, &err), &err);
+    check(hd_driver_listen(service.driver, &err), &err);
+    pthread_t thread;
+    pthread_create(&thread, NULL, service_main, &service);
+    double rate = run_load(&load, hd_driver_address(service.driver), workers, NULL, 0, seconds);
+    *ret_request_size = load.request_size;
+    *ret_reply_size = load.reply_size;
+    eventfd_write(service.stop_fd, 1);
+    pthread_join(thread, NULL);
+    hd_driver_close(service.driver);
+    close(service.stop_fd);
+    return rate;
+}
+
+static void bench(unsigned workers, const char *directory, double seconds)
+{
+    char real[4096], bare[4096];
+    size_t request_size, reply_size;
+    (void)hd_format(real, sizeof(real), "%s/real-%u.db", directory, workers);
+    (void)hd_format(bare, sizeof(bare), "%s/bare-%u.db", directory, workers);
+    double jobs = bench_dispatch(workers, real, seconds, &request_size, &reply_size);
+    double echoes = bench_echo(workers, request_size, reply_size, NULL, seconds);
+    double commits = bench_echo(workers, request_size, reply_size, bare, seconds);
+    printf("| %7u | %7zu | %7zu | %8.0f | %13.0f | %8.0f | %9.2f | %16.2f |\n", workers,
+           request_size, reply_size, echoes, commits, jobs, jobs / echoes, jobs / commits);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = 3;
+    const char *workers = "1,8,64", *given = NULL;
+    const struct hd_option options[] = {
+        {.name = "seconds",
+         .kind = HD_OPTION_DOUBLE,
+         .value = &seconds,
+         .help = "of each measurement"},
+        {.name = "workers",
+         .kind = HD_OPTION_TEXT,
+         .value = &workers,
+         .help = "numbers of workers"},
+        {.name = "directory",
+         .kind = HD_OPTION_TEXT,
+         .value = &given,
+         .help = "on the disk to measure"},
+    };
+    const struct hd_program program = {.name = "bench_dispatch",
+                                       .summary = "no-op jobs a second beside the bare limits",
+                                       .usage = "bench_dispatch [options]",
+                                       .options = options,
+                                       .option_count = HD_COUNT(options)};
+    size_t count;
+    enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, NULL, &count);
+    if (parsed != HD_PARSE_GO)
+        return parsed == HD_PARSE_EXIT_OK ? 0 : 2;
+    hd_log_open("bench", HD_LOG_ERROR);
+    char directory[] = "/tmp/hd-bench-XXXXXX";
+    struct hd_err err;
+    if (given == NULL && mkdtemp(directory) == NULL)
+        return 1;
+    printf(
+        "| workers | request | reply   | echo/s   | echo+commit/s | jobs/s   | jobs/echo | "
+        "jobs/echo+commit |\n|--------:|--------:|--------:|---------:|--------------:|---------:|"
+        "----------:|-----------------:|\n");
+    for (const char *at = workers; *at != '\0'; at += strspn(at, ",")) {
+        unsigned number = (unsigned)strtoul(at, NULL, 10);
+        if (number == 0 || number > WORKERS_MAX)
+            return 2;
+        bench(number, given != NULL ? given : directory, seconds);
+        at += strcspn(at, ",");
+    }
+    if (given == NULL)
+        check(hd_remove_tree(directory, &err), &err);
+    return 0;
+}
