@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "progress.h"
+
+#include <hd/os.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PLAIN_PERIOD_MS 10000
+
+void progress_init(struct progress *progress, bool quiet)
+{
+    *progress = (struct progress){
+        .terminal = isatty(STDERR_FILENO) == 1,
+        .quiet = quiet,
+        .budget_total = NAN,
+        .budget_at_start = NAN,
+        .started_ms = hd_clock_ms(),
+        .incumbent_job = -1,
+    };
+}
+
+double progress_planned_budget(const struct hd_experiment *experiment)
+{
+    const struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    const struct hd_stop *stop = &experiment->stop;
+    if (spec->iterations_max == 0 || stop->configs > 0 || stop->jobs > 0 ||
+        stop->full_evaluations > 0)
+        return NAN;
+    uint32_t cycle = hd_iter_gen_cycle(spec);
+    double total = 0;
+    for (uint32_t i = 0; i < cycle && i < spec->iterations_max; i++) {
+        struct hd_bracket_plan plan;
+        hd_iter_gen_plan(spec, i, &plan);
+        double times = floor((spec->iterations_max - i - 1) / (double)cycle) + 1;
+        for (uint32_t k = 0; k < plan.rung_count; k++)
+            total += times * plan.counts[k] * plan.budgets[k];
+    }
+    return total;
+}
+
+static const char *text_of(const struct hd_value *object, const char *key)
+{
+    const struct hd_value *value = hd_value_get(object, key);
+    return value != NULL && value->kind == HD_VALUE_STRING ? value->as.string : "";
+}
+
+static int64_t count_of(const struct hd_value *object, const char *key)
+{
+    double number = hd_value_number(hd_value_get(object, key));
+    return isnan(number) ? 0 : (int64_t)number;
+}
+
+/* Losses are kept minimized; people see the objective as they wrote it. */
+static double shown(const struct hd_value *status, double loss)
+{
+    return hd_streq(text_of(status, "direction"), "maximize") ? -loss : loss;
+}
+
+static void describe_time(char *text, size_t text_size, double seconds)
+{
+    if (seconds < 90)
+        (void)hd_format(text, text_size, "%.0fs", seconds);
+    else if (seconds < 5400)
+        (void)hd_format(text, text_size, "%.0fm", seconds / 60);
+    else
+        (void)hd_format(text, text_size, "%.1fh", seconds / 3600);
+}
+
+static void describe_eta(struct progress *progress, double spent, char *text, size_t text_size)
+{
+    text[0] = '\0';
+    if (isnan(progress->budget_at_start))
+        progress->budget_at_start = spent;
+    double gained = spent - progress->budget_at_start;
+    double elapsed = (double)(hd_clock_ms() - progress->started_ms) / 1000;
+    if (isnan(progress->budget_total) || gained <= 0 || elapsed < 1)
+        return;
+    double left = (progress->budget_total - spent) / (gained / elapsed);
+    char time[32];
+    describe_time(time, sizeof(time), left > 0 ? left : 0);
+    (void)hd_format(text, text_size, " | ETA %s", time);
+}
+
+static void describe(struct progress *progress, const struct hd_value *status, char *text,
+                     size_t text_size)
+{
+    const struct hd_value *jobs = hd_value_get(status, "jobs");
+    const struct hd_value *incumbent = hd_value_get(status, "incumbent");
+    int64_t ok = count_of(hd_value_get(status, "outcomes"), "ok");
+    int64_t closed = count_of(jobs, "closed");
+    double spent = hd_value_number(hd_value_get(status, "budget_spent"));
+    double rate = hd_value_number(hd_value_get(status, "rate_per_minute"));
+    char best[160] = "", eta[64], speed[48] = "", failed[32] = "";
+    if (incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT)
+        (void)hd_format(best, sizeof(best), " | best %s %.6g at budget %.6g",
+                        text_of(status, "objective"),
+                        shown(status, hd_value_number(hd_value_get(incumbent, "loss"))),
+                        hd_value_number(hd_value_get(incumbent, "budget")));
+    if (closed > ok)
+        (void)hd_format(failed, sizeof(failed), ", %" PRId64 " not ok", closed - ok);
+    if (!isnan(rate))
+        (void)hd_format(speed, sizeof(speed), " | %.3g jobs/min", rate);
+    describe_eta(progress, spent, eta, sizeof(eta));
+    char total[48] = "";
+    if (!isnan(progress->budget_total))
+        (void)hd_format(total, sizeof(total), " of %.6g", progress->budget_total);
+    (void)hd_format(text, text_size,
+                    "%s: %" PRId64 " done, %" PRId64 " running%s | budget %.6g%s%s%s%s",
+                    text_of(status, "run_id"), closed, count_of(jobs, "running"), failed, spent,
+                    total, best, speed, eta);
+}
+
+void progress_show(struct progress *progress, const struct hd_value *status)
+{
+    if (progress->quiet)
+        return;
+    char text[512];
+    describe(progress, status, text, sizeof(text));
+    if (progress->terminal) {
+        fprintf(stderr, "\r\033[K%s", text);
+        fflush(stderr);
+        progress->line_open = true;
+        return;
+    }
+    const struct hd_value *incumbent = hd_value_get(status, "incumbent");
+    int64_t job =
+        incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT ? count_of(incumbent, "job") : -1;
+    int64_t now_ms = hd_clock_ms();
+    bool news = job != progress->incumbent_job || now_ms - progress->said_ms >= PLAIN_PERIOD_MS;
+    if (!news || hd_streq(text, progress->last))
+        return;
+    progress->incumbent_job = job;
+    progress->said_ms = now_ms;
+    (void)hd_copy_text(progress->last, sizeof(progress->last), text);
+    fprintf(stderr, "%s\n", text);
+}
+
+void progress_end(struct progress *progress)
+{
+    if (progress->line_open)
+        fputc('\n', stderr);
+    progress->line_open = false;
+}
+
+static void print_json(const struct hd_value *value)
+{
+    struct hd_buf text;
+    struct hd_err err;
+    hd_buf_init(&text, HD_VIEW_JSON_MAX);
+    if (value == NULL)
+        printf("null");
+    else if (hd_json_write(value, HD_JSON_COMPACT, &text, &err) == HD_OK)
+        printf("%s", hd_buf_text(&text));
+    else
+        printf("null");
+    hd_buf_release(&text);
+}
+
+void progress_print_end(const struct hd_value *status, const char *state_dir, bool json)
+{
+    if (json) {
+        print_json(status);
+        putchar('\n');
+        return;
+    }
+    const struct hd_value *jobs = hd_value_get(status, "jobs");
+    const struct hd_value *incumbent = hd_value_get(status, "incumbent");
+    printf("run %s: %s: %s\n", text_of(status, "run_id"), text_of(status, "state"),
+           text_of(status, "reason"));
+    printf("jobs: %" PRId64 " done, %" PRId64 " ok; budget spent: %.6g\n", count_of(jobs, "closed"),
+           count_of(hd_value_get(status, "outcomes"), "ok"),
+           hd_value_number(hd_value_get(status, "budget_spent")));
+    if (incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT) {
+        printf("best %s: %.6g at budget %.6g (job %" PRId64 ")\nbest config: ",
+               text_of(status, "objective"),
+               shown(status, hd_value_number(hd_value_get(incumbent, "loss"))),
+               hd_value_number(hd_value_get(incumbent, "budget")), count_of(incumbent, "job"));
+        print_json(hd_value_get(incumbent, "config"));
+        putchar('\n');
+    } else {
+        printf("no job has succeeded yet\n");
+    }
+    printf("results: %s (hd jobs, hd best, hd export read it)\n", state_dir);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* progress.h: what a person sees while a run goes on. */
+#ifndef HD_CLI_PROGRESS_H
+#define HD_CLI_PROGRESS_H
+
+#include <hd/experiment.h>
+#include <hd/view.h>
+
+/* One line on a terminal, rewritten; plain lines, when something is new, elsewhere. */
+struct progress {
+    bool terminal;
+    bool quiet;          /* --json: nothing until the end */
+    bool line_open;      /* a rewritten line stands on the terminal */
+    double budget_total; /* planned; NaN when the run has no planned end */
+    int64_t started_ms, said_ms;
+    double budget_at_start;
+    int64_t incumbent_job;
+    char last[512];
+};
+
+void progress_init(struct progress *progress, bool quiet);
+/* `status` is the answer of the "status" view. */
+void progress_show(struct progress *progress, const struct hd_value *status);
+/* Leaves the cursor on a fresh line. */
+void progress_end(struct progress *progress);
+/* Sum of the budgets of all planned jobs, NaN when the stop rules make it unknown. */
+double progress_planned_budget(const struct hd_experiment *experiment);
+
+/* The last words: state, best config, where things are. json: one object on standard output. */
+void progress_print_end(const struct hd_value *status, const char *state_dir, bool json);
+
+#endif

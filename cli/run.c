@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hd run: one optimization on this machine, from the file to the best config; hd attach: the
+ * same display without owning anything; hd resume: hd run without the file.
+ */
+#include "act.h"
+#include "cluster.h"
+#include "commands.h"
+#include "common/cli.h"
+#include "progress.h"
+
+#include <hd/driver.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MS 100
+#define STATUS_PERIOD_MS 500
+#define STOP_GRACE_MS 30000
+#define WORKERS_DEFAULT_MAX 8
+
+static volatile sig_atomic_t interrupts;
+static volatile bool hurry;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (++interrupts > 1)
+        hurry = true;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGHUP, SIG_IGN); /* the processes live on; --resume finds them */
+    signal(SIGPIPE, SIG_IGN);
+}
+
+struct run_arguments {
+    const char *run_id, *state_dir, *engine, *log_level, *eta, *min_budget, *max_budget;
+    const char *iterations, *time_limit, *seed, *min_workers;
+    int64_t workers;
+    bool resume, detach, json, shows_only;
+    struct hd_text_list data, env;
+};
+
+/* ---- what is there already
+ * ---------------------------------------------------------------------------- */
+
+static enum hd_code read_status(const char *state_dir, const char *run_id,
+                                struct hd_value **ret_status, struct hd_err *err)
+{
+    struct hd_view *view = NULL;
+    struct hd_value *arguments = hd_value_new_object();
+    enum hd_code code = arguments == NULL ? hd_fail(err, HD_E_NOMEM, "no memory") : HD_OK;
+    if (code == HD_OK && run_id != NULL &&
+        hd_value_set(arguments, "run", hd_value_new_string(run_id)) != HD_OK)
+        code = hd_fail(err, HD_E_NOMEM, "no memory");
+    if (code == HD_OK)
+        code = hd_view_open(state_dir, &view, err);
+    if (code == HD_OK)
+        code = hd_view_read(view, "status", arguments, ret_status, err);
+    hd_view_close(view);
+    hd_value_free(arguments);
+    return code;
+}
+
+static bool state_is(const struct hd_value *status, const char *state)
+{
+    const struct hd_value *value = hd_value_get(status, "state");
+    return value != NULL && value->kind == HD_VALUE_STRING && hd_streq(value->as.string, state);
+}
+
+static bool is_over(const struct hd_value *status)
+{
+    return state_is(status, "finished") || state_is(status, "cancelled");
+}
+
+/* A run of that name exists: what to do with it. *ret_over: its result has been printed. */
+static enum hd_code look_at_existing(const struct run_arguments *arguments, const char *run_id,
+                                     const char *file, bool *ret_over, struct hd_err *err)
+{
+    struct hd_value *status = NULL;
+    *ret_over = false;
+    enum hd_code code = read_status(arguments->state_dir, run_id, &status, err);
+    if (code == HD_E_NOTFOUND)
+        return HD_OK;
+    if (code != HD_OK)
+        return code;
+    const struct hd_value *state = hd_value_get(status, "state");
+    const char *name = state != NULL && state->kind == HD_VALUE_STRING ? state->as.string : "there";
+    if (!arguments->resume) {
+        code = hd_fail(err, HD_E_EXISTS,
+                       "run %s exists in %s and is %s. Choose:\n"
+                       "  hd run %s --run-id %s --resume      go on with it (or show its result)\n"
+                       "  hd run %s --run-id OTHER            start another one",
+                       run_id, arguments->state_dir, name, file, run_id, file);
+    } else if (is_over(status)) {
+        progress_print_end(status, arguments->state_dir, arguments->json);
+        *ret_over = true;
+    }
+    hd_value_free(status);
+    return code;
+}
+
+/* ---- watching
+ * ---------------------------------------------------------------------------------------------- */
+
+static void tick(void)
+{
+    struct timespec pause = {.tv_nsec = TICK_MS * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
+static void say_how_to_resume(const struct run_arguments *arguments, const char *run_id,
+                              const char *file)
+{
+    if (arguments->json)
+        return;
+    bool usual = hd_streq(arguments->state_dir, "hyperdock-state");
+    printf("To go on: hd %s%s%s%s%s%s%s\n", file != NULL ? "run " : "resume ",
+           file != NULL ? file : "", file != NULL ? " --run-id " : "", run_id,
+           file != NULL ? " --resume" : "", usual ? "" : " --state-dir ",
+           usual ? "" : arguments->state_dir);
+}
+
+static void show_log_tail(const char *state_dir)
+{
+    char path[4096], line[1024], last[8][1024];
+    unsigned count = 0;
+    if (!hd_format(path, sizeof(path), "%s/logs/master.log", state_dir))
+        return;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    while (fgets(line, sizeof(line), file) != NULL)
+        (void)hd_copy_text(last[count++ % 8], sizeof(last[0]), line);
+    fclose(file);
+    for (unsigned i = count > 8 ? count - 8 : 0; i < count; i++)
+        fprintf(stderr, "  %s", last[i % 8]);
+}
+
+/* Shows the run until it is over, paused or interrupted. *ret_exit: an exit status. */
+static enum hd_code watch(struct cluster *cluster, const struct run_arguments *arguments,
+                          const char *run_id, struct progress *progress, int *ret_exit,
+                          struct hd_err *err)
+{
+    int64_t next_ms = 0;
+    bool paused = false, over = false;
+    while (interrupts == 0 && !paused && !over) {
+        tick();
+        if (cluster != NULL) {
+            enum hd_code code = cluster_tend(cluster, &over, ret_exit, err);
+            if (code != HD_OK)
+                return code;
+        }
+        if (hd_clock_ms() < next_ms && !over)
+            continue;
+        next_ms = hd_clock_ms() + STATUS_PERIOD_MS;
+        struct hd_value *status = NULL;
+        struct hd_err ignored; /* until the master has made its file, or while it is busy */
+        if (read_status(arguments->state_dir, run_id, &status, &ignored) != HD_OK)
+            continue;
+        progress_show(progress, status);
+        paused = state_is(status, "paused");
+        if (cluster == NULL && is_over(status)) {
+            over = true;
+            *ret_exit = HD_EXIT_OK;
+        }
+        hd_value_free(status);
+    }
+    if (paused)
+        *ret_exit = HD_EXIT_PAUSED;
+    else if (!over)
+        *ret_exit = HD_EXIT_INTERRUPTED;
+    return HD_OK;
+}
+
+static void print_end(const struct run_arguments *arguments, const char *run_id, const char *file,
+                      int exit_code)
+{
+    struct hd_value *status = NULL;
+    struct hd_err err;
+    if (read_status(arguments->state_dir, run_id, &status, &err) != HD_OK) {
+        fprintf(stderr, "hd run: %s\n", err.text);
+        show_log_tail(arguments->state_dir);
+        return;
+    }
+    progress_print_end(status, arguments->state_dir, arguments->json);
+    if (exit_code == HD_EXIT_PAUSED || exit_code == HD_EXIT_INTERRUPTED)
+        say_how_to_resume(arguments, run_id, file);
+    hd_value_free(status);
+}
+
+/* ---- running
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t default_workers(const struct hd_experiment *experiment)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    double each = experiment != NULL && experiment->target.cpus > 1 ? experiment->target.cpus : 1;
+    double count = floor((double)(cores > 0 ? cores : 1) / each);
+    if (count < 1)
+        return 1;
+    return count > WORKERS_DEFAULT_MAX ? WORKERS_DEFAULT_MAX : (uint32_t)count;
+}
+
+static void pass_on(struct hd_text_list *list, const char *name, const char *value)
+{
+    if (value == NULL || list->count + 2 > HD_OPTION_LIST_MAX)
+        return;
+    list->items[list->count++] = name;
+    list->items[list->count++] = value;
+}
+
+/* Goes on in the background: the terminal may close. Returns in the child only. */
+static enum hd_code detach(const char *state_dir, struct hd_err *err)
+{
+    char log[4096];
+    char *logs = hd_path_join(state_dir, "logs");
+    enum hd_code code =
+        logs == NULL ? hd_fail(err, HD_E_NOMEM, "no memory") : hd_mkdirs(logs, 0755, err);
+    hd_free(logs);
+    if (code != HD_OK)
+        return code;
+    if (!hd_format(log, sizeof(log), "%s/logs/run.log", state_dir))
+        return hd_fail(err, HD_E_LIMIT, "the path of the state directory is too long");
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        return hd_fail(err, HD_E_IO, "cannot fork: %s", strerror(errno));
+    if (pid > 0)
+        _exit(HD_EXIT_OK);
+    setsid();
+    int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (out < 0 || in < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+        dup2(out, STDERR_FILENO) < 0)
+        return hd_fail(err, HD_E_IO, "cannot detach: %s", strerror(errno));
+    return HD_OK;
+}
+
+static enum hd_code make_state_dir(struct run_arguments *arguments, char **ret_path,
+                                   struct hd_err *err)
+{
+    enum hd_code code = hd_mkdirs(arguments->state_dir, 0755, err);
+    return code == HD_OK ? hd_path_absolute(NULL, arguments->state_dir, ret_path, err) : code;
+}
+
+static enum hd_code run_cluster(struct run_arguments *arguments, const char *run_id,
+                                const char *file, const struct hd_experiment *experiment,
+                                int *ret_exit, struct hd_err *err)
+{
+    struct hd_text_list master = {.count = 0}, worker = {.count = 0};
+    pass_on(&master, "--min-budget", arguments->min_budget);
+    pass_on(&master, "--max-budget", arguments->max_budget);
+    pass_on(&master, "--eta", arguments->eta);
+    pass_on(&master, "--iterations", arguments->iterations);
+    pass_on(&master, "--time-limit", arguments->time_limit);
+    pass_on(&master, "--seed", arguments->seed);
+    pass_on(&master, "--min-workers", arguments->min_workers);
+    pass_on(&worker, "--engine", arguments->engine);
+    for (size_t i = 0; i < arguments->data.count; i++)
+        pass_on(&worker, "--data", arguments->data.items[i]);
+    for (size_t i = 0; i < arguments->env.count; i++)
+        pass_on(&worker, "--env", arguments->env.items[i]);
+    char *state_dir = NULL;
+    enum hd_code code = make_state_dir(arguments, &state_dir, err);
+    struct cluster_options options = {
+        .state_dir = state_dir,
+        .run_id = run_id,
+        .experiment_file = file,
+        .worker_count =
+            arguments->workers > 0 ? (uint32_t)arguments->workers : default_workers(experiment),
+        .master_arguments = &master,
+        .worker_arguments = &worker,
+        .log_level = arguments->log_level,
+    };
+    struct cluster *cluster = NULL;
+    struct progress progress;
+    progress_init(&progress, arguments->json);
+    if (experiment != NULL)
+        progress.budget_total = progress_planned_budget(experiment);
+    if (code == HD_OK)
+        code = cluster_open(&options, &cluster, err);
+    if (code == HD_OK)
+        code = watch(cluster, arguments, run_id, &progress, ret_exit, err);
+    progress_end(&progress);
+    if (cluster != NULL) {
+        if (*ret_exit == HD_EXIT_INTERRUPTED && !arguments->json)
+            fprintf(stderr, "stopping; the workers hand back what they run (again to hurry)\n");
+        cluster_stop(cluster, STOP_GRACE_MS, &hurry);
+    }
+    cluster_close(cluster);
+    hd_free(state_dir);
+    return code;
+}
+
+static enum hd_code read_file(const struct run_arguments *arguments, const char *file,
+                              struct hd_experiment **ret_experiment, struct hd_err *err)
+{
+    struct hd_experiment_overrides overrides = {
+        .budget_min = NAN, .budget_max = NAN, .eta = NAN, .name = NULL};
+    int64_t iterations = 0;
+    if (arguments->min_budget != NULL &&
+        !hd_parse_double(arguments->min_budget, &overrides.budget_min))
+        return hd_fail(err, HD_E_INVALID, "--min-budget %s is not a number", arguments->min_budget);
+    if (arguments->max_budget != NULL &&
+        !hd_parse_double(arguments->max_budget, &overrides.budget_max))
+        return hd_fail(err, HD_E_INVALID, "--max-budget %s is not a number", arguments->max_budget);
+    if (arguments->eta != NULL && !hd_parse_double(arguments->eta, &overrides.eta))
+        return hd_fail(err, HD_E_INVALID, "--eta %s is not a number", arguments->eta);
+    if (arguments->iterations != NULL && (!hd_parse_i64(arguments->iterations, &iterations) ||
+                                          iterations < 1 || iterations > 1000000000))
+        return hd_fail(err, HD_E_INVALID, "--iterations %s is not a positive whole number",
+                       arguments->iterations);
+    overrides.iterations = (uint32_t)iterations;
+    return hd_experiment_read(file, &overrides, ret_experiment, err);
+}
+
+/* Everything after the options: file NULL resumes what the state directory holds. */
+static int run(struct run_arguments *arguments, const char *file)
+{
+    struct hd_err err;
+    struct hd_experiment *experiment = NULL;
+    int exit_code = HD_EXIT_FAILED;
+    bool over = false;
+    enum hd_code code = HD_OK;
+    hd_log_open("hd", HD_LOG_WARNING);
+    if (file != NULL)
+        code = read_file(arguments, file, &experiment, &err);
+    const char *run_id = arguments->run_id != NULL ? arguments->run_id
+                         : experiment != NULL      ? experiment->name
+                                                   : NULL;
+    if (code == HD_OK && run_id != NULL)
+        code = hd_check_id("--run-id", run_id, &err);
+    if (code == HD_OK && run_id != NULL)
+        code = look_at_existing(arguments, run_id, file != NULL ? file : "EXPERIMENT", &over, &err);
+    if (code == HD_OK && !over && arguments->detach) {
+        printf("run %s goes on in the background; hd attach %s shows it\n", run_id, run_id);
+        code = detach(arguments->state_dir, &err);
+    }
+    if (code == HD_OK && !over) {
+        catch_signals();
+        code = run_cluster(arguments, run_id, file, experiment, &exit_code, &err);
+        if (code == HD_OK)
+            print_end(arguments, run_id, file, exit_code);
+    }
+    hd_experiment_free(experiment);
+    if (code != HD_OK)
+        return cli_fail(&err);
+    if (!over && exit_code == HD_EXIT_FAILED)
+        show_log_tail(arguments->state_dir);
+    return over ? HD_EXIT_OK : exit_code;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run_arguments arguments = {.log_level = "info"};
+    struct run_arguments *a = &arguments;
+    const struct hd_option options[] = {
+        {.name = "run-id",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->run_id,
+         .hint = "ID",
+         .help = "name of the run (default: the experiment's name)"},
+        {.name = "workers",
+         .aliases = "n-jobs",
+         .kind = HD_OPTION_INT,
+         .value = &a->workers,
+         .hint = "N",
+         .help = "workers on this machine (default: one a core, at most 8)",
+         .int_min = 1,
+         .int_max = CLUSTER_WORKERS_MAX},
+        {.name = "state-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->state_dir,
+         .hint = "DIR",
+         .help = "where runs are kept"},
+        {.name = "resume",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->resume,
+         .help = "go on with the run when it exists, start it when not"},
+        {.name = "detach",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->detach,
+         .help = "go on in the background"},
+        {.name = "seed",
+         .aliases = "random-state",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->seed,
+         .hint = "S",
+         .help = "seed of a new run"},
+        {.name = "min-budget",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->min_budget,
+         .hint = "B",
+         .help = "smallest budget, over the file's"},
+        {.name = "max-budget",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->max_budget,
+         .hint = "B",
+         .help = "largest budget, over the file's"},
+        {.name = "eta",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->eta,
+         .hint = "E",
+         .help = "factor between budgets, over the file's"},
+        {.name = "iterations",
+         .aliases = "n-iterations",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->iterations,
+         .hint = "N",
+         .help = "iterations (brackets), over the file's"},
+        {.name = "time-limit",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->time_limit,
+         .hint = "TIME",
+         .help = "end the run after this long, like 90m"},
+        {.name = "engine",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->engine,
+         .hint = "NAME",
+         .help = "docker or process (default: by the experiment)"},
+        {.name = "data",
+         .kind = HD_OPTION_LIST,
+         .value = &a->data,
+         .hint = "NAME=PATH",
+         .help = "where a named data set is on this machine"},
+        {.name = "env",
+         .kind = HD_OPTION_LIST,
+         .value = &a->env,
+         .hint = "K=V",
+         .help = "environment of every target"},
+        {.name = "json",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->json,
+         .help = "print the result as one JSON object, and no progress"},
+        {.name = "log-level",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->log_level,
+         .hint = "LEVEL",
+         .help = "of the logs in DIR/logs: error, warning, info, debug"},
+    };
+    const struct hd_program program = {
+        .name = "hd run",
+        .summary = "tunes the experiment's target on this machine",
+        .usage = "hd run EXPERIMENT [options]",
+        .epilogue =
+            "Exit status: 0 finished, 1 error, 2 usage, 3 paused, 130 stopped before the end.",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 1,
+        .positional_max = 1,
+    };
+    const char *file;
+    size_t count;
+    enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, &file, &count);
+    if (parsed != HD_PARSE_GO)
+        return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    arguments.state_dir = cli_state_dir(arguments.state_dir);
+    return run(&arguments, file);
+}
+
+int cmd_resume(int argc, char **argv)
+{
+    struct run_arguments arguments = {.log_level = "info", .resume = true};
+    struct run_arguments *a = &arguments;
+    const struct hd_option options[] = {
+        {.name = "workers",
+         .kind = HD_OPTION_INT,
+         .value = &a->workers,
+         .hint = "N",
+         .help = "workers on this machine (default: one a core, at most 8)",
+         .int_min = 1,
+         .int_max = CLUSTER_WORKERS_MAX},
+        {.name = "state-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->state_dir,
+         .hint = "DIR",
+         .help = "where runs are kept"},
+        {.name = "detach",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->detach,
+         .help = "go on in the background"},
+        {.name = "engine",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->engine,
+         .hint = "NAME",
+         .help = "docker or process (default: by the experiment)"},
+        {.name = "data",
+         .kind = HD_OPTION_LIST,
+         .value = &a->data,
+         .hint = "NAME=PATH",
+         .help = "where a named data set is on this machine"},
+        {.name = "env",
+         .kind = HD_OPTION_LIST,
+         .value = &a->env,
+         .hint = "K=V",
+         .help = "environment of every target"},
+        {.name = "json",
+         .kind = HD_OPTION_FLAG,
+         .value = &a->json,
+         .help = "print the result as one JSON object, and no progress"},
+    };
+    const struct hd_program program = {
+        .name = "hd resume",
+        .summary = "goes on with a run: tells its master, or starts one here",
+        .usage = "hd resume RUN [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 1,
+        .positional_max = 1,
+    };
+    size_t count;
+    enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, &arguments.run_id, &count);
+    if (parsed != HD_PARSE_GO)
+        return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    struct hd_err err;
+    bool told = false;
+    arguments.state_dir = cli_state_dir(arguments.state_dir);
+    enum hd_code code = cli_command_live(arguments.state_dir, arguments.run_id,
+                                         HD_COMMAND_RESUME_RUN, 0, "", &told, &err);
+    if (code != HD_OK)
+        return cli_fail(&err);
+    if (!told)
+        return run(&arguments, NULL);
+    printf("run %s goes on; hd attach %s shows it\n", arguments.run_id, arguments.run_id);
+    return HD_EXIT_OK;
+}
+
+int cmd_attach(int argc, char **argv)
+{
+    struct run_arguments arguments = {.json = false};
+    const struct hd_option options[] = {
+        {.name = "state-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &arguments.state_dir,
+         .hint = "DIR",
+         .help = "where runs are kept"},
+        {.name = "json",
+         .kind = HD_OPTION_FLAG,
+         .value = &arguments.json,
+         .help = "print the result as one JSON object, and no progress"},
+    };
+    const struct hd_program program = {
+        .name = "hd attach",
+        .summary = "shows a run's progress until it is over; Ctrl-C leaves it alone",
+        .usage = "hd attach [RUN] [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 0,
+        .positional_max = 1,
+    };
+    const char *run_id = NULL;
+    size_t count;
+    enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, &run_id, &count);
+    if (parsed != HD_PARSE_GO)
+        return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    arguments.state_dir = cli_state_dir(arguments.state_dir);
+    struct hd_err err;
+    struct hd_value *status = NULL;
+    enum hd_code code = read_status(arguments.state_dir, run_id, &status, &err);
+    hd_value_free(status);
+    if (code != HD_OK)
+        return cli_fail(&err);
+    struct progress progress;
+    int exit_code = HD_EXIT_FAILED;
+    progress_init(&progress, arguments.json);
+    catch_signals();
+    code = watch(NULL, &arguments, run_id, &progress, &exit_code, &err);
+    progress_end(&progress);
+    if (code == HD_OK && exit_code != HD_EXIT_INTERRUPTED)
+        print_end(&arguments, run_id, NULL, exit_code);
+    return code == HD_OK ? exit_code : cli_fail(&err);
+}
