@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- small things ------------------------------------------------------------------------- */
+/* ---- small things --------------------------------------------------------------------------- */
 
 struct hd_agent_action *agent_action(struct hd_agent *agent, enum hd_agent_action_kind kind)
 {
@@ -106,7 +106,7 @@ static void end_held(struct hd_agent *agent, struct held *held, const struct hd_
         agent->leave_deadline_ms = agent->now_ms + HD_AGENT_LEAVE_MS;
 }
 
-/* ---- masters ------------------------------------------------------------------------------ */
+/* ---- masters -------------------------------------------------------------------------------- */
 
 static uint32_t find_master(const struct hd_agent *agent, const char *id)
 {
@@ -587,8 +587,7 @@ static void take_failure(struct hd_agent *agent, const struct hd_agent_event *ev
     agent_fail_master(agent, event->master, "no reply");
 }
 
-/* ---- the engine's news ------------------------------------------------------------------------
- */
+/* ---- the engine's news ---------------------------------------------------------------------- */
 
 /* The place in the table for what was found at start; AGENT_NONE when it is full. */
 static uint32_t owner_of(struct hd_agent *agent, const char *master_id)
@@ -640,8 +639,7 @@ static void take_points(struct hd_agent *agent, const struct hd_agent_event *eve
     }
 }
 
-/* ---- leaving ------------------------------------------------------------------------------------
- */
+/* ---- leaving -------------------------------------------------------------------------------- */
 
 static void drain(struct hd_agent *agent)
 {
@@ -706,8 +704,7 @@ static void leave_when_idle(struct hd_agent *agent)
     }
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 enum hd_code hd_agent_new(const struct hd_agent_options *options, struct hd_agent **ret_agent,
                           struct hd_err *err)

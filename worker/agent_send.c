@@ -19,8 +19,7 @@ static bool due(struct hd_agent *agent, int64_t at_ms)
     return false;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------
- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 static int64_t control_ms(const struct master *master)
 {
@@ -86,8 +85,7 @@ static void send_control(struct hd_agent *agent, uint32_t m, enum hd_request_kin
     master->ping_due_ms = agent->now_ms + master->ping_ms;
 }
 
-/* ---- leases ------------------------------------------------------------------------------------
- */
+/* ---- leases --------------------------------------------------------------------------------- */
 
 static bool wants_lease(const struct hd_agent *agent)
 {
@@ -157,8 +155,7 @@ static void pump_leases(struct hd_agent *agent)
         send_lease(agent, m, wait_ms);
 }
 
-/* ---- reports ------------------------------------------------------------------------------------
- */
+/* ---- reports -------------------------------------------------------------------------------- */
 
 static bool has_points(const struct master *master, struct hd_attempt_ref attempt)
 {
@@ -245,8 +242,7 @@ static void pump_reports(struct hd_agent *agent, uint32_t m)
     send_report(agent, m, held);
 }
 
-/* ---- masters
- * ------------------------------------------------------------------------------------- */
+/* ---- masters -------------------------------------------------------------------------------- */
 
 static void pump_look_up(struct hd_agent *agent)
 {
@@ -308,8 +304,7 @@ static void pump_master(struct hd_agent *agent, uint32_t m)
         send_control(agent, m, HD_REQUEST_PING);
 }
 
-/* ---- leaving
- * --------------------------------------------------------------------------------------- */
+/* ---- leaving -------------------------------------------------------------------------------- */
 
 static void quit(struct hd_agent *agent)
 {

@@ -36,8 +36,7 @@ void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
     hd_buf_release(&buf);
 }
 
-/* ---- metrics.jsonl ------------------------------------------------------------------------------
- */
+/* ---- metrics.jsonl -------------------------------------------------------------------------- */
 
 static bool number_of(const struct hd_value *object, const char *const *keys, size_t count,
                       double *ret_number)

@@ -52,8 +52,7 @@ HD_NODISCARD enum hd_code hd_seat_take(const struct hd_root *root, const char *h
                                        struct hd_seat *ret_seat, struct hd_err *err);
 void hd_seat_release(struct hd_seat *seat);
 
-/* ---- the directories of an attempt ------------------------------------------------------------
- */
+/* ---- the directories of an attempt ---------------------------------------------------------- */
 
 enum hd_start { HD_START_FRESH, HD_START_IN_PLACE, HD_START_COPY };
 
@@ -81,8 +80,7 @@ void hd_workspace_ask_stop(const char *run_dir);
  * too (it has to go on with it at the next budget). Otherwise nothing. Follows no links. */
 void hd_workspace_own(const struct hd_root *root, const char *directory);
 
-/* ---- what a target is given --------------------------------------------------------------------
- */
+/* ---- what a target is given ----------------------------------------------------------------- */
 
 struct hd_plan_input {
     const char *worker;
@@ -106,8 +104,7 @@ HD_NODISCARD enum hd_code hd_plan_make(const struct hd_plan_input *input, struct
                                        struct hd_err *err);
 void hd_plan_release(struct hd_plan *plan);
 
-/* ---- what a target gives back
- * -------------------------------------------------------------------- */
+/* ---- what a target gives back --------------------------------------------------------------- */
 
 /* run_dir/loss.json through hd_loss_parse(). Never fails: see hd_loss. */
 void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,

@@ -35,7 +35,7 @@ static enum hd_code nomem(struct making *making)
                    making->input->lease->attempt.job);
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------------------------------- */
 
 static enum hd_code write_file(struct making *making, const char *name, const char *text)
 {
@@ -76,8 +76,7 @@ static enum hd_code write_value(struct making *making, const char *name,
     return code;
 }
 
-/* ---- job.json -----------------------------------------------------------------------------------
- */
+/* ---- job.json ------------------------------------------------------------------------------- */
 
 static void set(struct hd_value *object, const char *key, struct hd_value *item, enum hd_code *code)
 {
@@ -208,8 +207,7 @@ static enum hd_code write_files(struct making *making)
     return code == HD_OK ? make_inner(making) : code;
 }
 
-/* ---- command and environment
- * ----------------------------------------------------------------------- */
+/* ---- command and environment ---------------------------------------------------------------- */
 
 static enum hd_code expand(struct making *making, const char *prefix, const char *text,
                            char **ret_word)
@@ -371,8 +369,7 @@ static enum hd_code make_env(struct making *making, struct hd_engine_job *job)
     return env.code;
 }
 
-/* ---- all
- * --------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------ */
 
 static enum hd_code read_params(struct making *making)
 {

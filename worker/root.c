@@ -16,7 +16,7 @@
 #define WORKERS_NAME ".hyperdock-workers"
 #define MARKER_BYTES_MAX 64
 
-/* ---- a small file that whoever comes first writes ------------------------------------------ */
+/* ---- a small file that whoever comes first writes ------------------------------------------- */
 
 static enum hd_code read_line(const char *path, char *ret_line, size_t size, struct hd_err *err)
 {
@@ -57,7 +57,7 @@ enum hd_code hd_claim_line(const char *path, const char *line, char *ret_line, s
     return read_line(path, ret_line, size, err);
 }
 
-/* ---- the root -------------------------------------------------------------------------------- */
+/* ---- the root ------------------------------------------------------------------------------- */
 
 /* `sudo hd-worker` works for the person behind it. */
 static void give_to_sudo_user(const char *path)
@@ -106,8 +106,7 @@ enum hd_code hd_root_open(const char *path, struct hd_root *ret_root, struct hd_
     return code;
 }
 
-/* ---- seats -------------------------------------------------------------------------------------
- */
+/* ---- seats ---------------------------------------------------------------------------------- */
 
 static enum hd_code next_incarnation(const char *state_dir, uint64_t *ret_incarnation,
                                      struct hd_err *err)

@@ -55,8 +55,7 @@ static enum hd_code find_run_home(const struct hd_root *root, const struct hd_le
     return hd_fail(err, HD_E_CONFLICT, "%s belongs to another run", home);
 }
 
-/* ---- the work directory ------------------------------------------------------------------------
- */
+/* ---- the work directory --------------------------------------------------------------------- */
 
 static enum hd_code write_owner(const char *work_dir, const char *worker, struct hd_err *err)
 {
@@ -191,8 +190,7 @@ void hd_workspace_ask_stop(const char *run_dir)
         close(fd);
 }
 
-/* ---- whose it is
- * ---------------------------------------------------------------------------------- */
+/* ---- whose it is ---------------------------------------------------------------------------- */
 
 struct owning {
     uid_t uid;

@@ -59,7 +59,7 @@ static enum hd_outcome outcome_of(const char *name)
     return HD_OUTCOME_OK;
 }
 
-/* ---- words to events ------------------------------------------------------------------------- */
+/* ---- words to events ------------------------------------------------------------------------ */
 
 static struct hd_attempt_ref ref_of(const char *text)
 {
@@ -210,8 +210,7 @@ static void step(struct hd_agent *agent, const char *text, int64_t *now_ms)
     hd_agent_step(agent, &event, &update);
 }
 
-/* ---- actions to words -------------------------------------------------------------------------
- */
+/* ---- actions to words ----------------------------------------------------------------------- */
 
 static void put(struct hd_buf *out, const char *fmt, ...) HD_PRINTF(2, 3);
 static void put(struct hd_buf *out, const char *fmt, ...)
@@ -328,8 +327,7 @@ static void tell(struct hd_agent *agent, const struct row *rows, size_t count)
         tell(agent, rows_, HD_COUNT(rows_));                                                       \
     } while (0)
 
-/* ---- stories ------------------------------------------------------------------------------------
- */
+/* ---- stories -------------------------------------------------------------------------------- */
 
 static void one_job_comes_runs_and_is_reported_with_the_next_one(void **state)
 {

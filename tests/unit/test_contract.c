@@ -84,7 +84,7 @@ static const char *join(const char *directory, const char *name)
     return path;
 }
 
-/* ---- roots and seats ----------------------------------------------------------------------- */
+/* ---- roots and seats ------------------------------------------------------------------------ */
 
 static void a_root_is_recognised_by_its_marker_under_any_name(void **state)
 {
@@ -266,8 +266,7 @@ static void what_a_target_left_becomes_the_owners_without_following_links(void *
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
-/* ---- what a target is given -------------------------------------------------------------------
- */
+/* ---- what a target is given ----------------------------------------------------------------- */
 
 static const char *env_of(const struct hd_plan *plan, const char *name)
 {
@@ -416,8 +415,7 @@ static void params_that_do_not_fit_the_space_are_refused(void **state)
     }
 }
 
-/* ---- what a target gives back ------------------------------------------------------------------
- */
+/* ---- what a target gives back --------------------------------------------------------------- */
 
 static void put_deep(const char *path)
 {

@@ -57,7 +57,7 @@ void hd_engine_close(struct hd_engine *engine)
         engine->ops->close(engine);
 }
 
-/* ---- for the engines ---------------------------------------------------------------------- */
+/* ---- for the engines ------------------------------------------------------------------------ */
 
 enum hd_code hd_engine_quote(const char *word, struct hd_buf *out, struct hd_err *err)
 {

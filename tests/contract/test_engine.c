@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every engine promises, run on each: HD_TEST_ENGINE=process|docker. HD_TEST_TARGET is the
+ * program of tests/lib/engine_target.c (process), HD_TEST_IMAGE an image whose entry point it is
+ * (docker).
+ */
+#include "testlib.h"
+
+#include <hd/engine.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NEWS_WAIT_MS 120000
+#define PATH_SIZE 4096
+
+static struct hd_err err;
+
+struct bench {
+    bool docker;
+    char *dir;
+    char state_dir[PATH_SIZE];
+    struct hd_queue *queue;
+    struct hd_engine *engine;
+    uint64_t run_uid;
+    /* of the last job */
+    char run_dir[PATH_SIZE], work_dir[PATH_SIZE], log_path[PATH_SIZE];
+    char *argv[4];
+    char *env[4];
+    char dir_env[PATH_SIZE + 32];
+};
+
+static void open_engine(struct bench *bench)
+{
+    struct hd_engine_options options = {
+        .worker = "w-0", .state_dir = bench->state_dir, .queue = bench->queue};
+    assert_hd_ok(bench->docker ? hd_engine_open_docker(&options, &bench->engine, &err)
+                               : hd_engine_open_process(&options, &bench->engine, &err));
+}
+
+static int set_up(void **state)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+    bench->docker = hd_streq(getenv("HD_TEST_ENGINE"), "docker");
+    bench->dir = test_dir_make();
+    hd_os_random(&bench->run_uid, sizeof(bench->run_uid));
+    assert_true(hd_format(bench->state_dir, PATH_SIZE, "%s/state", bench->dir));
+    assert_hd_ok(hd_mkdirs(bench->state_dir, 0700, &err));
+    assert_hd_ok(hd_queue_new(64, &bench->queue, &err));
+    open_engine(bench);
+    *state = bench;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_found found[16];
+    size_t count = 0;
+    assert_hd_ok(hd_engine_list(bench->engine, found, HD_COUNT(found), &count, &err));
+    for (size_t i = 0; i < count; i++)
+        if (found[i].attempt.run_uid == bench->run_uid)
+            hd_engine_drop(bench->engine, found[i].attempt);
+    hd_engine_close(bench->engine);
+    void *news;
+    while ((news = hd_queue_pop(bench->queue, 0)) != NULL)
+        hd_free(news);
+    hd_queue_free(bench->queue);
+    test_dir_remove(bench->dir);
+    free(bench);
+    return 0;
+}
+
+/* ---- helpers -------------------------------------------------------------------------------- */
+
+static struct hd_engine_job job_of(struct bench *bench, uint32_t job, const char *what,
+                                   const char *argument)
+{
+    assert_true(hd_format(bench->run_dir, PATH_SIZE, "%s/run-%u", bench->dir, job));
+    assert_true(hd_format(bench->work_dir, PATH_SIZE, "%s/work-%u", bench->dir, job));
+    assert_true(hd_format(bench->log_path, PATH_SIZE, "%s/log.txt", bench->run_dir));
+    assert_hd_ok(hd_mkdirs(bench->run_dir, 0777, &err));
+    assert_hd_ok(hd_mkdirs(bench->work_dir, 0777, &err));
+    char inner[PATH_SIZE + 8];
+    assert_true(hd_format(inner, sizeof(inner), "%s/work", bench->run_dir));
+    if (bench->docker)
+        assert_hd_ok(hd_mkdirs(inner, 0777, &err));
+    assert_true(hd_format(bench->dir_env, sizeof(bench->dir_env), "HYPERDOCK_DIR=%s",
+                          bench->docker ? "/hyperdock" : bench->run_dir));
+    static char own[] = "OWN=of the job";
+    bench->env[0] = bench->dir_env;
+    bench->env[1] = own;
+    char *program = getenv("HD_TEST_TARGET");
+    size_t words = 0;
+    if (!bench->docker) {
+        assert_non_null(program);
+        bench->argv[words++] = program;
+    }
+    bench->argv[words++] = (char *)(uintptr_t)what;
+    bench->argv[words++] = (char *)(uintptr_t)argument;
+    bench->argv[words] = NULL;
+    return (struct hd_engine_job){
+        .attempt = {bench->run_uid, job, 1},
+        .worker = "w-0",
+        .run_id = "contract",
+        .config_id = "[0,0,0]",
+        .run_dir = bench->run_dir,
+        .work_dir = bench->work_dir,
+        .log_path = bench->log_path,
+        .cwd = bench->work_dir,
+        .image = bench->docker ? getenv("HD_TEST_IMAGE") : NULL,
+        .argv = bench->argv,
+        .env = bench->env,
+        .stop_grace_ms = 60000,
+    };
+}
+
+static struct hd_engine_end next_end(struct bench *bench, uint32_t job)
+{
+    struct hd_engine_news *news = hd_queue_pop(bench->queue, NEWS_WAIT_MS);
+    assert_non_null(news);
+    assert_int_equal(news->attempt.run_uid, bench->run_uid);
+    assert_int_equal(news->attempt.job, job);
+    struct hd_engine_end end = news->end;
+    hd_free(news);
+    return end;
+}
+
+static struct hd_engine_end run(struct bench *bench, const struct hd_engine_job *job)
+{
+    assert_hd_ok(hd_engine_start(bench->engine, job, &err));
+    return next_end(bench, job->attempt.job);
+}
+
+/* Until the target has said that it is ready. */
+static void wait_ready(struct bench *bench)
+{
+    char path[PATH_SIZE + 8];
+    assert_true(hd_format(path, sizeof(path), "%s/ready", bench->run_dir));
+    for (int64_t until_ms = hd_clock_ms() + NEWS_WAIT_MS; !hd_path_exists(path);) {
+        assert_true(hd_clock_ms() < until_ms);
+        (void)poll(NULL, 0, 2);
+    }
+}
+
+static bool log_holds(struct bench *bench, const char *part)
+{
+    size_t size;
+    char *text = test_file_read(bench->log_path, &size);
+    bool found = strstr(text, part) != NULL;
+    free(text);
+    return found;
+}
+
+static bool is_known(struct bench *bench, struct hd_attempt_ref attempt, bool *ret_running)
+{
+    struct hd_engine_found found[16];
+    size_t count = 0;
+    assert_hd_ok(hd_engine_list(bench->engine, found, HD_COUNT(found), &count, &err));
+    for (size_t i = 0; i < count; i++)
+        if (hd_attempt_ref_equal(found[i].attempt, attempt)) {
+            *ret_running = found[i].running;
+            assert_string_equal(found[i].run_dir, bench->run_dir);
+            return true;
+        }
+    return false;
+}
+
+/* Process engine: the two pids that a family says. */
+static void read_family(struct bench *bench, long *ret_child, long *ret_grandchild)
+{
+    char path[PATH_SIZE + 8];
+    assert_true(hd_format(path, sizeof(path), "%s/ready", bench->run_dir));
+    size_t size;
+    char *text = test_file_read(path, &size);
+    assert_int_equal(sscanf(text, "%ld %ld", ret_child, ret_grandchild), 2);
+    free(text);
+}
+
+static bool process_exists(long pid)
+{
+    return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
+/* ---- ends ----------------------------------------------------------------------------------- */
+
+static void exit_codes_and_signals_are_told_as_they_are(void **state)
+{
+    struct bench *bench = *state;
+    static const struct {
+        const char *what, *argument;
+        int code;
+    } rows[] = {
+        {"exit", "0", 0},      {"exit", "3", 3},     {"exit", "255", 255},
+        {"signal", "11", 139}, {"signal", "6", 134}, {"signal", "9", 137},
+    };
+    for (uint32_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_engine_job job = job_of(bench, i, rows[i].what, rows[i].argument);
+        struct hd_engine_end end = run(bench, &job);
+        assert_int_equal(end.kind, HD_END_EXITED);
+        assert_int_equal(end.exit_code, rows[i].code);
+        assert_false(end.stopped || end.timed_out || end.oom_killed || end.config_error);
+        assert_true(end.started_wall_ms > 0 && end.finished_wall_ms >= end.started_wall_ms);
+    }
+}
+
+static void both_streams_are_in_the_log(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "exit", "0");
+    (void)run(bench, &job);
+    assert_true(log_holds(bench, "to stdout\n"));
+    assert_true(log_holds(bench, "to stderr\n"));
+}
+
+static void a_target_has_the_environment_of_its_job(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "env", "OWN");
+    (void)run(bench, &job);
+    assert_true(log_holds(bench, "OWN=of the job"));
+    assert_int_equal(setenv("HYPERDOCK_TOKEN_FILE", "/secret", 1), 0);
+    job = job_of(bench, 2, "env", "HYPERDOCK_TOKEN_FILE");
+    (void)run(bench, &job);
+    assert_int_equal(unsetenv("HYPERDOCK_TOKEN_FILE"), 0);
+    assert_true(log_holds(bench, "(not set)"));
+    if (!bench->docker) {
+        char cwd[PATH_SIZE + 8];
+        assert_true(hd_format(cwd, sizeof(cwd), "in %s\n", bench->work_dir));
+        assert_true(log_holds(bench, cwd));
+    }
+}
+
+static void what_cannot_start_is_the_experiments_fault_with_a_reason(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "exit", "0");
+    char missing[] = "/no/such/program";
+    if (bench->docker)
+        job.image = "hyperdock/no-such-image:never";
+    else
+        bench->argv[0] = missing;
+    struct hd_engine_end end = run(bench, &job);
+    assert_int_equal(end.kind, HD_END_NOT_STARTED);
+    assert_true(end.config_error);
+    assert_true(strlen(end.message) > 10);
+}
+
+static void a_huge_log_is_cut_in_the_middle(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "print", "1073741824");
+    struct hd_engine_end end = run(bench, &job);
+    assert_int_equal(end.exit_code, 0);
+    struct stat st;
+    assert_int_equal(stat(bench->log_path, &st), 0);
+    assert_true(st.st_size <= HD_LOG_BYTES_MAX);
+    assert_true(log_holds(bench, "first line\n"));
+    assert_true(log_holds(bench, "last line\n"));
+}
+
+static void memory_beyond_the_limit_ends_the_target(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "memory", "268435456");
+    job.memory_bytes = 64u << 20;
+    struct hd_engine_end end = run(bench, &job);
+    assert_true(end.oom_killed);
+    assert_int_not_equal(end.exit_code, 0);
+}
+
+static void a_target_that_leaves_children_leaves_none(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "orphans", "");
+    struct hd_engine_end end = run(bench, &job);
+    assert_int_equal(end.exit_code, 0);
+    if (bench->docker)
+        return; /* its pids are the container's own */
+    long child, grandchild;
+    read_family(bench, &child, &grandchild);
+    assert_false(process_exists(child));
+    assert_false(process_exists(grandchild));
+}
+
+/* ---- stopping ------------------------------------------------------------------------------- */
+
+static void a_target_may_end_itself_when_stopped(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "stop-code", "7");
+    assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+    wait_ready(bench);
+    hd_engine_stop(bench->engine, job.attempt, 60000);
+    struct hd_engine_end end = next_end(bench, 1);
+    assert_true(end.stopped);
+    assert_false(end.timed_out);
+    assert_int_equal(end.exit_code, 7);
+}
+
+static void a_target_that_ignores_the_request_is_killed_after_the_grace(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "ignore", "");
+    assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+    wait_ready(bench);
+    hd_engine_stop(bench->engine, job.attempt, 50);
+    struct hd_engine_end end = next_end(bench, 1);
+    assert_true(end.stopped);
+    assert_int_equal(end.exit_code, 137);
+}
+
+static void a_stop_that_follows_the_start_at_once_is_not_lost(void **state)
+{
+    struct bench *bench = *state;
+    for (uint32_t i = 0; i < 5; i++) {
+        struct hd_engine_job job = job_of(bench, i, "wait", "");
+        assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+        hd_engine_stop(bench->engine, job.attempt, 1000);
+        assert_true(next_end(bench, i).stopped);
+    }
+}
+
+static void the_time_limit_stops_a_target(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "ignore", "");
+    job.timeout_ms = 300;
+    job.stop_grace_ms = 50;
+    struct hd_engine_end end = run(bench, &job);
+    assert_true(end.timed_out);
+    assert_false(end.stopped);
+    assert_int_equal(end.exit_code, 137);
+}
+
+static void drop_leaves_nothing_and_tells_nothing(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "family", "");
+    bool running;
+    assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+    wait_ready(bench);
+    long child, grandchild;
+    read_family(bench, &child, &grandchild);
+    hd_engine_drop(bench->engine, job.attempt);
+    assert_false(is_known(bench, job.attempt, &running));
+    if (!bench->docker) {
+        assert_false(process_exists(child));
+        assert_false(process_exists(grandchild));
+    }
+    /* What is not known is no error. */
+    hd_engine_drop(bench->engine, job.attempt);
+    hd_engine_stop(bench->engine, job.attempt, 1);
+    hd_engine_remove(bench->engine, job.attempt);
+    /* The next news is the next job's. */
+    job = job_of(bench, 2, "exit", "4");
+    assert_int_equal(run(bench, &job).exit_code, 4);
+}
+
+/* ---- a worker that starts again ------------------------------------------------------------- */
+
+static void starting_twice_is_starting_once(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "stop-code", "5");
+    assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+    assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+    wait_ready(bench);
+    assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+    hd_engine_stop(bench->engine, job.attempt, 60000);
+    assert_int_equal(next_end(bench, 1).exit_code, 5);
+    hd_engine_remove(bench->engine, job.attempt);
+    job = job_of(bench, 2, "exit", "4");
+    assert_int_equal(run(bench, &job).exit_code, 4);
+}
+
+/* A process that starts the job and dies without a word, as by kill -9. */
+static void start_in_another_process(struct bench *bench, const struct hd_engine_job *job)
+{
+    hd_engine_close(bench->engine);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct hd_engine_options options = {
+            .worker = "w-0", .state_dir = bench->state_dir, .queue = bench->queue};
+        enum hd_code code = bench->docker ? hd_engine_open_docker(&options, &bench->engine, &err)
+                                          : hd_engine_open_process(&options, &bench->engine, &err);
+        if (code == HD_OK)
+            code = hd_engine_start(bench->engine, job, &err);
+        char path[PATH_SIZE + 8];
+        (void)hd_format(path, sizeof(path), "%s/ready", bench->run_dir);
+        while (code == HD_OK && !hd_path_exists(path))
+            (void)poll(NULL, 0, 2);
+        _exit(code == HD_OK ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    open_engine(bench);
+}
+
+static void a_running_target_is_adopted(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "stop-code", "6");
+    bool running = false;
+    start_in_another_process(bench, &job);
+    assert_true(is_known(bench, job.attempt, &running));
+    assert_true(running);
+    assert_hd_ok(hd_engine_adopt(bench->engine, job.attempt, &job, &err));
+    hd_engine_stop(bench->engine, job.attempt, 60000);
+    struct hd_engine_end end = next_end(bench, 1);
+    assert_true(end.stopped);
+    assert_int_equal(end.exit_code, 6);
+    hd_engine_remove(bench->engine, job.attempt);
+    assert_false(is_known(bench, job.attempt, &running));
+}
+
+static void a_target_that_ended_meanwhile_is_harvested(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "orphans", "");
+    bool running = true;
+    start_in_another_process(bench, &job);
+    /* it may be about to end: adopting tells its end either way */
+    assert_hd_ok(hd_engine_adopt(bench->engine, job.attempt, &job, &err));
+    assert_int_equal(next_end(bench, 1).exit_code, 0);
+    /* now it has ended for certain: once more from the beginning */
+    hd_engine_close(bench->engine);
+    open_engine(bench);
+    assert_true(is_known(bench, job.attempt, &running));
+    assert_false(running);
+    assert_hd_ok(hd_engine_adopt(bench->engine, job.attempt, &job, &err));
+    struct hd_engine_end end = next_end(bench, 1);
+    assert_int_equal(end.kind, HD_END_EXITED);
+    assert_int_equal(end.exit_code, 0);
+    struct hd_attempt_ref unknown = {bench->run_uid, 99, 1};
+    assert_hd_fails(hd_engine_adopt(bench->engine, unknown, &job, &err), HD_E_NOTFOUND, "job 99");
+}
+
+static void a_killed_shim_is_told_as_lost_and_takes_its_target_along(void **state)
+{
+    struct bench *bench = *state;
+    if (bench->docker)
+        skip(); /* a container has no shim of ours */
+    struct hd_engine_job job = job_of(bench, 1, "family", "");
+    assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+    wait_ready(bench);
+    char owner[PATH_SIZE + 128];
+    assert_true(hd_format(owner, sizeof(owner), "%s/process/%016llx-1-1/owner", bench->state_dir,
+                          (unsigned long long)bench->run_uid));
+    size_t size;
+    long shim, child, grandchild;
+    char *text = test_file_read(owner, &size);
+    assert_int_equal(sscanf(text, "%ld", &shim), 1);
+    free(text);
+    read_family(bench, &child, &grandchild);
+    assert_int_equal(kill((pid_t)shim, SIGKILL), 0);
+    struct hd_engine_end end = next_end(bench, 1);
+    assert_int_equal(end.kind, HD_END_ENGINE_LOST);
+    assert_non_null(strstr(end.message, "shim"));
+    /* The target itself died with it; what it had started in other sessions is beyond reach. */
+    assert_int_equal(kill((pid_t)child, SIGKILL), 0);
+    assert_int_equal(kill((pid_t)grandchild, SIGKILL), 0);
+}
+
+/* ---- for people ----------------------------------------------------------------------------- */
+
+static void the_command_line_can_be_pasted(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "it's", "a b");
+    struct hd_buf out;
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_engine_command_line(bench->engine, &job, &out, &err));
+    assert_non_null(strstr(hd_buf_text(&out), "'it'\\''s' 'a b'"));
+    assert_non_null(strstr(hd_buf_text(&out), "'OWN=of the job'"));
+    hd_buf_release(&out);
+    assert_string_equal(hd_engine_name(bench->engine), bench->docker ? "docker" : "process");
+}
+
+#define ON_BENCH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BENCH(exit_codes_and_signals_are_told_as_they_are),
+        ON_BENCH(both_streams_are_in_the_log),
+        ON_BENCH(a_target_has_the_environment_of_its_job),
+        ON_BENCH(what_cannot_start_is_the_experiments_fault_with_a_reason),
+        ON_BENCH(a_huge_log_is_cut_in_the_middle),
+        ON_BENCH(memory_beyond_the_limit_ends_the_target),
+        ON_BENCH(a_target_that_leaves_children_leaves_none),
+        ON_BENCH(a_target_may_end_itself_when_stopped),
+        ON_BENCH(a_target_that_ignores_the_request_is_killed_after_the_grace),
+        ON_BENCH(a_stop_that_follows_the_start_at_once_is_not_lost),
+        ON_BENCH(the_time_limit_stops_a_target),
+        ON_BENCH(drop_leaves_nothing_and_tells_nothing),
+        ON_BENCH(starting_twice_is_starting_once),
+        ON_BENCH(a_running_target_is_adopted),
+        ON_BENCH(a_target_that_ended_meanwhile_is_harvested),
+        ON_BENCH(a_killed_shim_is_told_as_lost_and_takes_its_target_along),
+        ON_BENCH(the_command_line_can_be_pasted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine_target.c: a target that behaves as it is told, for the tests of engines:
+ *
+ *   exit N            prints a line on each stream and ends
+ *   signal N          dies of the signal
+ *   wait              says "ready" in the file $HYPERDOCK_DIR/ready and waits for ever
+ *   stop-code N       the same, and ends with N on SIGTERM
+ *   ignore            the same, and ignores SIGTERM
+ *   family            starts a child and a grandchild in a session of its own, then waits; their
+ *                     pids stand in the ready file
+ *   orphans           the same, and ends with 0 at once
+ *   print BYTES       prints that much and ends with 0
+ *   memory BYTES      touches that much and waits
+ *   env NAME          prints $NAME and the working directory
+ *   loss X            writes loss.json and ends with 0
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stop_code;
+
+static void on_term(int number)
+{
+    (void)number;
+    _exit(stop_code);
+}
+
+static FILE *open_in_dir(const char *name, const char *suffix)
+{
+    char path[4096];
+    const char *dir = getenv("HYPERDOCK_DIR");
+    snprintf(path, sizeof(path), "%s/%s%s", dir != NULL ? dir : ".", name, suffix);
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        perror(path);
+        exit(99);
+    }
+    return file;
+}
+
+/* Complete when it is there: written beside and renamed. */
+static void say_ready(const char *text)
+{
+    char from[4096], to[4096];
+    const char *dir = getenv("HYPERDOCK_DIR");
+    FILE *file = open_in_dir("ready", ".tmp");
+    fprintf(file, "%s\n", text);
+    fclose(file);
+    snprintf(from, sizeof(from), "%s/ready.tmp", dir != NULL ? dir : ".");
+    snprintf(to, sizeof(to), "%s/ready", dir != NULL ? dir : ".");
+    if (rename(from, to) != 0)
+        exit(99);
+}
+
+static void wait_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
+static void make_family(void)
+{
+    char text[64];
+    int pipe_fds[2];
+    pid_t grandchild = 0;
+    if (pipe(pipe_fds) != 0)
+        exit(99);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)signal(SIGTERM, SIG_IGN);
+        grandchild = fork();
+        if (grandchild == 0) {
+            (void)setsid();
+            wait_for_ever();
+        }
+        if (write(pipe_fds[1], &grandchild, sizeof(grandchild)) != (ssize_t)sizeof(grandchild))
+            _exit(99);
+        wait_for_ever();
+    }
+    if (read(pipe_fds[0], &grandchild, sizeof(grandchild)) != (ssize_t)sizeof(grandchild))
+        exit(99);
+    snprintf(text, sizeof(text), "%ld %ld", (long)child, (long)grandchild);
+    say_ready(text);
+}
+
+static void print_bytes(long long count)
+{
+    static char chunk[65536];
+    memset(chunk, 'x', sizeof(chunk));
+    chunk[sizeof(chunk) - 1] = '\n';
+    printf("first line\n");
+    fflush(stdout);
+    while (count > 0) {
+        size_t size = count < (long long)sizeof(chunk) ? (size_t)count : sizeof(chunk);
+        if (write(STDOUT_FILENO, chunk, size) != (ssize_t)size)
+            exit(98);
+        count -= (long long)size;
+    }
+    printf("last line\n");
+}
+
+static void touch_memory(long long count)
+{
+    for (long long done = 0; done < count; done += 1 << 20) {
+        volatile char *piece = malloc(1 << 20);
+        if (piece == NULL)
+            exit(97);
+        for (int i = 0; i < 1 << 20; i += 4096)
+            piece[i] = 1;
+    }
+    wait_for_ever();
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    const char *argument = argc > 2 ? argv[2] : "0";
+    if (strcmp(what, "exit") == 0) {
+        printf("to stdout\n");
+        fflush(stdout);
+        fprintf(stderr, "to stderr\n");
+        return atoi(argument);
+    }
+    if (strcmp(what, "signal") == 0) {
+        (void)signal(atoi(argument), SIG_DFL);
+        (void)raise(atoi(argument));
+    } else if (strcmp(what, "wait") == 0) {
+        say_ready("waiting");
+        wait_for_ever();
+    } else if (strcmp(what, "stop-code") == 0) {
+        stop_code = atoi(argument);
+        (void)signal(SIGTERM, on_term);
+        say_ready("waiting");
+        wait_for_ever();
+    } else if (strcmp(what, "ignore") == 0) {
+        (void)signal(SIGTERM, SIG_IGN);
+        say_ready("waiting");
+        wait_for_ever();
+    } else if (strcmp(what, "family") == 0) {
+        make_family();
+        wait_for_ever();
+    } else if (strcmp(what, "orphans") == 0) {
+        make_family();
+        return 0;
+    } else if (strcmp(what, "print") == 0) {
+        print_bytes(atoll(argument));
+        return 0;
+    } else if (strcmp(what, "memory") == 0) {
+        touch_memory(atoll(argument));
+    } else if (strcmp(what, "env") == 0) {
+        char cwd[4096];
+        const char *value = getenv(argument);
+        printf("%s=%s in %s\n", argument, value != NULL ? value : "(not set)",
+               getcwd(cwd, sizeof(cwd)));
+        return 0;
+    } else if (strcmp(what, "loss") == 0) {
+        FILE *file = open_in_dir("loss.json", "");
+        fprintf(file, "{\"loss\": %s}\n", argument);
+        return fclose(file) == 0 ? 0 : 96;
+    }
+    fprintf(stderr, "engine_target: cannot %s\n", what);
+    return 99;
+}
