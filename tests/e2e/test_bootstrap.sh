@@ -123,6 +123,6 @@ promise "a dry run prints the command and fails while something is missing"
 reset
 rm "$bin/dpkg-query"
 bootstrap
-[ $code -eq 0 ] && grep -q 'no apt' "$top/out" && grep -q libgsl-dev "$top/out"
+[ $code -eq 0 ] && grep -q 'no apt' "$top/out" && grep -q libnng-dev "$top/out"
 promise "without apt the needs are listed"
 echo "1..$count"
