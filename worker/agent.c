@@ -150,7 +150,18 @@ static void forget_master(struct hd_agent *agent, uint32_t m)
         master->lanes[lane].state = LANE_IDLE;
 }
 
-/* Sequences go on rising when a place in the table is used again: a late answer matches nothing. */
+static uint64_t highest_sequence(const struct hd_agent *agent, int lane)
+{
+    uint64_t highest = 0;
+    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
+        if (agent->masters[m].lanes[lane].sequence > highest)
+            highest = agent->masters[m].lanes[lane].sequence;
+    return highest;
+}
+
+/* Sequences rise over the whole table: a late answer to the former owner of a place matches nothing,
+ * and a master that was forgotten and comes back at another place never sees an old number again (it
+ * would take the request for a resend). */
 static uint32_t add_master(struct hd_agent *agent, const char *id)
 {
     uint32_t place = AGENT_NONE;
@@ -168,7 +179,7 @@ static uint32_t add_master(struct hd_agent *agent, const char *id)
     struct master *master = &agent->masters[place];
     uint64_t sequences[HD_LANE_COUNT];
     for (int lane = 0; lane < HD_LANE_COUNT; lane++)
-        sequences[lane] = master->lanes[lane].sequence;
+        sequences[lane] = highest_sequence(agent, lane);
     memset(master, 0, sizeof(*master));
     for (int lane = 0; lane < HD_LANE_COUNT; lane++)
         master->lanes[lane].sequence = sequences[lane];
