@@ -50,6 +50,7 @@ static void apply_config_proposed(struct run *run, const struct hd_fact_config_p
     memset(config, 0, sizeof(*config));
     config->id = fact->id;
     config->root = config->owner = HD_NONE;
+    config->state_budget = NAN;
     if (run->param_count > 0)
         memcpy(run->values + (size_t)run->config_count * run->param_count, fact->values,
                run->param_count * sizeof(double));
@@ -181,6 +182,7 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
 {
     const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
     struct job *job = &run->jobs[ended->job];
+    double from_budget = job->state == JOB_RUNNING ? run->live[job->place].budget_previous : NAN;
     if (job->state == JOB_RUNNING)
         remove_live(core, run, ended->job);
     else if (job->state == JOB_QUEUED)
@@ -193,6 +195,8 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
         config->root = core_add_root(core, ended->root);
         config->owner = core_add_worker(core, ended->worker);
         (void)hd_copy_text(config->directory, sizeof(config->directory), ended->directory);
+        /* Only an ok attempt has reached its budget; another left what it began with, or less. */
+        config->state_budget = ended->outcome == HD_OUTCOME_OK ? job->budget : from_budget;
     }
     if (ended->charged && ended->outcome == HD_OUTCOME_FAILED)
         job->retries_failed++;

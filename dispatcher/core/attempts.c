@@ -7,7 +7,7 @@
 
 /* ---- beginning ------------------------------------------------------------------------------- */
 
-void core_fill_lease(const struct hd_core *core, uint32_t run_number, const struct live *live,
+void core_fill_lease(struct hd_core *core, uint32_t run_number, const struct live *live,
                      struct hd_reply *reply)
 {
     const struct run *run = core->runs[run_number];
@@ -22,7 +22,8 @@ void core_fill_lease(const struct hd_core *core, uint32_t run_number, const stru
     lease->budget = job->budget;
     lease->budget_previous = live->budget_previous;
     lease->root = core_root_text(core, live->root);
-    lease->directory = live->directory;
+    /* A later decision of this step may move the live attempts. */
+    lease->directory = core_text(core, "%s", live->directory);
     lease->directory_owner = live->owner == HD_NONE ? "" : core->workers[live->owner].id;
     lease->seed = core_config_seed(run, job->config);
     lease->lease_ms = run->experiment->lease_ms;
@@ -47,7 +48,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
         .sequence = parked.lease_sequence,
         .root = holds ? core_root_text(core, config->root) : "",
         .directory = holds ? config->directory : "",
-        .budget_previous = holds ? job->budget_previous : NAN,
+        .budget_previous = holds ? config->state_budget : NAN,
     };
     core_commit(core, fact);
     core->leases_left--;
@@ -62,7 +63,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
                    parked.combined ? HD_LANE_REPORT : HD_LANE_LEASE, parked.sequence);
     reply->verdict = parked.verdict;
     core_fill_lease(core, run_number, live, reply);
-    bool restarts = !holds && !isnan(job->budget_previous);
+    bool restarts = !isnan(job->budget_previous) && isnan(live->budget_previous);
     core_note(core, HD_NOTE_INFO, run_number, "job %u: attempt %u at budget %g -> %s%s", job_number,
               job->attempt, job->budget, worker->id,
               restarts ? " (from the start: its directory is elsewhere)" : "");

@@ -50,6 +50,8 @@ struct config {
     uint32_t root;  /* where its state is: interned root, HD_NONE unknown */
     uint32_t owner; /* worker that wrote it last */
     char directory[HD_DIR_NAME_MAX];
+    double state_budget; /* that the directory's state is known to have been trained to; NaN: an
+                          * attempt that began from the start left it */
 };
 
 /* A live attempt. */
@@ -150,6 +152,7 @@ struct worker {
     bool draining;
     uint64_t incarnation;
     uint64_t control_sequence, poll_sequence;
+    uint64_t poll_answered; /* lease sequence that was told that there is no job */
     uint64_t connection;
     uint32_t slots;
     uint32_t root;
@@ -230,7 +233,7 @@ void core_end_attempt(struct hd_core *core, uint32_t run, uint32_t job, enum hd_
                       const char *why);
 void core_end_by_report(struct hd_core *core, uint32_t run, const struct hd_request *request);
 void core_lease(struct hd_core *core, uint32_t run, uint32_t job, struct worker *worker);
-void core_fill_lease(const struct hd_core *core, uint32_t run, const struct live *live,
+void core_fill_lease(struct hd_core *core, uint32_t run, const struct live *live,
                      struct hd_reply *reply);
 void core_expire_leases(struct hd_core *core);
 void core_first_event(struct hd_core *core);

@@ -22,6 +22,7 @@ static uint64_t digest_configs(const struct hd_core *core, const struct run *run
         hash = hd_hash_u64(hash, config->id.running_index);
         hash = digest_place(core, hash, config->root, config->owner);
         hash = hd_hash_text(hash, config->directory);
+        hash = hd_hash_double(hash, config->state_budget);
     }
     for (size_t i = 0; i < (size_t)run->config_count * run->param_count; i++)
         hash = hd_hash_double(hash, run->values[i]);

@@ -47,6 +47,8 @@ void core_answer_parked(struct hd_core *core, struct worker *worker, enum hd_rep
     enum hd_lane lane = parked->combined ? HD_LANE_REPORT : HD_LANE_LEASE;
     if (parked->combined && kind != HD_REPLY_STALE)
         kind = HD_REPLY_OK; /* the report is acknowledged; no job came */
+    if (kind != HD_REPLY_STALE)
+        worker->poll_answered = parked->lease_sequence;
     struct hd_reply *reply = core_reply(core, parked->address, kind, lane, parked->sequence);
     reply->verdict = parked->verdict;
     unlink_parked(core, worker);

@@ -119,7 +119,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     if (worker->parked.active && request->incarnation > worker->incarnation)
         core_answer_parked(core, worker, HD_REPLY_STALE);
     if (!worker->known || request->incarnation > worker->incarnation) {
-        worker->poll_sequence = 0;
+        worker->poll_sequence = worker->poll_answered = 0;
         core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: hello (%u slots, %zu held)", worker->id,
                   request->slots, request->held_count);
     }
@@ -258,10 +258,12 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
         return;
     }
     bool old = old_lease_sequence(core, worker, lease_sequence);
-    /* Granted once and over by now: the worker needs a new sequence, not another job. */
+    /* Answered once: the worker needs a new sequence. A job for this one would reach nobody, and
+     * its next ping would charge a retry for it. */
     bool spent = !HD_PLANTED(core, HD_PLANT_NO_DEDUP) &&
-                 worker->lease_incarnation == worker->incarnation &&
-                 worker->lease_sequence == lease_sequence;
+                 ((worker->lease_incarnation == worker->incarnation &&
+                   worker->lease_sequence == lease_sequence) ||
+                  worker->poll_answered == lease_sequence);
     if (old || spent || worker->draining) {
         enum hd_reply_kind kind = old && !combined ? HD_REPLY_STALE : HD_REPLY_NOTHING;
         struct hd_reply *reply = answer(core, event, combined ? HD_REPLY_OK : kind);

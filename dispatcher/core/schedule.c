@@ -19,7 +19,13 @@ int64_t core_run_elapsed_ms(const struct hd_core *core, const struct run *run)
 {
     if (run->elapsed_mark_ms == HD_NEVER_MS)
         return run->elapsed_ms;
-    return run->elapsed_ms + (core->now_ms - run->elapsed_mark_ms);
+    /* What the next fact will make of it: decided otherwise, a limit that was passed between two
+     * lives would be seen only after a job had been handed out. */
+    int64_t silence_ms = core->wall_ms - run->last_wall_ms;
+    if (silence_ms > HD_TIME_GAP_MS_MAX)
+        silence_ms = HD_TIME_GAP_MS_MAX;
+    int64_t since_ms = core->now_ms - run->elapsed_mark_ms;
+    return run->elapsed_ms + (since_ms > silence_ms ? since_ms : silence_ms);
 }
 
 int64_t core_time_mark_ms(const struct run *run)

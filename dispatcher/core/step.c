@@ -210,7 +210,8 @@ void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_
         break;
     case HD_EVENT_REQUEST:
         core_handle_request(core, event);
-        schedule = event->request->kind != HD_REQUEST_PING || update->fact_count > 0;
+        /* A ping that changes nothing costs no scheduling pass. */
+        schedule = event->request->kind != HD_REQUEST_PING;
         break;
     case HD_EVENT_DISCONNECT:
         disconnect(core, event->connection);
@@ -223,7 +224,7 @@ void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_
         break;
     }
     core_expire_leases(core);
-    if (schedule) {
+    if (schedule || update->fact_count > 0) {
         core_run_states(core);
         core_schedule(core);
         core_run_states(core);
