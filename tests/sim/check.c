@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check.c: the table of checkers, and the walk over it. */
+#include "cluster.h"
+
+static const struct sim_checker *checker_at(size_t index)
+{
+    if (index < sim_checkers_facts_count)
+        return &sim_checkers_facts[index];
+    index -= sim_checkers_facts_count;
+    if (index < sim_checkers_brackets_count)
+        return &sim_checkers_brackets[index];
+    index -= sim_checkers_brackets_count;
+    if (index < sim_checkers_talk_count)
+        return &sim_checkers_talk[index];
+    index -= sim_checkers_talk_count;
+    hd_assert(index < sim_checkers_life_count);
+    return &sim_checkers_life[index];
+}
+
+size_t sim_checker_count(void)
+{
+    return sim_checkers_facts_count + sim_checkers_brackets_count + sim_checkers_talk_count +
+           sim_checkers_life_count;
+}
+
+struct sim_checker_info sim_checker_info(size_t index)
+{
+    return (struct sim_checker_info){checker_at(index)->name, checker_at(index)->promise};
+}
+
+bool sim_checker_find(const char *name, size_t *ret_index)
+{
+    for (size_t c = 0; c < sim_checker_count(); c++) {
+        if (!hd_streq(checker_at(c)->name, name))
+            continue;
+        *ret_index = c;
+        return true;
+    }
+    return false;
+}
+
+void sim_probe(struct sim *sim, const struct sim_probe *probe)
+{
+    size_t count = sim_checker_count();
+    for (size_t c = 0; c < count && !sim->result->failed; c++) {
+        const struct sim_checker *checker = checker_at(c);
+        if (!sim->options->disabled[c])
+            checker->check(sim, checker, probe);
+    }
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cover.c: what a suite of seeds has reached. A fault or a move that never happens is not tested.
+ */
+#include "sim.h"
+
+static const char *const plant_names[SIM_PLANT_COUNT] = {
+    [SIM_PLANT_NONE] = "none",
+    [SIM_PLANT_NO_FENCING] = "no-fencing",
+    [SIM_PLANT_NO_DEDUP] = "no-dedup",
+    [SIM_PLANT_LEASE_FORGOTTEN] = "lease-forgotten",
+    [SIM_PLANT_CUT_FORGOTTEN] = "cut-forgotten",
+    [SIM_PLANT_REPLY_BEFORE_COMMIT] = "reply-before-commit",
+    [SIM_PLANT_COMMIT_LOST] = "commit-lost",
+    [SIM_PLANT_REPLY_TWICE] = "reply-twice",
+    [SIM_PLANT_REPLY_FORGOTTEN] = "reply-forgotten",
+    [SIM_PLANT_SAMPLER_PEEKS] = "sampler-peeks",
+    [SIM_PLANT_SAMPLER_SLEEPS] = "sampler-sleeps",
+    [SIM_PLANT_TIMEOUT_FORGOTTEN] = "timeout-forgotten",
+    [SIM_PLANT_RESULT_NOT_KEPT] = "result-not-kept",
+    [SIM_PLANT_DROP_IGNORED] = "drop-ignored",
+    [SIM_PLANT_FACT_LOST] = "fact-lost",
+    [SIM_PLANT_WRONG_LADDER] = "wrong-ladder",
+    [SIM_PLANT_WRONG_LIMITS] = "wrong-limits",
+};
+
+const char *sim_plant_name(enum sim_plant plant)
+{
+    return plant_names[plant];
+}
+
+bool sim_plant_parse(const char *name, enum sim_plant *ret_plant)
+{
+    for (int plant = 0; plant < SIM_PLANT_COUNT; plant++) {
+        if (!hd_streq(plant_names[plant], name))
+            continue;
+        *ret_plant = (enum sim_plant)plant;
+        return true;
+    }
+    return false;
+}
+
+/* ---- lines: one place that knows every counter
+ * ------------------------------------------------------- */
+
+typedef void (*line_fn)(void *context, const char *group, const char *name, uint64_t count,
+                        bool needed);
+
+/* Moves that the table allows and a run can make. */
+static bool move_needed(int from, int to)
+{
+    if (from == HD_RUN_ACTIVE)
+        return to != HD_RUN_ACTIVE;
+    if (from == HD_RUN_CLOSING)
+        return to == HD_RUN_FINISHED;
+    if (from == HD_RUN_PAUSED)
+        return to == HD_RUN_ACTIVE || to == HD_RUN_CANCELLED || to == HD_RUN_FINISHED;
+    return false;
+}
+
+/* No generator stops early yet, and the core ends what a person cancels by itself. */
+static bool outcome_needed(int outcome)
+{
+    return outcome != HD_OUTCOME_STOPPED;
+}
+
+static void moves(const struct sim_cover *cover, line_fn line, void *context)
+{
+    for (int from = 0; from < HD_RUN_STATE_COUNT; from++)
+        for (int to = 0; to < HD_RUN_STATE_COUNT; to++) {
+            char name[64];
+            hd_format(name, sizeof(name), "%s -> %s", hd_run_state_name((enum hd_run_state)from),
+                      hd_run_state_name((enum hd_run_state)to));
+            if (move_needed(from, to) || cover->moves[from][to] > 0)
+                line(context, "run", name, cover->moves[from][to], move_needed(from, to));
+        }
+}
+
+static void counters(const struct sim_cover *cover, line_fn line, void *context)
+{
+    for (int i = 0; i < SIM_FAULT_COUNT; i++)
+        line(context, "fault", sim_fault_name((enum sim_fault)i), cover->faults[i], true);
+    for (int i = 0; i < HD_FACT_KIND_COUNT; i++)
+        line(context, "fact", hd_fact_kind_name((enum hd_fact_kind)i), cover->facts[i], true);
+    for (int i = 0; i < HD_OUTCOME_COUNT; i++)
+        line(context, "outcome", hd_outcome_name((enum hd_outcome)i), cover->outcomes[i],
+             outcome_needed(i));
+    for (int i = 0; i < HD_OUTCOME_COUNT; i++)
+        if (cover->requeued[i] > 0 || i == HD_OUTCOME_INFRA || i == HD_OUTCOME_FAILED ||
+            i == HD_OUTCOME_PREEMPTED)
+            line(context, "queued-again", hd_outcome_name((enum hd_outcome)i), cover->requeued[i],
+                 true);
+    moves(cover, line, context);
+    for (int i = 0; i < HD_REPLY_KIND_COUNT; i++)
+        line(context, "reply", hd_reply_kind_name((enum hd_reply_kind)i), cover->replies[i],
+             i != HD_REPLY_VIEW);
+    line(context, "verdict", "accepted", cover->verdicts[HD_VERDICT_ACCEPTED], true);
+    line(context, "verdict", "refused", cover->verdicts[HD_VERDICT_REFUSED], true);
+    line(context, "action", "drop", cover->actions[HD_ACTION_DROP], true);
+    for (int i = 0; i < HD_COMMAND_OP_COUNT; i++)
+        line(context, "command", hd_command_op_name((enum hd_command_op)i), cover->commands[i],
+             true);
+    line(context, "life", "restores", cover->restores, true);
+    line(context, "life", "containers adopted", cover->adopted, true);
+    line(context, "life", "results harvested", cover->harvested, true);
+    line(context, "directory", "in place", cover->resumed_in_place, true);
+    line(context, "directory", "a copy", cover->resumed_from_copy, true);
+    line(context, "directory", "anew", cover->resumed_anew, true);
+    line(context, "end", "finished", cover->finished_ends, true);
+    line(context, "end", "cancelled", cover->cancelled_ends, true);
+    line(context, "end", "paused", cover->paused_ends, true);
+    line(context, "checked", "proposals", cover->proposals_checked, true);
+    for (int i = 0; i < sim_note_kind_count(); i++)
+        line(context, "note", sim_note_kind(i), cover->notes[i], true);
+}
+
+static void print_line(void *context, const char *group, const char *name, uint64_t count,
+                       bool needed)
+{
+    (void)needed;
+    fprintf(context, "  %-13s %-46s %10llu\n", group, name, (unsigned long long)count);
+}
+
+void sim_cover_print(const struct sim_cover *cover, FILE *file)
+{
+    fprintf(file, "coverage of %llu seeds, %llu events\n", (unsigned long long)cover->seeds,
+            (unsigned long long)cover->events);
+    counters(cover, print_line, file);
+}
+
+struct missing {
+    FILE *file;
+    size_t count;
+};
+
+static void count_missing(void *context, const char *group, const char *name, uint64_t count,
+                          bool needed)
+{
+    struct missing *missing = context;
+    if (!needed || count > 0)
+        return;
+    missing->count++;
+    fprintf(missing->file, "never reached: %s %s\n", group, name);
+}
+
+size_t sim_cover_missing(const struct sim_cover *cover, FILE *file)
+{
+    struct missing missing = {file, 0};
+    counters(cover, count_missing, &missing);
+    return missing.count;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* draw.c: a seed becomes a plan: who is there, what is tried, and what weather it is. */
+#include "sim.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint32_t below(struct hd_rng *rng, uint32_t bound)
+{
+    return (uint32_t)hd_rng_below(rng, bound);
+}
+
+static bool chance(struct hd_rng *rng, uint32_t percent)
+{
+    return below(rng, 100) < percent;
+}
+
+static int64_t between(struct hd_rng *rng, int64_t low, int64_t high)
+{
+    return low + (int64_t)hd_rng_below(rng, (uint64_t)(high - low) + 1);
+}
+
+/* ---- runs
+ * -------------------------------------------------------------------------------------------- */
+
+static const char *const spaces[] = {
+    "{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1},"
+    "\"y\":{\"type\":\"float\",\"low\":0.001,\"high\":10,\"log\":true}}",
+    "{\"x\":{\"type\":\"float\",\"low\":-1,\"high\":1},"
+    "\"units\":{\"type\":\"int\",\"low\":1,\"high\":64,\"log\":true},"
+    "\"kind\":{\"type\":\"categorical\",\"choices\":[\"a\",\"b\",\"c\"]}}",
+    "{\"on\":{\"type\":\"bool\"},\"size\":{\"type\":\"ordinal\",\"choices\":[1,2,4]},"
+    "\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}}",
+    /* so small that it runs out: eight configs */
+    "{\"on\":{\"type\":\"bool\"},\"n\":{\"type\":\"int\",\"low\":0,\"high\":3}}",
+};
+
+static void append(char *text, size_t size, const char *fmt, ...) HD_PRINTF(3, 4);
+static void append(char *text, size_t size, const char *fmt, ...)
+{
+    size_t used = strlen(text);
+    va_list args;
+    va_start(args, fmt);
+    int more = vsnprintf(text + used, size - used, fmt, args);
+    va_end(args);
+    hd_assert(more >= 0 && used + (size_t)more < size);
+}
+
+void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const char *space)
+{
+    char *text = run->experiment;
+    size_t size = sizeof(run->experiment);
+    text[0] = '\0';
+    const char *generator =
+        run->full ? "full" : (run->hyperband ? "hyperband" : "successive_halving");
+    append(text, size,
+           "{\"name\":\"%s\",\"target\":{\"command\":[\"./target\"],"
+           "\"retries\":{\"infra\":%u,\"failed\":%u}},",
+           run->run_id, run->retries_infra, run->retries_failed);
+    append(text, size, "\"objective\":{\"name\":\"loss\"");
+    if (run->has_goal)
+        append(text, size, ",\"goal\":%.17g", run->goal);
+    append(text, size, "},\"space\":%s,\"sampler\":{\"name\":\"%s\"},", space, sampler);
+    append(text, size, "\"iteration_generator\":{\"name\":\"%s\"", generator);
+    if (!run->full)
+        append(text, size, ",\"eta\":%u", run->eta);
+    append(text, size, "},\"budget\":{\"min\":%.17g,\"max\":%.17g},", run->budget_min,
+           run->budget_max);
+    append(text, size, "\"stop\":{\"iterations\":%u", run->iterations);
+    if (run->configs_max > 0)
+        append(text, size, ",\"configs\":%u", run->configs_max);
+    if (run->jobs_max > 0)
+        append(text, size, ",\"jobs\":%u", run->jobs_max);
+    if (run->full_evaluations_max > 0)
+        append(text, size, ",\"full_evaluations\":%u", run->full_evaluations_max);
+    if (run->failures_max > 0)
+        append(text, size, ",\"failures\":%u", run->failures_max);
+    if (run->time_max_ms > 0)
+        append(text, size, ",\"time\":\"%lldms\"", (long long)run->time_max_ms);
+    append(text, size, "},\"pause_after_failures\":%u,\"priority\":%d", run->pause_after,
+           run->priority);
+    if (run->queue_max > 0)
+        append(text, size, ",\"job_queue_sizes\":[%d,%d]", run->queue_min, run->queue_max);
+    append(text, size, "}");
+}
+
+static void draw_ladder(struct hd_rng *rng, struct sim_run_plan *run)
+{
+    run->full = chance(rng, 25);
+    run->hyperband = chance(rng, 45);
+    run->eta = 2 + below(rng, 3);
+    uint32_t steps = run->full ? 0 : below(rng, run->eta == 2 ? 4 : 3);
+    run->budget_min = chance(rng, 70) ? 1 : 0.25 * (double)(1 + below(rng, 9));
+    run->budget_max = run->budget_min;
+    for (uint32_t i = 0; i < steps; i++)
+        run->budget_max *= run->eta;
+    if (chance(rng, 20))
+        run->budget_max += 0.5; /* the lowest rung is then above the minimum */
+    run->iterations = run->full ? 2 + below(rng, 14) : 1 + below(rng, 3);
+    if (run->eta == 4 && steps == 2)
+        run->iterations = 1;
+}
+
+static void draw_limits(struct hd_rng *rng, struct sim_run_plan *run)
+{
+    run->retries_infra = below(rng, 4);
+    run->retries_failed = below(rng, 3);
+    run->pause_after = chance(rng, 50) ? 5 : below(rng, 8);
+    run->priority = (int32_t)below(rng, 3);
+    if (chance(rng, 15))
+        run->configs_max = 1 + below(rng, 12);
+    if (chance(rng, 15))
+        run->jobs_max = 1 + below(rng, 20);
+    if (chance(rng, 10))
+        run->full_evaluations_max = 1 + below(rng, 3);
+    if (chance(rng, 7))
+        run->failures_max = 1 + below(rng, 6);
+    if (chance(rng, 8))
+        run->time_max_ms = between(rng, 20000, 200000);
+    if (chance(rng, 15)) {
+        run->has_goal = true;
+        run->goal = 0.05 + hd_rng_double(rng);
+    }
+    if (chance(rng, 30)) {
+        run->queue_max = 1 + (int32_t)below(rng, 4);
+        run->queue_min = (int32_t)below(rng, (uint32_t)run->queue_max);
+    }
+}
+
+static void draw_target(struct hd_rng *rng, struct sim_run_plan *run)
+{
+    run->base_ms = between(rng, 50, 4000);
+    run->per_budget_ms = chance(rng, 60) ? between(rng, 0, 3000) : 0;
+    if (chance(rng, 15))
+        run->base_ms += 30000; /* longer than a lease: pings must carry it */
+    run->straggler_permille = chance(rng, 20) ? 100 : 0;
+    run->failing_permille = chance(rng, 30) ? below(rng, 600) : 0;
+    run->diverging_permille = chance(rng, 30) ? below(rng, 400) : 0;
+    run->flaky_permille = chance(rng, 40) ? below(rng, 400) : 0;
+    run->curves = chance(rng, 30);
+    if (chance(rng, 10))
+        run->timeout_ms = run->base_ms + run->per_budget_ms * (int64_t)run->budget_max;
+}
+
+static void draw_run(struct hd_rng *rng, uint32_t number, uint32_t master, struct sim_run_plan *run)
+{
+    hd_format(run->run_id, sizeof(run->run_id), "r%u", number);
+    run->run_uid = hd_rng_u64(rng) | 1;
+    run->seed = hd_rng_u64(rng);
+    run->master = master;
+    run->submit_ms = chance(rng, 70) ? 0 : between(rng, 0, 20000);
+    draw_ladder(rng, run);
+    draw_limits(rng, run);
+    draw_target(rng, run);
+    static const char *const samplers[] = {"random", "random", "tpe", "tpe", "sobol"};
+    const char *sampler = samplers[below(rng, HD_COUNT(samplers))];
+    uint32_t space = chance(rng, 12) ? 3 : below(rng, 3);
+    sim_run_plan_write(run, sampler, spaces[space]);
+}
+
+/* ---- weather
+ * ------------------------------------------------------------------------------------------- */
+
+static void draw_climate(struct hd_rng *rng, struct sim_climate *climate)
+{
+    climate->delay_min_ms = between(rng, 0, 3);
+    climate->delay_max_ms = climate->delay_min_ms + between(rng, 0, chance(rng, 30) ? 1500 : 20);
+    climate->late_max_ms = between(rng, 100, chance(rng, 30) ? 60000 : 5000);
+    climate->commit_max_ms = chance(rng, 20) ? 1500 : between(rng, 0, 15);
+    climate->sampler_max_ms = chance(rng, 20) ? 3000 : between(rng, 0, 30);
+    climate->down_max_ms = between(rng, 1000, 90000);
+    climate->new_port = chance(rng, 40);
+    climate->storm_ms = between(rng, 15000, 200000);
+    if (chance(rng, 12))
+        return; /* fair weather: what fails here fails without any excuse */
+    climate->drop_permille = chance(rng, 50) ? below(rng, 200) : 0;
+    climate->duplicate_permille = chance(rng, 50) ? below(rng, 300) : 0;
+    climate->delay_permille = chance(rng, 50) ? below(rng, 300) : 0;
+    for (int fault = 0; fault < SIM_FAULT_COUNT; fault++)
+        if (chance(rng, 30))
+            climate->fault_mean_ms[fault] = between(rng, 8000, 120000);
+    /* What a person does is rarer than what machines do. */
+    for (int fault = SIM_FAULT_PERSON_PAUSE; fault <= SIM_FAULT_PERSON_CANCEL_JOB; fault++)
+        if (!chance(rng, 40))
+            climate->fault_mean_ms[fault] = 0;
+}
+
+void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "plan", 0, &rng);
+    struct sim_plan *plan = ret_plan;
+    memset(plan, 0, sizeof(*plan));
+    draw_climate(&rng, &plan->climate);
+    plan->master_count = chance(&rng, 85) ? 1 : 2;
+    plan->worker_count = 1 + below(&rng, SIM_WORKERS_MAX);
+    plan->run_count = chance(&rng, 70) ? 1 : 1 + below(&rng, SIM_RUNS_MAX);
+    if (plan->run_count < plan->master_count)
+        plan->run_count = plan->master_count;
+    for (uint32_t r = 0; r < plan->run_count; r++)
+        draw_run(&rng, r, r % plan->master_count, &plan->runs[r]);
+    bool shared = chance(&rng, 35);
+    for (uint32_t w = 0; w < plan->worker_count; w++) {
+        struct sim_worker_plan *worker = &plan->workers[w];
+        worker->slots = 1 + below(&rng, 3);
+        worker->root = shared ? below(&rng, 2) : w;
+        worker->start_ms = chance(&rng, 70) ? 0 : between(&rng, 0, 30000);
+        /* One worker at least serves any run, or some run would have nobody. */
+        if (w > 0 && chance(&rng, 15))
+            hd_format(worker->run_id, sizeof(worker->run_id), "r%u", below(&rng, plan->run_count));
+    }
+    plan->resume_paused = chance(&rng, 80);
+    /* With several runs whoever has served one may leave before the next is there. */
+    plan->shutdown_workers = plan->run_count == 1 && chance(&rng, 30);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine.c: containers, work directories and kept results of one machine. A container outlives
+ * the worker's process; a result is on disk before the agent hears of it; directories follow
+ * the rules of the house: in place on the machine that wrote last, a copy elsewhere on the
+ * same root, anew otherwise.
+ */
+#include "cluster.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#define HARVEST_MS_MAX 20
+#define POINTS 2
+
+static struct sim_container *find_container(struct sim_worker *worker,
+                                            struct hd_attempt_ref attempt)
+{
+    for (struct sim_container *c = worker->containers; c != NULL; c = c->next)
+        if (!c->removed && hd_attempt_ref_equal(c->attempt, attempt))
+            return c;
+    return NULL;
+}
+
+/* ---- directories
+ * --------------------------------------------------------------------------------------- */
+
+static struct sim_directory *find_directory(struct sim_root *root, const char *name)
+{
+    for (size_t d = 0; d < root->count; d++)
+        if (hd_streq(root->directories[d]->name, name))
+            return root->directories[d];
+    return NULL;
+}
+
+static struct sim_directory *make_directory(struct sim *sim, struct sim_root *root,
+                                            const char *name)
+{
+    struct sim_directory *directory = find_directory(root, name);
+    if (directory != NULL)
+        return directory; /* the same attempt again */
+    directory = sim_alloc(sim, sizeof(*directory));
+    directory->name = sim_text(sim, name);
+    directory->budget = NAN;
+    root->directories = sim_grow(sim, root->directories, sizeof(struct sim_directory *),
+                                 root->count, &root->capacity);
+    root->directories[root->count++] = directory;
+    return directory;
+}
+
+static void choose_directory(struct sim *sim, struct sim_worker *worker,
+                             struct sim_container *container, const struct hd_lease *lease)
+{
+    const char *fresh = sim_format(sim, "%016" PRIx64 "-j%u-a%u-%s", lease->attempt.run_uid,
+                                   lease->attempt.job, lease->attempt.attempt, worker->id);
+    struct sim_directory *held = NULL;
+    if (lease->directory[0] != '\0' && hd_streq(lease->root, worker->root->id))
+        held = find_directory(worker->root, lease->directory);
+    if (held == NULL) {
+        container->directory = make_directory(sim, worker->root, fresh);
+        sim->cover->resumed_anew++;
+        return;
+    }
+    if (hd_streq(lease->directory_owner, worker->id)) {
+        container->directory = held;
+        sim->cover->resumed_in_place++;
+        return;
+    }
+    container->directory = make_directory(sim, worker->root, fresh);
+    container->directory->budget = held->budget;
+    sim->cover->resumed_from_copy++;
+}
+
+/* ---- what a target does
+ * ------------------------------------------------------------------------------------ */
+
+static double curve(double budget, double quality)
+{
+    return quality + 0.5 / (1.0 + budget);
+}
+
+static double loss_of(struct sim *sim, const struct sim_container *container)
+{
+    const struct sim_run_plan *plan = container->plan;
+    if (plan->losses != NULL && plan->loss_count > 0)
+        return plan->losses[container->config % plan->loss_count] + 0.01 / container->budget;
+    double quality = 0;
+    const struct sim_ledger_run *run = sim_find_run(sim, plan->run_uid, NULL);
+    if (run != NULL && container->config < run->config_count) {
+        const struct sim_config *config = &run->configs[container->config];
+        for (size_t v = 0; v < config->value_count; v++) {
+            double distance = config->values[v] - 0.3;
+            quality += isnan(distance) ? 0 : fmin(distance * distance, 10.0);
+        }
+    }
+    return curve(container->budget, quality);
+}
+
+static enum hd_outcome flaky_outcome(struct hd_rng *rng)
+{
+    static const enum hd_outcome outcomes[] = {
+        HD_OUTCOME_FAILED,  HD_OUTCOME_FAILED,      HD_OUTCOME_FAILED, HD_OUTCOME_NO_RESULT,
+        HD_OUTCOME_OOM,     HD_OUTCOME_INFRA,       HD_OUTCOME_INFRA,  HD_OUTCOME_INFRA,
+        HD_OUTCOME_TIMEOUT, HD_OUTCOME_CONFIG_ERROR};
+    return outcomes[hd_rng_below(rng, HD_COUNT(outcomes))];
+}
+
+/* Its end is drawn at its start, from what it is and not from when it runs. */
+static void draw_end(struct sim *sim, struct sim_container *container)
+{
+    const struct sim_run_plan *plan = container->plan;
+    struct hd_result *result = &container->result;
+    struct hd_rng rng;
+    hd_rng_fork(plan->run_uid ^ sim->seed, "config", container->config, &rng);
+    bool fails = hd_rng_below(&rng, 1000) < plan->failing_permille;
+    bool diverges = hd_rng_below(&rng, 1000) < plan->diverging_permille;
+    hd_rng_fork(plan->run_uid ^ sim->seed, "attempt",
+                (uint64_t)container->attempt.job * 1000 + container->attempt.attempt, &rng);
+    double from = isnan(container->budget_previous) ? 0 : container->budget_previous;
+    double work = (double)plan->base_ms + (double)plan->per_budget_ms * (container->budget - from);
+    if (sim->plan->script_count == 0)
+        work *= 0.5 + hd_rng_double(&rng);
+    if (hd_rng_below(&rng, 1000) < plan->straggler_permille)
+        work *= 8;
+    result->attempt = container->attempt;
+    result->loss = loss_of(sim, container);
+    result->outcome = isfinite(result->loss) ? HD_OUTCOME_OK : HD_OUTCOME_DIVERGED;
+    if (diverges) {
+        result->loss = NAN;
+        result->outcome = HD_OUTCOME_DIVERGED;
+    }
+    if (fails)
+        result->outcome = HD_OUTCOME_FAILED;
+    if (hd_rng_below(&rng, 1000) < plan->flaky_permille) {
+        result->outcome = flaky_outcome(&rng);
+        work *= hd_rng_double(&rng);
+    }
+    if (plan->timeout_ms > 0 && work > (double)plan->timeout_ms) {
+        work = (double)plan->timeout_ms;
+        result->outcome = HD_OUTCOME_TIMEOUT;
+    }
+    if (result->outcome != HD_OUTCOME_OK)
+        result->loss = NAN;
+    result->exit_code = result->outcome == HD_OUTCOME_FAILED ? 1 : 0;
+    result->message = result->outcome == HD_OUTCOME_OK ? "" : "as planned";
+    result->info_json = "";
+    container->ends_ms = sim->now_ms + (work < 1 ? 1 : (int64_t)work);
+}
+
+/* ---- the end, its harvest and its news
+ * ---------------------------------------------------------------------- */
+
+static void fire_told(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_container *container = event->data;
+    struct sim_worker *worker = container->worker;
+    if (!worker->alive || worker->epoch != event->epoch || container->removed || container->told)
+        return;
+    if (sim_worker_asleep(sim, worker)) {
+        sim_at(sim, sim->now_ms + 500, fire_told, 0, event->epoch, container);
+        return;
+    }
+    container->told = true;
+    struct hd_agent_event ended = {.kind = HD_AGENT_EVENT_ENDED,
+                                   .attempt = container->attempt,
+                                   .master_id = container->master_id,
+                                   .result = &container->result};
+    sim_worker_step(sim, worker, &ended);
+}
+
+/* The process writes the result to its disk, then tells the agent; it may die between. */
+static void fire_harvest(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_container *container = event->data;
+    struct sim_worker *worker = container->worker;
+    if (!worker->alive || worker->epoch != event->epoch || container->removed || container->running)
+        return;
+    if (sim_worker_asleep(sim, worker)) {
+        sim_at(sim, sim->now_ms + 500, fire_harvest, 0, event->epoch, container);
+        return;
+    }
+    container->on_disk = true;
+    sim_at(sim, sim->now_ms + sim_between(sim, 0, HARVEST_MS_MAX), fire_told, 0, event->epoch,
+           container);
+}
+
+static void ended(struct sim *sim, struct sim_container *container)
+{
+    container->running = false;
+    sim_trace(sim, "%s: job %u.%u ended: %s", container->worker->id, container->attempt.job,
+              container->attempt.attempt, hd_outcome_name(container->result.outcome));
+    if (container->directory->writer == container)
+        container->directory->writer = NULL;
+    container->result.finished_wall_ms = sim->now_ms;
+    container->result.directory =
+        container->result.outcome == HD_OUTCOME_CONFIG_ERROR ? "" : container->directory->name;
+    if (container->result.outcome == HD_OUTCOME_OK)
+        container->directory->budget = container->budget;
+    if (container->worker->alive)
+        sim_at(sim, sim->now_ms + sim_between(sim, 0, HARVEST_MS_MAX), fire_harvest, 0,
+               container->worker->epoch, container);
+}
+
+static void fire_end(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_container *container = event->data;
+    if (container->removed || !container->running || container->stop_order != event->epoch)
+        return;
+    if (sim->now_ms < container->worker->frozen_until_ms) {
+        sim_at(sim, container->worker->frozen_until_ms + 1, fire_end, 0, event->epoch, container);
+        return;
+    }
+    ended(sim, container);
+}
+
+static void fire_point(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_container *container = event->data;
+    struct sim_worker *worker = container->worker;
+    if (container->removed || !container->running || !worker->alive ||
+        sim_worker_asleep(sim, worker))
+        return;
+    struct hd_point point = {container->attempt, container->budget * (double)event->who / POINTS,
+                             curve((double)event->who, 0.1)};
+    struct hd_agent_event progress = {.kind = HD_AGENT_EVENT_PROGRESS,
+                                      .attempt = container->attempt,
+                                      .points = &point,
+                                      .point_count = 1};
+    sim_worker_step(sim, worker, &progress);
+}
+
+/* ---- what the agent asks for
+ * ------------------------------------------------------------------------------------ */
+
+static void kill_container(struct sim_container *container)
+{
+    if (container->directory->writer == container)
+        container->directory->writer = NULL;
+    container->running = false;
+    container->removed = true;
+    container->settled = true;
+}
+
+/* Two attempts never write one directory: what this machine still runs of the config dies first. */
+static void kill_older(struct sim *sim, struct sim_worker *worker, struct sim_container *container)
+{
+    if (sim->options->plant == SIM_PLANT_DROP_IGNORED)
+        return;
+    for (struct sim_container *c = worker->containers; c != NULL; c = c->next)
+        if (c != container && c->running && !c->removed && c->directory == container->directory) {
+            sim_trace(sim, "%s kills job %u.%u: its directory goes on", worker->id, c->attempt.job,
+                      c->attempt.attempt);
+            kill_container(c);
+        }
+}
+
+static const struct sim_run_plan *plan_of(struct sim *sim, uint64_t run_uid)
+{
+    for (uint32_t r = 0; r < sim->plan->run_count; r++)
+        if (sim->plan->runs[r].run_uid == run_uid)
+            return &sim->plan->runs[r];
+    return NULL;
+}
+
+void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct hd_lease *lease,
+                      const char *master_id)
+{
+    if (find_container(worker, lease->attempt) != NULL)
+        return; /* a resend is harmless */
+    struct sim_container *container = sim_alloc(sim, sizeof(*container));
+    container->worker = worker;
+    container->attempt = lease->attempt;
+    container->plan = plan_of(sim, lease->attempt.run_uid);
+    hd_assert(container->plan != NULL);
+    container->master_id = sim_text(sim, master_id);
+    container->config = lease->config;
+    container->budget = lease->budget;
+    container->budget_previous = lease->budget_previous;
+    container->started_ms = sim->now_ms;
+    container->result.started_wall_ms = sim->now_ms;
+    container->running = true;
+    choose_directory(sim, worker, container, lease);
+    kill_older(sim, worker, container);
+    container->next = worker->containers;
+    worker->containers = container;
+    struct sim_probe probe = {.kind = SIM_PROBE_CONTAINER, .container = container, .lease = lease};
+    sim_probe(sim, &probe);
+    container->directory->writer = container;
+    container->directory->run_uid = lease->attempt.run_uid;
+    container->directory->config = lease->config;
+    draw_end(sim, container);
+    sim_trace(sim, "%s runs job %u.%u in %s", worker->id, lease->attempt.job,
+              lease->attempt.attempt, container->directory->name);
+    sim_at(sim, container->ends_ms, fire_end, 0, 0, container);
+    if (!container->plan->curves)
+        return;
+    for (uint32_t p = 1; p <= POINTS; p++)
+        sim_at(sim, sim->now_ms + (container->ends_ms - sim->now_ms) * p / (POINTS + 1), fire_point,
+               p, 0, container);
+}
+
+void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt,
+                     enum hd_outcome outcome)
+{
+    struct sim_container *container = find_container(worker, attempt);
+    if (container == NULL || !container->running || container->stop_order > 0)
+        return;
+    container->stop_order++;
+    container->result.outcome = outcome;
+    container->result.loss = NAN;
+    container->result.exit_code = 143;
+    container->result.message = "stopped";
+    sim_at(sim, sim->now_ms + sim_between(sim, 1, 5000), fire_end, 0, container->stop_order,
+           container);
+}
+
+void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt)
+{
+    struct sim_container *container = find_container(worker, attempt);
+    if (container == NULL || sim->options->plant == SIM_PLANT_DROP_IGNORED)
+        return;
+    sim_trace(sim, "%s drops job %u.%u", worker->id, attempt.job, attempt.attempt);
+    kill_container(container);
+}
+
+void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
+                             struct hd_attempt_ref attempt, enum hd_verdict verdict)
+{
+    struct sim_container *container = find_container(worker, attempt);
+    if (container == NULL)
+        return;
+    struct sim_probe probe = {.kind = SIM_PROBE_ACKNOWLEDGED,
+                              .container = container,
+                              .attempt = attempt,
+                              .verdict = verdict};
+    sim_probe(sim, &probe);
+    kill_container(container);
+}
+
+/* ---- a new incarnation, a new boot
+ * -------------------------------------------------------------------------------- */
+
+void sim_engine_adopt(struct sim *sim, struct sim_worker *worker)
+{
+    /* Oldest first: the list is newest first. */
+    struct sim_container *found[HD_HELD_MAX];
+    size_t count = 0;
+    for (struct sim_container *c = worker->containers; c != NULL && count < HD_HELD_MAX;
+         c = c->next)
+        if (!c->removed)
+            found[count++] = c;
+    for (size_t i = count; i > 0 && worker->alive; i--) {
+        struct sim_container *container = found[i - 1];
+        container->told = false;
+        if (sim->options->plant == SIM_PLANT_RESULT_NOT_KEPT && !container->running) {
+            container->removed = true;
+            continue;
+        }
+        struct hd_agent_event adopted = {.kind = HD_AGENT_EVENT_ADOPTED,
+                                         .attempt = container->attempt,
+                                         .master_id = container->master_id};
+        sim_worker_step(sim, worker, &adopted);
+        if (container->running) {
+            sim->cover->adopted++;
+            continue;
+        }
+        sim->cover->harvested++;
+        sim_at(sim, sim->now_ms, fire_harvest, 0, worker->epoch, container);
+    }
+}
+
+void sim_engine_reboot(struct sim *sim, struct sim_worker *worker)
+{
+    for (struct sim_container *c = worker->containers; c != NULL; c = c->next) {
+        if (c->removed || !c->running)
+            continue;
+        c->stop_order++;
+        c->result.outcome = HD_OUTCOME_INFRA;
+        c->result.loss = NAN;
+        c->result.message = "the container vanished";
+        ended(sim, c);
+    }
+}

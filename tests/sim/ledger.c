@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ledger.c: what the committed facts say, folded without the core. */
+#include "cluster.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- a fact of our own
+ * --------------------------------------------------------------------------- */
+
+static const double *copy_doubles(struct sim *sim, const double *numbers, size_t count)
+{
+    double *copy = sim_alloc(sim, (count + 1) * sizeof(*copy));
+    if (count > 0)
+        memcpy(copy, numbers, count * sizeof(*copy));
+    return copy;
+}
+
+static void copy_leased(struct sim *sim, struct hd_fact_attempt_leased *leased)
+{
+    leased->worker = sim_text(sim, leased->worker);
+    leased->root = sim_text(sim, leased->root);
+    leased->directory = sim_text(sim, leased->directory);
+}
+
+static void copy_ended(struct sim *sim, struct hd_fact_attempt_ended *ended)
+{
+    ended->worker = sim_text(sim, ended->worker);
+    ended->message = sim_text(sim, ended->message);
+    ended->info_json = sim_text(sim, ended->info_json);
+    ended->root = sim_text(sim, ended->root);
+    ended->directory = sim_text(sim, ended->directory);
+}
+
+struct hd_fact *sim_fact_copy(struct sim *sim, const struct hd_fact *fact)
+{
+    struct hd_fact *copy = sim_alloc(sim, sizeof(*copy));
+    *copy = *fact;
+    switch (fact->kind) {
+    case HD_FACT_RUN_CREATED:
+        copy->as.run_created.run_id = sim_text(sim, fact->as.run_created.run_id);
+        copy->as.run_created.experiment_json = sim_text(sim, fact->as.run_created.experiment_json);
+        break;
+    case HD_FACT_CONFIG_PROPOSED:
+        copy->as.config_proposed.values = copy_doubles(sim, fact->as.config_proposed.values,
+                                                       fact->as.config_proposed.value_count);
+        if (fact->as.config_proposed.params_json != NULL)
+            copy->as.config_proposed.params_json =
+                sim_text(sim, fact->as.config_proposed.params_json);
+        break;
+    case HD_FACT_ATTEMPT_LEASED:
+        copy_leased(sim, &copy->as.attempt_leased);
+        break;
+    case HD_FACT_ATTEMPT_ENDED:
+        copy_ended(sim, &copy->as.attempt_ended);
+        break;
+    case HD_FACT_REPORT_REFUSED:
+        copy->as.report_refused.worker = sim_text(sim, fact->as.report_refused.worker);
+        copy->as.report_refused.reason = sim_text(sim, fact->as.report_refused.reason);
+        break;
+    case HD_FACT_COMMAND_GIVEN:
+        copy->as.command_given.reason = sim_text(sim, fact->as.command_given.reason);
+        break;
+    case HD_FACT_RUN_STATE:
+        copy->as.run_state.reason = sim_text(sim, fact->as.run_state.reason);
+        break;
+    case HD_FACT_JOB_QUEUED:
+    case HD_FACT_CURVE_POINT:
+    case HD_FACT_KIND_COUNT:
+        break;
+    }
+    return copy;
+}
+
+/* ---- looking
+ * ----------------------------------------------------------------------------------------- */
+
+struct sim_ledger_run *sim_ledger_find(struct sim_ledger *ledger, uint64_t run_uid)
+{
+    for (size_t r = 0; r < ledger->run_count; r++)
+        if (ledger->runs[r].run_uid == run_uid)
+            return &ledger->runs[r];
+    return NULL;
+}
+
+struct sim_job *sim_ledger_job(struct sim_ledger *ledger, uint32_t run, uint32_t job)
+{
+    if (run >= ledger->run_count || job >= ledger->runs[run].job_count)
+        return NULL;
+    return &ledger->runs[run].jobs[job];
+}
+
+struct sim_attempt *sim_job_attempt(const struct sim_job *job, uint32_t number)
+{
+    for (size_t a = job->attempt_count; a > 0; a--)
+        if (job->attempts[a - 1].number == number)
+            return &job->attempts[a - 1];
+    return NULL;
+}
+
+struct sim_attempt *sim_job_open(const struct sim_job *job)
+{
+    return job->open ? &job->attempts[job->attempt_count - 1] : NULL;
+}
+
+bool sim_run_over(const struct sim_ledger_run *run)
+{
+    if (run->state == HD_RUN_ACTIVE || run->state == HD_RUN_CLOSING)
+        return false;
+    for (size_t j = 0; j < run->job_count; j++)
+        if (run->jobs[j].open)
+            return false;
+    return true;
+}
+
+/* ---- folding
+ * ----------------------------------------------------------------------------------------- */
+
+static void fold_created(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact)
+{
+    if (ledger->run_count >= SIM_RUNS_MAX || fact->run != ledger->run_count)
+        return;
+    struct sim_ledger_run *run = &ledger->runs[ledger->run_count++];
+    run->run_uid = fact->as.run_created.run_uid;
+    run->run_id = fact->as.run_created.run_id;
+    run->seed = fact->as.run_created.seed;
+    run->state = HD_RUN_ACTIVE;
+    run->reason = "";
+    for (uint32_t r = 0; r < sim->plan->run_count; r++)
+        if (sim->plan->runs[r].run_uid == run->run_uid)
+            run->plan = &sim->plan->runs[r];
+}
+
+static void fold_proposed(struct sim *sim, struct sim_ledger_run *run, const struct hd_fact *fact)
+{
+    run->configs = sim_grow(sim, run->configs, sizeof(*run->configs), run->config_count,
+                            &run->config_capacity);
+    struct sim_config *config = &run->configs[run->config_count++];
+    *config = (struct sim_config){
+        .id = fact->as.config_proposed.id,
+        .values = fact->as.config_proposed.values,
+        .value_count = fact->as.config_proposed.value_count,
+        .cut = fact->as.config_proposed.cut,
+        .seq = fact->seq,
+        .root = "",
+        .directory = "",
+        .state_budget = NAN,
+    };
+}
+
+static void fold_queued(struct sim *sim, struct sim_ledger_run *run, const struct hd_fact *fact)
+{
+    run->jobs = sim_grow(sim, run->jobs, sizeof(*run->jobs), run->job_count, &run->job_capacity);
+    struct sim_job *job = &run->jobs[run->job_count++];
+    *job = (struct sim_job){
+        .config = fact->as.job_queued.config,
+        .iteration = fact->as.job_queued.iteration,
+        .rung = fact->as.job_queued.rung,
+        .budget = fact->as.job_queued.budget,
+        .budget_previous = fact->as.job_queued.budget_previous,
+        .queued_seq = fact->seq,
+        .waiting_since_ms = sim->now_ms,
+        .loss = NAN,
+    };
+}
+
+/* The driver's wall clock is virtual time here, so a fact tells when its step was. */
+static void fold_leased(struct sim *sim, const struct sim_master *master, struct sim_job *job,
+                        const struct hd_fact *fact)
+{
+    const struct hd_fact_attempt_leased *leased = &fact->as.attempt_leased;
+    job->attempts = sim_grow(sim, job->attempts, sizeof(*job->attempts), job->attempt_count,
+                             &job->attempt_capacity);
+    struct sim_attempt *attempt = &job->attempts[job->attempt_count++];
+    *attempt = (struct sim_attempt){
+        .number = leased->attempt,
+        .open = true,
+        .worker = leased->worker,
+        .incarnation = leased->incarnation,
+        .sequence = leased->sequence,
+        .root = leased->root,
+        .directory = leased->directory,
+        .budget_previous = leased->budget_previous,
+        .leased_ms = fact->wall_ms + master->clock_offset_ms,
+        .renewed_ms = fact->wall_ms + master->clock_offset_ms,
+        .outcome = HD_OUTCOME_COUNT,
+    };
+    job->open = true;
+}
+
+static void close_job(struct sim_ledger_run *run, struct sim_job *job, const struct hd_fact *fact)
+{
+    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
+    job->closed = true;
+    job->outcome = ended->outcome;
+    job->loss = ended->loss;
+    job->closed_seq = fact->seq;
+    run->closed_count++;
+    run->last_result_seq = fact->seq;
+    if (ended->outcome == HD_OUTCOME_OK && job->config < run->config_count) {
+        run->ok_count++;
+        struct sim_config *config = &run->configs[job->config];
+        config->root = ended->root;
+        config->directory = ended->directory;
+        config->state_budget = job->budget;
+        run->failure_streak = 0;
+        if (run->plan != NULL && job->budget >= run->plan->budget_max)
+            run->full_count++;
+        if (!run->has_best || job->budget > run->best_budget ||
+            (job->budget == run->best_budget && ended->loss < run->best_loss)) {
+            run->has_best = true;
+            run->best_budget = job->budget;
+            run->best_loss = ended->loss;
+        }
+    } else if (ended->outcome != HD_OUTCOME_DIVERGED && ended->outcome != HD_OUTCOME_CANCELLED &&
+               ended->outcome != HD_OUTCOME_STOPPED && ended->outcome != HD_OUTCOME_PREEMPTED) {
+        run->failure_streak++;
+    }
+}
+
+static void fold_ended(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job,
+                       const struct hd_fact *fact)
+{
+    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
+    struct sim_attempt *attempt = sim_job_attempt(job, ended->attempt);
+    /* A job that waits for another attempt ends under the number of its last one. */
+    if (attempt != NULL && attempt->open) {
+        attempt->open = false;
+        attempt->outcome = ended->outcome;
+        attempt->by_report = ended->by_report;
+        if (job->attempt_count > 0 && attempt == &job->attempts[job->attempt_count - 1])
+            job->open = false;
+    }
+    if (ended->by_report)
+        job->accepted += ended->requeued ? 0 : 1;
+    if (ended->charged)
+        job->charged++;
+    job->waiting_since_ms = sim->now_ms;
+    if (!ended->requeued && !job->closed)
+        close_job(run, job, fact);
+}
+
+void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact)
+{
+    struct sim_master *master = NULL;
+    for (uint32_t m = 0; m < SIM_MASTERS_MAX; m++)
+        if (&sim->masters[m].ledger == ledger)
+            master = &sim->masters[m];
+    ledger->facts = sim_grow(sim, ledger->facts, sizeof(*ledger->facts), ledger->fact_count,
+                             &ledger->fact_capacity);
+    ledger->facts[ledger->fact_count++] = sim_fact_copy(sim, fact);
+    fact = ledger->facts[ledger->fact_count - 1];
+    if (fact->kind == HD_FACT_RUN_CREATED)
+        fold_created(sim, ledger, fact);
+    if (fact->run >= ledger->run_count)
+        return;
+    struct sim_ledger_run *run = &ledger->runs[fact->run];
+    struct sim_job *job;
+    switch (fact->kind) {
+    case HD_FACT_CONFIG_PROPOSED:
+        fold_proposed(sim, run, fact);
+        break;
+    case HD_FACT_JOB_QUEUED:
+        fold_queued(sim, run, fact);
+        break;
+    case HD_FACT_ATTEMPT_LEASED:
+        job = sim_ledger_job(ledger, fact->run, fact->as.attempt_leased.job);
+        if (job != NULL)
+            fold_leased(sim, master, job, fact);
+        break;
+    case HD_FACT_ATTEMPT_ENDED:
+        job = sim_ledger_job(ledger, fact->run, fact->as.attempt_ended.job);
+        if (job != NULL)
+            fold_ended(sim, run, job, fact);
+        break;
+    case HD_FACT_COMMAND_GIVEN:
+        if (fact->as.command_given.op < HD_COMMAND_OP_COUNT)
+            run->commands[fact->as.command_given.op]++;
+        if (fact->as.command_given.op == HD_COMMAND_RESUME_RUN)
+            run->failure_streak = 0;
+        break;
+    case HD_FACT_RUN_STATE:
+        sim->cover->moves[run->state][fact->as.run_state.state]++;
+        run->state = fact->as.run_state.state;
+        run->reason = fact->as.run_state.reason;
+        break;
+    case HD_FACT_RUN_CREATED:
+    case HD_FACT_CURVE_POINT:
+    case HD_FACT_REPORT_REFUSED:
+    case HD_FACT_KIND_COUNT:
+        break;
+    }
+}

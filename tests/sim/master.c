@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * master.c: a master's process: the driver's loop, its disk and its clock.
+ *
+ *   drain the inbox, step every event  ->  one commit (takes time, may fail)  ->  send
+ *
+ * It may die between any two of these. The store outlives it; the core, the asks and whatever
+ * was parked do not.
+ */
+#include "cluster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FULL_RETRY_MS 1000
+
+static void wake(struct sim *sim, struct sim_master *master);
+
+int64_t sim_master_clock(const struct sim *sim, const struct sim_master *master)
+{
+    return sim->now_ms + master->clock_offset_ms;
+}
+
+/* ---- boot and death
+ * -------------------------------------------------------------------------------- */
+
+static uint32_t core_plants(enum sim_plant plant)
+{
+#ifdef HD_PLANTS
+    switch (plant) {
+    case SIM_PLANT_NO_FENCING:
+        return HD_PLANT_NO_FENCING;
+    case SIM_PLANT_NO_DEDUP:
+        return HD_PLANT_NO_DEDUP;
+    case SIM_PLANT_LEASE_FORGOTTEN:
+        return HD_PLANT_LEASE_FORGOTTEN;
+    case SIM_PLANT_CUT_FORGOTTEN:
+        return HD_PLANT_CUT_FORGOTTEN;
+    case SIM_PLANT_NONE:
+    case SIM_PLANT_REPLY_BEFORE_COMMIT:
+    case SIM_PLANT_COMMIT_LOST:
+    case SIM_PLANT_REPLY_TWICE:
+    case SIM_PLANT_REPLY_FORGOTTEN:
+    case SIM_PLANT_SAMPLER_PEEKS:
+    case SIM_PLANT_SAMPLER_SLEEPS:
+    case SIM_PLANT_TIMEOUT_FORGOTTEN:
+    case SIM_PLANT_RESULT_NOT_KEPT:
+    case SIM_PLANT_DROP_IGNORED:
+    case SIM_PLANT_FACT_LOST:
+    case SIM_PLANT_WRONG_LADDER:
+    case SIM_PLANT_WRONG_LIMITS:
+    case SIM_PLANT_COUNT:
+        break;
+    }
+#else
+    (void)plant;
+#endif
+    return 0;
+}
+
+static struct hd_core *new_core(const struct sim *sim)
+{
+    struct hd_core_options options = {
+        .lease_ms = 30000, .ping_ms = 5000, .shutdown_workers = sim->plan->shutdown_workers};
+#ifdef HD_PLANTS
+    options.plants = core_plants(sim->options->plant);
+#else
+    (void)core_plants;
+#endif
+    struct hd_core *core = NULL;
+    struct hd_err err;
+    enum hd_code code = hd_core_new(&options, &core, &err);
+    hd_assert(code == HD_OK);
+    return core;
+}
+
+/* What was heard before belongs to another clock; the first event starts every term anew. */
+static void forget_renewals(struct sim_master *master)
+{
+    for (size_t r = 0; r < master->ledger.run_count; r++)
+        for (size_t j = 0; j < master->ledger.runs[r].job_count; j++) {
+            struct sim_attempt *attempt = sim_job_open(&master->ledger.runs[r].jobs[j]);
+            if (attempt != NULL)
+                attempt->renewed_ms = INT64_MIN;
+        }
+}
+
+struct restore {
+    struct sim *sim;
+    struct hd_core *core;
+};
+
+static enum hd_code apply_one(void *context, const struct hd_fact *fact, struct hd_err *err)
+{
+    struct restore *restore = context;
+    return hd_core_apply(restore->core, fact, err);
+}
+
+void sim_master_start(struct sim *sim, uint32_t index)
+{
+    struct sim_master *master = &sim->masters[index];
+    bool first = master->epoch == 0;
+    master->alive = true;
+    master->epoch++;
+    if (first || sim->plan->climate.new_port)
+        master->port = 7000 + master->epoch;
+    master->clock_offset_ms = sim->plan->script_count > 0 ? 0 : sim_between(sim, 0, 1000000);
+    master->boot_ms = sim_master_clock(sim, master);
+    master->first_event_ms = HD_NEVER_MS;
+    master->jumped = false;
+    master->timer_ms = HD_NEVER_MS;
+    master->hold_since_ms = -1;
+    master->last_hold_ms = master->boot_ms;
+    master->core = new_core(sim);
+    if (master->shadow == NULL)
+        master->shadow = new_core(sim);
+    forget_renewals(master);
+    struct restore restore = {sim, master->core};
+    struct hd_err err;
+    enum hd_code code = hd_store_load(master->store, apply_one, &restore, &err);
+    if (code != HD_OK)
+        sim_fail(sim, "restore-equals-live", "restore of master %u: %s", index, err.text);
+    for (uint32_t r = 0; r < SIM_RUNS_MAX; r++)
+        master->result_seq[r] = master->ledger.runs[r].last_result_seq;
+    if (!first) {
+        sim->cover->restores++;
+        sim_tell(sim, "master m%u starts again: %zu facts restored", index,
+                 master->ledger.fact_count);
+    }
+    struct sim_probe probe = {.kind = SIM_PROBE_RESTORED, .master = master};
+    sim_probe(sim, &probe);
+    sim_master_renew(sim, master);
+    wake(sim, master);
+}
+
+static void forget_process(struct sim_master *master)
+{
+    hd_core_free(master->core);
+    master->core = NULL;
+    for (uint32_t r = 0; r < SIM_RUNS_MAX; r++)
+        sim_actor_release(&master->actors[r]);
+    master->inbox_count = 0;
+    master->batch_count = 0;
+    master->reply_count = 0;
+    master->ask_count = 0;
+    master->owed_count = 0;
+    memset(master->heard, 0, sizeof(master->heard));
+    master->busy = false;
+    master->wake_set = false;
+    master->crash_before = false;
+    master->crash_after = false;
+    master->fsync_fails = false;
+}
+
+void sim_master_release(struct sim_master *master)
+{
+    forget_process(master);
+    hd_core_free(master->shadow);
+    hd_store_close(master->store);
+}
+
+static void fire_start(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_master *master = &sim->masters[event->who];
+    if (!master->alive && master->epoch == event->epoch)
+        sim_master_start(sim, event->who);
+}
+
+void sim_master_crash(struct sim *sim, uint32_t index, int64_t down_ms)
+{
+    struct sim_master *master = &sim->masters[index];
+    if (!master->alive)
+        return;
+    master->alive = false;
+    forget_process(master);
+    for (size_t c = 0; c < sim->connection_count; c++)
+        if (sim->connections[c]->master == index && sim->connections[c]->master_open)
+            sim_connection_close(sim, sim->connections[c], false);
+    if (down_ms < 0)
+        down_ms = sim_between(sim, 100, sim->plan->climate.down_max_ms);
+    sim_at(sim, sim->now_ms + down_ms, fire_start, index, master->epoch, NULL);
+}
+
+/* ---- the inbox
+ * ---------------------------------------------------------------------------------------- */
+
+void sim_master_push(struct sim *sim, struct sim_master *master, const struct hd_event *event,
+                     struct sim_message *message)
+{
+    if (master->inbox == NULL)
+        master->inbox = sim_alloc(sim, SIM_INBOX_MAX * sizeof(*master->inbox));
+    if (master->inbox_count == SIM_INBOX_MAX) {
+        sim_fail(sim, "bounded", "inbox of master %u is full", master->index);
+        return;
+    }
+    master->inbox[master->inbox_count++] = (struct sim_inbox){*event, message};
+    wake(sim, master);
+}
+
+void sim_master_receive(struct sim *sim, struct sim_message *message)
+{
+    struct sim_master *master = &sim->masters[message->connection->master];
+    if (master->owed == NULL)
+        master->owed = sim_alloc(sim, SIM_OWED_MAX * sizeof(*master->owed));
+    if (master->owed_count == SIM_OWED_MAX) {
+        sim_fail(sim, "bounded", "master %u owes %d replies", master->index, SIM_OWED_MAX);
+        return;
+    }
+    struct hd_event event = {.kind = HD_EVENT_REQUEST,
+                             .address = ++master->next_address,
+                             .connection = message->connection->id,
+                             .request = &message->request};
+    master->owed[master->owed_count++] =
+        (struct sim_owed){event.address, message, sim->now_ms, false};
+    sim_master_push(sim, master, &event, message);
+}
+
+void sim_master_disconnected(struct sim *sim, struct sim_connection *connection)
+{
+    struct sim_master *master = &sim->masters[connection->master];
+    struct hd_event event = {.kind = HD_EVENT_DISCONNECT, .connection = connection->id};
+    sim_master_push(sim, master, &event, NULL);
+}
+
+/* ---- stepping
+ * -------------------------------------------------------------------------------------------- */
+
+/* The newest hello or ping of a worker, for the checkers' own clock of leases: a copy of an old one
+ * renews nothing. */
+static bool is_news(struct sim_master *master, const struct hd_request *request,
+                    struct sim_heard **ret_heard)
+{
+    if ((request->kind != HD_REQUEST_PING && request->kind != HD_REQUEST_HELLO &&
+         request->kind != HD_REQUEST_BYE) ||
+        request->worker[0] != 'w')
+        return false;
+    uint32_t index = (uint32_t)(request->worker[1] - '0');
+    struct sim_heard *heard = &master->heard[index];
+    if (request->incarnation < heard->incarnation ||
+        (request->incarnation == heard->incarnation && request->sequence <= heard->sequence))
+        return false;
+    *ret_heard = heard;
+    return true;
+}
+
+/* Ended by an earlier event of this batch: what comes later renews nothing. */
+static bool ended_in_batch(const struct sim_master *master, uint32_t run, uint32_t job)
+{
+    for (size_t f = 0; f < master->batch_count; f++)
+        if (master->batch[f]->kind == HD_FACT_ATTEMPT_ENDED && master->batch[f]->run == run &&
+            master->batch[f]->as.attempt_ended.job == job)
+            return true;
+    return false;
+}
+
+static void note_renewals(struct sim *sim, struct sim_master *master,
+                          const struct hd_request *request)
+{
+    struct sim_heard *heard;
+    if (!is_news(master, request, &heard))
+        return;
+    *heard = (struct sim_heard){request->incarnation, request->sequence, request, sim->now_ms};
+    for (size_t r = 0; r < master->ledger.run_count; r++) {
+        struct sim_ledger_run *run = &master->ledger.runs[r];
+        for (size_t j = 0; j < run->job_count; j++) {
+            struct sim_attempt *attempt = sim_job_open(&run->jobs[j]);
+            if (attempt == NULL || !hd_streq(attempt->worker, request->worker) ||
+                ended_in_batch(master, (uint32_t)r, (uint32_t)j))
+                continue;
+            struct hd_attempt_ref ref = {run->run_uid, (uint32_t)j, attempt->number};
+            for (size_t h = 0; h < request->held_count; h++)
+                if (hd_attempt_ref_equal(request->held[h], ref))
+                    attempt->renewed_ms = sim_master_clock(sim, master);
+        }
+    }
+}
+
+static bool drop_by_plant(struct sim *sim, const struct hd_fact *fact)
+{
+    if (sim->options->plant != SIM_PLANT_FACT_LOST || sim->planted)
+        return false;
+    if (fact->kind != HD_FACT_CURVE_POINT && fact->kind != HD_FACT_REPORT_REFUSED)
+        return false;
+    sim->planted = true;
+    return true;
+}
+
+static void keep_fact(struct sim *sim, struct sim_master *master, const struct hd_fact *fact)
+{
+    if (drop_by_plant(sim, fact))
+        return;
+    struct hd_fact *copy = sim_fact_copy(sim, fact);
+    if (copy->kind == HD_FACT_CONFIG_PROPOSED)
+        copy->as.config_proposed.params_json = "{}";
+    if (copy->kind == HD_FACT_ATTEMPT_ENDED && !copy->as.attempt_ended.requeued &&
+        copy->run < SIM_RUNS_MAX)
+        master->result_seq[copy->run] = copy->seq;
+    master->batch = sim_grow(sim, master->batch, sizeof(struct hd_fact *), master->batch_count,
+                             &master->batch_capacity);
+    master->batch[master->batch_count++] = copy;
+}
+
+/* For the checker of proposals: it must ask what the core asked. */
+static void note_ask(struct sim *sim, struct sim_master *master, const struct hd_ask *ask)
+{
+    if (ask->run >= SIM_RUNS_MAX)
+        return;
+    struct sim_ledger_run *run = &master->ledger.runs[ask->run];
+    while (run->ask_count <= ask->config) {
+        run->ask_budgets =
+            sim_grow(sim, run->ask_budgets, sizeof(double), run->ask_count, &run->ask_capacity);
+        run->ask_budgets[run->ask_count++] = 0;
+    }
+    run->ask_budgets[ask->config] = ask->budget;
+}
+
+static void keep_update(struct sim *sim, struct sim_master *master)
+{
+    const struct hd_update *update = sim->update;
+    for (size_t n = 0; n < update->note_count; n++) {
+        sim_note_count(sim->cover, update->notes[n].text);
+        if (update->notes[n].level == HD_NOTE_DEBUG)
+            sim_trace(sim, "%s", update->notes[n].text);
+        else
+            sim_tell(sim, "%s", update->notes[n].text);
+    }
+    for (size_t f = 0; f < update->fact_count; f++)
+        keep_fact(sim, master, &update->facts[f]);
+    for (size_t r = 0; r < update->reply_count; r++) {
+        master->replies = sim_grow(sim, master->replies, sizeof(struct hd_reply *),
+                                   master->reply_count, &master->reply_capacity);
+        master->replies[master->reply_count++] = sim_reply_copy(sim, &update->replies[r]);
+    }
+    for (size_t a = 0; a < update->ask_count; a++) {
+        note_ask(sim, master, &update->asks[a]);
+        master->asks = sim_grow(sim, master->asks, sizeof(*master->asks), master->ask_count,
+                                &master->ask_capacity);
+        master->asks[master->ask_count++] = update->asks[a];
+    }
+}
+
+/* Stale, hello-first and refused messages renew nothing. */
+static bool was_taken(const struct hd_update *update, uint64_t address)
+{
+    for (size_t r = 0; r < update->reply_count; r++)
+        if (update->replies[r].address == address)
+            return update->replies[r].kind == HD_REPLY_OK;
+    return false;
+}
+
+static void step(struct sim *sim, struct sim_master *master, struct hd_event *event,
+                 const struct sim_message *message)
+{
+    event->now_ms = sim_master_clock(sim, master);
+    event->wall_ms = sim->now_ms;
+    struct hd_err err;
+    enum hd_code code = hd_core_reserve(master->core, event, &err);
+    if (code != HD_OK) {
+        sim_fail(sim, "bounded", "reserve: %s", err.text);
+        return;
+    }
+    if (master->first_event_ms == HD_NEVER_MS)
+        master->first_event_ms = event->now_ms;
+    if (event->kind == HD_EVENT_DISCONNECT)
+        for (size_t o = 0; o < master->owed_count; o++)
+            if (master->owed[o].message->connection->id == event->connection)
+                master->owed[o].gone = true;
+    hd_core_step(master->core, event, sim->update);
+    if (message != NULL && was_taken(sim->update, event->address))
+        note_renewals(sim, master, &message->request);
+    struct sim_probe probe = {
+        .kind = SIM_PROBE_STEP, .master = master, .event = event, .update = sim->update};
+    sim_probe(sim, &probe);
+    keep_update(sim, master);
+}
+
+static bool timer_due(const struct sim *sim, const struct sim_master *master)
+{
+    return sim->options->plant != SIM_PLANT_TIMEOUT_FORGOTTEN &&
+           hd_core_deadline_ms(master->core) <= sim_master_clock(sim, master);
+}
+
+static void commit_begin(struct sim *sim, struct sim_master *master);
+
+static void fire_batch(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_master *master = &sim->masters[event->who];
+    if (!master->alive || master->epoch != event->epoch || master->busy)
+        return;
+    master->wake_set = false;
+    size_t count = master->inbox_count;
+    struct sim_inbox *inbox = sim_alloc(sim, (count + 1) * sizeof(*inbox));
+    if (count > 0)
+        memcpy(inbox, master->inbox, count * sizeof(*inbox));
+    master->inbox_count = 0;
+    for (size_t i = 0; i < count && !sim->result->failed; i++)
+        step(sim, master, &inbox[i].event, inbox[i].message);
+    if (timer_due(sim, master)) {
+        struct hd_event timeout = {.kind = HD_EVENT_TIMEOUT};
+        step(sim, master, &timeout, NULL);
+    }
+    if (!sim->result->failed)
+        commit_begin(sim, master);
+}
+
+static void fire_timer(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_master *master = &sim->masters[event->who];
+    if (!master->alive || master->epoch != event->epoch)
+        return;
+    master->timer_ms = HD_NEVER_MS;
+    wake(sim, master);
+}
+
+/* A batch now when there is work, otherwise when the core wants its timeout. */
+static void wake(struct sim *sim, struct sim_master *master)
+{
+    if (master->busy || master->wake_set)
+        return;
+    if (master->inbox_count > 0 || timer_due(sim, master)) {
+        master->wake_set = true;
+        sim_at(sim, sim->now_ms, fire_batch, master->index, master->epoch, NULL);
+        return;
+    }
+    int64_t deadline_ms = hd_core_deadline_ms(master->core);
+    if (deadline_ms == HD_NEVER_MS || sim->options->plant == SIM_PLANT_TIMEOUT_FORGOTTEN)
+        return;
+    deadline_ms -= master->clock_offset_ms; /* in virtual time */
+    if (deadline_ms >= master->timer_ms)
+        return;
+    master->timer_ms = deadline_ms;
+    sim_at(sim, deadline_ms, fire_timer, master->index, master->epoch, NULL);
+}
+
+/* ---- committing and speaking
+ * -------------------------------------------------------------------------------- */
+
+static bool answer(struct sim_master *master, uint64_t address, struct sim_message **ret_request)
+{
+    for (size_t o = 0; o < master->owed_count; o++)
+        if (master->owed[o].address == address) {
+            *ret_request = master->owed[o].message;
+            master->owed[o] = master->owed[--master->owed_count];
+            return true;
+        }
+    return false;
+}
+
+static void send_reply(struct sim *sim, struct sim_master *master, struct hd_reply *reply)
+{
+    struct sim_message *request = NULL;
+    (void)answer(master, reply->address, &request);
+    struct sim_probe probe = {
+        .kind = SIM_PROBE_REPLY, .master = master, .reply = reply, .message = request};
+    sim_probe(sim, &probe);
+    sim->cover->replies[reply->kind]++;
+    sim->cover->verdicts[reply->verdict]++;
+    for (size_t c = 0; c < reply->command_count; c++)
+        sim->cover->actions[reply->commands[c].action]++;
+    if (request == NULL)
+        return;
+    sim_trace(sim, "m%u -> %s: %s lane %d seq %llu job %u.%u", master->index,
+              request->request.worker, hd_reply_kind_name(reply->kind), (int)reply->lane,
+              (unsigned long long)reply->sequence, reply->lease.attempt.job,
+              reply->lease.attempt.attempt);
+    if (!request->connection->master_open)
+        return;
+    struct sim_message *message = sim_alloc(sim, sizeof(*message));
+    message->connection = request->connection;
+    message->is_reply = true;
+    message->send_id = request->send_id;
+    message->reply = reply;
+    sim_connection_send(sim, message);
+}
+
+static void send_all(struct sim *sim, struct sim_master *master)
+{
+    enum sim_plant plant = sim->options->plant;
+    for (size_t r = 0; r < master->reply_count && !sim->result->failed; r++) {
+        struct hd_reply *reply = master->replies[r];
+        if (plant == SIM_PLANT_REPLY_FORGOTTEN && reply->kind == HD_REPLY_LEASE && !sim->planted &&
+            master->ledger.fact_count > 20) {
+            sim->planted = true;
+            continue;
+        }
+        send_reply(sim, master, reply);
+        if (plant == SIM_PLANT_REPLY_TWICE && !sim->planted && master->ledger.fact_count > 20) {
+            sim->planted = true;
+            send_reply(sim, master, reply);
+        }
+    }
+    master->reply_count = 0;
+}
+
+static void commit_fact(struct sim *sim, struct sim_master *master, const struct hd_fact *fact)
+{
+    struct sim_probe probe = {.kind = SIM_PROBE_FACT, .master = master, .fact = fact};
+    sim_probe(sim, &probe);
+    sim->digest = hd_hash_u64(sim->digest, (uint64_t)sim->now_ms);
+    sim->digest = hd_hash_u64(sim->digest, fact->seq * 16 + (uint64_t)fact->kind);
+    sim->cover->facts[fact->kind]++;
+    if (fact->kind == HD_FACT_ATTEMPT_ENDED) {
+        sim->digest = hd_hash_double(sim->digest, fact->as.attempt_ended.loss);
+        sim->cover->outcomes[fact->as.attempt_ended.outcome]++;
+        if (fact->as.attempt_ended.requeued)
+            sim->cover->requeued[fact->as.attempt_ended.outcome]++;
+    }
+    if (fact->kind == HD_FACT_COMMAND_GIVEN)
+        sim->cover->commands[fact->as.command_given.op]++;
+    sim_ledger_fold(sim, &master->ledger, fact);
+    struct hd_err err;
+    if (hd_core_apply(master->shadow, fact, &err) != HD_OK)
+        sim_fail(sim, "restore-equals-live", "the shadow refuses fact %llu (%s): %s",
+                 (unsigned long long)fact->seq, hd_fact_kind_name(fact->kind), err.text);
+}
+
+/* The transaction itself. Facts go to the store in one call. */
+static void commit_now(struct sim *sim, struct sim_master *master)
+{
+    struct hd_fact *facts = sim_alloc(sim, (master->batch_count + 1) * sizeof(*facts));
+    for (size_t f = 0; f < master->batch_count; f++)
+        facts[f] = *master->batch[f];
+    size_t stored = master->batch_count;
+    if (sim->options->plant == SIM_PLANT_COMMIT_LOST && !sim->planted && master->commits > 8) {
+        sim->planted = true;
+        master->crash_after = false;
+        stored = 0;
+    }
+    struct hd_err err;
+    enum hd_code code = hd_store_append(master->store, facts, stored, &err);
+    if (code != HD_OK) {
+        sim_fail(sim, "facts-in-sequence", "the store refuses a batch: %s", err.text);
+        return;
+    }
+    for (size_t f = 0; f < master->batch_count && !sim->result->failed; f++)
+        commit_fact(sim, master, &facts[f]);
+    master->batch_count = 0;
+    master->commits++;
+    if (sim->result->failed)
+        return;
+    struct sim_probe probe = {.kind = SIM_PROBE_COMMIT, .master = master};
+    sim_probe(sim, &probe);
+}
+
+static void commit_end(struct sim *sim, struct sim_master *master)
+{
+    if (sim->options->plant != SIM_PLANT_REPLY_BEFORE_COMMIT)
+        send_all(sim, master);
+    for (size_t a = 0; a < master->ask_count; a++)
+        sim_actor_ask(sim, master, &master->asks[a]);
+    master->ask_count = 0;
+    master->busy = false;
+    if (master->hold_since_ms >= 0) {
+        int64_t now_ms = sim_master_clock(sim, master);
+        struct hd_event hold = {.kind = HD_EVENT_HOLD, .hold_ms = now_ms - master->hold_since_ms};
+        master->last_hold_ms = now_ms;
+        master->hold_since_ms = -1;
+        sim_tell(sim, "master m%u: the disk has space again after %lld ms", master->index,
+                 (long long)hold.hold_ms);
+        sim_master_push(sim, master, &hold, NULL);
+        /* It goes first: what waits behind it must see the leases extended. */
+        struct sim_inbox first = master->inbox[master->inbox_count - 1];
+        memmove(&master->inbox[1], &master->inbox[0],
+                (master->inbox_count - 1) * sizeof(*master->inbox));
+        master->inbox[0] = first;
+    }
+    wake(sim, master);
+}
+
+static bool crash_here(struct sim *sim, struct sim_master *master, bool *flag, enum sim_fault fault,
+                       const char *where)
+{
+    if (!*flag)
+        return false;
+    *flag = false;
+    sim->cover->faults[fault]++;
+    sim_tell(sim, "master m%u dies %s (%zu facts, %zu replies)", master->index, where,
+             master->batch_count, master->reply_count);
+    return true;
+}
+
+static void fire_commit(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_master *master = &sim->masters[event->who];
+    if (!master->alive || master->epoch != event->epoch)
+        return;
+    if (sim->now_ms < master->full_until_ms) {
+        if (master->hold_since_ms < 0) {
+            master->hold_since_ms = sim_master_clock(sim, master);
+            sim->cover->faults[SIM_FAULT_DISK_FULL]++;
+            sim_tell(sim, "master m%u: no space left, %zu facts and %zu replies are held",
+                     master->index, master->batch_count, master->reply_count);
+        }
+        sim_at(sim, sim->now_ms + FULL_RETRY_MS, fire_commit, event->who, event->epoch, NULL);
+        return;
+    }
+    if (crash_here(sim, master, &master->crash_before, SIM_FAULT_CRASH_BEFORE_COMMIT,
+                   "before the commit")) {
+        sim_master_crash(sim, event->who, -1);
+        return;
+    }
+    if (crash_here(sim, master, &master->fsync_fails, SIM_FAULT_FSYNC_FAILED,
+                   "since fsync failed")) {
+        if (sim_chance(sim, 500))
+            commit_now(sim, master); /* the bytes were there after all */
+        sim_master_crash(sim, event->who, -1);
+        return;
+    }
+    bool after = master->crash_after;
+    size_t facts = master->batch_count;
+    commit_now(sim, master);
+    if (sim->result->failed)
+        return;
+    if (after && facts > 0 && master->reply_count > 0 &&
+        crash_here(sim, master, &master->crash_after, SIM_FAULT_CRASH_AFTER_COMMIT,
+                   "between the commit and the replies")) {
+        sim_master_crash(sim, event->who, -1);
+        return;
+    }
+    commit_end(sim, master);
+}
+
+static void commit_begin(struct sim *sim, struct sim_master *master)
+{
+    master->busy = true;
+    if (sim->options->plant == SIM_PLANT_REPLY_BEFORE_COMMIT)
+        send_all(sim, master);
+    if (master->batch_count == 0) {
+        commit_end(sim, master);
+        return;
+    }
+    int64_t commit_ms = sim_between(sim, 0, sim->plan->climate.commit_max_ms);
+    sim_at(sim, sim->now_ms + commit_ms, fire_commit, master->index, master->epoch, NULL);
+}

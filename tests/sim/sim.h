@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim.h: a whole cluster in one thread and in virtual time, drawn from a seed.
+ *
+ * Masters (the real core, the memory store, real samplers), workers (the real agent above a
+ * simulated engine and disk), the real registry, and a network that loses, doubles, delays,
+ * reorders and cuts. A storm of faults, then calm: every run must end. Checkers state the
+ * promises, each by its own fold over the committed facts; nothing they know comes from the
+ * core alone. The same seed gives the same run, byte for byte of the trace.
+ *
+ * Models: cowsql/raft's fixture (traces that tell reasons), TigerBeetle's VOPR (a climate a
+ * seed, storm and calm, coverage).
+ */
+#ifndef HD_SIM_H
+#define HD_SIM_H
+
+#include <hd/base.h>
+#include <hd/core.h>
+#include <stdio.h>
+
+#define SIM_MASTERS_MAX 2
+#define SIM_WORKERS_MAX 6
+#define SIM_RUNS_MAX 3 /* of one master */
+#define SIM_SCRIPT_MAX 32
+#define SIM_FAIL_TEXT_MAX 512
+#define SIM_CHECKERS_MAX 64
+#define SIM_LOSSES_MAX 32
+#define SIM_EXPERIMENT_MAX 2048
+
+/* What can go wrong, or be asked for at a bad moment. One word, one counter. */
+enum sim_fault {
+    SIM_FAULT_WORKER_CRASH,  /* the process dies; its containers and its disk go on */
+    SIM_FAULT_WORKER_REBOOT, /* the machine dies: containers too */
+    SIM_FAULT_WORKER_FREEZE, /* the machine sleeps past the lease and returns */
+    SIM_FAULT_WORKER_STALL,  /* the process alone stops for a while; containers run */
+    SIM_FAULT_WORKER_DRAIN,  /* one SIGTERM */
+    SIM_FAULT_WORKER_LEAVE,  /* two */
+    SIM_FAULT_MASTER_CRASH,  /* between two batches */
+    SIM_FAULT_CRASH_BEFORE_COMMIT,
+    SIM_FAULT_CRASH_AFTER_COMMIT, /* durable, and nothing said */
+    SIM_FAULT_DISK_FULL,          /* commits fail for lack of space, for a while */
+    SIM_FAULT_FSYNC_FAILED,       /* the master must die; the batch may or may not be there */
+    SIM_FAULT_NAMESERVER_FORGETS, /* restarted, empty */
+    SIM_FAULT_NAMESERVER_DOWN,
+    SIM_FAULT_CLOCK_JUMP, /* a master's clock leaps forward (suspended machine) */
+    SIM_FAULT_LINK_CUT,   /* both ways, in silence */
+    SIM_FAULT_LINK_CUT_ONE_WAY,
+    SIM_FAULT_CONNECTION_RESET, /* both ends are told */
+    SIM_FAULT_MESSAGE_DROP,
+    SIM_FAULT_MESSAGE_DUPLICATE,
+    SIM_FAULT_MESSAGE_DELAY, /* beyond its successors: reorders */
+    SIM_FAULT_SAMPLER_SLOW,
+    SIM_FAULT_PERSON_PAUSE,
+    SIM_FAULT_PERSON_RESUME,
+    SIM_FAULT_PERSON_CANCEL_RUN,
+    SIM_FAULT_PERSON_CANCEL_JOB,
+    SIM_FAULT_COUNT
+};
+const char *sim_fault_name(enum sim_fault fault);
+
+/* Bugs planted in the simulator's own driver and shell, beside those of the core. */
+enum sim_plant {
+    SIM_PLANT_NONE,
+    SIM_PLANT_NO_FENCING,          /* core */
+    SIM_PLANT_NO_DEDUP,            /* core */
+    SIM_PLANT_LEASE_FORGOTTEN,     /* core */
+    SIM_PLANT_CUT_FORGOTTEN,       /* core */
+    SIM_PLANT_REPLY_BEFORE_COMMIT, /* driver: speaks, then commits */
+    SIM_PLANT_COMMIT_LOST,         /* driver: says committed, and a restart finds it missing */
+    SIM_PLANT_REPLY_TWICE,         /* driver: answers one request twice */
+    SIM_PLANT_REPLY_FORGOTTEN,     /* driver: loses a reply inside the process */
+    SIM_PLANT_SAMPLER_PEEKS,       /* driver: the sampler sees results beyond the cut */
+    SIM_PLANT_SAMPLER_SLEEPS,      /* driver: an ask is never answered */
+    SIM_PLANT_TIMEOUT_FORGOTTEN,   /* driver: no timeout event reaches the core */
+    SIM_PLANT_RESULT_NOT_KEPT,     /* shell: a result is not on disk before it is told */
+    SIM_PLANT_DROP_IGNORED,        /* shell: a fenced container goes on in its directory */
+    SIM_PLANT_FACT_LOST,           /* driver: one fact of a batch is not stored */
+    SIM_PLANT_WRONG_LADDER,        /* driver: the run that is created has another eta */
+    SIM_PLANT_WRONG_LIMITS, /* driver: the run that is created retries and goes on for ever */
+    SIM_PLANT_COUNT
+};
+const char *sim_plant_name(enum sim_plant plant);
+bool sim_plant_parse(const char *name, enum sim_plant *ret_plant);
+
+/* ---- the plan of one cluster: drawn from a seed, or written by a story --------------------- */
+
+struct sim_run_plan {
+    char run_id[HD_ID_MAX + 1];
+    uint64_t run_uid;
+    uint64_t seed;
+    uint32_t master;
+    int64_t submit_ms;
+    char experiment[SIM_EXPERIMENT_MAX]; /* JSON */
+    /* the same, for checkers that must not ask the code under test */
+    bool full;
+    bool hyperband;
+    uint32_t eta;
+    double budget_min, budget_max;
+    uint32_t iterations, configs_max, jobs_max, full_evaluations_max, failures_max; /* 0 none */
+    int64_t time_max_ms;
+    int32_t queue_min, queue_max;
+    bool has_goal;
+    double goal;
+    uint32_t retries_infra, retries_failed, pause_after;
+    int32_t priority;
+    /* how its target behaves */
+    int64_t base_ms, per_budget_ms;
+    int64_t timeout_ms; /* 0 none; for every budget */
+    uint32_t straggler_permille;
+    uint32_t failing_permille;   /* of configs: always fail */
+    uint32_t diverging_permille; /* of configs: NaN at every budget */
+    uint32_t flaky_permille;     /* of attempts: any other outcome */
+    bool curves;
+    const double *losses; /* stories: by config number; NaN diverges; NULL: from the values */
+    size_t loss_count;
+};
+
+struct sim_worker_plan {
+    uint32_t slots;
+    uint32_t root; /* workers with one number share a file system */
+    char run_id[HD_ID_MAX + 1];
+    int64_t start_ms;
+};
+
+struct sim_script_line {
+    int64_t at_ms;
+    enum sim_fault fault;
+    uint32_t who;   /* worker or master */
+    uint32_t job;   /* PERSON_CANCEL_JOB */
+    int64_t for_ms; /* how long; a process that died starts again after it; < 0 never */
+};
+
+struct sim_climate {
+    int64_t storm_ms;
+    int64_t fault_mean_ms[SIM_FAULT_COUNT]; /* mean interval; 0 never (messages: see below) */
+    uint32_t drop_permille, duplicate_permille, delay_permille;
+    int64_t delay_min_ms, delay_max_ms; /* of every message */
+    int64_t late_max_ms;                /* of a delayed one */
+    int64_t commit_max_ms;
+    int64_t sampler_max_ms;
+    int64_t down_max_ms; /* of a process that died */
+    bool new_port;       /* a restarted master may listen elsewhere */
+};
+
+struct sim_plan {
+    struct sim_climate climate;
+    uint32_t master_count;
+    uint32_t worker_count;
+    uint32_t run_count;
+    struct sim_worker_plan workers[SIM_WORKERS_MAX];
+    struct sim_run_plan runs[SIM_MASTERS_MAX * SIM_RUNS_MAX];
+    struct sim_script_line script[SIM_SCRIPT_MAX];
+    uint32_t script_count;
+    bool resume_paused; /* in the calm a person resumes what a person paused */
+    bool shutdown_workers;
+};
+void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan);
+/* Fills plan->experiment from the other fields. */
+void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const char *space);
+
+/* ---- coverage ------------------------------------------------------------------------------- */
+
+#define SIM_NOTE_KINDS_MAX 128
+struct sim_cover {
+    uint64_t seeds;
+    uint64_t events;
+    uint64_t faults[SIM_FAULT_COUNT];
+    uint64_t facts[HD_FACT_KIND_COUNT];
+    uint64_t outcomes[HD_OUTCOME_COUNT];
+    uint64_t requeued[HD_OUTCOME_COUNT];
+    uint64_t moves[HD_RUN_STATE_COUNT][HD_RUN_STATE_COUNT];
+    uint64_t replies[HD_REPLY_KIND_COUNT];
+    uint64_t verdicts[3];
+    uint64_t actions[3]; /* of enum hd_attempt_action, in replies */
+    uint64_t commands[HD_COMMAND_OP_COUNT];
+    uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
+    uint64_t paused_ends, finished_ends, cancelled_ends;
+    uint64_t proposals_checked;
+    uint64_t notes[SIM_NOTE_KINDS_MAX];
+};
+int sim_note_kind_count(void);
+const char *sim_note_kind(int index);
+void sim_note_count(struct sim_cover *cover, const char *text);
+void sim_cover_print(const struct sim_cover *cover, FILE *file);
+/* How many counters that must be reached are zero; each is named on file. */
+size_t sim_cover_missing(const struct sim_cover *cover, FILE *file);
+
+/* ---- running one ---------------------------------------------------------------------------- */
+
+struct sim_options {
+    FILE *trace;      /* NULL: none */
+    bool trace_story; /* only what a story tells, not every message */
+    enum sim_plant plant;
+    bool disabled[SIM_CHECKERS_MAX]; /* by index of the checker's table */
+};
+
+struct sim_result {
+    bool failed;
+    const char *checker; /* its name */
+    int64_t at_ms;
+    char text[SIM_FAIL_TEXT_MAX];
+    uint64_t digest; /* of everything that happened: the same seed gives the same one */
+};
+
+/* Memory that one thread uses again and again. */
+struct sim_memory;
+struct sim_memory *sim_memory_new(void);
+void sim_memory_free(struct sim_memory *memory);
+
+void sim_run(uint64_t seed, const struct sim_plan *plan, const struct sim_options *options,
+             struct sim_memory *memory, struct sim_cover *cover, struct sim_result *ret_result);
+
+struct sim_checker_info {
+    const char *name;
+    const char *promise;
+};
+size_t sim_checker_count(void);
+struct sim_checker_info sim_checker_info(size_t index);
+bool sim_checker_find(const char *name, size_t *ret_index);
+
+#endif
