@@ -15,6 +15,7 @@
 struct listing {
     struct hd_ns_entry entry; /* its texts lie in `texts` */
     size_t bytes;             /* about what it takes in a reply */
+    uint64_t run_hashes[HD_NS_RUNS_PER_MASTER_MAX];
     char texts[];
 };
 
@@ -69,8 +70,10 @@ static struct listing *listing_new(const struct hd_ns_entry *entry)
     listing->entry = *entry;
     listing->entry.id = keep_text(&at, entry->id);
     listing->entry.address = keep_text(&at, entry->address);
-    for (size_t i = 0; i < entry->run_count; i++)
+    for (size_t i = 0; i < entry->run_count; i++) {
         listing->entry.runs[i] = keep_text(&at, entry->runs[i]);
+        listing->run_hashes[i] = hd_hash_text(HD_HASH_INIT, entry->runs[i]);
+    }
     listing->bytes = size + ENTRY_OVERHEAD_BYTES + RUN_OVERHEAD_BYTES * entry->run_count;
     return listing;
 }
@@ -94,10 +97,10 @@ static void drop(struct hd_registry *registry, size_t index)
             (registry->count - index) * sizeof(registry->slots[0]));
 }
 
-static bool serves(const struct hd_ns_entry *entry, const char *run_id)
+static bool serves(const struct listing *listing, const char *run_id, uint64_t run_hash)
 {
-    for (size_t i = 0; i < entry->run_count; i++)
-        if (hd_streq(entry->runs[i], run_id))
+    for (size_t i = 0; i < listing->entry.run_count; i++)
+        if (listing->run_hashes[i] == run_hash && hd_streq(listing->entry.runs[i], run_id))
             return true;
     return false;
 }
@@ -115,15 +118,16 @@ static void refuse(struct hd_ns_reply *reply, enum hd_code code, const char *tex
 static const struct slot *rival(const struct hd_registry *registry, const struct hd_ns_entry *entry,
                                 const char **ret_run_id)
 {
-    for (size_t i = 0; i < registry->count && entry->role == HD_NS_MASTER; i++) {
-        const struct slot *other = &registry->slots[i];
-        if (other->role != HD_NS_MASTER || hd_streq(other->listing->entry.id, entry->id))
-            continue;
-        for (size_t k = 0; k < entry->run_count; k++)
-            if (serves(&other->listing->entry, entry->runs[k])) {
+    for (size_t k = 0; k < entry->run_count && entry->role == HD_NS_MASTER; k++) {
+        uint64_t hash = hd_hash_text(HD_HASH_INIT, entry->runs[k]);
+        for (size_t i = 0; i < registry->count; i++) {
+            const struct slot *other = &registry->slots[i];
+            if (other->role == HD_NS_MASTER && serves(other->listing, entry->runs[k], hash) &&
+                !hd_streq(other->listing->entry.id, entry->id)) {
                 *ret_run_id = entry->runs[k];
                 return other;
             }
+        }
     }
     return NULL;
 }
@@ -257,10 +261,11 @@ static void collect(const struct hd_registry *registry, enum hd_ns_role role, co
                     struct hd_ns_reply *reply)
 {
     size_t bytes = 0;
+    uint64_t run_hash = hd_hash_text(HD_HASH_INIT, run_id);
     for (size_t i = 0; i < registry->count; i++) {
         const struct listing *listing = registry->slots[i].listing;
         if (registry->slots[i].role != role ||
-            (run_id[0] != '\0' && !serves(&listing->entry, run_id)))
+            (run_id[0] != '\0' && !serves(listing, run_id, run_hash)))
             continue;
         bytes += listing->bytes;
         if (reply->entry_count == HD_NS_LIST_MAX || bytes > REPLY_BYTES_MAX) {
