@@ -1,0 +1,1 @@
+int nobody_owns_this;
