@@ -29,7 +29,7 @@
 #define BAD_SCOTT 1.06
 #define BAD_SIGMA_MIN 0.03
 #define SIGMA_STEPS 8.0
-/* Levels narrower than this many deviations are left to the continuous formula. */
+/* No deviation is below this part of a level: a narrower kernel would be its own level alone. */
 #define LEVEL_SIGMA_MIN 0.5
 
 enum hd_code hd_parzen_init(struct hd_parzen *parzen, const struct hd_history *history,

@@ -6,7 +6,7 @@
 
 #include "testlib.h"
 
-#include "../../optimizer/sampler/density.h"
+#include "../../optimizer/sampler/parzen.h"
 
 #include <hd/sampler.h>
 
@@ -274,24 +274,108 @@ static void test_pending_jobs_repel(void **state)
     hd_space_free(space);
 }
 
+static double loss_with_outliers(double x, uint32_t number)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY, 1e308, 1e300};
+    return x > 0.5 ? bad[number % HD_COUNT(bad)] : fabs(x - 0.2);
+}
+
+/* Differences of these overflow. */
+static double loss_of_huge_range(double x, uint32_t number)
+{
+    (void)number;
+    return (fabs(x - 0.2) - 0.4) * 4 * 1e308;
+}
+
 static void test_outliers_do_not_matter(void **state)
 {
-    /* Promise: failed, infinite and huge results leave a model that still finds the good corner. */
+    /* Promise: failed, infinite and huge results leave a model that still finds the good place. */
     (void)state;
+    static double (*const losses[])(double, uint32_t) = {loss_with_outliers, loss_of_huge_range};
     struct hd_err err = {0};
     struct hd_space *space = space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}}");
-    static const double bad[] = {NAN, INFINITY, -INFINITY, 1e308, 1e300};
-    struct hd_sampler *sampler = sampler_of("tpe", space, 4);
-    double x = 0, near = 0;
-    for (uint32_t i = 0; i < 100; i++) {
-        assert_hd_ok(hd_sampler_suggest(sampler, i, 1, &x, NULL, &err));
-        assert_hd_ok(hd_sampler_add(sampler, i, &x, &err));
-        double loss = x > 0.5 ? bad[i % HD_COUNT(bad)] : fabs(x - 0.2);
-        assert_hd_ok(hd_sampler_tell(sampler, i, 1, loss, &err));
-        near += i >= 50 && fabs(x - 0.2) < 0.1 ? 1 : 0;
+    for (size_t row = 0; row < HD_COUNT(losses); row++) {
+        struct hd_sampler *sampler = sampler_of("tpe", space, 4);
+        double x = 0, near = 0;
+        for (uint32_t i = 0; i < 100; i++) {
+            assert_hd_ok(hd_sampler_suggest(sampler, i, 1, &x, NULL, &err));
+            assert_hd_ok(hd_sampler_add(sampler, i, &x, &err));
+            assert_hd_ok(hd_sampler_tell(sampler, i, 1, losses[row](x, i), &err));
+            near += i >= 50 && fabs(x - 0.2) < 0.1 ? 1 : 0;
+        }
+        assert_true(near >= 25);
+        hd_sampler_free(sampler);
     }
-    assert_true(near >= 25);
-    hd_sampler_free(sampler);
+    hd_space_free(space);
+}
+
+/* A history of `count` results: four good ones at 0.1, every `step`th from `first` on, the rest at
+ * 0.9. */
+static void check_good_is_not_bad(const struct hd_space *space, uint32_t count, uint32_t first,
+                                  uint32_t step)
+{
+    struct hd_err err = {0};
+    struct hd_history history;
+    struct hd_parzen parzen;
+    struct hd_parzen_settings settings = {.gamma = 0.2, .gamma_max = 4, .prior_weight = 1};
+    float good_place = 0.1f;
+    assert_hd_ok(hd_history_init(&history, space, &err));
+    for (uint32_t i = 0; i < count; i++) {
+        bool good = i >= first && i <= first + 3 * step && (i - first) % step == 0;
+        double x = good ? 0.1 : 0.9;
+        assert_hd_ok(hd_history_add(&history, i, &x, &err));
+        assert_hd_ok(hd_history_tell(&history, i, 1, x, &err));
+    }
+    assert_hd_ok(hd_parzen_init(&parzen, &history, &err));
+    assert_hd_ok(hd_parzen_build(&parzen, &settings, history.rungs[0], &err));
+    assert_int_equal(parzen.good.count, 4);
+    double uniform = -log((double)count - 4 + 1);
+    assert_true(fabs(hd_density_log(&parzen.bad, &good_place) - uniform) < 0.01);
+    hd_parzen_release(&parzen);
+    hd_history_release(&history);
+}
+
+static void test_good_configs_are_not_bad(void **state)
+{
+    /* Promise: the bad density has nothing but its uniform part where only good configs are, with
+     * few results and with so many that they are sampled (whichever of them the sample holds). */
+    (void)state;
+    struct hd_space *space = space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}}");
+    for (uint32_t first = 0; first < 5; first++) {
+        check_good_is_not_bad(space, 20, first, 5);
+        check_good_is_not_bad(space, 3000, first, 750);
+        check_good_is_not_bad(space, 4099, 4091 + first, 1); /* over the last full block */
+    }
+    hd_space_free(space);
+}
+
+static void test_scores_are_finite(void **state)
+{
+    /* Promise: whatever finite losses there are, the good ones have finite weights of sum one less
+     * the uniform part, and every point has a finite score. */
+    (void)state;
+    static const double losses[][4] = {
+        {-1.7e308, 1.7e308, 0, 1}, {0, 0, 0, 0}, {1, 1, 1, 5e-324}, {1e308, 1e308, 1e308, -1e308}};
+    struct hd_err err = {0};
+    struct hd_space *space = space_of("{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}}");
+    struct hd_parzen_settings settings = {.gamma = 0.5, .gamma_max = 25, .prior_weight = 1};
+    for (size_t row = 0; row < HD_COUNT(losses); row++) {
+        struct hd_history history;
+        struct hd_parzen parzen;
+        assert_hd_ok(hd_history_init(&history, space, &err));
+        assert_hd_ok(hd_parzen_init(&parzen, &history, &err));
+        for (uint32_t i = 0; i < 4; i++) {
+            double x = 0.2 + 0.2 * i;
+            assert_hd_ok(hd_history_add(&history, i, &x, &err));
+            assert_hd_ok(hd_history_tell(&history, i, 1, losses[row][i], &err));
+        }
+        assert_hd_ok(hd_parzen_build(&parzen, &settings, history.rungs[0], &err));
+        assert_true(fabs(parzen.good_cumulative[1] - 2.0 / 3) < 1e-9);
+        for (float x = 0; x < 1; x += 0.125f)
+            assert_true(isfinite(hd_parzen_score(&parzen, &x)));
+        hd_parzen_release(&parzen);
+        hd_history_release(&history);
+    }
     hd_space_free(space);
 }
 
@@ -393,6 +477,8 @@ int main(void)
         cmocka_unit_test(test_the_budget_of_the_model),
         cmocka_unit_test(test_pending_jobs_repel),
         cmocka_unit_test(test_outliers_do_not_matter),
+        cmocka_unit_test(test_good_configs_are_not_bad),
+        cmocka_unit_test(test_scores_are_finite),
         cmocka_unit_test(test_tpe_beats_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
