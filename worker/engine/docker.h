@@ -148,9 +148,5 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch);
  * them as root. */
 HD_NODISCARD enum hd_code hd_docker_make_mount_points(const struct hd_engine_job *job,
                                                       struct hd_err *err);
-/* When the worker is root and the image's user is not: that user may write both trees. */
-void hd_docker_open_trees(const struct hd_engine_job *job, const char *image_user);
-/* When the worker is root: what the target left becomes the worker's. */
-void hd_docker_own_trees(const struct hd_engine_job *job);
 
 #endif
