@@ -491,7 +491,7 @@ int main(int argc, char **argv)
         return skip_all(tests, HD_COUNT(tests));
     snprintf(tag, sizeof(tag), "%016llx", (unsigned long long)hd_os_random_u64());
     snprintf(image_name, sizeof(image_name), "%s:%s", REPOSITORY, tag);
-    if (real_docker_import(argv[1], REPOSITORY, tag, &err) != HD_OK) {
+    if (real_docker_import(argv[1], REPOSITORY, tag, false, &err) != HD_OK) {
         fprintf(stderr, "the image could not be made: %s\n", err.text);
         return HD_EXIT_FAILED;
     }

@@ -97,12 +97,13 @@ static enum hd_code request(const char *method, const char *path, const struct h
 }
 
 enum hd_code real_docker_import(const char *program, const char *repository, const char *tag,
-                                struct hd_err *err)
+                                bool entry_point, struct hd_err *err)
 {
     struct hd_buf tar;
     char path[512];
     hd_buf_init(&tar, PROGRAM_BYTES_MAX + 8 * BLOCK);
-    (void)hd_format(path, sizeof(path), "/images/create?fromSrc=-&repo=%s&tag=%s", repository, tag);
+    (void)hd_format(path, sizeof(path), "/images/create?fromSrc=-&repo=%s&tag=%s%s", repository,
+                    tag, entry_point ? "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D" : "");
     enum hd_code code = make_tar(program, &tar, err);
     if (code == HD_OK)
         code = request("POST", path, &tar, 200, err);

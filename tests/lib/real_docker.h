@@ -8,9 +8,10 @@
 
 /* An engine at $DOCKER_HOST or the default socket. */
 bool real_docker_answers(void);
-/* An image that holds nothing but `program` as /target; HD_E_NET when no engine answers. */
+/* An image that holds nothing but `program` as /target, which is its entry point too when wanted;
+ * HD_E_NET when no engine answers. */
 HD_NODISCARD enum hd_code real_docker_import(const char *program, const char *repository,
-                                             const char *tag, struct hd_err *err);
+                                             const char *tag, bool entry_point, struct hd_err *err);
 void real_docker_remove_image(const char *repository, const char *tag);
 /* Sends SIGKILL to a container past the engine under test. */
 HD_NODISCARD enum hd_code real_docker_kill(const char *name, struct hd_err *err);

@@ -96,6 +96,7 @@ struct hd_docker_watch {
     struct hd_docker_call *wait, *logs, *stop;
     bool logs_complete, logs_refused;
     int64_t logs_again_ms;
+    uint64_t log_bytes; /* that came, frames and all */
     struct hd_docker_frames frames;
     struct hd_log_sink sink;
     struct hd_docker_container seen;
