@@ -193,6 +193,24 @@ static enum hd_code read_request(const struct hd_value *arguments, struct view_r
     return code;
 }
 
+static enum hd_code fail_ambiguous(struct hd_view *view, const struct view_request *request,
+                                   struct hd_err *err)
+{
+    struct hd_value *row = NULL;
+    enum hd_code code = view_one(view, request,
+                                 "SELECT count(*) AS count, (SELECT group_concat(run_id, ', ') FROM"
+                                 " (SELECT run_id FROM runs ORDER BY run DESC LIMIT 10)) AS names"
+                                 " FROM runs",
+                                 &row, err);
+    if (code != HD_OK)
+        return code;
+    int64_t count = hd_value_get(row, "count")->as.integer;
+    code = hd_fail(err, HD_E_CONFLICT, "there are %lld runs, name one: %s%s", (long long)count,
+                   hd_value_get(row, "names")->as.string, count > 10 ? " ..." : "");
+    hd_value_free(row);
+    return code;
+}
+
 /* The run named, or the only one. */
 static enum hd_code find_run(struct hd_view *view, bool optional, struct view_request *request,
                              struct hd_err *err)
@@ -201,32 +219,29 @@ static enum hd_code find_run(struct hd_view *view, bool optional, struct view_re
     if (!named && optional)
         return HD_OK;
     sqlite3_stmt *statement = NULL;
-    enum hd_code code =
-        view_query(view, request, "SELECT run, run_id FROM runs ORDER BY run", &statement, err);
-    int64_t count = 0, found = -1;
-    char only[sizeof(request->run_id)] = "";
-    int step = SQLITE_DONE;
-    while (code == HD_OK && (step = sqlite3_step(statement)) == SQLITE_ROW) {
-        const char *run_id = (const char *)sqlite3_column_text(statement, 1);
-        if (named && (run_id == NULL || !hd_streq(run_id, request->run_id)))
-            continue;
-        count++;
-        found = sqlite3_column_int64(statement, 0);
-        (void)hd_copy_text(only, sizeof(only), run_id != NULL ? run_id : "");
-    }
-    sqlite3_finalize(statement);
+    enum hd_code code = view_query(view, request,
+                                   "SELECT run, run_id, count(*) OVER () FROM runs"
+                                   " WHERE ?5 IS NULL OR run_id = ?5 LIMIT 1",
+                                   &statement, err);
     if (code != HD_OK)
         return code;
-    if (step != SQLITE_DONE)
-        return hd_sqlite_fail(view->db, step, "runs", err);
-    if (count == 0)
-        return hd_fail(err, HD_E_NOTFOUND,
-                       named ? "there is no run \"%s\"" : "there is no run yet%s", request->run_id);
-    if (count > 1)
-        return hd_fail(err, HD_E_CONFLICT, "there are %lld runs: name one", (long long)count);
-    request->run = found;
-    (void)hd_copy_text(request->run_id, sizeof(request->run_id), only);
-    return HD_OK;
+    if (named)
+        (void)sqlite3_bind_text(statement, 5, request->run_id, -1, SQLITE_STATIC);
+    int step = sqlite3_step(statement);
+    int64_t count = 0;
+    if (step == SQLITE_ROW) {
+        const char *run_id = (const char *)sqlite3_column_text(statement, 1);
+        request->run = sqlite3_column_int64(statement, 0);
+        (void)hd_copy_text(request->run_id, sizeof(request->run_id), run_id != NULL ? run_id : "");
+        count = sqlite3_column_int64(statement, 2);
+    } else if (step != SQLITE_DONE) {
+        code = hd_sqlite_fail(view->db, step, "runs", err);
+    }
+    sqlite3_finalize(statement);
+    if (code == HD_OK && count == 0)
+        code = named ? hd_fail(err, HD_E_NOTFOUND, "there is no run \"%s\"", request->run_id)
+                     : hd_fail(err, HD_E_NOTFOUND, "there is no run yet");
+    return code == HD_OK && count > 1 ? fail_ambiguous(view, request, err) : code;
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------

@@ -84,6 +84,13 @@ static void say_budget(struct teller *teller, double budget)
         say(teller, " %s", teller->unit);
 }
 
+/* Null for what is true now rather than at some moment. */
+static struct hd_value *time_of(const struct hd_value *row)
+{
+    const char *time = string(row, "time");
+    return time[0] != '\0' ? hd_value_new_string(time) : hd_value_new_null();
+}
+
 /* Ends the text begun by say() as one entry; the time and seq are those of `row`. */
 static enum hd_code add_entry(struct teller *teller, const struct hd_value *row, const char *what)
 {
@@ -92,7 +99,7 @@ static enum hd_code add_entry(struct teller *teller, const struct hd_value *row,
         return hd_fail(teller->err, HD_E_NOMEM, "no memory for a story");
     enum hd_code code = view_set(entry, "seq", hd_value_new_int(integer(row, "seq")), teller->err);
     if (code == HD_OK)
-        code = view_set(entry, "time", hd_value_new_string(string(row, "time")), teller->err);
+        code = view_set(entry, "time", time_of(row), teller->err);
     if (code == HD_OK)
         code = view_set(entry, "what", hd_value_new_string(what), teller->err);
     if (code == HD_OK)
