@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hd best: the best configs. */
+#include "commands.h"
+#include "common/cli.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static void print_params(const struct hd_value *params)
+{
+    if (params == NULL || params->kind != HD_VALUE_OBJECT)
+        return;
+    for (size_t i = 0; i < params->as.object.count; i++) {
+        char cell[CLI_CELL_MAX];
+        printf("  %s: %s\n", params->as.object.keys[i],
+               cli_cell(params, params->as.object.keys[i], cell));
+    }
+}
+
+static void print_table(const struct hd_value *answer, const struct hd_value *rows)
+{
+    const char *titles[] = {
+        cli_objective_name(answer), "BUDGET", "JOB", "CONFIG", "ENDED", "PARAMS"};
+    struct cli_table *table = cli_table_new(titles, "rrrlll", HD_COUNT(titles));
+    for (size_t i = 0; i < rows->as.array.count; i++) {
+        const struct hd_value *row = rows->as.array.items[i];
+        char cells[6][CLI_CELL_MAX];
+        const char *line[] = {
+            cli_objective(answer, hd_value_number(hd_value_get(row, "loss")), cells[0]),
+            cli_cell(row, "budget", cells[1]),
+            cli_cell(row, "job", cells[2]),
+            cli_cell(row, "config_id", cells[3]),
+            cli_time(row, "finished", cells[4]),
+            cli_params(hd_value_get(row, "params"), cells[5]),
+        };
+        cli_table_row(table, line);
+    }
+    cli_table_end(table);
+}
+
+static void print_best(const struct hd_value *answer)
+{
+    const struct hd_value *best = hd_value_get(answer, "best");
+    const struct hd_value *by_budget = hd_value_get(answer, "by_budget");
+    if (best->as.array.count == 0) {
+        printf("no job has a result%s\n",
+               by_budget->as.array.count > 0 ? " at this budget" : " yet");
+        return;
+    }
+    const struct hd_value *first = best->as.array.items[0];
+    char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
+    printf("%s %s at budget %s%s%s (job %lld)\n", cli_objective_name(answer),
+           cli_objective(answer, hd_value_number(hd_value_get(first, "loss")), cell),
+           cli_cell(first, "budget", other), cli_text(answer, "budget_unit")[0] ? " " : "",
+           cli_text(answer, "budget_unit"), (long long)cli_integer(first, "job"));
+    print_params(hd_value_get(first, "params"));
+    printf("\n");
+    print_table(answer, best);
+    if (by_budget->as.array.count > 1) {
+        printf("\nbest at each budget\n");
+        print_table(answer, by_budget);
+    }
+}
+
+int cmd_best(int argc, char **argv)
+{
+    struct cli_common common = {0};
+    struct hd_err err;
+    struct hd_value *arguments = NULL;
+    int64_t count = 5;
+    double budget = (double)NAN;
+    const struct hd_option options[] = {
+        CLI_COMMON_OPTIONS(common),
+        {.name = "count",
+         .kind = HD_OPTION_INT,
+         .value = &count,
+         .hint = "N",
+         .int_min = 1,
+         .int_max = 1000,
+         .help = "how many"},
+        {.name = "budget",
+         .kind = HD_OPTION_DOUBLE,
+         .value = &budget,
+         .hint = "B",
+         .help = "at this budget; otherwise the highest with a result"},
+    };
+    const struct hd_program program = {
+        .name = "hd best",
+        .summary = "the best configs of a run",
+        .usage = "hd best [RUN] [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_max = 1,
+        .epilogue =
+            "Losses are shown in the direction of the objective; --json has them minimized.",
+    };
+    enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, NULL, 0);
+    if (answer != HD_PARSE_GO)
+        return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    enum hd_code code = cli_argument(&arguments, "limit", hd_value_new_int(count), &err);
+    if (code == HD_OK && !isnan(budget))
+        code = cli_argument(&arguments, "budget", hd_value_new_double(budget), &err);
+    if (code != HD_OK) {
+        hd_value_free(arguments);
+        return cli_fail(&err);
+    }
+    return cli_run_view(&common, "best", arguments, print_best);
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hd check: what an experiment would do, without doing it. */
+#include "commands.h"
+#include "common/cli.h"
+
+#include <hd/experiment.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BRACKETS_SHOWN 32
+
+/* ---- space ---------------------------------------------------------------------------------- */
+
+static const char *kind_name(enum hd_param_kind kind)
+{
+    switch (kind) {
+    case HD_PARAM_FLOAT:
+        return "float";
+    case HD_PARAM_INT:
+        return "int";
+    case HD_PARAM_CATEGORICAL:
+        return "categorical";
+    case HD_PARAM_ORDINAL:
+        return "ordinal";
+    case HD_PARAM_BOOL:
+        return "bool";
+    case HD_PARAM_CONSTANT:
+        return "constant";
+    }
+    return "";
+}
+
+static void describe_choices(const struct hd_param *param, char *cell)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, CLI_CELL_MAX - 1);
+    bool fits = true;
+    for (size_t i = 0; i < param->choice_count && fits; i++)
+        fits = (i == 0 || hd_buf_puts(&text, ", ", NULL) == HD_OK) &&
+               hd_json_write(param->choices[i], HD_JSON_COMPACT, &text, NULL) == HD_OK;
+    (void)hd_format(cell, CLI_CELL_MAX, "%s%s", hd_buf_text(&text), fits ? "" : " ...");
+    hd_buf_release(&text);
+}
+
+static void describe_range(const struct hd_param *param, char *cell)
+{
+    char low[CLI_CELL_MAX], high[CLI_CELL_MAX], step[CLI_CELL_MAX] = "";
+    if (param->kind != HD_PARAM_FLOAT && param->kind != HD_PARAM_INT) {
+        describe_choices(param, cell);
+        return;
+    }
+    if (param->step > 0 && !(param->kind == HD_PARAM_INT && param->step <= 1))
+        (void)cli_number(param->step, step);
+    (void)hd_format(cell, CLI_CELL_MAX, "%.100s .. %.100s%s%s%.100s", cli_number(param->low, low),
+                    cli_number(param->high, high), param->log ? ", log" : "",
+                    step[0] != '\0' ? ", step " : "", step);
+}
+
+static void describe_default(const struct hd_param *param, char *cell)
+{
+    struct hd_value *value = NULL;
+    cell[0] = '\0';
+    if (hd_param_to_value(param, param->default_value, &value, NULL) != HD_OK)
+        return;
+    struct hd_buf text;
+    hd_buf_init(&text, CLI_CELL_MAX - 1);
+    if (value->kind == HD_VALUE_DOUBLE)
+        (void)cli_number(value->as.number, cell);
+    else if (hd_json_write(value, HD_JSON_COMPACT, &text, NULL) == HD_OK)
+        (void)hd_copy_text(cell, CLI_CELL_MAX, hd_buf_text(&text));
+    hd_buf_release(&text);
+    hd_value_free(value);
+}
+
+static void print_space(const struct hd_space *space)
+{
+    static const char *const titles[] = {"PARAM", "TYPE", "VALUES", "DEFAULT", "LEVELS"};
+    char cells[3][CLI_CELL_MAX];
+    struct cli_table *table = cli_table_new(titles, "llllr", HD_COUNT(titles));
+    for (size_t i = 0; i < space->param_count; i++) {
+        const struct hd_param *param = &space->params[i];
+        double levels = hd_param_levels(param);
+        describe_range(param, cells[0]);
+        describe_default(param, cells[1]);
+        const char *row[] = {param->name, kind_name(param->kind), cells[0], cells[1],
+                             isinf(levels) ? "any" : cli_number(levels, cells[2])};
+        cli_table_row(table, row);
+    }
+    cli_table_end(table);
+    double size = hd_space_size(space);
+    printf("%zu params, %s configs\n", space->param_count,
+           isinf(size) ? "infinitely many" : cli_number(size, cells[0]));
+}
+
+/* ---- brackets ------------------------------------------------------------------------------- */
+
+struct totals {
+    double jobs;
+    double configs;
+    double budget;
+};
+
+static struct totals plan_totals(const struct hd_bracket_plan *plan)
+{
+    struct totals totals = {0};
+    for (uint32_t k = 0; k < plan->rung_count; k++) {
+        totals.jobs += plan->counts[k];
+        totals.budget += plan->counts[k] * plan->budgets[k];
+    }
+    totals.configs = plan->rung_count > 0 ? plan->counts[0] : 0;
+    return totals;
+}
+
+static void print_brackets(const struct hd_iter_gen_spec *spec, uint32_t cycle)
+{
+    static const char *const titles[] = {"ITERATION", "CONFIGS x BUDGET", "JOBS", "BUDGET"};
+    struct cli_table *table = cli_table_new(titles, "rlrr", HD_COUNT(titles));
+    for (uint32_t i = 0; i < cycle && i < BRACKETS_SHOWN; i++) {
+        struct hd_bracket_plan plan;
+        char cells[4][CLI_CELL_MAX], number[CLI_CELL_MAX];
+        struct hd_buf text;
+        hd_iter_gen_plan(spec, i, &plan);
+        struct totals totals = plan_totals(&plan);
+        hd_buf_init(&text, CLI_CELL_MAX - 1);
+        for (uint32_t k = 0; k < plan.rung_count; k++)
+            if (hd_buf_printf(&text, NULL, "%s%u x %s", k > 0 ? ", " : "", plan.counts[k],
+                              cli_number(plan.budgets[k], number)) != HD_OK)
+                break;
+        (void)hd_format(cells[0], CLI_CELL_MAX, "%u", i);
+        (void)hd_copy_text(cells[1], CLI_CELL_MAX, hd_buf_text(&text));
+        hd_buf_release(&text);
+        const char *row[] = {cells[0], cells[1], cli_number(totals.jobs, cells[2]),
+                             cli_number(totals.budget, cells[3])};
+        cli_table_row(table, row);
+    }
+    cli_table_end(table);
+}
+
+/* Over all iterations, or over one cycle when they have no end. */
+static struct totals sum_iterations(const struct hd_iter_gen_spec *spec, uint32_t cycle)
+{
+    struct totals sum = {0};
+    uint32_t count = spec->iterations_max > 0 ? spec->iterations_max : cycle;
+    for (uint32_t i = 0; i < cycle; i++) {
+        struct hd_bracket_plan plan;
+        hd_iter_gen_plan(spec, i, &plan);
+        struct totals one = plan_totals(&plan);
+        double times = count / cycle + (i < count % cycle ? 1 : 0);
+        sum.jobs += times * one.jobs;
+        sum.configs += times * one.configs;
+        sum.budget += times * one.budget;
+    }
+    return sum;
+}
+
+static void print_generator(const struct hd_experiment *experiment)
+{
+    const struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    char cells[3][CLI_CELL_MAX];
+    uint32_t cycle = hd_iter_gen_cycle(spec);
+    struct totals sum = sum_iterations(spec, cycle);
+    printf("iteration generator %s", spec->name);
+    if (!hd_streq(spec->name, "full"))
+        printf(", eta %s", cli_number(spec->eta, cells[0]));
+    printf("; sampler %s\n", experiment->sampler_name);
+    print_brackets(spec, cycle);
+    if (spec->iterations_max > 0)
+        printf("%u iterations: ", spec->iterations_max);
+    else if (cycle > 1)
+        printf("iterations without end; every %u of them: ", cycle);
+    else
+        printf("iterations without end, each: ");
+    printf("%s configs (more when jobs fail), %s jobs, budget %s%s%s\n",
+           cli_number(sum.configs, cells[0]), cli_number(sum.jobs, cells[1]),
+           cli_number(sum.budget, cells[2]), experiment->budget_unit[0] != '\0' ? " " : "",
+           experiment->budget_unit);
+}
+
+static void print_limit(const char *what, uint32_t limit, bool *any)
+{
+    if (limit == 0)
+        return;
+    printf("%s %u %s", *any ? " or" : "ends after", limit, what);
+    *any = true;
+}
+
+static void print_stop(const struct hd_experiment *experiment)
+{
+    const struct hd_stop *stop = &experiment->stop;
+    bool any = false;
+    print_limit("configs", stop->configs, &any);
+    print_limit("jobs", stop->jobs, &any);
+    print_limit("full evaluations", stop->full_evaluations, &any);
+    print_limit("failed jobs", stop->failures, &any);
+    if (stop->time_ms > 0)
+        printf("%s %lld s", any ? " or" : "ends after", (long long)(stop->time_ms / 1000));
+    if (any || stop->time_ms > 0)
+        printf(", whichever comes first\n");
+    if (experiment->objective.has_goal) {
+        char cell[CLI_CELL_MAX];
+        printf("ends when %s reaches %s\n", experiment->objective.name,
+               cli_number(experiment->objective.goal, cell));
+    }
+    if (!any && stop->time_ms == 0 && !experiment->objective.has_goal &&
+        experiment->iter_gen.iterations_max == 0)
+        printf("ends never by itself: set stop, or stop it by hand\n");
+}
+
+static void print_target(const struct hd_experiment *experiment)
+{
+    const struct hd_target *target = &experiment->target;
+    if (target->image != NULL)
+        printf("image       %s\n", target->image);
+    if (target->command != NULL && target->command_count > 0) {
+        printf("command     ");
+        for (size_t i = 0; i < target->command_count; i++)
+            printf("%s%s", i > 0 ? " " : "", target->command[i]);
+        printf("\n");
+    }
+    if (experiment->objective.exit_code_only)
+        printf("objective   none: exit code 0 is success\n");
+    else
+        printf("objective   %s %s\n", experiment->objective.maximize ? "maximize" : "minimize",
+               experiment->objective.name);
+}
+
+static enum hd_code read_experiment(const char *path, struct hd_experiment **ret_experiment,
+                                    struct hd_err *err)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, HD_EXPERIMENT_BYTES_MAX);
+    enum hd_code code = hd_file_read(path, HD_EXPERIMENT_BYTES_MAX, false, &text, err);
+    if (code == HD_OK)
+        code = hd_experiment_parse_text(hd_buf_text(&text), text.size, path, NULL, ret_experiment,
+                                        err);
+    hd_buf_release(&text);
+    return code;
+}
+
+/* {"experiment": ..., "brackets": [[{"configs": 9, "budget": 1.0}, ...], ...]} */
+static enum hd_code add_brackets(const struct hd_iter_gen_spec *spec, struct hd_value *brackets)
+{
+    uint32_t cycle = hd_iter_gen_cycle(spec);
+    enum hd_code code = HD_OK;
+    for (uint32_t i = 0; i < cycle && code == HD_OK; i++) {
+        struct hd_bracket_plan plan;
+        hd_iter_gen_plan(spec, i, &plan);
+        struct hd_value *rungs = hd_value_new_array();
+        code = hd_value_append(brackets, rungs);
+        for (uint32_t k = 0; k < plan.rung_count && code == HD_OK; k++) {
+            struct hd_value *rung = hd_value_new_object();
+            code = hd_value_append(rungs, rung);
+            if (code == HD_OK)
+                code = hd_value_set(rung, "configs", hd_value_new_int(plan.counts[k]));
+            if (code == HD_OK)
+                code = hd_value_set(rung, "budget", hd_value_new_double(plan.budgets[k]));
+        }
+    }
+    return code;
+}
+
+static enum hd_code print_checked_json(const struct hd_experiment *experiment, struct hd_err *err)
+{
+    struct hd_value *answer = hd_value_new_object(), *described = NULL;
+    enum hd_code code = hd_experiment_describe(experiment, &described, err);
+    if (code != HD_OK || answer == NULL) {
+        hd_value_free(answer);
+        hd_value_free(described);
+        return code != HD_OK ? code : hd_fail(err, HD_E_NOMEM, "no memory");
+    }
+    struct hd_value *brackets = hd_value_new_array();
+    code = hd_value_set(answer, "experiment", described);
+    if (code == HD_OK)
+        code = hd_value_set(answer, "brackets", brackets);
+    else
+        hd_value_free(brackets);
+    if (code == HD_OK)
+        code = add_brackets(&experiment->iter_gen, brackets);
+    if (code != HD_OK)
+        code = hd_fail(err, code, "no memory");
+    else
+        code = cli_print_json(answer, HD_JSON_PRETTY, err);
+    hd_value_free(answer);
+    return code;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    struct cli_common common = {0};
+    struct hd_err err;
+    struct hd_experiment *experiment = NULL;
+    const char *words[1];
+    const struct hd_option options[] = {CLI_JSON_OPTION(common)};
+    const struct hd_program program = {
+        .name = "hd check",
+        .summary = "validate an experiment, print its space and brackets; costs nothing",
+        .usage = "hd check EXPERIMENT [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 1,
+        .positional_max = 1,
+        .epilogue = "Exit code 2 when the file is wrong.",
+    };
+    enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, words, 1);
+    if (answer != HD_PARSE_GO)
+        return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    enum hd_code code = read_experiment(words[0], &experiment, &err);
+    if (code == HD_OK && common.json) {
+        code = print_checked_json(experiment, &err);
+    } else if (code == HD_OK) {
+        printf("experiment  %s\n", experiment->name);
+        print_target(experiment);
+        printf("\n");
+        print_space(experiment->space);
+        printf("\n");
+        print_generator(experiment);
+        print_stop(experiment);
+    }
+    hd_experiment_free(experiment);
+    return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);
+}

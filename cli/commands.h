@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands.h: the subcommands of hd. argv[0] is the name of the subcommand; the answer is an exit
+ * code of hd/os.h. A new one is a file, a line here, and a row in main.c. */
+#ifndef HD_CLI_COMMANDS_H
+#define HD_CLI_COMMANDS_H
+
+int cmd_best(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_events(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_jobs(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_runs(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_workers(int argc, char **argv);
+
+#endif

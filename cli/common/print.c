@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* print.c: answers as people read them. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define JSON_BYTES_MAX ((size_t)1 << 30)
+#define DIGITS 6
+
+int cli_fail(const struct hd_err *err)
+{
+    fprintf(stderr, "hd: %s\n", err->text);
+    return err->code == HD_E_INVALID || err->code == HD_E_CONFLICT ? HD_EXIT_USAGE : HD_EXIT_FAILED;
+}
+
+enum hd_code cli_print_json(const struct hd_value *value, enum hd_json_style style,
+                            struct hd_err *err)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, JSON_BYTES_MAX);
+    enum hd_code code = hd_json_write(value, style, &text, err);
+    if (code == HD_OK)
+        printf("%s\n", hd_buf_text(&text));
+    hd_buf_release(&text);
+    return code;
+}
+
+/* ---- members -------------------------------------------------------------------------------- */
+
+const char *cli_text(const struct hd_value *object, const char *key)
+{
+    const struct hd_value *value = hd_value_get(object, key);
+    return value != NULL && value->kind == HD_VALUE_STRING ? value->as.string : "";
+}
+
+int64_t cli_integer(const struct hd_value *object, const char *key)
+{
+    const struct hd_value *value = hd_value_get(object, key);
+    return value != NULL && value->kind == HD_VALUE_INT ? value->as.integer : 0;
+}
+
+/* Control characters would move the cursor of whoever reads: they become blanks. */
+static void make_printable(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = ' ';
+}
+
+static void write_value(const struct hd_value *value, char *cell)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, CLI_CELL_MAX - 1);
+    if (hd_json_write(value, HD_JSON_COMPACT, &text, NULL) == HD_OK)
+        (void)hd_copy_text(cell, CLI_CELL_MAX, hd_buf_text(&text));
+    else
+        (void)hd_copy_text(cell, CLI_CELL_MAX, "...");
+    hd_buf_release(&text);
+}
+
+static const char *value_cell(const struct hd_value *value, char *cell)
+{
+    cell[0] = '\0';
+    if (value == NULL || value->kind == HD_VALUE_NULL)
+        return cell;
+    if (value->kind == HD_VALUE_STRING)
+        (void)hd_copy_text(cell, CLI_CELL_MAX, value->as.string);
+    else if (value->kind == HD_VALUE_DOUBLE)
+        return cli_number(value->as.number, cell);
+    else
+        write_value(value, cell);
+    make_printable(cell);
+    return cell;
+}
+
+const char *cli_cell(const struct hd_value *object, const char *key, char *cell)
+{
+    return value_cell(hd_value_get(object, key), cell);
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+/* Rounded to DIGITS significant digits, so that its shortest text is short. */
+static double rounded(double number)
+{
+    if (!isfinite(number) || fpclassify(number) == FP_ZERO)
+        return number;
+    double magnitude = floor(log10(fabs(number))) + 1;
+    double factor = pow(10, DIGITS - magnitude);
+    if (!isfinite(factor))
+        return number;
+    return factor >= 1 ? round(number * factor) / factor
+                       : round(number / pow(10, magnitude - DIGITS)) * pow(10, magnitude - DIGITS);
+}
+
+const char *cli_number(double number, char *cell)
+{
+    cell[0] = '\0';
+    if (!isnan(number))
+        hd_format_double(cell, CLI_CELL_MAX, rounded(number));
+    return cell;
+}
+
+const char *cli_objective(const struct hd_value *head, double loss, char *cell)
+{
+    return cli_number(hd_streq(cli_text(head, "direction"), "maximize") ? -loss : loss, cell);
+}
+
+const char *cli_objective_name(const struct hd_value *head)
+{
+    const char *name = cli_text(head, "objective");
+    return name[0] != '\0' ? name : "loss";
+}
+
+/* ---- times ---------------------------------------------------------------------------------- */
+
+const char *cli_time(const struct hd_value *object, const char *key, char *cell)
+{
+    (void)hd_copy_text(cell, CLI_CELL_MAX, cli_text(object, key));
+    if (strlen(cell) >= 19) {
+        cell[10] = ' ';
+        cell[19] = '\0';
+    }
+    return cell;
+}
+
+/* Milliseconds of a text as hd_time_format() writes it; -1 for anything else. */
+static int64_t read_time(const char *text)
+{
+    struct tm parts = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
+    int64_t ms = 0;
+    if (rest == NULL)
+        return -1;
+    if (rest[0] == '.' && strlen(rest) >= 4) {
+        char digits[4] = {rest[1], rest[2], rest[3], '\0'};
+        if (!hd_parse_i64(digits, &ms))
+            return -1;
+    }
+    return (int64_t)timegm(&parts) * 1000 + ms;
+}
+
+const char *cli_duration(const struct hd_value *object, const char *from, const char *to,
+                         char *cell)
+{
+    int64_t begin = read_time(cli_text(object, from)), end = read_time(cli_text(object, to));
+    int64_t ms = end - begin;
+    cell[0] = '\0';
+    if (begin < 0 || end < 0 || ms < 0)
+        return cell;
+    int64_t s = ms / 1000;
+    if (ms < 10000)
+        (void)hd_format(cell, CLI_CELL_MAX, "%lld.%llds", (long long)s,
+                        (long long)(ms % 1000 / 100));
+    else if (s < 60)
+        (void)hd_format(cell, CLI_CELL_MAX, "%llds", (long long)s);
+    else if (s < 3600)
+        (void)hd_format(cell, CLI_CELL_MAX, "%lldm%02llds", (long long)(s / 60),
+                        (long long)(s % 60));
+    else
+        (void)hd_format(cell, CLI_CELL_MAX, "%lldh%02lldm", (long long)(s / 3600),
+                        (long long)(s / 60 % 60));
+    return cell;
+}
+
+/* ---- params --------------------------------------------------------------------------------- */
+
+const char *cli_params(const struct hd_value *params, char *cell)
+{
+    char part[CLI_CELL_MAX];
+    struct hd_buf line;
+    hd_buf_init(&line, CLI_CELL_MAX - 1);
+    size_t count = params != NULL && params->kind == HD_VALUE_OBJECT ? params->as.object.count : 0;
+    bool fits = true;
+    for (size_t i = 0; i < count && fits; i++)
+        fits = hd_buf_printf(&line, NULL, "%s%s=%s", i > 0 ? " " : "", params->as.object.keys[i],
+                             value_cell(params->as.object.items[i], part)) == HD_OK;
+    (void)hd_copy_text(cell, CLI_CELL_MAX, hd_buf_text(&line));
+    make_printable(cell);
+    hd_buf_release(&line);
+    return cell;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hd logs: what an attempt wrote, from where it lies on this machine:
+ *   STATE_DIR/runs/RUN/logs/JOB-ATTEMPT.log, kept by the master, or
+ *   STATE_DIR/work/WORKER/RUN/run/JOB-ATTEMPT/log.txt, in the work root of a local worker.
+ */
+#include "commands.h"
+#include "common/cli.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PATH_SIZE_MAX 4096
+#define POLL_MS 300
+
+struct logs {
+    struct cli_source *source;
+    const char *state_dir;
+    char run_id[HD_ID_MAX + 1];
+    char worker[256];
+    int64_t job;
+    int64_t attempt; /* 0: the last one */
+    bool running;
+};
+
+/* ---- which attempt -------------------------------------------------------------------------- */
+
+static const struct hd_value *find_attempt(const struct hd_value *attempts, int64_t number)
+{
+    for (size_t i = 0; i < attempts->as.array.count; i++)
+        if (cli_integer(attempts->as.array.items[i], "attempt") == number)
+            return attempts->as.array.items[i];
+    return NULL;
+}
+
+static enum hd_code read_job(struct logs *logs, struct hd_err *err)
+{
+    struct hd_value *arguments = NULL, *answer = NULL;
+    enum hd_code code = cli_argument(&arguments, "job", hd_value_new_int(logs->job), err);
+    if (code == HD_OK)
+        code = cli_read(logs->source, "job", arguments, &answer, err);
+    hd_value_free(arguments);
+    if (code != HD_OK)
+        return code;
+    int64_t last = cli_integer(answer, "attempt");
+    if (logs->attempt == 0)
+        logs->attempt = last;
+    const struct hd_value *attempt = find_attempt(hd_value_get(answer, "attempts"), logs->attempt);
+    if (last == 0)
+        code = hd_fail(err, HD_E_NOTFOUND, "job %lld has not been started", (long long)logs->job);
+    else if (attempt == NULL)
+        code = hd_fail(err, HD_E_NOTFOUND, "job %lld has no attempt %lld; the last one is %lld",
+                       (long long)logs->job, (long long)logs->attempt, (long long)last);
+    if (code == HD_OK) {
+        (void)hd_copy_text(logs->run_id, sizeof(logs->run_id), cli_text(answer, "run_id"));
+        (void)hd_copy_text(logs->worker, sizeof(logs->worker), cli_text(attempt, "worker"));
+        logs->running = cli_text(attempt, "outcome")[0] == '\0';
+    }
+    hd_value_free(answer);
+    return code;
+}
+
+/* ---- which file ----------------------------------------------------------------------------- */
+
+/* Some local worker's; true when one of them has it. */
+static bool search_work_roots(const struct logs *logs, char *path)
+{
+    char work[PATH_SIZE_MAX];
+    if (!hd_format(work, sizeof(work), "%s/work", logs->state_dir))
+        return false;
+    DIR *directory = opendir(work);
+    bool found = false;
+    for (struct dirent *entry = NULL;
+         directory != NULL && !found && (entry = readdir(directory)) != NULL;)
+        found =
+            entry->d_name[0] != '.' &&
+            hd_format(path, PATH_SIZE_MAX, "%s/%s/%s/run/%lld-%lld/log.txt", work, entry->d_name,
+                      logs->run_id, (long long)logs->job, (long long)logs->attempt) &&
+            hd_path_exists(path);
+    if (directory != NULL)
+        closedir(directory);
+    return found;
+}
+
+static enum hd_code find_log(const struct logs *logs, char *path, struct hd_err *err)
+{
+    if (hd_format(path, PATH_SIZE_MAX, "%s/runs/%s/logs/%lld-%lld.log", logs->state_dir,
+                  logs->run_id, (long long)logs->job, (long long)logs->attempt) &&
+        hd_path_exists(path))
+        return HD_OK;
+    if (search_work_roots(logs, path))
+        return HD_OK;
+    return hd_fail(err, HD_E_NOTFOUND,
+                   "no log of job %lld, attempt %lld, on this machine: worker %s has it, in "
+                   "%s/run/%lld-%lld/log.txt under its work directory",
+                   (long long)logs->job, (long long)logs->attempt, logs->worker, logs->run_id,
+                   (long long)logs->job, (long long)logs->attempt);
+}
+
+/* ---- printing ------------------------------------------------------------------------------- */
+
+static bool copy_rest(FILE *file)
+{
+    char bytes[16384];
+    bool any = false;
+    size_t size;
+    clearerr(file); /* at the end of a file that grows */
+    while ((size = fread(bytes, 1, sizeof(bytes), file)) > 0) {
+        any = true;
+        if (fwrite(bytes, 1, size, stdout) != size)
+            return false;
+    }
+    fflush(stdout);
+    return any;
+}
+
+/* Until the attempt has ended and the file has been read to its end. */
+static enum hd_code print_log(struct logs *logs, bool follow, const char *path, struct hd_err *err)
+{
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
+    enum hd_code code = HD_OK;
+    bool any = copy_rest(file);
+    while (follow && logs->running && code == HD_OK && ferror(stdout) == 0) {
+        if (!any)
+            (void)poll(NULL, 0, POLL_MS);
+        code = read_job(logs, err);
+        any = copy_rest(file);
+    }
+    if (code == HD_OK && ferror(file) != 0)
+        code = hd_fail(err, HD_E_IO, "%s cannot be read", path);
+    fclose(file);
+    return code;
+}
+
+int cmd_logs(int argc, char **argv)
+{
+    struct cli_common common = {0};
+    struct logs logs = {0};
+    struct hd_err err;
+    const char *words[1];
+    bool follow = false, only_path = false;
+    char path[PATH_SIZE_MAX];
+    const struct hd_option options[] = {
+        CLI_RUN_OPTION(common),
+        CLI_STATE_DIR_OPTION(common),
+        {.name = "attempt",
+         .kind = HD_OPTION_INT,
+         .value = &logs.attempt,
+         .hint = "N",
+         .int_min = 1,
+         .int_max = UINT32_MAX,
+         .help = "which attempt; otherwise the last"},
+        {.name = "follow",
+         .kind = HD_OPTION_FLAG,
+         .value = &follow,
+         .help = "go on until the attempt ends"},
+        {.name = "path",
+         .kind = HD_OPTION_FLAG,
+         .value = &only_path,
+         .help = "print where the log is instead"},
+    };
+    const struct hd_program program = {
+        .name = "hd logs",
+        .summary = "what a job wrote",
+        .usage = "hd logs JOB [RUN] [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 1,
+        .positional_max = 2,
+        .epilogue = "Standard output and error of the target, as far as they are on this machine.",
+    };
+    enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, words, 1);
+    if (answer != HD_PARSE_GO)
+        return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    logs.state_dir = cli_state_dir(common.state_dir);
+    enum hd_code code = cli_parse_job(words[0], &logs.job, &err);
+    if (code == HD_OK)
+        code = cli_open(&common, &logs.source, &err);
+    if (code == HD_OK)
+        code = read_job(&logs, &err);
+    if (code == HD_OK)
+        code = find_log(&logs, path, &err);
+    if (code == HD_OK && only_path)
+        printf("%s\n", path);
+    else if (code == HD_OK)
+        code = print_log(&logs, follow, path, &err);
+    cli_close(logs.source);
+    return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hd show: one job with its attempts. */
+#include "commands.h"
+#include "common/cli.h"
+
+#include <stdio.h>
+
+#define CURVE_SHOWN 20
+
+static void print_line(const char *label, const char *text)
+{
+    if (text[0] != '\0')
+        printf("%-12s%s\n", label, text);
+}
+
+static void print_attempt(const struct hd_value *answer, const struct hd_value *attempt)
+{
+    char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
+    const char *outcome = cli_text(attempt, "outcome");
+    const struct hd_value *requeued = hd_value_get(attempt, "requeued");
+    printf("attempt %lld on %s, leased %s: %s", (long long)cli_integer(attempt, "attempt"),
+           cli_cell(attempt, "worker", cell), cli_time(attempt, "leased", other),
+           outcome[0] != '\0' ? outcome : "running");
+    cli_objective(answer, hd_value_number(hd_value_get(attempt, "loss")), cell);
+    if (cell[0] != '\0')
+        printf(", %s %s", cli_objective_name(answer), cell);
+    if (cli_duration(attempt, "started", "finished", cell)[0] != '\0')
+        printf(", took %s", cell);
+    if (outcome[0] != '\0' && cli_integer(attempt, "exit_code") > 0)
+        printf(", exit code %lld", (long long)cli_integer(attempt, "exit_code"));
+    if (requeued != NULL && requeued->kind == HD_VALUE_BOOL && requeued->as.boolean)
+        printf(", queued again");
+    printf("\n");
+    if (cli_cell(attempt, "message", cell)[0] != '\0')
+        printf("  %s\n", cell);
+    if (cli_cell(attempt, "info", cell)[0] != '\0')
+        printf("  info %s\n", cell);
+    if (cli_text(attempt, "continues_in")[0] != '\0')
+        printf("  continued from %s\n", cli_cell(attempt, "continues_in", cell));
+    if (cli_text(attempt, "directory")[0] != '\0')
+        printf("  left %s\n", cli_cell(attempt, "directory", cell));
+}
+
+static void print_curve(const struct hd_value *answer, const struct hd_value *curve)
+{
+    const char *titles[] = {"STEP", cli_objective_name(answer), "ATTEMPT"};
+    size_t count = curve->as.array.count;
+    size_t first = count > CURVE_SHOWN ? count - CURVE_SHOWN : 0;
+    if (count == 0)
+        return;
+    printf("\ncurve%s\n", first > 0 ? " (the last values)" : "");
+    struct cli_table *table = cli_table_new(titles, "rrr", HD_COUNT(titles));
+    for (size_t i = first; i < count; i++) {
+        const struct hd_value *point = curve->as.array.items[i];
+        char cells[3][CLI_CELL_MAX];
+        const char *line[] = {
+            cli_cell(point, "step", cells[0]),
+            cli_objective(answer, hd_value_number(hd_value_get(point, "loss")), cells[1]),
+            cli_cell(point, "attempt", cells[2]),
+        };
+        cli_table_row(table, line);
+    }
+    cli_table_end(table);
+}
+
+static void print_head(const struct hd_value *answer)
+{
+    char cell[CLI_CELL_MAX];
+    const char *outcome = cli_text(answer, "outcome");
+    printf("%-12s%lld of run %s\n", "job", (long long)cli_integer(answer, "job"),
+           cli_text(answer, "run_id"));
+    print_line("state", outcome[0] != '\0' ? outcome : cli_text(answer, "job_state"));
+    print_line("config", cli_cell(answer, "config_id", cell));
+    print_line("params", cli_params(hd_value_get(answer, "params"), cell));
+    print_line("sampler", cli_cell(answer, "sampler", cell));
+    printf("%-12s%s", "budget", cli_cell(answer, "budget", cell));
+    printf("%s%s", cli_text(answer, "budget_unit")[0] ? " " : "", cli_text(answer, "budget_unit"));
+    if (cli_cell(answer, "budget_previous", cell)[0] != '\0')
+        printf(", before that %s", cell);
+    printf("\n");
+    print_line(cli_objective_name(answer),
+               cli_objective(answer, hd_value_number(hd_value_get(answer, "loss")), cell));
+    print_line("submitted", cli_time(answer, "submitted", cell));
+    print_line("started", cli_time(answer, "started", cell));
+    print_line("finished", cli_time(answer, "finished", cell));
+    print_line("message", cli_cell(answer, "message", cell));
+}
+
+static void print_job(const struct hd_value *answer)
+{
+    const struct hd_value *attempts = hd_value_get(answer, "attempts");
+    const struct hd_value *refused = hd_value_get(answer, "refused");
+    char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
+    print_head(answer);
+    if (attempts->as.array.count > 0)
+        printf("\n");
+    for (size_t i = 0; i < attempts->as.array.count; i++)
+        print_attempt(answer, attempts->as.array.items[i]);
+    for (size_t i = 0; i < refused->as.array.count; i++)
+        printf("refused report of attempt %lld by %s: %s\n",
+               (long long)cli_integer(refused->as.array.items[i], "attempt"),
+               cli_cell(refused->as.array.items[i], "worker", cell),
+               cli_cell(refused->as.array.items[i], "reason", other));
+    print_curve(answer, hd_value_get(answer, "curve"));
+}
+
+int cmd_show(int argc, char **argv)
+{
+    struct cli_common common = {0};
+    struct hd_err err;
+    struct hd_value *arguments = NULL;
+    const char *words[1];
+    int64_t job = 0;
+    const struct hd_option options[] = {CLI_COMMON_OPTIONS(common)};
+    const struct hd_program program = {
+        .name = "hd show",
+        .summary = "everything about one job",
+        .usage = "hd show JOB [RUN] [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 1,
+        .positional_max = 2,
+        .epilogue = "JOB is a number of hd jobs.",
+    };
+    enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, words, 1);
+    if (answer != HD_PARSE_GO)
+        return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    enum hd_code code = cli_parse_job(words[0], &job, &err);
+    if (code == HD_OK)
+        code = cli_argument(&arguments, "job", hd_value_new_int(job), &err);
+    if (code == HD_OK)
+        code = cli_argument(&arguments, "limit", hd_value_new_int(1000), &err);
+    if (code != HD_OK) {
+        hd_value_free(arguments);
+        return cli_fail(&err);
+    }
+    return cli_run_view(&common, "job", arguments, print_job);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hd status: one run at a glance. */
+#include "commands.h"
+#include "common/cli.h"
+
+#include <stdio.h>
+
+static void print_line(const char *label, const char *text)
+{
+    printf("%-12s%s\n", label, text);
+}
+
+static void print_jobs(const struct hd_value *answer)
+{
+    const struct hd_value *jobs = hd_value_get(answer, "jobs");
+    const struct hd_value *outcomes = hd_value_get(answer, "outcomes");
+    printf("%-12s%lld: %lld closed, %lld running, %lld queued\n", "jobs",
+           (long long)cli_integer(jobs, "total"), (long long)cli_integer(jobs, "closed"),
+           (long long)cli_integer(jobs, "running"), (long long)cli_integer(jobs, "queued"));
+    if (outcomes->as.object.count == 0)
+        return;
+    printf("%-12s", "outcomes");
+    for (size_t i = 0; i < outcomes->as.object.count; i++)
+        printf("%s%s %lld", i > 0 ? ", " : "", outcomes->as.object.keys[i],
+               (long long)outcomes->as.object.items[i]->as.integer);
+    printf("\n");
+}
+
+static void print_incumbent(const struct hd_value *answer)
+{
+    const struct hd_value *incumbent = hd_value_get(answer, "incumbent");
+    char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
+    if (incumbent->kind == HD_VALUE_NULL) {
+        print_line("best", "none yet");
+        return;
+    }
+    printf("%-12s%s %s at budget %s%s%s\n", "best", cli_objective_name(answer),
+           cli_objective(answer, hd_value_number(hd_value_get(incumbent, "loss")), cell),
+           cli_cell(incumbent, "budget", other), cli_text(answer, "budget_unit")[0] ? " " : "",
+           cli_text(answer, "budget_unit"));
+    printf("%-12sjob %lld, config %s\n", "", (long long)cli_integer(incumbent, "job"),
+           cli_cell(incumbent, "config_id", cell));
+    print_line("", cli_params(hd_value_get(incumbent, "params"), cell));
+}
+
+static void print_status(const struct hd_value *answer)
+{
+    char cell[CLI_CELL_MAX];
+    print_line("run", cli_text(answer, "run_id"));
+    printf("%-12s%s%s%s\n", "state", cli_text(answer, "state"),
+           cli_text(answer, "reason")[0] != '\0' ? ": " : "", cli_cell(answer, "reason", cell));
+    print_line("created", cli_time(answer, "created", cell));
+    print_line("configs", cli_cell(answer, "configs", cell));
+    print_jobs(answer);
+    printf("%-12s%lld", "attempts", (long long)cli_integer(answer, "attempts"));
+    if (cli_integer(answer, "requeued") > 0)
+        printf(", %lld queued again", (long long)cli_integer(answer, "requeued"));
+    if (cli_integer(answer, "refused_reports") > 0)
+        printf(", %lld late reports refused", (long long)cli_integer(answer, "refused_reports"));
+    printf("\n%-12s%s", "budget", cli_cell(answer, "budget_spent", cell));
+    printf("%s%s spent\n", cli_text(answer, "budget_unit")[0] ? " " : "",
+           cli_text(answer, "budget_unit"));
+    if (cli_cell(answer, "rate_per_minute", cell)[0] != '\0')
+        printf("%-12s%s jobs a minute; the last ended %s\n", "rate", cell,
+               cli_time(answer, "last_end", (char[CLI_CELL_MAX]){0}));
+    print_incumbent(answer);
+}
+
+int cmd_status(int argc, char **argv)
+{
+    struct cli_common common = {0};
+    const struct hd_option options[] = {CLI_COMMON_OPTIONS(common)};
+    const struct hd_program program = {
+        .name = "hd status",
+        .summary = "how a run is doing",
+        .usage = "hd status [RUN] [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_max = 1,
+        .epilogue = "best: the best config so far at the highest budget that has a result.",
+    };
+    enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, NULL, 0);
+    if (answer != HD_PARSE_GO)
+        return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    return cli_run_view(&common, "status", NULL, print_status);
+}
