@@ -159,9 +159,9 @@ static uint64_t highest_sequence(const struct hd_agent *agent, int lane)
     return highest;
 }
 
-/* Sequences rise over the whole table: a late answer to the former owner of a place matches nothing,
- * and a master that was forgotten and comes back at another place never sees an old number again (it
- * would take the request for a resend). */
+/* Sequences rise over the whole table: a late answer to the former owner of a place matches
+ * nothing, and a master that was forgotten and comes back at another place never sees an old number
+ * again (it would take the request for a resend). */
 static uint32_t add_master(struct hd_agent *agent, const char *id)
 {
     uint32_t place = AGENT_NONE;
@@ -823,4 +823,10 @@ uint32_t hd_agent_held_count(const struct hd_agent *agent)
 bool hd_agent_holds(const struct hd_agent *agent, struct hd_attempt_ref attempt)
 {
     return find_held(agent, attempt) != NULL;
+}
+
+const char *hd_agent_master_id(const struct hd_agent *agent, uint32_t master)
+{
+    return master < HD_AGENT_MASTERS_MAX && agent->masters[master].used ? agent->masters[master].id
+                                                                        : "";
 }

@@ -126,6 +126,8 @@ int64_t hd_agent_deadline_ms(const struct hd_agent *agent);
 
 /* For checkers and progress lines. */
 uint32_t hd_agent_held_count(const struct hd_agent *agent);
+/* The id of the master with this index; "" when there is none. */
+const char *hd_agent_master_id(const struct hd_agent *agent, uint32_t master);
 bool hd_agent_holds(const struct hd_agent *agent, struct hd_attempt_ref attempt);
 
 #endif

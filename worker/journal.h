@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * journal.h: what a worker must remember over its own death: each attempt from before its start
+ * until the master has acknowledged its result. Two small files an attempt, written whole:
+ * <name>.attempt before the engine is told to start it, <name>.result before the agent is told
+ * that it ended.
+ */
+#ifndef HD_JOURNAL_H
+#define HD_JOURNAL_H
+
+#include "contract.h"
+
+#define HD_JOURNAL_FILE_MAX (2u * 1024u * 1024u)
+
+struct hd_journal_attempt {
+    struct hd_attempt_ref attempt;
+    const char *master; /* the master id that leased it */
+    const char *engine; /* "docker", "process", "" when none was found */
+    const char *run_id;
+    const char *config_id;
+    const char *run_dir, *work_dir;
+    const char *directory; /* "" none */
+    enum hd_start start;
+    double budget;
+    const char *experiment_json;
+};
+
+HD_NODISCARD enum hd_code hd_journal_keep_attempt(const char *directory,
+                                                  const struct hd_journal_attempt *attempt,
+                                                  struct hd_err *err);
+HD_NODISCARD enum hd_code
+hd_journal_keep_result(const char *directory, const struct hd_result *result, struct hd_err *err);
+/* Both files, and it is fine when they are not there. */
+void hd_journal_forget(const char *directory, struct hd_attempt_ref attempt);
+
+/* The attempts that are kept, at most max. Makes the directory. */
+HD_NODISCARD enum hd_code hd_journal_list(const char *directory,
+                                          struct hd_attempt_ref *ret_attempts, size_t max,
+                                          size_t *ret_count, struct hd_err *err);
+/* Texts live in the arena. *ret_has_result: the second struct was filled too. */
+HD_NODISCARD enum hd_code hd_journal_read(const char *directory, struct hd_attempt_ref attempt,
+                                          struct hd_arena *arena,
+                                          struct hd_journal_attempt *ret_attempt,
+                                          struct hd_result *ret_result, bool *ret_has_result,
+                                          struct hd_err *err);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c: hd-worker. */
+#include "shell.h"
+
+#include <errno.h>
+#include <hd/message.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WORK_DIR_DEFAULT "./hyperdock-work"
+#define CREDENTIALS_TRIES 100 /* as the reference systems: the master may start after us */
+#define CREDENTIALS_INTERVAL_MS 3000
+
+struct settings {
+    const char *nameserver, *run_id, *credentials_dir;
+    int64_t parallelism;
+    const char *worker_id, *work_dir;
+    struct hd_text_list data, env;
+    int64_t idle_timeout_ms;
+    const char *engine, *token_file;
+    struct hd_net_security security;
+    const char *log_level;
+};
+
+static enum hd_parse_answer parse(struct settings *settings, int argc, char **argv)
+{
+    const struct hd_option options[] = {
+        {.name = "nameserver",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->nameserver,
+         .hint = "HOST[:PORT]",
+         .help = "where masters are found [127.0.0.1]"},
+        {.name = "run-id",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->run_id,
+         .hint = "NAME",
+         .help = "serve this run only, and leave when it is over"},
+        {.name = "credentials-dir",
+         .aliases = "working-directory",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->credentials_dir,
+         .hint = "DIR",
+         .help = "shared directory that tells nameserver and token"},
+        {.name = "parallelism",
+         .kind = HD_OPTION_INT,
+         .value = &settings->parallelism,
+         .hint = "N",
+         .int_min = 1,
+         .int_max = HD_HELD_MAX,
+         .help = "jobs at the same time"},
+        {.name = "worker-id",
+         .aliases = "id",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->worker_id,
+         .hint = "NAME",
+         .help = "instead of the host name and a number"},
+        {.name = "work-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->work_dir,
+         .hint = "DIR",
+         .help = "files of runs, jobs and this worker"},
+        {.name = "data",
+         .kind = HD_OPTION_LIST,
+         .value = &settings->data,
+         .hint = "NAME=PATH",
+         .help = "where a data set is on this machine"},
+        {.name = "env",
+         .kind = HD_OPTION_LIST,
+         .value = &settings->env,
+         .hint = "NAME=VALUE",
+         .help = "variable for every target"},
+        {.name = "idle-timeout",
+         .aliases = "timeout",
+         .kind = HD_OPTION_DURATION,
+         .value = &settings->idle_timeout_ms,
+         .hint = "DURATION",
+         .help = "leave after so long without a job; 0 never"},
+        {.name = "engine",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->engine,
+         .hint = "NAME",
+         .help = "docker, process, or auto: both"},
+        {.name = "token-file",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->token_file,
+         .hint = "FILE",
+         .help = "token that the masters know"},
+        {.name = "cert",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->security.cert_file,
+         .hint = "FILE",
+         .help = "own TLS certificate (PEM)"},
+        {.name = "key",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->security.key_file,
+         .hint = "FILE",
+         .help = "its private key (PEM)"},
+        {.name = "ca",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->security.ca_file,
+         .hint = "FILE",
+         .help = "CA that masters and nameserver must be of (PEM)"},
+        {.name = "plaintext",
+         .kind = HD_OPTION_FLAG,
+         .value = &settings->security.plaintext,
+         .help = "speak beyond this machine without TLS"},
+        {.name = "log-level",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->log_level,
+         .hint = "LEVEL",
+         .help = "error, warning, info or debug"},
+    };
+    const struct hd_program program = {
+        .name = "hd-worker",
+        .summary = "evaluates jobs on this machine",
+        .usage = "hd-worker [options]",
+        .epilogue = "SIGTERM or Ctrl-C: finish what runs, then leave; twice: stop it and leave.",
+        .options = options,
+        .option_count = HD_COUNT(options),
+    };
+    return hd_options_parse(&program, argc, argv, NULL, NULL);
+}
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static enum hd_code check_list(const char *option, const struct hd_text_list *list,
+                               struct hd_err *err)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strchr(list->items[i], '=') == NULL || list->items[i][0] == '=')
+            return hd_fail(err, HD_E_INVALID, "--%s %s: must be NAME=%s", option, list->items[i],
+                           hd_streq(option, "data") ? "PATH" : "VALUE");
+    return HD_OK;
+}
+
+static enum hd_code parse_engine(const char *name, enum hd_engine_choice *ret_choice,
+                                 struct hd_err *err)
+{
+    static const char *const names[] = {"auto", "docker", "process"};
+    for (size_t i = 0; i < HD_COUNT(names); i++)
+        if (hd_streq(name, names[i])) {
+            *ret_choice = (enum hd_engine_choice)i;
+            return HD_OK;
+        }
+    const char *nearest = hd_nearest(name, names, HD_COUNT(names));
+    return hd_fail(err, HD_E_INVALID, "--engine %s: must be auto, docker or process%s%s", name,
+                   nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "");
+}
+
+static enum hd_code check(const struct settings *settings, enum hd_engine_choice *ret_engine,
+                          enum hd_log_level *ret_level, struct hd_err *err)
+{
+    enum hd_code code = hd_log_level_parse(settings->log_level, ret_level, err);
+    if (code != HD_OK)
+        return hd_fail_in(err, "--log-level");
+    code = parse_engine(settings->engine, ret_engine, err);
+    if (code == HD_OK && settings->run_id[0] != '\0')
+        code = hd_check_id("run id", settings->run_id, err);
+    if (code == HD_OK && settings->credentials_dir != NULL && settings->run_id[0] == '\0')
+        code = hd_fail(err, HD_E_INVALID,
+                       "--credentials-dir needs --run-id: the file is named by the run");
+    if (code == HD_OK && settings->credentials_dir != NULL && settings->nameserver != NULL)
+        code = hd_fail(err, HD_E_INVALID,
+                       "give --nameserver or --credentials-dir, not both: the file names one");
+    if (code == HD_OK)
+        code = check_list("data", &settings->data, err);
+    return code == HD_OK ? check_list("env", &settings->env, err) : code;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+/* Before any thread starts, so that all threads inherit the mask and only the descriptor tells. */
+static int open_stop_fd(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* With a credentials directory the token is in the file, which may not be there yet. */
+static enum hd_code find_token(const struct settings *settings, char *ret_token, struct hd_err *err)
+{
+    char nameserver[HD_ADDRESS_MAX];
+    if (settings->credentials_dir == NULL)
+        return hd_token_load(settings->token_file, ret_token, NULL, err);
+    return hd_credentials_read(settings->credentials_dir, settings->run_id, CREDENTIALS_TRIES,
+                               CREDENTIALS_INTERVAL_MS, nameserver, sizeof(nameserver), ret_token,
+                               err);
+}
+
+static enum hd_code serve(const struct settings *settings, enum hd_engine_choice engine,
+                          int stop_fd, struct hd_err *err)
+{
+    char host[HD_ID_MAX + 1], token[HD_OS_TOKEN_SIZE];
+    struct hd_root root;
+    struct hd_seat seat;
+    if (gethostname(host, sizeof(host)) != 0)
+        (void)hd_copy_text(host, sizeof(host), "worker");
+    host[sizeof(host) - 1] = '\0';
+    enum hd_code code = find_token(settings, token, err);
+    if (code == HD_OK)
+        code = hd_root_open(settings->work_dir, &root, err);
+    if (code == HD_OK)
+        code = hd_seat_take(&root, host, settings->worker_id, &seat, err);
+    if (code != HD_OK)
+        return code;
+    const struct hd_shell_settings shell = {
+        .root = &root,
+        .seat = &seat,
+        .host = host,
+        .nameserver = settings->nameserver != NULL ? settings->nameserver : "127.0.0.1",
+        .credentials_dir = settings->credentials_dir,
+        .token = token,
+        .security = &settings->security,
+        .run_id = settings->run_id,
+        .slots = (uint32_t)settings->parallelism,
+        .idle_timeout_ms = settings->idle_timeout_ms,
+        .engine = engine,
+        .data = &settings->data,
+        .env = &settings->env,
+        .stop_fd = stop_fd,
+    };
+    hd_log(HD_LOG_INFO, "worker %s, %lld at a time, in %s", seat.worker,
+           (long long)settings->parallelism, root.path);
+    code = hd_shell_run(&shell, err);
+    hd_seat_release(&seat);
+    hd_log(HD_LOG_INFO, "left");
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {.run_id = "",
+                                .parallelism = 1,
+                                .work_dir = WORK_DIR_DEFAULT,
+                                .engine = "auto",
+                                .log_level = "info"};
+    enum hd_parse_answer answer = parse(&settings, argc, argv);
+    if (answer != HD_PARSE_GO)
+        return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    struct hd_err err;
+    enum hd_log_level level = HD_LOG_INFO;
+    enum hd_engine_choice engine = HD_ENGINE_AUTO;
+    if (check(&settings, &engine, &level, &err) != HD_OK) {
+        fprintf(stderr, "hd-worker: %s\n", err.text);
+        return HD_EXIT_USAGE;
+    }
+    hd_log_open("hd-worker", level);
+    (void)umask(022);
+    int stop_fd = open_stop_fd();
+    if (stop_fd < 0) {
+        fprintf(stderr, "hd-worker: cannot watch signals: %s\n", strerror(errno));
+        return HD_EXIT_FAILED;
+    }
+    enum hd_code code = serve(&settings, engine, stop_fd, &err);
+    close(stop_fd);
+    if (code == HD_OK)
+        return HD_EXIT_OK;
+    fprintf(stderr, "hd-worker: %s\n", err.text);
+    return code == HD_E_INVALID ? HD_EXIT_USAGE : HD_EXIT_FAILED;
+}

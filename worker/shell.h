@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shell.h: the worker around its agent: carries out the agent's actions with the network, the
+ * engines and the disk, and tells it what happened. One thread decides; the network, the engines
+ * and the look-ups have their own and speak through queues.
+ */
+#ifndef HD_SHELL_H
+#define HD_SHELL_H
+
+#include "contract.h"
+#include "lookup.h"
+
+#include <hd/agent.h>
+#include <hd/net.h>
+
+enum hd_engine_choice { HD_ENGINE_AUTO, HD_ENGINE_DOCKER, HD_ENGINE_PROCESS };
+
+/* All borrowed for as long as the shell runs. */
+struct hd_shell_settings {
+    const struct hd_root *root;
+    const struct hd_seat *seat;
+    const char *host;
+    const char *nameserver, *credentials_dir, *token;
+    const struct hd_net_security *security;
+    const char *run_id; /* "" any */
+    uint32_t slots;
+    int64_t idle_timeout_ms;
+    enum hd_engine_choice engine;
+    const struct hd_text_list *data; /* "NAME=PATH" */
+    const struct hd_text_list *env;  /* "K=V" */
+    int stop_fd;                     /* a signalfd of TERM and INT */
+};
+
+/* Until the agent leaves. Targets that still run then go on; the next process finds them. */
+HD_NODISCARD enum hd_code hd_shell_run(const struct hd_shell_settings *settings,
+                                       struct hd_err *err);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shell_internal.h: the shell's state, shared by shell.c (events and actions, the network) and
+ * shell_attempts.c (targets, from lease to acknowledgement). */
+#ifndef HD_SHELL_INTERNAL_H
+#define HD_SHELL_INTERNAL_H
+
+#include "journal.h"
+#include "shell.h"
+
+#define SHELL_PENDING_MAX 2048
+#define SHELL_QUEUE_MAX 4096
+#define SHELL_TICK_MS 1000 /* how often curves are read and a full disk is tried again */
+
+/* An attempt in our hands, as the agent holds it too. */
+struct entry {
+    struct hd_attempt_ref attempt;
+    char master[HD_WORKER_ID_MAX];
+    struct hd_engine *engine;         /* NULL: none runs it */
+    struct hd_experiment *experiment; /* NULL: only the result is left */
+    struct hd_workspace workspace;
+    enum hd_outcome stop_outcome; /* what an end that we asked for means */
+    struct hd_metrics metrics;
+    double last_loss; /* of the curve; NaN none */
+    bool ended;       /* result is set */
+    bool kept;        /* and on disk, and the agent was told */
+    bool complained;  /* that it could not be put on disk */
+    struct hd_result result;
+    char message[HD_MESSAGE_MAX];
+    char info_json[HD_INFO_JSON_MAX];
+};
+
+/* An event that an action caused: told to the agent after the actions of this step. */
+struct pending {
+    enum hd_agent_event_kind kind;
+    uint32_t master;
+    enum hd_lane lane;
+    uint64_t sequence;
+    struct hd_attempt_ref attempt;
+};
+
+struct client {
+    struct hd_net_client *net;
+    uint64_t tag; /* master index and a number that rises: answers to an older one are not ours */
+};
+
+struct shell {
+    const struct hd_shell_settings *settings;
+    char journal_dir[HD_PATH_MAX];
+    char token[HD_OS_TOKEN_SIZE];
+    struct hd_agent *agent;
+    struct hd_agent_update update;
+    bool stepping;
+    struct hd_engine *docker, *process; /* NULL: not there */
+    struct hd_queue *engine_news, *net_answers, *lookup_answers;
+    struct hd_lookup *lookup;
+    bool lookup_failed;
+    struct client clients[HD_AGENT_MASTERS_MAX];
+    uint32_t client_number;
+    struct entry *entries[HD_HELD_MAX];
+    struct pending pending[SHELL_PENDING_MAX];
+    size_t pending_first, pending_count;
+    int64_t tick_at_ms;
+    bool leaving; /* the agent said EXIT */
+};
+
+/* shell.c */
+void shell_add_pending(struct shell *shell, const struct pending *pending);
+void shell_tell(struct shell *shell, struct hd_agent_event *event);
+
+/* shell_attempts.c */
+enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err);
+/* What an earlier process left: running, ended, or with a result to report. */
+enum hd_code shell_recover(struct shell *shell, struct hd_err *err);
+void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t master);
+void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome);
+void shell_drop(struct shell *shell, struct hd_attempt_ref attempt);
+void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict);
+void shell_take_end(struct shell *shell, const struct hd_engine_news *news);
+struct entry *shell_find(struct shell *shell, struct hd_attempt_ref attempt);
+/* Reads curves and keeps what could not be kept. */
+void shell_tick(struct shell *shell);
+bool shell_needs_ticks(const struct shell *shell);
+void shell_free_entries(struct shell *shell);
+
+#endif
