@@ -16,7 +16,8 @@
 #include <string.h>
 
 #define CALL_TIMEOUT_MS 10000
-#define MASTER_FILE_BYTES_MAX 8192
+#define MASTER_FILE_BYTES_MAX 65536
+#define PATH_BYTES_MAX 4096
 
 /* ---- the live master
  * ----------------------------------------------------------------------------------- */
@@ -25,12 +26,29 @@ struct master {
     char address[HD_ADDRESS_MAX];
     char token[HD_OS_TOKEN_SIZE];
     struct hd_net_security security;
+    char cert[PATH_BYTES_MAX], key[PATH_BYTES_MAX], ca[PATH_BYTES_MAX];
 };
 
 static const char *text_of(const struct hd_value *object, const char *key)
 {
     const struct hd_value *value = hd_value_get(object, key);
     return value != NULL && value->kind == HD_VALUE_STRING ? value->as.string : NULL;
+}
+
+/* With what the master itself listens: a command comes from the same machine and person. */
+static void read_security(const struct hd_value *record, struct master *master)
+{
+    const struct hd_value *plaintext = hd_value_get(record, "plaintext");
+    const char *cert = text_of(record, "cert"), *key = text_of(record, "key");
+    const char *ca = text_of(record, "ca");
+    master->security.plaintext =
+        plaintext != NULL && plaintext->kind == HD_VALUE_BOOL && plaintext->as.boolean;
+    if (cert != NULL && hd_copy_text(master->cert, sizeof(master->cert), cert))
+        master->security.cert_file = master->cert;
+    if (key != NULL && hd_copy_text(master->key, sizeof(master->key), key))
+        master->security.key_file = master->key;
+    if (ca != NULL && hd_copy_text(master->ca, sizeof(master->ca), ca))
+        master->security.ca_file = master->ca;
 }
 
 /* HD_E_NOTFOUND: no master serves this state directory now. */
@@ -64,6 +82,8 @@ static enum hd_code find_master(const char *state_dir, struct master *master, st
         code = hd_token_load(token_file, master->token, NULL, err);
     if (code == HD_OK)
         (void)hd_copy_text(master->address, sizeof(master->address), address);
+    if (code == HD_OK)
+        read_security(record, master);
     hd_value_free(record);
     return code;
 }

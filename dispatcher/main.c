@@ -126,12 +126,19 @@ static void print_worker_command(const struct arguments *arguments, const char *
                                  const char *run_id, const char *token_path)
 {
     const char *host = strstr(nameserver, "://") + 3;
-    printf("To add a worker on this machine, run:\n  hd-worker --nameserver %s%s%s\n", host,
+    printf("To add a worker, run:\n  hd-worker --nameserver %s%s%s", host,
            run_id[0] != '\0' ? " --run-id " : "", run_id);
-    printf("On another machine, first copy the token file %s there, and give it as --token-file.\n",
+    if (arguments->token_file != NULL)
+        printf(" --token-file %s", arguments->token_file);
+    if (arguments->ca != NULL)
+        printf(" --ca %s", arguments->ca);
+    if (arguments->cert != NULL && arguments->ca != NULL)
+        printf(" --cert CERT --key KEY");
+    if (arguments->plaintext)
+        printf(" --plaintext");
+    printf("\nOn another machine, first copy the token file %s there, and give it as "
+           "--token-file.\n",
            token_path);
-    if (arguments->cert != NULL)
-        printf("That worker also needs --ca %s.\n", arguments->ca != NULL ? arguments->ca : "CA");
     fflush(stdout);
 }
 
@@ -185,7 +192,20 @@ struct settings {
     char *token_path;
     char *store_path;
     char *master_id;
+    char own_name[HD_ADDRESS_MAX]; /* of this machine, when it listens on all its addresses */
 };
+
+/* What workers dial: an address that means all of them is none. */
+static const char *advertised(const struct arguments *arguments, struct settings *settings)
+{
+    if (arguments->advertise != NULL ||
+        (!hd_streq(settings->host, "0.0.0.0") && !hd_streq(settings->host, "::")))
+        return arguments->advertise;
+    if (gethostname(settings->own_name, sizeof(settings->own_name)) != 0)
+        return NULL;
+    settings->own_name[sizeof(settings->own_name) - 1] = '\0';
+    return settings->own_name;
+}
 
 static enum hd_code make_settings(const struct arguments *arguments, const char *experiment,
                                   struct settings *settings, struct hd_err *err)
@@ -211,7 +231,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         .store_path = settings->store_path,
         .host = settings->host,
         .port = (uint16_t)arguments->port,
-        .advertise = arguments->advertise,
+        .advertise = advertised(arguments, settings),
         .nameserver = settings->nameserver,
         .master_id = settings->master_id,
         .token = settings->token,
@@ -223,21 +243,42 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
     return code;
 }
 
-/* Where people's commands find this master. */
+static enum hd_code put_path(struct hd_buf *text, const char *key, const char *path,
+                             struct hd_err *err)
+{
+    char *absolute = NULL;
+    if (path == NULL)
+        return HD_OK;
+    enum hd_code code = hd_path_absolute(NULL, path, &absolute, err);
+    if (code == HD_OK)
+        code = hd_buf_printf(text, err, ",\"%s\":", key);
+    if (code == HD_OK)
+        code = hd_json_write_string(absolute, text, err);
+    hd_free(absolute);
+    return code;
+}
+
+/* Where people's commands find this master, and with what they may talk to it. */
 static enum hd_code write_record(const struct settings *settings, const char *address,
                                  const char *path, struct hd_err *err)
 {
     struct hd_buf text;
+    const struct hd_net_security *security = &settings->driver.security;
     hd_buf_init(&text, HD_MESSAGE_BYTES_MAX);
     enum hd_code code = hd_buf_printf(
-        &text, err, "{\"pid\":%ld,\"start_ticks\":%" PRIu64 ",\"address\":", (long)getpid(),
-        hd_process_start_ticks(getpid()));
+        &text, err,
+        "{\"pid\":%ld,\"start_ticks\":%" PRIu64 ",\"plaintext\":%s,\"address\":", (long)getpid(),
+        hd_process_start_ticks(getpid()), security->plaintext ? "true" : "false");
     if (code == HD_OK)
         code = hd_json_write_string(address, &text, err);
     if (code == HD_OK)
-        code = hd_buf_puts(&text, ",\"token_file\":", err);
+        code = put_path(&text, "token_file", settings->token_path, err);
     if (code == HD_OK)
-        code = hd_json_write_string(settings->token_path, &text, err);
+        code = put_path(&text, "cert", security->cert_file, err);
+    if (code == HD_OK)
+        code = put_path(&text, "key", security->key_file, err);
+    if (code == HD_OK)
+        code = put_path(&text, "ca", security->ca_file, err);
     if (code == HD_OK)
         code = hd_buf_puts(&text, "}\n", err);
     if (code == HD_OK)
