@@ -8,12 +8,15 @@
 #include "net_internal.h"
 
 #include <nng/protocol/reqrep0/rep.h>
+#include <nng/supplemental/util/platform.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define CONNECTIONS_MAX 8192
 #define RETRY_MS 5
 #define UNSENT_MAX 256 /* replies between callers and nng's own thread */
+#define LINGER_MS 100  /* for the last replies to leave before the socket is closed */
 
 /* News with the link of the list in which they wait for room in the queue. */
 struct parcel {
@@ -27,7 +30,8 @@ struct hd_net_server {
     nng_aio *receive;
     nng_aio *retry;
     struct hd_queue *queue;
-    pthread_mutex_t lock; /* protects what follows */
+    _Atomic int64_t replied_ms; /* when the last reply was given */
+    pthread_mutex_t lock;       /* protects what follows */
     struct parcel *first, *last;
     size_t connection_count;
     bool receiving;
@@ -249,6 +253,7 @@ enum hd_code hd_net_server_open(const char *host, uint16_t port, size_t bytes_ma
         return hd_fail(err, HD_E_NOMEM, "no memory for a server");
     hd_assert(pthread_mutex_init(&server->lock, NULL) == 0);
     server->queue = queue;
+    atomic_init(&server->replied_ms, hd_clock_ms() - LINGER_MS);
     char url[HD_NET_URL_MAX];
     hd_net_url(url, sizeof(url), hd_net_uses_tls(security), host, port);
     if (nng_aio_alloc(&server->receive, on_receive, server) != 0 ||
@@ -273,6 +278,7 @@ void hd_net_reply(struct hd_net_server *server, uint64_t address, const void *by
         return; /* as if lost on the way: the sender asks again */
     if (size > 0)
         memcpy(nng_msg_body(message), bytes, size);
+    atomic_store(&server->replied_ms, hd_clock_ms());
     if (nng_msg_header_append_u32(message, (uint32_t)(address >> 32)) != 0 ||
         nng_msg_header_append_u32(message, (uint32_t)address) != 0 ||
         nng_sendmsg(server->socket, message, 0) != 0)
@@ -296,6 +302,10 @@ void hd_net_server_close(struct hd_net_server *server)
         nng_aio_stop(server->receive);
     if (server->retry != NULL)
         nng_aio_stop(server->retry);
+    /* nng drops what is unsent when it closes and does not tell when all is sent. */
+    int64_t since_ms = hd_clock_ms() - atomic_load(&server->replied_ms);
+    if (since_ms < LINGER_MS)
+        nng_msleep((nng_duration)(LINGER_MS - since_ms));
     if (server->socket.id != 0)
         nng_close(server->socket);
     if (server->receive != NULL)

@@ -312,26 +312,30 @@ static void test_stop_while_away(void **state)
 static void test_stop_before_start(void **state)
 {
     struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", NULL);
+    job.image = "absent:1";
     fake_docker_fail(room->fake, FAKE_IMAGE, 500, "{\"message\":\"busy\"}", 1000000);
-    start_program(room, "run", NULL);
+    start(room, &job);
     fake_docker_await(room->fake, FAKE_IMAGE, 3);
     hd_engine_stop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1}, 1000);
     assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "before it was started").stopped);
-    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 0);
+    assert_false(fake_docker_has(room->fake, room->name));
 }
 
 /* The same for a drop, which tells nothing. */
 static void test_drop_before_start(void **state)
 {
     struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", NULL);
+    job.image = "absent:1";
     fake_docker_fail(room->fake, FAKE_IMAGE, 500, "{\"message\":\"busy\"}", 1000000);
-    start_program(room, "run", NULL);
+    start(room, &job);
     fake_docker_await(room->fake, FAKE_IMAGE, 3);
     hd_engine_drop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
     fake_docker_await(room->fake, FAKE_REMOVE, 1);
     restart_worker(room);
     assert_no_news(room);
-    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 0);
+    assert_false(fake_docker_has(room->fake, room->name));
 }
 
 /* A drop kills and removes, and tells nothing. */
@@ -358,7 +362,7 @@ static void test_image_absent(void **state)
                    "image nosuch:1 does not exist here and could not be pulled: Get ");
     assert_true(end.config_error);
     assert_int_equal(fake_docker_count(room->fake, FAKE_PULL), 1);
-    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 0);
+    assert_false(fake_docker_has(room->fake, room->name));
 }
 
 /* An image that is absent is pulled once, by its tag. */
@@ -463,7 +467,10 @@ static void test_cut_requests(void **state)
                                              FAKE_START, FAKE_INSPECT, FAKE_LOGS};
     for (size_t i = 0; i < HD_COUNT(routes); i++)
         fake_docker_fail(room->fake, routes[i], 0, "", 1);
-    start_program(room, "exit", "4");
+    fake_docker_allow_pulls(room->fake);
+    struct hd_engine_job job = job_of(room, "exit", "4");
+    job.image = "absent:1";
+    start(room, &job);
     expect_end(room, HD_END_EXITED, 4, "");
 }
 

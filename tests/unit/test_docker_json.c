@@ -122,20 +122,13 @@ static void test_wait(void **state)
     assert_int_equal(exit_code, 143);
 }
 
-static void test_image_and_info(void **state)
+static void test_info(void **state)
 {
     (void)state;
-    char user[HD_DOCKER_USER_SIZE];
     bool rootless = false;
     struct hd_err err;
-    static const char image[] = "{\"Id\":\"sha256:1\",\"Config\":{\"User\":\"1000:1000\"}}";
-    static const char bare[] = "{\"Id\":\"sha256:1\",\"Config\":null}";
     static const char info[] = "{\"SecurityOptions\":[\"name=seccomp,profile=default\","
                                "\"name=rootless\"]}";
-    assert_hd_ok(hd_docker_parse_image(image, strlen(image), user, &err));
-    assert_string_equal(user, "1000:1000");
-    assert_hd_ok(hd_docker_parse_image(bare, strlen(bare), user, &err));
-    assert_string_equal(user, "");
     assert_hd_ok(hd_docker_parse_rootless(info, strlen(info), &rootless, &err));
     assert_true(rootless);
     assert_hd_ok(hd_docker_parse_rootless("{}", 2, &rootless, &err));
@@ -519,7 +512,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inspect_exited), cmocka_unit_test(test_inspect_refused_start),
         cmocka_unit_test(test_bad_answers),    cmocka_unit_test(test_list),
-        cmocka_unit_test(test_wait),           cmocka_unit_test(test_image_and_info),
+        cmocka_unit_test(test_wait),           cmocka_unit_test(test_info),
         cmocka_unit_test(test_events),         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_times),          cmocka_unit_test(test_split_image),
         cmocka_unit_test(test_create_body),    cmocka_unit_test(test_command_line),

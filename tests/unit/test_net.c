@@ -207,12 +207,34 @@ static void a_deadline_ends_a_request(void **state)
 {
     (void)state;
     struct hd_net_client *client = dial(1);
+    ask(client, 0, 4, "connected?");
+    answer(next_message("connected?"), "yes");
+    expect_reply(1, 0, 4, "yes");
     assert_hd_ok(hd_net_send(client, 0, 5, "x", 1, 50, &err));
-    hd_net_news_free(next_message("x"));
     expect_failure(5, HD_E_TIMEOUT, "within 50 ms");
+    hd_net_news_free(next_message("x"));
     ask(client, 0, 6, "again"); /* the lane works on */
     answer(next_message("again"), "answer");
     expect_reply(1, 0, 6, "answer");
+    hd_net_client_close(client);
+}
+
+static void the_last_reply_leaves_before_the_server_closes(void **state)
+{
+    (void)state;
+    struct hd_net_client *client = dial(1);
+    for (uint64_t lane = 0; lane < 3; lane++)
+        ask(client, (uint32_t)lane, lane, "poll");
+    for (uint64_t lane = 0; lane < 3; lane++)
+        answer(next_message("poll"), "done");
+    hd_net_server_close(server);
+    server = NULL;
+    for (uint64_t lane = 0; lane < 3; lane++) {
+        struct hd_net_answer *got = hd_queue_pop(answer_queue, WAIT_MS);
+        assert_non_null(got);
+        assert_int_equal(got->kind, HD_NET_REPLY);
+        hd_net_answer_free(got);
+    }
     hd_net_client_close(client);
 }
 
@@ -561,6 +583,7 @@ int main(void)
         net_test(a_second_request_on_a_lane_abandons_the_first),
         net_test(an_ended_connection_is_noticed),
         net_test(a_deadline_ends_a_request),
+        net_test(the_last_reply_leaves_before_the_server_closes),
         net_test(a_restarted_server_is_found_again),
         net_test(nobody_there_is_a_timeout_for_a_lane_and_an_error_at_once_for_a_call),
         net_test(an_oversize_message_ends_its_connection),

@@ -191,7 +191,16 @@ static enum hd_code docker_start(struct hd_engine *engine, const struct hd_engin
 static enum hd_code docker_adopt(struct hd_engine *engine, struct hd_attempt_ref attempt,
                                  const struct hd_engine_job *job, struct hd_err *err)
 {
-    return watch_once(docker_of(engine), attempt, HD_DOCKER_TASK_ADOPT, job, err);
+    struct hd_docker *docker = docker_of(engine);
+    struct hd_docker_container container;
+    char name[HD_ENGINE_NAME_MAX];
+    hd_docker_container_name(attempt, name, sizeof(name));
+    if (hd_docker_inspect(&docker->api, name, &container, err) == HD_E_NOTFOUND)
+        return hd_fail(err, HD_E_NOTFOUND,
+                       "the Docker engine has no container of job %u attempt %u", attempt.job,
+                       attempt.attempt);
+    /* Any other trouble is the watch's, which waits until the engine answers. */
+    return watch_once(docker, attempt, HD_DOCKER_TASK_ADOPT, job, err);
 }
 
 static void wake(struct hd_docker *docker, struct hd_docker_watch *watch)
@@ -235,11 +244,33 @@ static void forget(struct hd_engine *engine, struct hd_attempt_ref attempt)
     pthread_mutex_unlock(&docker->lock);
 }
 
+/* What is being removed is not there any more, whether the engine has heard of it or not. */
+static size_t leave_out_removed(struct hd_docker *docker, struct hd_engine_found *found,
+                                size_t count)
+{
+    size_t kept = 0;
+    pthread_mutex_lock(&docker->lock);
+    for (size_t i = 0; i < count; i++) {
+        const struct hd_docker_watch *watch = find_watch(docker, found[i].attempt);
+        if (watch != NULL && watch->gone_asked)
+            continue;
+        if (kept != i)
+            found[kept] = found[i];
+        kept++;
+    }
+    pthread_mutex_unlock(&docker->lock);
+    return kept;
+}
+
 static enum hd_code docker_list(struct hd_engine *engine, struct hd_engine_found *found,
                                 size_t found_max, size_t *ret_count, struct hd_err *err)
 {
     struct hd_docker *docker = docker_of(engine);
-    return hd_docker_list(&docker->api, docker->worker, found, found_max, ret_count, err);
+    size_t count = 0;
+    enum hd_code code = hd_docker_list(&docker->api, docker->worker, found, found_max, &count, err);
+    if (code == HD_OK)
+        *ret_count = leave_out_removed(docker, found, count);
+    return code;
 }
 
 static enum hd_code docker_command_line(const struct hd_engine *engine,

@@ -96,6 +96,7 @@ struct hd_docker_watch {
     struct hd_docker_call *wait, *logs, *stop;
     bool logs_complete, logs_refused;
     int64_t logs_again_ms;
+    uint64_t log_bytes; /* that came, frames and all */
     struct hd_docker_frames frames;
     struct hd_log_sink sink;
     struct hd_docker_container seen;
@@ -148,9 +149,5 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch);
  * them as root. */
 HD_NODISCARD enum hd_code hd_docker_make_mount_points(const struct hd_engine_job *job,
                                                       struct hd_err *err);
-/* When the worker is root and the image's user is not: that user may write both trees. */
-void hd_docker_open_trees(const struct hd_engine_job *job, const char *image_user);
-/* When the worker is root: what the target left becomes the worker's. */
-void hd_docker_own_trees(const struct hd_engine_job *job);
 
 #endif

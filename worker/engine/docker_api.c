@@ -211,24 +211,22 @@ static bool escape_image(const char *image, char *ret_text, size_t text_size)
     return used > 0;
 }
 
-enum hd_code hd_docker_image_user(struct hd_docker_api *api, const char *image, char *ret_user,
-                                  struct hd_docker_refusal *refusal, struct hd_err *err)
+enum hd_code hd_docker_has_image(struct hd_docker_api *api, const char *image, struct hd_err *err)
 {
     char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
     if (!escape_image(image, escaped, sizeof(escaped)) ||
         !hd_format(path, sizeof(path), "/images/%s/json", escaped))
-        return hd_fail(err, HD_E_INVALID, "the image's name is empty or too long");
+        return hd_fail(err, HD_E_NOTFOUND, "no image has such a name");
     const struct hd_docker_request request = {.method = "GET", .path = path};
     struct reply reply;
     enum hd_code code = perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
-    if (reply.status == 200)
-        code = hd_docker_parse_image(hd_buf_text(&reply.body), reply.body.size, ret_user, err);
-    else
-        code = refuse(&reply, "look at the image", refusal, err);
+    if (reply.status != 200)
+        code = refuse(&reply, "look at the image", NULL, err);
     hd_buf_release(&reply.body);
-    return code;
+    return code == HD_E_INVALID ? hd_fail(err, HD_E_NET, "the engine cannot look at the image")
+                                : code;
 }
 
 static void feed_pull(void *context, const char *bytes, size_t size)

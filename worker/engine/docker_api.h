@@ -31,10 +31,9 @@ HD_NODISCARD enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *re
 HD_NODISCARD enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
                                          struct hd_engine_found *found, size_t found_max,
                                          size_t *ret_count, struct hd_err *err);
-/* ret_user: HD_DOCKER_USER_SIZE bytes. */
-HD_NODISCARD enum hd_code hd_docker_image_user(struct hd_docker_api *api, const char *image,
-                                               char *ret_user, struct hd_docker_refusal *refusal,
-                                               struct hd_err *err);
+/* HD_OK or HD_E_NOTFOUND; HD_E_NET also when the engine is troubled. */
+HD_NODISCARD enum hd_code hd_docker_has_image(struct hd_docker_api *api, const char *image,
+                                              struct hd_err *err);
 HD_NODISCARD enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,
                                          struct hd_docker_refusal *refusal, struct hd_err *err);
 /* HD_E_EXISTS: the name is taken; HD_E_NOTFOUND: no such image. */

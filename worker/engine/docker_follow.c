@@ -11,6 +11,7 @@
 #define LOGS_RETRY_MS 1000
 #define KILL_RETRY_MS 5000
 #define EVENT_LINES_MAX 65536
+#define LOG_MAY_TURN_BYTES (4u * 1024u * 1024u) /* well below HD_DOCKER_LOG_FILE_BYTES_MAX */
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
@@ -40,6 +41,7 @@ static enum hd_code begin_wait(struct hd_docker_watch *watch, const char *condit
 static void feed_log(void *context, const char *bytes, size_t size)
 {
     struct hd_docker_watch *watch = context;
+    watch->log_bytes += size;
     if (!hd_docker_frames_feed(&watch->frames, bytes, size))
         watch->logs_refused = true;
 }
@@ -421,6 +423,10 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch)
     char text[HD_MESSAGE_MAX];
     const struct hd_docker_container *seen = &watch->seen;
     hd_docker_end_calls(watch);
+    /* An engine that replaces its log files while it hands them on was seen to end the stream
+     * early: what it still has is asked for once more. */
+    if (watch->log_bytes >= LOG_MAY_TURN_BYTES)
+        watch->logs_complete = false;
     begin_logs(watch, false);
     drain_logs(watch);
     bool killed = seen->exit_code == 128 + SIGKILL || seen->exit_code == 128 + SIGTERM;

@@ -371,24 +371,6 @@ enum hd_code hd_docker_parse_wait(const char *text, size_t size, int *ret_exit_c
     return code;
 }
 
-enum hd_code hd_docker_parse_image(const char *text, size_t size, char *ret_user,
-                                   struct hd_err *err)
-{
-    struct hd_value *value = NULL;
-    enum hd_code code = parse_object(text, size, "image inspect", &value, err);
-    if (code != HD_OK)
-        return code;
-    const char *user = text_at(object_at(value, "Config"), "User");
-    char copy[HD_DOCKER_USER_SIZE];
-    if (hd_copy_text(copy, sizeof(copy), user != NULL ? user : ""))
-        memcpy(ret_user, copy, sizeof(copy));
-    else
-        code = hd_fail(err, HD_E_LIMIT, "the image's user name is longer than %d bytes",
-                       HD_DOCKER_USER_SIZE - 1);
-    hd_value_free(value);
-    return code;
-}
-
 enum hd_code hd_docker_parse_rootless(const char *text, size_t size, bool *ret_rootless,
                                       struct hd_err *err)
 {

@@ -61,9 +61,6 @@ HD_NODISCARD enum hd_code hd_docker_parse_created(const char *text, size_t size,
 /* POST /containers/{id}/wait: the exit code, or the engine's own error. */
 HD_NODISCARD enum hd_code hd_docker_parse_wait(const char *text, size_t size, int *ret_exit_code,
                                                struct hd_err *err);
-/* GET /images/{name}/json: the user the image runs as, "" when it says none. */
-HD_NODISCARD enum hd_code hd_docker_parse_image(const char *text, size_t size, char *ret_user,
-                                                struct hd_err *err);
 /* GET /info: whether root in a container is the person who runs the engine. */
 HD_NODISCARD enum hd_code hd_docker_parse_rootless(const char *text, size_t size,
                                                    bool *ret_rootless, struct hd_err *err);

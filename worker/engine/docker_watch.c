@@ -150,46 +150,37 @@ static void end_pull(struct hd_docker_watch *watch)
     pthread_mutex_unlock(&watch->engine->lock);
 }
 
-static enum hd_code pull_if_absent(struct hd_docker_watch *watch, char *ret_user,
-                                   struct hd_docker_refusal *refusal, struct hd_err *err)
+/* While another watch pulled, the image may have come. */
+static enum hd_code pull_if_absent(struct hd_docker_watch *watch, struct hd_docker_refusal *refusal,
+                                   struct hd_err *err)
 {
-    const char *image = watch->job.image;
     if (!begin_pull(watch))
         return hd_fail(err, HD_E_CANCELLED, "interrupted");
-    enum hd_code code = hd_docker_image_user(&watch->api, image, ret_user, refusal, err);
-    if (code == HD_E_NOTFOUND) {
-        code = hd_docker_pull(&watch->api, image, refusal, err);
-        if (code == HD_OK)
-            code = hd_docker_image_user(&watch->api, image, ret_user, refusal, err);
-    }
+    enum hd_code code = hd_docker_has_image(&watch->api, watch->job.image, err);
+    if (code == HD_E_NOTFOUND)
+        code = hd_docker_pull(&watch->api, watch->job.image, refusal, err);
     end_pull(watch);
     return code;
 }
 
-/* MAKE when the image is there. */
-static enum hd_docker_phase have_image(struct hd_docker_watch *watch)
+/* MAKE when the image is there now. */
+static enum hd_docker_phase get_image(struct hd_docker_watch *watch)
 {
-    char user[HD_DOCKER_USER_SIZE], text[HD_MESSAGE_MAX];
+    char text[HD_MESSAGE_MAX];
     struct hd_docker_refusal refusal = {0};
     struct hd_err err;
-    enum hd_code code = hd_docker_image_user(&watch->api, watch->job.image, user, &refusal, &err);
-    if (code == HD_E_NOTFOUND) {
-        code = pull_if_absent(watch, user, &refusal, &err);
-        if (code == HD_E_INVALID || code == HD_E_NOTFOUND) {
-            (void)hd_format(text, sizeof(text),
-                            "image %s does not exist here and could not be pulled",
-                            watch->job.image);
-            return refused(watch, HD_DOCKER_PULL, &refusal, text);
-        }
-    }
+    watch->interrupt_on_stop = true;
+    enum hd_code code = pull_if_absent(watch, &refusal, &err);
+    watch->interrupt_on_stop = false;
+    if (code == HD_OK)
+        return HD_DOCKER_MAKE;
     if (code == HD_E_CANCELLED)
         return HD_DOCKER_LEAVE;
-    if (code == HD_E_INVALID && refusal.status > 0 && refusal.status < 500)
-        return refused(watch, HD_DOCKER_CREATE, &refusal, "the image's name is refused");
-    if (code != HD_OK)
+    if (code != HD_E_INVALID)
         return hd_docker_go_away(watch, err.text);
-    hd_docker_open_trees(&watch->job, user);
-    return HD_DOCKER_MAKE;
+    (void)hd_format(text, sizeof(text), "image %s does not exist here and could not be pulled",
+                    watch->job.image);
+    return refused(watch, HD_DOCKER_PULL, &refusal, text);
 }
 
 /* Our own earlier request may have got through: then the container is this attempt's. Whatever
@@ -212,54 +203,62 @@ static enum hd_docker_phase take_name(struct hd_docker_watch *watch)
     return code == HD_OK || code == HD_E_BUSY ? HD_DOCKER_MAKE : hd_docker_go_away(watch, err.text);
 }
 
-static enum hd_docker_phase create(struct hd_docker_watch *watch, const char *body)
+/* One try; MAKE asks for another one. */
+static enum hd_docker_phase create_once(struct hd_docker_watch *watch, const char *body,
+                                        bool *pulled)
 {
     struct hd_docker_refusal refusal = {0};
     struct hd_err err;
+    enum hd_code code = hd_docker_create(&watch->api, watch->name, body, watch->id, &refusal, &err);
+    if (code == HD_OK)
+        return HD_DOCKER_START_IT;
+    if (code == HD_E_CANCELLED)
+        return HD_DOCKER_LEAVE;
+    if (code == HD_E_EXISTS)
+        return take_name(watch);
+    if (code == HD_E_NOTFOUND && !*pulled) {
+        *pulled = true;
+        return get_image(watch);
+    }
+    if (code == HD_E_INVALID || code == HD_E_NOTFOUND)
+        return refused(watch, HD_DOCKER_CREATE, &refusal, "the container cannot be created");
+    return hd_docker_go_away(watch, err.text);
+}
+
+static enum hd_docker_phase create(struct hd_docker_watch *watch, const char *body)
+{
+    const struct hd_docker_refusal taken = {.status = 409, .text = "somebody makes it anew"};
+    bool pulled = false;
     for (int try = 0; try < HD_DOCKER_CREATE_TRIES_MAX; try++) {
-        enum hd_code code =
-            hd_docker_create(&watch->api, watch->name, body, watch->id, &refusal, &err);
-        if (code == HD_OK)
-            return HD_DOCKER_START_IT;
-        if (code == HD_E_CANCELLED)
+        if (must_leave(watch) || hd_docker_watch_stop_asked(watch))
             return HD_DOCKER_LEAVE;
-        if (code == HD_E_INVALID || code == HD_E_NOTFOUND)
-            return refused(watch, HD_DOCKER_CREATE, &refusal, "the container cannot be created");
-        if (code != HD_E_EXISTS)
-            return hd_docker_go_away(watch, err.text);
-        enum hd_docker_phase phase = take_name(watch);
+        enum hd_docker_phase phase = create_once(watch, body, &pulled);
         if (phase != HD_DOCKER_MAKE)
             return phase;
-        hd_docker_watch_pause(watch, hd_clock_ms() + (watch->engine->tuning.backoff_ms_min << try));
+        if (try > 0)
+            hd_docker_watch_pause(watch,
+                                  hd_clock_ms() + (watch->engine->tuning.backoff_ms_min << try));
     }
-    return refused(watch, HD_DOCKER_CREATE, &refusal,
-                   "the container's name is taken again and again");
+    return refused(watch, HD_DOCKER_CREATE, &taken, "the container's name is taken");
 }
 
 static enum hd_docker_phase make(struct hd_docker_watch *watch)
 {
     struct hd_buf body;
     struct hd_err err;
-    watch->interrupt_on_stop = true;
-    enum hd_docker_phase phase = have_image(watch);
-    watch->interrupt_on_stop = false;
-    if (phase != HD_DOCKER_MAKE)
-        return phase;
-    if (must_leave(watch) || hd_docker_watch_stop_asked(watch))
-        return HD_DOCKER_LEAVE;
-    came_back(watch);
+    enum hd_docker_phase phase = HD_DOCKER_ENDED;
     hd_buf_init(&body, CREATE_BODY_MAX);
     enum hd_code code = hd_docker_make_mount_points(&watch->job, &err);
     if (code == HD_OK)
         code = hd_docker_write_create(&watch->job, watch->engine->user, &body, &err);
-    if (code == HD_OK) {
+    if (code == HD_OK)
         phase = create(watch, hd_buf_text(&body));
-    } else {
+    else
         hd_docker_not_started(watch, code == HD_E_INVALID || code == HD_E_LIMIT,
                               "the container cannot be created", err.text);
-        phase = HD_DOCKER_ENDED;
-    }
     hd_buf_release(&body);
+    if (phase == HD_DOCKER_START_IT)
+        came_back(watch);
     return phase;
 }
 
@@ -337,7 +336,6 @@ static void watch_attempt(struct hd_docker_watch *watch)
         hd_docker_not_started(watch, false, "ended", "before it was started");
     watch->end.timed_out = watch->timed_out;
     watch->end.stopped = stopped && !watch->timed_out;
-    hd_docker_own_trees(&watch->job);
     hd_engine_tell(watch->engine->queue, watch->attempt, &watch->end);
 }
 

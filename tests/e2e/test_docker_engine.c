@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Docker engine against a real one, where one answers; otherwise every test is skipped by
+ * name. The image is imported, no registry is needed. Argument: the static target program. */
+#include "testlib.h"
+
+#include "docker.h"
+#include "real_docker.h"
+
+#include <hd/os.h>
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define REPOSITORY "hyperdock-test"
+#define NEWS_WAIT_MS 120000
+#define MEBIBYTE (1024u * 1024u)
+#define OTHER_USER 12345
+
+struct room {
+    char *dir;
+    struct hd_queue *queue;
+    struct hd_engine *engine;
+    struct hd_docker_tuning tuning;
+    char worker[64];
+    char run_dir[600], work_dir[600], data_dir[600], log_path[600];
+    struct hd_attempt_ref attempt;
+    char name[HD_ENGINE_NAME_MAX];
+    char words[3][64];
+    char *argv[4];
+};
+
+static char tag[32];
+static char image_name[64];
+
+static void open_engine(struct room *room)
+{
+    struct hd_err err = {0};
+    const struct hd_engine_options options = {.worker = room->worker, .queue = room->queue};
+    assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
+}
+
+static int setup(void **state)
+{
+    struct room *room = calloc(1, sizeof(*room));
+    struct hd_err err = {0};
+    assert_non_null(room);
+    room->dir = test_dir_make();
+    room->tuning = hd_docker_tuning_default;
+    room->tuning.hold_ms = 500;
+    assert_hd_ok(hd_queue_new(64, &room->queue, &err));
+    snprintf(room->run_dir, sizeof(room->run_dir), "%s/run", room->dir);
+    snprintf(room->work_dir, sizeof(room->work_dir), "%s/work", room->dir);
+    snprintf(room->data_dir, sizeof(room->data_dir), "%s/data", room->dir);
+    snprintf(room->log_path, sizeof(room->log_path), "%s/log.txt", room->dir);
+    assert_hd_ok(hd_mkdirs(room->run_dir, 0755, &err));
+    assert_hd_ok(hd_mkdirs(room->work_dir, 0755, &err));
+    assert_hd_ok(hd_mkdirs(room->data_dir, 0755, &err));
+    room->attempt = (struct hd_attempt_ref){hd_os_random_u64(), 1, 1};
+    snprintf(room->worker, sizeof(room->worker), "test-%016llx",
+             (unsigned long long)room->attempt.run_uid);
+    hd_docker_container_name(room->attempt, room->name, sizeof(room->name));
+    open_engine(room);
+    *state = room;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct room *room = *state;
+    hd_engine_drop(room->engine, room->attempt);
+    hd_engine_close(room->engine);
+    for (void *news; (news = hd_queue_pop(room->queue, 0)) != NULL;)
+        hd_free(news);
+    hd_queue_free(room->queue);
+    test_dir_remove(room->dir);
+    free(room);
+    return 0;
+}
+
+static struct hd_engine_job job_of(struct room *room, const char *what, const char *detail)
+{
+    (void)hd_copy_text(room->words[0], sizeof(room->words[0]), "/target");
+    (void)hd_copy_text(room->words[1], sizeof(room->words[1]), what);
+    (void)hd_copy_text(room->words[2], sizeof(room->words[2]), detail);
+    for (size_t i = 0; i < 3; i++)
+        room->argv[i] = room->words[i];
+    return (struct hd_engine_job){
+        .attempt = room->attempt,
+        .worker = room->worker,
+        .run_id = "test",
+        .config_id = "[0,0,0]",
+        .run_dir = room->run_dir,
+        .work_dir = room->work_dir,
+        .log_path = room->log_path,
+        .image = image_name,
+        .argv = room->argv,
+        .stop_grace_ms = 1000,
+    };
+}
+
+static void start(struct room *room, const struct hd_engine_job *job)
+{
+    struct hd_err err = {0};
+    assert_hd_ok(hd_engine_start(room->engine, job, &err));
+}
+
+static struct hd_engine_end expect_end(struct room *room, enum hd_engine_end_kind kind,
+                                       int exit_code, const char *message)
+{
+    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+    if (news == NULL)
+        fail_msg("no news came");
+    struct hd_engine_end end = news->end;
+    hd_free(news);
+    if (end.kind != kind || (kind == HD_END_EXITED && end.exit_code != exit_code) ||
+        strstr(end.message, message) == NULL)
+        fail_msg("kind %d exit %d oom %d: %s", end.kind, end.exit_code, end.oom_killed,
+                 end.message);
+    return end;
+}
+
+/* Waits for the line that the target writes when it has set up what it needs; a pipe in the place
+ * of a log would be no regular file, so the file is looked at whenever its size may have changed.
+ */
+static void await_log(const struct room *room, const char *text)
+{
+    for (int64_t until_ms = hd_clock_ms() + NEWS_WAIT_MS; hd_clock_ms() < until_ms;) {
+        char *log = test_file_read(room->log_path, NULL);
+        bool found = strstr(log, text) != NULL;
+        free(log);
+        if (found)
+            return;
+        assert_null(hd_queue_pop(room->queue, 20)); /* news would be an end before its time */
+    }
+    fail_msg("the log never held %s", text);
+}
+
+static void restart_worker(struct room *room)
+{
+    hd_engine_close(room->engine);
+    open_engine(room);
+}
+
+/* ---- ends ----------------------------------------------------------------------------------- */
+
+/* Exit codes arrive as they are, with their times. */
+static void test_exit_codes(void **state)
+{
+    struct room *room = *state;
+    static const char *const codes[] = {"0", "42"};
+    for (size_t i = 0; i < HD_COUNT(codes); i++) {
+        struct hd_engine_job job = job_of(room, "exit", codes[i]);
+        start(room, &job);
+        struct hd_engine_end end = expect_end(room, HD_END_EXITED, atoi(codes[i]), "");
+        assert_true(end.started_wall_ms > 0 && end.finished_wall_ms >= end.started_wall_ms);
+        hd_engine_remove(room->engine, room->attempt);
+        restart_worker(room);
+    }
+}
+
+static void test_abort(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "abort", "");
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 134, "");
+}
+
+static void test_memory_limit(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "oom", "");
+    job.memory_bytes = 24 * MEBIBYTE;
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_EXITED, 137, "").oom_killed);
+}
+
+/* A child that is killed for memory is told of, whatever the parent says. */
+static void test_memory_limit_in_child(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "child-oom", "");
+    job.memory_bytes = 24 * MEBIBYTE;
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_EXITED, 7, "").oom_killed);
+}
+
+/* A target that leaves deaf children behind ends with its main process. */
+static void test_children(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "children", "");
+    job.pids = 100;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+}
+
+static void test_fork_limit(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "children", "");
+    job.pids = 10;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 1, "");
+}
+
+static void test_stop_polite(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", "");
+    start(room, &job);
+    await_log(room, "running");
+    hd_engine_stop(room->engine, room->attempt, 60000);
+    assert_true(expect_end(room, HD_END_EXITED, 143, "").stopped);
+}
+
+static void test_stop_deaf(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "deaf", "");
+    start(room, &job);
+    await_log(room, "running");
+    hd_engine_stop(room->engine, room->attempt, 1000);
+    assert_true(expect_end(room, HD_END_EXITED, 137, "").stopped);
+}
+
+static void test_timeout(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", "");
+    job.timeout_ms = 500;
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_EXITED, 143, "").timed_out);
+}
+
+/* A kill by somebody else is reported as it is, after the engine has stayed. */
+static void test_foreign_kill(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "run", "");
+    struct hd_err err = {0};
+    start(room, &job);
+    await_log(room, "running");
+    assert_hd_ok(real_docker_kill(room->name, &err));
+    assert_false(expect_end(room, HD_END_EXITED, 137, "").oom_killed);
+}
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+static void test_no_such_image(void **state)
+{
+    struct room *room = *state;
+    static char absent[] = "127.0.0.1:1/hyperdock-test-absent:1";
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    job.image = absent;
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0,
+                           "does not exist here and could not be "
+                           "pulled")
+                    .config_error);
+}
+
+static void test_no_such_command(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    (void)hd_copy_text(room->words[0], sizeof(room->words[0]), "/nope");
+    start(room, &job);
+    struct hd_engine_end end = expect_end(room, HD_END_NOT_STARTED, 0, "/nope");
+    assert_true(end.config_error);
+}
+
+static void test_data_absent(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    job.data_dir = "/nonexistent/hyperdock";
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "does not exist").config_error);
+    assert_false(hd_path_exists(job.data_dir));
+}
+
+static void test_tiny_memory(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    job.memory_bytes = 1000;
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "memory").config_error);
+}
+
+/* ---- files and output ----------------------------------------------------------------------- */
+
+static void test_environment_and_data(void **state)
+{
+    struct room *room = *state;
+    static char variable[] = "HD_TEST=a b";
+    char *env[] = {variable, NULL};
+    char path[700];
+    struct hd_engine_job job = job_of(room, "env", "HD_TEST");
+    job.env = env;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    hd_engine_remove(room->engine, room->attempt);
+    restart_worker(room);
+    snprintf(path, sizeof(path), "%s/x", room->data_dir);
+    test_file_write(path, "x");
+    job = job_of(room, "data", "");
+    job.data_dir = room->data_dir;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+}
+
+/* A long log keeps its beginning and its end, below the limit. */
+static void test_long_log(void **state)
+{
+    struct room *room = *state;
+    room->tuning.log_bytes_max = MEBIBYTE;
+    restart_worker(room);
+    struct hd_engine_job job = job_of(room, "log", "8");
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    size_t size;
+    char *log = test_file_read(room->log_path, &size);
+    assert_true(size <= MEBIBYTE && size > MEBIBYTE / 2);
+    assert_int_equal(strncmp(log, "the first line\n", 15), 0);
+    assert_non_null(strstr(log, "bytes are left out here"));
+    /* Two streams are written; which of them ends the file is the engine's choice. */
+    assert_non_null(strstr(log + size / 2, "the last line\n"));
+    free(log);
+}
+
+static uid_t wrong_owner;
+
+static int check_owner(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)path;
+    (void)type;
+    (void)walk;
+    if (status->st_uid != geteuid())
+        wrong_owner = status->st_uid + 1;
+    return 0;
+}
+
+static void check_results(struct room *room)
+{
+    struct hd_engine_job job = job_of(room, "results", "");
+    job.data_dir = room->data_dir;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    wrong_owner = 0;
+    assert_int_equal(nftw(room->dir, check_owner, 16, FTW_PHYS), 0);
+    assert_int_equal(wrong_owner, 0);
+    char path[700];
+    snprintf(path, sizeof(path), "%s/weights", room->work_dir);
+    char *text = test_file_read(path, NULL);
+    assert_string_equal(text, "1 2 3\n");
+    free(text);
+}
+
+/* Everything that a target leaves belongs to whoever runs the worker. */
+static void test_owner_of_results(void **state)
+{
+    check_results(*state);
+}
+
+static int give_away(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return lchown(path, OTHER_USER, getegid());
+}
+
+/* The same for a worker that is not root: nothing in the tree is root's. */
+static void test_owner_of_results_not_root(void **state)
+{
+    struct room *room = *state;
+    if (geteuid() != 0)
+        return; /* test_owner_of_results has shown it */
+    hd_engine_close(room->engine);
+    assert_int_equal(nftw(room->dir, give_away, 16, FTW_PHYS), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        /* The group stays, since the engine's socket is the group's. A failed assertion ends the
+         * process with a signal, which the parent sees. */
+        if (setresuid(OTHER_USER, OTHER_USER, OTHER_USER) != 0)
+            _exit(1);
+        open_engine(room);
+        check_results(room);
+        hd_engine_remove(room->engine, room->attempt);
+        hd_engine_close(room->engine);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    open_engine(room);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* ---- a worker that restarts ----------------------------------------------------------------- */
+
+static void test_adopt_running(void **state)
+{
+    struct room *room = *state;
+    static struct hd_engine_found found[4];
+    struct hd_engine_job job = job_of(room, "run", "");
+    struct hd_err err = {0};
+    size_t count;
+    start(room, &job);
+    await_log(room, "running");
+    restart_worker(room);
+    assert_hd_ok(hd_engine_list(room->engine, found, 4, &count, &err));
+    assert_int_equal(count, 1);
+    assert_true(found[0].running);
+    assert_string_equal(found[0].run_dir, room->run_dir);
+    assert_hd_ok(hd_engine_adopt(room->engine, found[0].attempt, &job, &err));
+    await_log(room, "running");
+    hd_engine_stop(room->engine, room->attempt, 10000);
+    assert_true(expect_end(room, HD_END_EXITED, 143, "").stopped);
+}
+
+/* What ended while no worker was there is harvested, and forgotten when told to. */
+static void test_harvest_ended(void **state)
+{
+    struct room *room = *state;
+    static struct hd_engine_found found[4];
+    struct hd_engine_job job = job_of(room, "exit", "3");
+    struct hd_err err = {0};
+    size_t count;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 3, "");
+    restart_worker(room);
+    assert_hd_ok(hd_engine_list(room->engine, found, 4, &count, &err));
+    assert_int_equal(count, 1);
+    assert_false(found[0].running);
+    assert_hd_ok(hd_engine_adopt(room->engine, found[0].attempt, &job, &err));
+    expect_end(room, HD_END_EXITED, 3, "");
+    hd_engine_remove(room->engine, room->attempt);
+    restart_worker(room);
+    assert_hd_ok(hd_engine_list(room->engine, found, 4, &count, &err));
+    assert_int_equal(count, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+/* By name, as TAP wants it; cmocka's own skip prints "not ok". */
+static int skip_all(const struct CMUnitTest *tests, size_t count)
+{
+    printf("1..%zu\n", count);
+    for (size_t i = 0; i < count; i++)
+        printf("ok %zu %s # SKIP no Docker engine answers\n", i + 1, tests[i].name);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_exit_codes),
+        TEST(test_abort),
+        TEST(test_memory_limit),
+        TEST(test_memory_limit_in_child),
+        TEST(test_children),
+        TEST(test_fork_limit),
+        TEST(test_stop_polite),
+        TEST(test_stop_deaf),
+        TEST(test_timeout),
+        TEST(test_foreign_kill),
+        TEST(test_no_such_image),
+        TEST(test_no_such_command),
+        TEST(test_data_absent),
+        TEST(test_tiny_memory),
+        TEST(test_environment_and_data),
+        TEST(test_long_log),
+        TEST(test_owner_of_results),
+        TEST(test_owner_of_results_not_root),
+        TEST(test_adopt_running),
+        TEST(test_harvest_ended),
+    };
+    struct hd_err err = {0};
+    if (argc != 2)
+        return HD_EXIT_USAGE;
+    if (!real_docker_answers())
+        return skip_all(tests, HD_COUNT(tests));
+    snprintf(tag, sizeof(tag), "%016llx", (unsigned long long)hd_os_random_u64());
+    snprintf(image_name, sizeof(image_name), "%s:%s", REPOSITORY, tag);
+    if (real_docker_import(argv[1], REPOSITORY, tag, false, &err) != HD_OK) {
+        fprintf(stderr, "the image could not be made: %s\n", err.text);
+        return HD_EXIT_FAILED;
+    }
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    real_docker_remove_image(REPOSITORY, tag);
+    return failed;
+}
