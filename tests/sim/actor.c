@@ -126,7 +126,7 @@ static void fire_suggest(struct sim *sim, const struct sim_event *event)
 
 void sim_actor_ask(struct sim *sim, struct sim_master *master, const struct hd_ask *ask)
 {
-    if (sim->options->plant == SIM_PLANT_SAMPLER_SLEEPS && ask->config == 3)
+    if (sim->options->plant == SIM_PLANT_SAMPLER_SLEEPS && ask->config >= 3)
         return;
     struct sim_actor *actor = &master->actors[ask->run];
     struct sim_ask *node = sim_alloc(sim, sizeof(*node));

@@ -45,6 +45,13 @@ static void ladder_of(const struct sim_run_plan *plan, uint32_t iteration,
     }
 }
 
+uint32_t sim_plan_first_count(const struct sim_run_plan *plan, uint32_t iteration)
+{
+    struct ladder ladder;
+    ladder_of(plan, iteration, &ladder);
+    return ladder.counts[0];
+}
+
 static struct sim_ledger_run *run_of(const struct sim_probe *probe)
 {
     struct sim_ledger *ledger = &probe->master->ledger;

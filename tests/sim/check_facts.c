@@ -293,7 +293,8 @@ static void check_proposal(struct sim *sim, const struct sim_checker *self,
     const struct hd_fact_config_proposed *proposed = &probe->fact->as.config_proposed;
     const struct sim_ledger_run *run = run_of(probe);
     uint64_t luck = hd_hash_u64(hd_hash_u64(HD_HASH_INIT, sim->seed), probe->fact->seq);
-    if (run == NULL || (luck >> 32) % 3 != 0 || proposed->config >= run->ask_count)
+    bool chosen = proposed->info.model || (luck >> 32) % 4 == 0;
+    if (run == NULL || !chosen || proposed->config >= run->ask_count)
         return;
     sim->cover->proposals_checked++;
     struct hd_sampler *sampler =

@@ -139,6 +139,8 @@ static void full_term(struct sim *sim, const struct sim_checker *self,
         return;
     int64_t from_ms = latest(attempt->renewed_ms, probe->master->first_event_ms);
     int64_t term_ms = probe->fact->wall_ms + probe->master->clock_offset_ms - from_ms;
+    if (from_ms <= probe->master->last_hold_ms - probe->master->last_held_ms)
+        term_ms -= probe->master->last_held_ms; /* nobody was listened to meanwhile */
     if (term_ms < LEASE_MS)
         sim_fail(sim, self->name, "job %u attempt %u loses its lease after %" PRId64 " ms: %s",
                  ended->job, ended->attempt, term_ms, ended->message);
@@ -217,11 +219,12 @@ static bool could_try(const struct sim *sim, const struct sim_ledger_run *run)
         (plan->configs_max > 0 && run->config_count >= plan->configs_max) ||
         (plan->jobs_max > 0 && run->job_count >= plan->jobs_max))
         return false;
-    uint32_t opened = 0;
+    uint32_t begun = 0, planned = 0;
+    for (uint32_t i = 0; i < plan->iterations; i++)
+        planned += sim_plan_first_count(plan, i);
     for (size_t j = 0; j < run->job_count; j++)
-        if (run->jobs[j].iteration >= opened)
-            opened = run->jobs[j].iteration + 1;
-    return opened < plan->iterations;
+        begun += run->jobs[j].rung == 0 ? 1 : 0;
+    return begun < planned;
 }
 
 static uint32_t live_attempts(const struct sim_ledger_run *run)

@@ -26,6 +26,7 @@ struct sim;
 /* ---- memory and time (sim.c) ----------------------------------------------------------------- */
 
 void *sim_alloc(struct sim *sim, size_t size); /* zeroed */
+void *sim_alloc_raw(struct sim *sim, size_t size);
 char *sim_text(struct sim *sim, const char *text);
 const char *sim_format(struct sim *sim, const char *fmt, ...) HD_PRINTF(2, 3);
 /* Makes room for one more in an array that lives in the seed's memory. */
@@ -237,6 +238,7 @@ struct sim_master {
     uint64_t next_address;
     struct sim_actor actors[SIM_RUNS_MAX];
     struct sim_heard heard[SIM_WORKERS_MAX]; /* in this life */
+    int64_t last_held_ms;                    /* how long it was */
     int64_t last_hold_ms;                    /* clock at the end of the last hold */
     uint64_t commits;
 };
@@ -401,6 +403,9 @@ struct sim_probe {
 };
 void sim_probe(struct sim *sim, const struct sim_probe *probe);
 
+/* How many configs an iteration begins with, by the formulas of check_brackets.c. */
+uint32_t sim_plan_first_count(const struct sim_run_plan *plan, uint32_t iteration);
+
 struct sim_checker {
     const char *name;
     const char *promise;
@@ -453,6 +458,7 @@ struct sim {
     bool planted; /* the plant has done its deed at least once */
     struct hd_update *update;
     struct hd_agent_update *agent_update;
+    struct hd_ns_reply *ns_reply;
     uint64_t digest;
 };
 

@@ -20,6 +20,11 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_DROP_IGNORED] = "drop-ignored",
     [SIM_PLANT_FACT_LOST] = "fact-lost",
     [SIM_PLANT_WRONG_LADDER] = "wrong-ladder",
+    [SIM_PLANT_WRONG_COUNT] = "wrong-count",
+    [SIM_PLANT_HOLD_FORGOTTEN] = "hold-forgotten",
+    [SIM_PLANT_FACT_TWISTED] = "fact-twisted",
+    [SIM_PLANT_ATTEMPT_REUSED] = "attempt-reused",
+    [SIM_PLANT_DIRECTORY_LOST] = "directory-lost",
     [SIM_PLANT_WRONG_LIMITS] = "wrong-limits",
 };
 
@@ -109,6 +114,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "end", "cancelled", cover->cancelled_ends, true);
     line(context, "end", "paused", cover->paused_ends, true);
     line(context, "checked", "proposals", cover->proposals_checked, true);
+    line(context, "proposed", "by a model", cover->proposals_by_model, true);
     for (int i = 0; i < sim_note_kind_count(); i++)
         line(context, "note", sim_note_kind(i), cover->notes[i], true);
 }

@@ -49,6 +49,8 @@ static void append(char *text, size_t size, const char *fmt, ...)
 
 void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const char *space)
 {
+    run->sampler = sampler;
+    run->space = space;
     char *text = run->experiment;
     size_t size = sizeof(run->experiment);
     text[0] = '\0';
@@ -87,7 +89,7 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
 
 static void draw_ladder(struct hd_rng *rng, struct sim_run_plan *run)
 {
-    run->full = chance(rng, 25);
+    run->full = chance(rng, 30);
     run->hyperband = chance(rng, 45);
     run->eta = 2 + below(rng, 3);
     uint32_t steps = run->full ? 0 : below(rng, run->eta == 2 ? 4 : 3);
@@ -97,7 +99,7 @@ static void draw_ladder(struct hd_rng *rng, struct sim_run_plan *run)
         run->budget_max *= run->eta;
     if (chance(rng, 20))
         run->budget_max += 0.5; /* the lowest rung is then above the minimum */
-    run->iterations = run->full ? 2 + below(rng, 14) : 1 + below(rng, 3);
+    run->iterations = run->full ? 2 + below(rng, chance(rng, 40) ? 40 : 14) : 1 + below(rng, 3);
     if (run->eta == 4 && steps == 2)
         run->iterations = 1;
 }
@@ -132,9 +134,9 @@ static void draw_target(struct hd_rng *rng, struct sim_run_plan *run)
 {
     run->base_ms = between(rng, 50, 4000);
     run->per_budget_ms = chance(rng, 60) ? between(rng, 0, 3000) : 0;
-    if (chance(rng, 15))
+    if (chance(rng, 20))
         run->base_ms += 30000; /* longer than a lease: pings must carry it */
-    run->straggler_permille = chance(rng, 20) ? 100 : 0;
+    run->straggler_permille = chance(rng, 30) ? 100 : 0;
     run->failing_permille = chance(rng, 30) ? below(rng, 600) : 0;
     run->diverging_permille = chance(rng, 30) ? below(rng, 400) : 0;
     run->flaky_permille = chance(rng, 40) ? below(rng, 400) : 0;
@@ -184,6 +186,9 @@ static void draw_climate(struct hd_rng *rng, struct sim_climate *climate)
     for (int fault = SIM_FAULT_PERSON_PAUSE; fault <= SIM_FAULT_PERSON_CANCEL_JOB; fault++)
         if (!chance(rng, 40))
             climate->fault_mean_ms[fault] = 0;
+    if (chance(rng, 6)) /* somebody who cannot leave it alone */
+        for (int fault = SIM_FAULT_PERSON_PAUSE; fault <= SIM_FAULT_PERSON_CANCEL_JOB; fault++)
+            climate->fault_mean_ms[fault] = between(rng, 5000, 40000);
 }
 
 void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)

@@ -62,6 +62,10 @@ static void choose_directory(struct sim *sim, struct sim_worker *worker,
         sim->cover->resumed_anew++;
         return;
     }
+    if (sim->options->plant == SIM_PLANT_DIRECTORY_LOST) {
+        container->directory = make_directory(sim, worker->root, fresh);
+        return;
+    }
     if (hd_streq(lease->directory_owner, worker->id)) {
         container->directory = held;
         sim->cover->resumed_in_place++;

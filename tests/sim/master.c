@@ -48,6 +48,11 @@ static uint32_t core_plants(enum sim_plant plant)
     case SIM_PLANT_DROP_IGNORED:
     case SIM_PLANT_FACT_LOST:
     case SIM_PLANT_WRONG_LADDER:
+    case SIM_PLANT_WRONG_COUNT:
+    case SIM_PLANT_HOLD_FORGOTTEN:
+    case SIM_PLANT_FACT_TWISTED:
+    case SIM_PLANT_ATTEMPT_REUSED:
+    case SIM_PLANT_DIRECTORY_LOST:
     case SIM_PLANT_WRONG_LIMITS:
     case SIM_PLANT_COUNT:
         break;
@@ -285,6 +290,15 @@ static bool drop_by_plant(struct sim *sim, const struct hd_fact *fact)
     return true;
 }
 
+static void twist_by_plant(const struct sim *sim, struct hd_fact *fact)
+{
+    if (sim->options->plant == SIM_PLANT_FACT_TWISTED && fact->kind == HD_FACT_ATTEMPT_ENDED)
+        fact->as.attempt_ended.loss += 1;
+    if (sim->options->plant == SIM_PLANT_ATTEMPT_REUSED && fact->kind == HD_FACT_ATTEMPT_LEASED &&
+        fact->as.attempt_leased.attempt > 1)
+        fact->as.attempt_leased.attempt--;
+}
+
 static void keep_fact(struct sim *sim, struct sim_master *master, const struct hd_fact *fact)
 {
     if (drop_by_plant(sim, fact))
@@ -292,6 +306,7 @@ static void keep_fact(struct sim *sim, struct sim_master *master, const struct h
     struct hd_fact *copy = sim_fact_copy(sim, fact);
     if (copy->kind == HD_FACT_CONFIG_PROPOSED)
         copy->as.config_proposed.params_json = "{}";
+    twist_by_plant(sim, copy);
     if (copy->kind == HD_FACT_ATTEMPT_ENDED && !copy->as.attempt_ended.requeued &&
         copy->run < SIM_RUNS_MAX)
         master->result_seq[copy->run] = copy->seq;
@@ -505,6 +520,8 @@ static void commit_fact(struct sim *sim, struct sim_master *master, const struct
         if (fact->as.attempt_ended.requeued)
             sim->cover->requeued[fact->as.attempt_ended.outcome]++;
     }
+    if (fact->kind == HD_FACT_CONFIG_PROPOSED)
+        sim->cover->proposals_by_model += fact->as.config_proposed.info.model;
     if (fact->kind == HD_FACT_COMMAND_GIVEN)
         sim->cover->commands[fact->as.command_given.op]++;
     sim_ledger_fold(sim, &master->ledger, fact);
@@ -554,6 +571,9 @@ static void commit_end(struct sim *sim, struct sim_master *master)
         int64_t now_ms = sim_master_clock(sim, master);
         struct hd_event hold = {.kind = HD_EVENT_HOLD, .hold_ms = now_ms - master->hold_since_ms};
         master->last_hold_ms = now_ms;
+        master->last_held_ms = hold.hold_ms;
+        if (sim->options->plant == SIM_PLANT_HOLD_FORGOTTEN)
+            hold.hold_ms = 0;
         master->hold_since_ms = -1;
         sim_tell(sim, "master m%u: the disk has space again after %lld ms", master->index,
                  (long long)hold.hold_ms);

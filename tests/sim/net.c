@@ -49,8 +49,12 @@ struct sim_message *sim_message_of_request(struct sim *sim, const struct hd_requ
 
 struct hd_reply *sim_reply_copy(struct sim *sim, const struct hd_reply *reply)
 {
-    struct hd_reply *copy = sim_alloc(sim, sizeof(*copy));
-    *copy = *reply;
+    /* The command table is most of a reply and mostly empty. */
+    struct hd_reply *copy = sim_alloc_raw(sim, sizeof(*copy));
+    memcpy(copy, reply, offsetof(struct hd_reply, commands));
+    memcpy(copy->commands, reply->commands, reply->command_count * sizeof(copy->commands[0]));
+    size_t rest = offsetof(struct hd_reply, command_count);
+    memcpy((char *)copy + rest, (const char *)reply + rest, sizeof(*copy) - rest);
     copy->lease.run_id = sim_text(sim, reply->lease.run_id);
     copy->lease.root = sim_text(sim, reply->lease.root);
     copy->lease.directory = sim_text(sim, reply->lease.directory);

@@ -31,7 +31,7 @@ static void fire_register(struct sim *sim, const struct sim_event *event)
     if (!nameserver_up(sim))
         return;
     struct hd_ns_request *request = event->data;
-    struct hd_ns_reply *reply = sim_alloc(sim, sizeof(*reply));
+    struct hd_ns_reply *reply = sim->ns_reply;
     char note[HD_REASON_MAX];
     hd_registry_step(sim->registry, sim->now_ms, request, reply, note);
     if (note[0] != '\0')
@@ -97,7 +97,7 @@ static void fire_lookup(struct sim *sim, const struct sim_event *event)
         .kind = HD_NS_LOOKUP, .token = "", .run_id = worker->plan->run_id};
     request.entry.id = "";
     request.entry.address = "";
-    struct hd_ns_reply *reply = sim_alloc(sim, sizeof(*reply));
+    struct hd_ns_reply *reply = sim->ns_reply;
     char note[HD_REASON_MAX];
     hd_registry_step(sim->registry, sim->now_ms, &request, reply, note);
     struct found *found = sim_alloc(sim, sizeof(*found));
@@ -169,12 +169,36 @@ static struct sim_person_task *new_task(struct sim *sim, uint32_t run)
     return task;
 }
 
+/* What is submitted, wrong on purpose where a plant says so: the checkers go by the plan. */
+static const char *planted_experiment(struct sim *sim, const struct sim_run_plan *plan)
+{
+    if (sim->options->plant != SIM_PLANT_WRONG_LADDER &&
+        sim->options->plant != SIM_PLANT_WRONG_LIMITS &&
+        sim->options->plant != SIM_PLANT_WRONG_COUNT)
+        return plan->experiment;
+    struct sim_run_plan *wrong = sim_alloc(sim, sizeof(*wrong));
+    *wrong = *plan;
+    if (sim->options->plant == SIM_PLANT_WRONG_LADDER) {
+        wrong->eta++;
+    } else if (sim->options->plant == SIM_PLANT_WRONG_COUNT) {
+        wrong->iterations = wrong->iterations > 1 ? wrong->iterations - 1 : 1;
+    } else {
+        wrong->retries_infra++;
+        wrong->retries_failed++;
+        wrong->configs_max = wrong->jobs_max = wrong->full_evaluations_max = 0;
+        wrong->failures_max = wrong->pause_after = 0;
+        wrong->has_goal = false;
+    }
+    sim_run_plan_write(wrong, plan->sampler, plan->space);
+    return wrong->experiment;
+}
+
 void sim_person_submit(struct sim *sim, uint32_t run)
 {
     const struct sim_run_plan *plan = &sim->plan->runs[run];
     struct sim_person_task *task = new_task(sim, run);
     task->request.kind = HD_REQUEST_SUBMIT;
-    task->request.experiment_json = plan->experiment;
+    task->request.experiment_json = planted_experiment(sim, plan);
     task->request.seed = plan->seed;
     task->request.run_uid = plan->run_uid;
     sim_tell(sim, "person submits run %s", plan->run_id);

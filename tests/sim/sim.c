@@ -57,13 +57,17 @@ static void *memory_alloc(struct sim_memory *memory, size_t size)
     }
     void *at = memory->chunks[memory->chunk_index] + memory->used;
     memory->used += size;
-    memset(at, 0, size);
     return at;
+}
+
+void *sim_alloc_raw(struct sim *sim, size_t size)
+{
+    return memory_alloc(sim->memory, size);
 }
 
 void *sim_alloc(struct sim *sim, size_t size)
 {
-    return memory_alloc(sim->memory, size);
+    return memset(memory_alloc(sim->memory, size), 0, size);
 }
 
 char *sim_text(struct sim *sim, const char *text)
@@ -192,6 +196,11 @@ void sim_fail(struct sim *sim, const char *checker, const char *fmt, ...)
 {
     if (sim->result->failed)
         return; /* the first failure is the cause; what follows is its shadow */
+    size_t index;
+    if (sim_checker_find(checker, &index) && sim->options->disabled[index]) {
+        sim->over = true; /* nobody looks, and beyond this nothing makes sense */
+        return;
+    }
     sim->result->failed = true;
     sim->result->checker = checker;
     sim->result->at_ms = sim->now_ms;
@@ -272,7 +281,7 @@ static int64_t calm_length_ms(const struct sim_plan *plan)
     double sum_ms = 600000;
     for (uint32_t r = 0; r < plan->run_count; r++) {
         const struct sim_run_plan *run = &plan->runs[r];
-        double jobs = 400; /* no plan of ours is larger; see draw.c */
+        double jobs = 120; /* no plan of ours is larger; see draw.c */
         double job_ms = (double)run->base_ms + (double)run->per_budget_ms * run->budget_max;
         sum_ms += jobs * (job_ms * 2 + 2000);
     }
@@ -383,6 +392,7 @@ void sim_run(uint64_t seed, const struct sim_plan *plan, const struct sim_option
 {
     memory_reset(memory);
     struct sim *sim = memory_alloc(memory, sizeof(*sim));
+    memset(sim, 0, sizeof(*sim));
     memset(ret_result, 0, sizeof(*ret_result));
     sim->seed = seed;
     hd_rng_fork(seed, "sim", 0, &sim->rng);
@@ -395,7 +405,8 @@ void sim_run(uint64_t seed, const struct sim_plan *plan, const struct sim_option
     /* The updates are large: they live outside the chunks, once a call. */
     sim->update = malloc(sizeof(*sim->update));
     sim->agent_update = malloc(sizeof(*sim->agent_update));
-    hd_assert(sim->update != NULL && sim->agent_update != NULL);
+    sim->ns_reply = calloc(1, sizeof(*sim->ns_reply));
+    hd_assert(sim->update != NULL && sim->agent_update != NULL && sim->ns_reply != NULL);
     build(sim);
     struct sim_event event;
     uint64_t events = 0;
@@ -413,4 +424,5 @@ void sim_run(uint64_t seed, const struct sim_plan *plan, const struct sim_option
     tear_down(sim);
     free(sim->update);
     free(sim->agent_update);
+    free(sim->ns_reply);
 }

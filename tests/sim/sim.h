@@ -76,6 +76,11 @@ enum sim_plant {
     SIM_PLANT_DROP_IGNORED,        /* shell: a fenced container goes on in its directory */
     SIM_PLANT_FACT_LOST,           /* driver: one fact of a batch is not stored */
     SIM_PLANT_WRONG_LADDER,        /* driver: the run that is created has another eta */
+    SIM_PLANT_WRONG_COUNT,         /* driver: ... has an iteration less */
+    SIM_PLANT_HOLD_FORGOTTEN,      /* driver: a commit that was held costs lease time */
+    SIM_PLANT_FACT_TWISTED,        /* driver: a stored loss is not the reported one */
+    SIM_PLANT_ATTEMPT_REUSED,      /* driver: a second attempt is stored as the first */
+    SIM_PLANT_DIRECTORY_LOST,      /* shell: starts in an empty directory, says nothing */
     SIM_PLANT_WRONG_LIMITS, /* driver: the run that is created retries and goes on for ever */
     SIM_PLANT_COUNT
 };
@@ -91,6 +96,7 @@ struct sim_run_plan {
     uint32_t master;
     int64_t submit_ms;
     char experiment[SIM_EXPERIMENT_MAX]; /* JSON */
+    const char *sampler, *space;         /* as written there */
     /* the same, for checkers that must not ask the code under test */
     bool full;
     bool hyperband;
@@ -175,7 +181,7 @@ struct sim_cover {
     uint64_t commands[HD_COMMAND_OP_COUNT];
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
     uint64_t paused_ends, finished_ends, cancelled_ends;
-    uint64_t proposals_checked;
+    uint64_t proposals_checked, proposals_by_model;
     uint64_t notes[SIM_NOTE_KINDS_MAX];
 };
 int sim_note_kind_count(void);
