@@ -180,7 +180,8 @@ static void test_exit_codes(void **state)
     static const char *const codes[] = {"0", "3", "42", "139"};
     for (size_t i = 0; i < HD_COUNT(codes); i++) {
         start_program(room, "exit", codes[i]);
-        struct hd_engine_end end = expect_end(room, HD_END_EXITED, atoi(codes[i]), "");
+        struct hd_engine_end end =
+            expect_end(room, HD_END_EXITED, (int)strtol(codes[i], NULL, 10), "");
         assert_false(end.oom_killed || end.stopped || end.timed_out);
         assert_true(end.started_wall_ms > 0 && end.finished_wall_ms >= end.started_wall_ms);
         hd_engine_remove(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});

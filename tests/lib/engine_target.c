@@ -12,6 +12,10 @@
  *   orphans           the same, and ends with 0 at once
  *   print BYTES       prints that much and ends with 0
  *   memory BYTES      touches that much and waits
+ *   child-memory B    a child does; ends with 7 when the child was killed
+ *   forks N           starts N children that wait; ends with 0 when all could be, otherwise 1
+ *   results           writes work/weights, readable by its owner alone, and a loss
+ *   data              ends with 0 when /data/x can be read in both places and not written
  *   env NAME          prints $NAME and the working directory
  *   loss X            writes loss.json and ends with 0
  */
@@ -21,6 +25,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stop_code;
@@ -117,6 +123,44 @@ static void touch_memory(long long count)
     wait_for_ever();
 }
 
+static int touch_in_child(long long count)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        touch_memory(count);
+    return child > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status) ? 7 : 1;
+}
+
+static int fork_children(int count)
+{
+    for (int i = 0; i < count; i++) {
+        pid_t child = fork();
+        if (child < 0)
+            return 1;
+        if (child == 0)
+            wait_for_ever();
+    }
+    return 0;
+}
+
+static int write_results(void)
+{
+    FILE *weights = open_in_dir("work/weights", "");
+    FILE *loss = open_in_dir("loss.json", "");
+    fprintf(weights, "1 2 3\n");
+    fprintf(loss, "{\"loss\": 0.5}\n");
+    return fchmod(fileno(weights), 0600) + fclose(weights) + fclose(loss) == 0 ? 0 : 1;
+}
+
+static int check_data(void)
+{
+    return access("/data/x", R_OK) == 0 && access("/hyperdock/data/x", R_OK) == 0 &&
+                   access("/data", W_OK) != 0
+               ? 0
+               : 1;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -153,6 +197,14 @@ int main(int argc, char **argv)
         return 0;
     } else if (strcmp(what, "memory") == 0) {
         touch_memory(atoll(argument));
+    } else if (strcmp(what, "child-memory") == 0) {
+        return touch_in_child(atoll(argument));
+    } else if (strcmp(what, "forks") == 0) {
+        return fork_children(atoi(argument));
+    } else if (strcmp(what, "results") == 0) {
+        return write_results();
+    } else if (strcmp(what, "data") == 0) {
+        return check_data();
     } else if (strcmp(what, "env") == 0) {
         char cwd[4096];
         const char *value = getenv(argument);

@@ -230,7 +230,7 @@ static void run_program(struct fake_docker *fake, struct container *c)
     if (strcmp(word(c, 0), "say") == 0)
         say(fake, c, word(c, 1));
     if (strcmp(word(c, 0), "exit") == 0)
-        end(fake, c, atoi(word(c, 1)), false); /* a constant of the test */
+        end(fake, c, (int)strtol(word(c, 1), NULL, 10), false); /* a constant of the test */
     else if (strcmp(word(c, 0), "say") == 0)
         end(fake, c, 0, false);
     pthread_cond_broadcast(&fake->changed);
