@@ -4,16 +4,24 @@
 #ifndef HD_CLI_COMMANDS_H
 #define HD_CLI_COMMANDS_H
 
+int cmd_ask_tell(int argc, char **argv);
+int cmd_attach(int argc, char **argv);
 int cmd_best(int argc, char **argv);
+int cmd_cancel(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_submit(int argc, char **argv);
+int cmd_try(int argc, char **argv);
 int cmd_workers(int argc, char **argv);
 
 #endif

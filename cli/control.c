@@ -234,8 +234,8 @@ int cmd_cancel(int argc, char **argv)
     struct hd_err err;
     state_dir = cli_state_dir(state_dir);
     char run_id[HD_ID_MAX + 1];
-    bool is_job;
-    uint32_t job;
+    bool is_job = false;
+    uint32_t job = 0;
     enum hd_code code = split_target(target, run, run_id, &is_job, &job, &err);
     if (code == HD_OK)
         code = command(state_dir, run_id, is_job ? HD_COMMAND_CANCEL_JOB : HD_COMMAND_CANCEL_RUN,

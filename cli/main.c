@@ -12,6 +12,14 @@ static const struct command {
     const char *summary;
     int (*run)(int argc, char **argv);
 } commands[] = {
+    {"run", "tune an experiment's target on this machine", cmd_run},
+    {"attach", "watch a run that goes on", cmd_attach},
+    {"resume", "go on with a run that was paused or stopped", cmd_resume},
+    {"pause", "hand out no more jobs of a run", cmd_pause},
+    {"cancel", "end a run, or one of its jobs, for good", cmd_cancel},
+    {"submit", "add a run to a live master", cmd_submit},
+    {"try", "run one job in the foreground; records nothing", cmd_try},
+    {"ask-tell", "the optimizer on standard input and output", cmd_ask_tell},
     {"check", "validate an experiment, print its space and brackets; costs nothing", cmd_check},
     {"runs", "list the runs of a state directory", cmd_runs},
     {"status", "how a run is doing", cmd_status},

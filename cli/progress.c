@@ -179,7 +179,7 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
                text_of(status, "objective"),
                shown(status, hd_value_number(hd_value_get(incumbent, "loss"))),
                hd_value_number(hd_value_get(incumbent, "budget")), count_of(incumbent, "job"));
-        print_json(hd_value_get(incumbent, "config"));
+        print_json(hd_value_get(incumbent, "params"));
         putchar('\n');
     } else {
         printf("no job has succeeded yet\n");

@@ -47,7 +47,8 @@ struct hd_seat {
     uint64_t incarnation; /* higher than that of any earlier process with this name */
     struct hd_lock_file *lock;
 };
-/* id NULL: "<host>-<lowest free number>". HD_E_BUSY when the id given is in use. */
+/* id NULL: "<host>-<part of the root's id>-<lowest free number>". HD_E_BUSY when the id given is in
+ * use. */
 HD_NODISCARD enum hd_code hd_seat_take(const struct hd_root *root, const char *host, const char *id,
                                        struct hd_seat *ret_seat, struct hd_err *err);
 void hd_seat_release(struct hd_seat *seat);

@@ -177,11 +177,12 @@ enum hd_code hd_seat_take(const struct hd_root *root, const char *host, const ch
         if (code == HD_OK)
             code = try_seat(root, id, &seat, err);
     } else {
-        char name[HD_ID_MAX - 8], numbered[HD_ID_MAX + 1];
+        char name[HD_ID_MAX - 16], numbered[HD_ID_MAX + 1];
         clean_host(host, name, sizeof(name));
         code = HD_E_BUSY;
         for (unsigned slot = 0; code == HD_E_BUSY && slot < HD_WORKER_SLOTS_MAX; slot++) {
-            hd_format(numbered, sizeof(numbered), "%s-%u", name, slot);
+            /* Two roots of one host have their own seats: the root tells their workers apart. */
+            hd_format(numbered, sizeof(numbered), "%s-%.6s-%u", name, root->id, slot);
             code = try_seat(root, numbered, &seat, err);
         }
     }

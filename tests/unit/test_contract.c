@@ -106,19 +106,23 @@ static void workers_of_one_host_get_the_lowest_free_names(void **state)
     struct place *place = *state;
     struct hd_seat first, second, third;
     assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &first, &err));
-    assert_string_equal(first.worker, "box-0");
+    char seat_0[128], seat_1[128], cleaned[128];
+    snprintf(seat_0, sizeof(seat_0), "box-%.6s-0", place->root.id);
+    snprintf(seat_1, sizeof(seat_1), "box-%.6s-1", place->root.id);
+    snprintf(cleaned, sizeof(cleaned), "a-b---%.6s-0", place->root.id);
+    assert_string_equal(first.worker, seat_0);
     assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &second, &err));
-    assert_string_equal(second.worker, "box-1");
-    assert_hd_fails(hd_seat_take(&place->root, "box", "box-1", &third, &err), HD_E_BUSY,
-                    "box-1 is running already");
+    assert_string_equal(second.worker, seat_1);
+    assert_hd_fails(hd_seat_take(&place->root, "box", seat_1, &third, &err), HD_E_BUSY,
+                    "-1 is running already");
     hd_seat_release(&first);
     assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &third, &err));
-    assert_string_equal(third.worker, "box-0");
+    assert_string_equal(third.worker, seat_0);
     assert_true(third.incarnation > first.incarnation);
     hd_seat_release(&second);
     hd_seat_release(&third);
     assert_hd_ok(hd_seat_take(&place->root, "../a b\xc3\xa9", NULL, &first, &err));
-    assert_string_equal(first.worker, "a-b---0");
+    assert_string_equal(first.worker, cleaned);
     hd_seat_release(&first);
     assert_hd_fails(hd_seat_take(&place->root, "h", "../x", &first, &err), HD_E_INVALID,
                     "worker id");
