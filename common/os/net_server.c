@@ -16,7 +16,7 @@
 #define CONNECTIONS_MAX 8192
 #define RETRY_MS 5
 #define UNSENT_MAX 256 /* replies between callers and nng's own thread */
-#define LINGER_MS 100  /* for the last replies to leave before the socket is closed */
+#define LINGER_MS 250  /* for the last replies to leave before the socket is closed */
 
 /* News with the link of the list in which they wait for room in the queue. */
 struct parcel {

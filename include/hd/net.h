@@ -58,7 +58,7 @@ HD_NODISCARD enum hd_code hd_net_server_open(const char *host, uint16_t port, si
 /* Copies the bytes; an address whose connection is gone is forgotten in silence. Any thread. */
 void hd_net_reply(struct hd_net_server *server, uint64_t address, const void *bytes, size_t size);
 void hd_net_forget(struct hd_net_server *server, uint64_t address);
-/* Replies given just before get a moment (100 ms) to leave. */
+/* Replies given just before get a moment (250 ms) to leave. */
 void hd_net_server_close(struct hd_net_server *server);
 
 /* ---- client --------------------------------------------------------------------------------- */
