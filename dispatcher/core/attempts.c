@@ -66,7 +66,9 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
     bool restarts = !isnan(job->budget_previous) && isnan(live->budget_previous);
     core_note(core, HD_NOTE_INFO, run_number, "job %u: attempt %u at budget %g -> %s%s", job_number,
               job->attempt, job->budget, worker->id,
-              restarts ? " (from the start: its directory is elsewhere)" : "");
+              !restarts ? ""
+              : holds   ? " (from the start: its directory holds no finished budget)"
+                        : " (from the start: its directory is elsewhere)");
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */

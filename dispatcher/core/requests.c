@@ -213,8 +213,8 @@ static bool over_for(const struct hd_core *core, const char *run_id)
 }
 
 /* The lease of an earlier arrival of the same request, when it still stands. */
-static const struct live *granted(const struct hd_core *core, const struct worker *worker,
-                                  uint64_t sequence)
+static struct live *granted(const struct hd_core *core, const struct worker *worker,
+                            uint64_t sequence)
 {
     if (worker->lease_incarnation != worker->incarnation || worker->lease_sequence != sequence ||
         HD_PLANTED(core, HD_PLANT_NO_DEDUP))
@@ -250,8 +250,10 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
         .verdict = verdict,
     };
     (void)hd_copy_text(parked.run_id, sizeof(parked.run_id), request->run_id);
-    const struct live *live = granted(core, worker, lease_sequence);
+    struct live *live = granted(core, worker, lease_sequence);
     if (live != NULL) {
+        /* Its worker hears of it only now: the time until then was not its own. */
+        live->until_ms = core->now_ms + core->runs[worker->lease_run]->experiment->lease_ms;
         struct hd_reply *reply = answer(core, event, HD_REPLY_LEASE);
         reply->verdict = verdict;
         core_fill_lease(core, worker->lease_run, live, reply);

@@ -196,7 +196,10 @@ static bool root_is_served(const struct hd_core *core, uint32_t root)
 {
     for (uint32_t i = 0; i < core->worker_count; i++) {
         const struct worker *worker = &core->workers[i];
-        if (worker->known && worker->reachable && !worker->draining && worker->root == root)
+        /* One that has been silent for a lease is not worth waiting for, connected or not. */
+        bool heard = core->now_ms - worker->last_seen_ms < core->options.lease_ms;
+        if (worker->known && worker->reachable && heard && !worker->draining &&
+            worker->root == root)
             return true;
     }
     return false;
