@@ -66,6 +66,7 @@ struct sim_attempt {
     int64_t renewed_ms; /* last time a message that holds it was stepped */
     enum hd_outcome outcome;
     bool by_report;
+    bool spoken; /* its lease has been sent */
 };
 
 struct sim_job {
@@ -228,6 +229,7 @@ struct sim_master {
     bool jumped; /* its clock has, in this life */
     struct hd_fact **batch;
     size_t batch_count, batch_capacity;
+    size_t batch_said; /* facts of the batch that is being spoken of */
     struct hd_reply **replies;
     size_t reply_count, reply_capacity;
     struct hd_ask *asks;
@@ -455,6 +457,10 @@ struct sim {
     struct sim_person_task **tasks;
     size_t task_count, task_capacity;
     int64_t slow_sampler_until_ms;
+    /* The next lease reply to this worker is lost, its next lease request comes twice; 0 none,
+     * else its node. For stories. */
+    uint32_t lose_lease_of, repeat_lease_of;
+    int64_t repeat_after_ms;
     bool planted; /* the plant has done its deed at least once */
     struct hd_update *update;
     struct hd_agent_update *agent_update;

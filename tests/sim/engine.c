@@ -123,7 +123,7 @@ static void draw_end(struct sim *sim, struct sim_container *container)
                 (uint64_t)container->attempt.job * 1000 + container->attempt.attempt, &rng);
     double from = isnan(container->budget_previous) ? 0 : container->budget_previous;
     double work = (double)plan->base_ms + (double)plan->per_budget_ms * (container->budget - from);
-    if (sim->plan->script_count == 0)
+    if (!sim->plan->story)
         work *= 0.5 + hd_rng_double(&rng);
     if (hd_rng_below(&rng, 1000) < plan->straggler_permille)
         work *= 8;
@@ -140,6 +140,10 @@ static void draw_end(struct sim *sim, struct sim_container *container)
         result->outcome = flaky_outcome(&rng);
         work *= hd_rng_double(&rng);
     }
+    for (uint32_t e = 0; e < plan->end_count; e++)
+        if (plan->ends[e].job == container->attempt.job &&
+            plan->ends[e].attempt == container->attempt.attempt)
+            result->outcome = plan->ends[e].outcome;
     if (plan->timeout_ms > 0 && work > (double)plan->timeout_ms) {
         work = (double)plan->timeout_ms;
         result->outcome = HD_OUTCOME_TIMEOUT;
@@ -267,6 +271,20 @@ static const struct sim_run_plan *plan_of(struct sim *sim, uint64_t run_uid)
     return NULL;
 }
 
+static void tell_start(struct sim *sim, const struct sim_container *container,
+                       const struct hd_lease *lease)
+{
+    char from[64] = "from the start";
+    if (!isnan(lease->budget_previous))
+        hd_format(from, sizeof(from), "from budget %g", lease->budget_previous);
+    const char *where = "in a new directory";
+    if (lease->directory[0] != '\0')
+        where = hd_streq(container->directory->name, lease->directory) ? "in place" : "on a copy";
+    sim_tell(sim, "%s runs job %u attempt %u of %s %s, %s", container->worker->id,
+             lease->attempt.job, lease->attempt.attempt, lease->run_id, from, where);
+    sim_trace(sim, "  directory %s", container->directory->name);
+}
+
 void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct hd_lease *lease,
                       const char *master_id)
 {
@@ -294,8 +312,7 @@ void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct h
     container->directory->run_uid = lease->attempt.run_uid;
     container->directory->config = lease->config;
     draw_end(sim, container);
-    sim_trace(sim, "%s runs job %u.%u in %s", worker->id, lease->attempt.job,
-              lease->attempt.attempt, container->directory->name);
+    tell_start(sim, container, lease);
     sim_at(sim, container->ends_ms, fire_end, 0, 0, container);
     if (!container->plan->curves)
         return;
@@ -324,7 +341,7 @@ void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attem
     struct sim_container *container = find_container(worker, attempt);
     if (container == NULL || sim->options->plant == SIM_PLANT_DROP_IGNORED)
         return;
-    sim_trace(sim, "%s drops job %u.%u", worker->id, attempt.job, attempt.attempt);
+    sim_tell(sim, "%s drops job %u attempt %u", worker->id, attempt.job, attempt.attempt);
     kill_container(container);
 }
 

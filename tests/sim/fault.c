@@ -155,8 +155,13 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
     case SIM_FAULT_CONNECTION_RESET:
         reset_connections(sim, who);
         break;
-    case SIM_FAULT_MESSAGE_DROP: /* these three: net.c, by the climate's rates */
+    case SIM_FAULT_MESSAGE_DROP: /* by a story; otherwise these three happen in net.c */
+        sim->lose_lease_of = node;
+        return;
     case SIM_FAULT_MESSAGE_DUPLICATE:
+        sim->repeat_lease_of = node;
+        sim->repeat_after_ms = for_ms;
+        return;
     case SIM_FAULT_MESSAGE_DELAY:
     case SIM_FAULT_COUNT:
         return;

@@ -109,7 +109,7 @@ void sim_master_start(struct sim *sim, uint32_t index)
     master->epoch++;
     if (first || sim->plan->climate.new_port)
         master->port = 7000 + master->epoch;
-    master->clock_offset_ms = sim->plan->script_count > 0 ? 0 : sim_between(sim, 0, 1000000);
+    master->clock_offset_ms = sim->plan->story ? 0 : sim_between(sim, 0, 1000000);
     master->boot_ms = sim_master_clock(sim, master);
     master->first_event_ms = HD_NEVER_MS;
     master->jumped = false;
@@ -329,6 +329,17 @@ static void note_ask(struct sim *sim, struct sim_master *master, const struct hd
     run->ask_budgets[ask->config] = ask->budget;
 }
 
+/* A lease that is spoken again begins again: its worker starts only now. */
+static void note_grant(struct sim *sim, struct sim_master *master, const struct hd_reply *reply)
+{
+    struct sim_ledger_run *run = sim_ledger_find(&master->ledger, reply->lease.attempt.run_uid);
+    if (reply->kind != HD_REPLY_LEASE || run == NULL || reply->lease.attempt.job >= run->job_count)
+        return;
+    struct sim_attempt *attempt = sim_job_open(&run->jobs[reply->lease.attempt.job]);
+    if (attempt != NULL && attempt->number == reply->lease.attempt.attempt)
+        attempt->renewed_ms = sim_master_clock(sim, master);
+}
+
 static void keep_update(struct sim *sim, struct sim_master *master)
 {
     const struct hd_update *update = sim->update;
@@ -342,6 +353,7 @@ static void keep_update(struct sim *sim, struct sim_master *master)
     for (size_t f = 0; f < update->fact_count; f++)
         keep_fact(sim, master, &update->facts[f]);
     for (size_t r = 0; r < update->reply_count; r++) {
+        note_grant(sim, master, &update->replies[r]);
         master->replies = sim_grow(sim, master->replies, sizeof(struct hd_reply *),
                                    master->reply_count, &master->reply_capacity);
         master->replies[master->reply_count++] = sim_reply_copy(sim, &update->replies[r]);
@@ -461,6 +473,24 @@ static bool answer(struct sim_master *master, uint64_t address, struct sim_messa
     return false;
 }
 
+/* A lease that was spoken before: its first reply was lost, or a restart forgot that it was sent.
+ */
+static void tell_repeat(struct sim *sim, struct sim_master *master, const struct hd_reply *reply)
+{
+    const struct hd_attempt_ref *ref = &reply->lease.attempt;
+    struct sim_ledger_run *run = sim_ledger_find(&master->ledger, ref->run_uid);
+    if (reply->kind != HD_REPLY_LEASE || run == NULL || ref->job >= run->job_count)
+        return;
+    struct sim_attempt *attempt = sim_job_attempt(&run->jobs[ref->job], ref->attempt);
+    if (attempt == NULL)
+        return;
+    bool late = sim_master_clock(sim, master) - attempt->leased_ms > 1000;
+    if (attempt->spoken || late)
+        sim_tell(sim, "m%u repeats the lease of job %u attempt %u to %s", master->index, ref->job,
+                 ref->attempt, attempt->worker);
+    attempt->spoken = true;
+}
+
 static void send_reply(struct sim *sim, struct sim_master *master, struct hd_reply *reply)
 {
     struct sim_message *request = NULL;
@@ -478,6 +508,7 @@ static void send_reply(struct sim *sim, struct sim_master *master, struct hd_rep
               request->request.worker, hd_reply_kind_name(reply->kind), (int)reply->lane,
               (unsigned long long)reply->sequence, reply->lease.attempt.job,
               reply->lease.attempt.attempt);
+    tell_repeat(sim, master, reply);
     if (!request->connection->master_open)
         return;
     struct sim_message *message = sim_alloc(sim, sizeof(*message));
@@ -595,7 +626,8 @@ static bool crash_here(struct sim *sim, struct sim_master *master, bool *flag, e
     *flag = false;
     sim->cover->faults[fault]++;
     sim_tell(sim, "master m%u dies %s (%zu facts, %zu replies)", master->index, where,
-             master->batch_count, master->reply_count);
+             master->batch_count > 0 ? master->batch_count : master->batch_said,
+             master->reply_count);
     return true;
 }
 
@@ -631,6 +663,7 @@ static void fire_commit(struct sim *sim, const struct sim_event *event)
     commit_now(sim, master);
     if (sim->result->failed)
         return;
+    master->batch_said = facts;
     if (after && facts > 0 && master->reply_count > 0 &&
         crash_here(sim, master, &master->crash_after, SIM_FAULT_CRASH_AFTER_COMMIT,
                    "between the commit and the replies")) {

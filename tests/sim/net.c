@@ -208,11 +208,33 @@ static void fire_deliver(struct sim *sim, const struct sim_event *event)
         sim_worker_receive(sim, message);
 }
 
+/* What a story does to one message; true when it is lost. */
+static bool scripted(struct sim *sim, struct sim_message *message)
+{
+    uint32_t client = message->connection->client;
+    if (message->is_reply && message->reply->kind == HD_REPLY_LEASE &&
+        sim->lose_lease_of == client) {
+        sim->lose_lease_of = 0;
+        sim_tell(sim, "the reply that gives job %u to w%u is lost",
+                 message->reply->lease.attempt.job, client - SIM_NODE_WORKER);
+        return true;
+    }
+    if (!message->is_reply && message->request.kind == HD_REQUEST_LEASE &&
+        sim->repeat_lease_of == client) {
+        sim->repeat_lease_of = 0;
+        sim_tell(sim, "a poll of w%u will arrive once more", client - SIM_NODE_WORKER);
+        sim_at(sim, sim->now_ms + sim->repeat_after_ms, fire_deliver, 0, 0, message);
+    }
+    return false;
+}
+
 void sim_connection_send(struct sim *sim, struct sim_message *message)
 {
     struct sim_connection *connection = message->connection;
     uint32_t from = message->is_reply ? connection->master : connection->client;
     uint32_t to = message->is_reply ? connection->client : connection->master;
+    if (scripted(sim, message))
+        return;
     int64_t delay_ms = sim_link_delay(sim, from, to);
     if (delay_ms >= 0)
         sim_at(sim, sim->now_ms + delay_ms, fire_deliver, 0, 0, message);

@@ -9,6 +9,7 @@ static const char *const kinds[] = {
     "came back without it",
     "promoted to budget",
     "(from the start: its directory is elsewhere)",
+    "(from the start: its directory holds no finished budget)",
     "(best so far)",
     "queued again",
     "refused: late",

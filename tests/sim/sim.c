@@ -246,7 +246,7 @@ static bool all_over(struct sim *sim)
 static void begin_calm(struct sim *sim)
 {
     sim->calm = true;
-    sim_tell(sim, "calm");
+    sim_trace(sim, "calm");
     memset(sim->cut_until_ms, 0, sizeof(sim->cut_until_ms));
     sim->nameserver_down_until_ms = 0;
     for (uint32_t m = 0; m < sim->plan->master_count; m++) {

@@ -24,7 +24,7 @@
 #define SIM_SCRIPT_MAX 32
 #define SIM_FAIL_TEXT_MAX 512
 #define SIM_CHECKERS_MAX 64
-#define SIM_LOSSES_MAX 32
+#define SIM_ENDS_MAX 8
 #define SIM_EXPERIMENT_MAX 2048
 
 /* What can go wrong, or be asked for at a bad moment. One word, one counter. */
@@ -117,6 +117,11 @@ struct sim_run_plan {
     uint32_t diverging_permille; /* of configs: NaN at every budget */
     uint32_t flaky_permille;     /* of attempts: any other outcome */
     bool curves;
+    struct {
+        uint32_t job, attempt;
+        enum hd_outcome outcome;
+    } ends[SIM_ENDS_MAX]; /* stories: how these attempts end */
+    uint32_t end_count;
     const double *losses; /* stories: by config number; NaN diverges; NULL: from the values */
     size_t loss_count;
 };
@@ -157,6 +162,7 @@ struct sim_plan {
     struct sim_run_plan runs[SIM_MASTERS_MAX * SIM_RUNS_MAX];
     struct sim_script_line script[SIM_SCRIPT_MAX];
     uint32_t script_count;
+    bool story;         /* written by hand: clocks begin at 0, targets take their exact time */
     bool resume_paused; /* in the calm a person resumes what a person paused */
     bool shutdown_workers;
 };

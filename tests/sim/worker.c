@@ -322,7 +322,7 @@ void sim_worker_start(struct sim *sim, uint32_t index)
     worker->terms = 0;
     worker->timer_ms = HD_NEVER_MS;
     worker->stalled_until_ms = 0;
-    worker->clock_offset_ms = sim->plan->script_count > 0 ? 0 : sim_between(sim, 0, 1000000);
+    worker->clock_offset_ms = sim->plan->story ? 0 : sim_between(sim, 0, 1000000);
     sim_tell(sim, "%s starts (incarnation %llu)", worker->id, (unsigned long long)worker->epoch);
     sim_engine_adopt(sim, worker);
     struct hd_agent_event timeout = {.kind = HD_AGENT_EVENT_TIMEOUT};
