@@ -117,7 +117,8 @@ void hd_loss_parse(const char *text, size_t size, const struct hd_experiment *ex
                    struct hd_loss *ret_loss);
 
 /* First match wins: we stopped it; not started; OOM; exit code; loss. The message says what
- * happened and what to do. */
+ * happened and what to do. Sets all of the result but the attempt and the directory, which the
+ * caller knows; its texts are `message` and loss->info_json. */
 void hd_classify(const struct hd_engine_end *end, const struct hd_loss *loss,
                  const struct hd_experiment *experiment, enum hd_outcome stop_outcome,
                  struct hd_result *ret_result, char *message, size_t message_size);

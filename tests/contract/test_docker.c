@@ -350,6 +350,24 @@ static void test_drop(void **state)
     assert_no_news(room);
 }
 
+/* Two attempts never write one directory: the one that was dropped is gone before the next one
+ * runs, however long its removal takes. */
+static void test_drop_before_next_attempt(void **state)
+{
+    struct room *room = *state;
+    char second[HD_ENGINE_NAME_MAX];
+    run_until_started(room, "deaf");
+    fake_docker_fail(room->fake, FAKE_REMOVE, 500, "{\"message\":\"busy\"}", 2);
+    hd_engine_drop(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
+    struct hd_engine_job job = job_of(room, "run", NULL);
+    job.attempt.attempt = 2;
+    start(room, &job);
+    hd_docker_container_name(job.attempt, second, sizeof(second));
+    fake_docker_await_running(room->fake, second);
+    assert_false(fake_docker_has(room->fake, room->name));
+    assert_int_equal(fake_docker_count(room->fake, FAKE_REMOVE), 3);
+}
+
 /* ---- refusals ------------------------------------------------------------------------------- */
 
 static void test_image_absent(void **state)
@@ -725,6 +743,7 @@ int main(void)
         TEST(test_stop_before_start),
         TEST(test_drop_before_start),
         TEST(test_drop),
+        TEST(test_drop_before_next_attempt),
         TEST(test_image_absent),
         TEST(test_image_pulled),
         TEST(test_pull_trouble),

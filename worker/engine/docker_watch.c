@@ -242,11 +242,35 @@ static enum hd_docker_phase create(struct hd_docker_watch *watch, const char *bo
     return refused(watch, HD_DOCKER_CREATE, &taken, "the container's name is taken");
 }
 
+/* With the lock: an older attempt of this job that is still being removed. */
+static bool older_remains(const struct hd_docker_watch *watch)
+{
+    for (const struct hd_docker_watch *other = watch->engine->watches; other != NULL;
+         other = other->next)
+        if (other->gone_asked && !other->finished &&
+            other->attempt.run_uid == watch->attempt.run_uid &&
+            other->attempt.job == watch->attempt.job &&
+            other->attempt.attempt < watch->attempt.attempt)
+            return true;
+    return false;
+}
+
+/* Two attempts never write one directory: what was dropped is gone before this one begins. */
+static void wait_for_older(struct hd_docker_watch *watch)
+{
+    struct hd_docker *engine = watch->engine;
+    pthread_mutex_lock(&engine->lock);
+    while (older_remains(watch) && !engine->closing && !watch->stop_asked && !watch->gone_asked)
+        pthread_cond_wait(&engine->changed, &engine->lock);
+    pthread_mutex_unlock(&engine->lock);
+}
+
 static enum hd_docker_phase make(struct hd_docker_watch *watch)
 {
     struct hd_buf body;
     struct hd_err err;
     enum hd_docker_phase phase = HD_DOCKER_ENDED;
+    wait_for_older(watch);
     hd_buf_init(&body, CREATE_BODY_MAX);
     enum hd_code code = hd_docker_make_mount_points(&watch->job, &err);
     if (code == HD_OK)
@@ -373,6 +397,7 @@ void *hd_docker_watch_main(void *context)
         remove_container(watch);
     pthread_mutex_lock(&watch->engine->lock);
     watch->finished = true;
+    pthread_cond_broadcast(&watch->engine->changed);
     pthread_mutex_unlock(&watch->engine->lock);
     return NULL;
 }
