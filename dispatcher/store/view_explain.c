@@ -23,6 +23,7 @@ struct teller {
     char unit[32];
     bool maximize;
     struct hd_buf text;
+    bool short_of_memory;
     struct hd_err *err;
 };
 
@@ -59,9 +60,9 @@ static void HD_PRINTF(2, 3) say(struct teller *teller, const char *fmt, ...)
     va_start(args, fmt);
     int size = vsnprintf(part, sizeof(part), fmt, args);
     va_end(args);
-    /* A story that does not fit is cut; without memory the entry fails when it is added. */
-    if (size > 0 && hd_buf_puts(&teller->text, part, NULL) != HD_OK)
-        return;
+    /* What does not fit is cut; what memory cannot hold fails the entry when it is added. */
+    if (size > 0 && hd_buf_puts(&teller->text, part, NULL) == HD_E_NOMEM)
+        teller->short_of_memory = true;
 }
 
 static void say_number(struct teller *teller, double value)
@@ -94,7 +95,7 @@ static struct hd_value *time_of(const struct hd_value *row)
 /* Ends the text begun by say() as one entry; the time and seq are those of `row`. */
 static enum hd_code add_entry(struct teller *teller, const struct hd_value *row, const char *what)
 {
-    struct hd_value *entry = hd_value_new_object();
+    struct hd_value *entry = teller->short_of_memory ? NULL : hd_value_new_object();
     if (entry == NULL)
         return hd_fail(teller->err, HD_E_NOMEM, "no memory for a story");
     enum hd_code code = view_set(entry, "seq", hd_value_new_int(integer(row, "seq")), teller->err);

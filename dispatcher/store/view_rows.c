@@ -78,11 +78,12 @@ static struct hd_value *unsigned_value(int64_t bits)
     return hd_value_new_string(text);
 }
 
-/* JSON of a fact as a value; what is not JSON after all stays a text. */
+/* JSON of a fact as a value; what is not JSON after all stays a text. NULL: no memory. */
 static struct hd_value *json_value(const char *text, size_t size)
 {
     struct hd_value *value = NULL;
-    if (hd_json_parse(text, size, "column", &column_limits, &value, NULL) == HD_OK)
+    enum hd_code code = hd_json_parse(text, size, "column", &column_limits, &value, NULL);
+    if (code == HD_OK || code == HD_E_NOMEM)
         return value;
     return hd_value_new_string(text);
 }
