@@ -114,6 +114,15 @@ static enum hd_code add_functions(sqlite3 *db, struct hd_err *err)
     return code == SQLITE_OK ? HD_OK : hd_sqlite_fail(db, code, "functions", err);
 }
 
+static enum hd_code prepare_all(struct hd_view *view, struct hd_err *err)
+{
+    const unsigned flags = SQLITE_PREPARE_PERSISTENT;
+    int code = sqlite3_prepare_v3(view->db, "BEGIN", -1, flags, &view->begin, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_prepare_v3(view->db, "ROLLBACK", -1, flags, &view->rollback, NULL);
+    return code == SQLITE_OK ? HD_OK : hd_sqlite_fail(view->db, code, "prepare", err);
+}
+
 enum hd_code hd_view_open(const char *path, struct hd_view **ret_view, struct hd_err *err)
 {
     char file[PATH_SIZE_MAX];
@@ -128,6 +137,8 @@ enum hd_code hd_view_open(const char *path, struct hd_view **ret_view, struct hd
     code = open_for_reading(file, &view->db, err);
     if (code == HD_OK)
         code = add_functions(view->db, err);
+    if (code == HD_OK)
+        code = prepare_all(view, err);
     if (code != HD_OK) {
         hd_view_close(view);
         return hd_fail_in(err, "%s", file);
@@ -140,6 +151,8 @@ void hd_view_close(struct hd_view *view)
 {
     if (view == NULL)
         return;
+    sqlite3_finalize(view->begin);
+    sqlite3_finalize(view->rollback);
     int code = sqlite3_close(view->db);
     hd_assert(code == SQLITE_OK);
     hd_free(view);
@@ -280,6 +293,23 @@ static enum hd_code answer(struct hd_view *view, size_t index, const struct hd_v
     return code == HD_OK ? views[index].fill(view, &request, object, err) : code;
 }
 
+static void end_reading(struct hd_view *view)
+{
+    if (sqlite3_get_autocommit(view->db) != 0)
+        return;
+    (void)sqlite3_step(view->rollback);
+    (void)sqlite3_reset(view->rollback);
+}
+
+/* A transaction that could not be ended would hide all later commits: it is ended first. */
+static enum hd_code begin_reading(struct hd_view *view, struct hd_err *err)
+{
+    end_reading(view);
+    int code = sqlite3_step(view->begin);
+    (void)sqlite3_reset(view->begin);
+    return code == SQLITE_DONE ? HD_OK : hd_sqlite_fail(view->db, code, "begin", err);
+}
+
 enum hd_code hd_view_read(struct hd_view *view, const char *name, const struct hd_value *arguments,
                           struct hd_value **ret_value, struct hd_err *err)
 {
@@ -291,11 +321,10 @@ enum hd_code hd_view_read(struct hd_view *view, const char *name, const struct h
     struct hd_value *object = hd_value_new_object();
     if (object == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for an answer");
-    int begun = sqlite3_exec(view->db, "BEGIN", NULL, NULL, NULL);
-    enum hd_code code = begun == SQLITE_OK ? answer(view, index, arguments, object, err)
-                                           : hd_sqlite_fail(view->db, begun, "begin", err);
-    if (sqlite3_get_autocommit(view->db) == 0)
-        (void)sqlite3_exec(view->db, "ROLLBACK", NULL, NULL, NULL);
+    enum hd_code code = begin_reading(view, err);
+    if (code == HD_OK)
+        code = answer(view, index, arguments, object, err);
+    end_reading(view);
     if (code != HD_OK) {
         hd_value_free(object);
         return code;

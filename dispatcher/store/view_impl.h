@@ -8,6 +8,8 @@
 
 struct hd_view {
     sqlite3 *db;
+    sqlite3_stmt *begin;
+    sqlite3_stmt *rollback; /* ready beforehand: ending a transaction must not need memory */
 };
 
 /* Arguments, checked; what was not given has its default. */
