@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define LINE_MAX_BYTES (1024u * 1024u)
-#define LEASE_MS (INT64_C(1000) * 60 * 60 * 24 * 3650) /* nobody waits for a person's benchmark */
+#define LEASE_MS (INT64_C(1000) * 60 * 60) /* any: they are held, see hold() */
 #define WORKER "ask-tell"
 #define CONNECTION 1
 
@@ -36,6 +36,7 @@ struct session {
     uint64_t incarnation;
     uint64_t lease_sequence, report_sequence, control_sequence;
     uint64_t address;
+    int64_t stepped_ms;    /* when; 0 never */
     struct hd_reply reply; /* the last one to our own requests */
     bool replied;
     struct hd_ask asks[HD_ASKS_MAX];
@@ -82,9 +83,10 @@ static enum hd_code learn(struct session *session, const struct hd_fact *fact, s
 /* ---- stepping
  * -------------------------------------------------------------------------------------- */
 
-static enum hd_code step_once(struct session *session, struct hd_event *event, struct hd_err *err)
+static enum hd_code step_at(struct session *session, struct hd_event *event, int64_t now_ms,
+                            struct hd_err *err)
 {
-    event->now_ms = hd_clock_ms();
+    event->now_ms = now_ms;
     event->wall_ms = hd_clock_wall_ms();
     enum hd_code code = hd_core_reserve(session->core, event, err);
     if (code != HD_OK)
@@ -109,6 +111,25 @@ static enum hd_code step_once(struct session *session, struct hd_event *event, s
     for (size_t i = 0; i < update->ask_count && session->ask_count < HD_ASKS_MAX; i++)
         session->asks[session->ask_count++] = update->asks[i];
     return code;
+}
+
+/* Nobody knows how long a person's benchmark takes: the time between two lines counts for no
+ * lease. */
+static enum hd_code hold(struct session *session, int64_t now_ms, struct hd_err *err)
+{
+    int64_t passed_ms = session->stepped_ms == 0 ? 0 : now_ms - session->stepped_ms;
+    session->stepped_ms = now_ms;
+    if (passed_ms == 0)
+        return HD_OK;
+    struct hd_event event = {.kind = HD_EVENT_HOLD, .hold_ms = passed_ms};
+    return step_at(session, &event, now_ms, err);
+}
+
+static enum hd_code step_once(struct session *session, struct hd_event *event, struct hd_err *err)
+{
+    int64_t now_ms = hd_clock_ms();
+    enum hd_code code = hold(session, now_ms, err);
+    return code == HD_OK ? step_at(session, event, now_ms, err) : code;
 }
 
 static enum hd_code answer_ask(struct session *session, struct hd_err *err)
