@@ -34,8 +34,8 @@ static void set(struct hd_value *object, const char *key, struct hd_value *item,
 
 /* Takes the value. */
 static enum hd_code write_value(const char *directory, struct hd_attempt_ref attempt,
-                                const char *suffix, struct hd_value *value, enum hd_code code,
-                                struct hd_err *err)
+                                const char *suffix, bool sync, struct hd_value *value,
+                                enum hd_code code, struct hd_err *err)
 {
     char path[HD_PATH_MAX];
     struct hd_buf buf;
@@ -47,7 +47,8 @@ static enum hd_code write_value(const char *directory, struct hd_attempt_ref att
     if (code == HD_OK)
         code = hd_json_write(value, HD_JSON_PRETTY, &buf, err);
     if (code == HD_OK)
-        code = hd_file_write_atomic(path, hd_buf_text(&buf), buf.size, 0600, err);
+        code = sync ? hd_file_write_atomic(path, hd_buf_text(&buf), buf.size, 0600, err)
+                    : hd_file_replace(path, hd_buf_text(&buf), buf.size, 0600, err);
     hd_buf_release(&buf);
     hd_value_free(value);
     return code;
@@ -71,7 +72,8 @@ enum hd_code hd_journal_keep_attempt(const char *directory,
         set(object, "budget", hd_value_new_double(attempt->budget), &code);
         set(object, "experiment", hd_value_new_string(attempt->experiment_json), &code);
     }
-    return write_value(directory, attempt->attempt, ATTEMPT_SUFFIX, object, code, err);
+    /* A power cut ends the target too: what matters then is that the master hears of neither. */
+    return write_value(directory, attempt->attempt, ATTEMPT_SUFFIX, false, object, code, err);
 }
 
 enum hd_code hd_journal_keep_result(const char *directory, const struct hd_result *result,
@@ -90,7 +92,7 @@ enum hd_code hd_journal_keep_result(const char *directory, const struct hd_resul
         set(object, "info_json", hd_value_new_string(result->info_json), &code);
         set(object, "directory", hd_value_new_string(result->directory), &code);
     }
-    return write_value(directory, result->attempt, RESULT_SUFFIX, object, code, err);
+    return write_value(directory, result->attempt, RESULT_SUFFIX, true, object, code, err);
 }
 
 void hd_journal_forget(const char *directory, struct hd_attempt_ref attempt)

@@ -63,7 +63,7 @@ static enum hd_code write_owner(const char *work_dir, const char *worker, struct
     if (!hd_format(path, sizeof(path), "%s.owner", work_dir) ||
         !hd_format(line, sizeof(line), "%s\n", worker))
         return too_long(work_dir, err);
-    return hd_file_write_atomic(path, line, strlen(line), 0644, err);
+    return hd_file_replace(path, line, strlen(line), 0644, err);
 }
 
 static bool is_owner(const char *work_dir, const char *worker)

@@ -208,12 +208,12 @@ static enum hd_code sync_directory(const char *directory, struct hd_err *err)
 }
 
 static enum hd_code write_new_file(const char *path, const void *bytes, size_t size, mode_t mode,
-                                   struct hd_err *err)
+                                   bool sync, struct hd_err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return hd_fail_errno(err, errno, "cannot create %s", path);
-    bool done = hd_write_all(fd, bytes, size) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+    bool done = hd_write_all(fd, bytes, size) && fchmod(fd, mode) == 0 && (!sync || fsync(fd) == 0);
     int failed = errno;
     if (close(fd) != 0 && done) {
         done = false;
@@ -225,8 +225,8 @@ static enum hd_code write_new_file(const char *path, const void *bytes, size_t s
     return hd_fail_errno(err, failed, "cannot write %s", path);
 }
 
-enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
-                                  struct hd_err *err)
+static enum hd_code replace_file(const char *path, const void *bytes, size_t size, mode_t mode,
+                                 bool sync, struct hd_err *err)
 {
     char suffix[64];
     hd_format(suffix, sizeof(suffix), ".%d-%016llx.tmp", (int)getpid(),
@@ -240,17 +240,29 @@ enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t si
     } else {
         memcpy(temporary, path, path_size);
         memcpy(temporary + path_size, suffix, suffix_size + 1);
-        code = write_new_file(temporary, bytes, size, mode, err);
+        code = write_new_file(temporary, bytes, size, mode, sync, err);
     }
     if (code == HD_OK && rename(temporary, path) != 0) {
         code = hd_fail_errno(err, errno, "cannot put %s in place", path);
         unlink(temporary);
     }
-    if (code == HD_OK)
+    if (code == HD_OK && sync)
         code = sync_directory(directory, err);
     hd_free(temporary);
     hd_free(directory);
     return code;
+}
+
+enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
+                                  struct hd_err *err)
+{
+    return replace_file(path, bytes, size, mode, true, err);
+}
+
+enum hd_code hd_file_replace(const char *path, const void *bytes, size_t size, mode_t mode,
+                             struct hd_err *err)
+{
+    return replace_file(path, bytes, size, mode, false, err);
 }
 
 /* ---- lock file ---------------------------------------------------------------------------- */

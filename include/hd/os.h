@@ -38,6 +38,9 @@ HD_NODISCARD enum hd_code hd_file_read(const char *path, size_t size_max, bool n
 /* tmp + fsync + rename + fsync of the directory. */
 HD_NODISCARD enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t size,
                                                mode_t mode, struct hd_err *err);
+/* The same without the fsyncs: whole or not there for every process, but a power cut may lose it. */
+HD_NODISCARD enum hd_code hd_file_replace(const char *path, const void *bytes, size_t size,
+                                          mode_t mode, struct hd_err *err);
 /* rm -rf that never follows symlinks and never leaves `path`; missing is fine. A mount point
  * inside is HD_E_CONFLICT. */
 HD_NODISCARD enum hd_code hd_remove_tree(const char *path, struct hd_err *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of a record. All are small, written whole, and read within limits. */
+/* The files of a record. All are small, written whole, and read within limits. They are not synced:
+ * a power cut ends the targets too. */
 #include "record.h"
 
 #include <errno.h>
@@ -30,7 +31,7 @@ static enum hd_code write_text(const char *record, const char *name, const char 
 {
     char path[HD_RECORD_PATH_MAX];
     enum hd_code code = path_of(record, name, path, err);
-    return code == HD_OK ? hd_file_write_atomic(path, text, size, 0600, err) : code;
+    return code == HD_OK ? hd_file_replace(path, text, size, 0600, err) : code;
 }
 
 static enum hd_code read_text(const char *record, const char *name, char *ret_text, size_t size,
