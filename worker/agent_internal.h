@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_internal.h: the state of the agent, shared by agent.c (what arrives) and agent_send.c
- * (what goes out).
+ * agent_internal.h: the state of the agent, shared by its files.
  */
 #ifndef HD_AGENT_INTERNAL_H
 #define HD_AGENT_INTERNAL_H
@@ -113,9 +112,26 @@ struct hd_agent {
 
 /* agent.c */
 struct hd_agent_action *agent_action(struct hd_agent *agent, enum hd_agent_action_kind kind);
+/* The first note of a step is kept: it is the cause of the others. */
 void agent_note(struct hd_agent *agent, const char *fmt, ...) HD_PRINTF(2, 3);
+struct held *agent_find_held(const struct hd_agent *agent, struct hd_attempt_ref attempt);
+struct held *agent_add_held(struct hd_agent *agent, struct hd_attempt_ref attempt, uint32_t master);
+bool agent_is_running(const struct held *held);
+void agent_forget_held(struct hd_agent *agent, struct held *held);
+void agent_end_held(struct hd_agent *agent, struct held *held, const struct hd_result *result);
+
+/* agent_masters.c */
+uint32_t agent_find_master(const struct hd_agent *agent, const char *id);
+uint32_t agent_add_master(struct hd_agent *agent, const char *id); /* AGENT_NONE: no room */
+void agent_take_masters(struct hd_agent *agent, const struct hd_agent_event *event);
 void agent_abandon_lease(struct hd_agent *agent, uint32_t master);
 void agent_fail_master(struct hd_agent *agent, uint32_t master, const char *why);
+/* A slot came free or a master came back: every master is worth asking again. */
+void agent_wake_masters(struct hd_agent *agent);
+
+/* agent_replies.c */
+void agent_take_reply(struct hd_agent *agent, const struct hd_agent_event *event);
+void agent_take_failure(struct hd_agent *agent, const struct hd_agent_event *event);
 
 /* agent_send.c */
 void agent_pump(struct hd_agent *agent);
