@@ -50,7 +50,7 @@ static enum hd_code make_text(const char *run_id, const char *nameserver, const 
 enum hd_code hd_credentials_write(const char *directory, const char *run_id, const char *nameserver,
                                   const char *token, struct hd_err *err)
 {
-    char *path;
+    char *path = NULL;
     enum hd_code code = make_path(directory, run_id, &path, err);
     if (code != HD_OK)
         return code;
@@ -115,7 +115,7 @@ enum hd_code hd_credentials_read(const char *directory, const char *run_id, int 
                                  int64_t interval_ms, char *ret_nameserver, size_t nameserver_size,
                                  char *ret_token, struct hd_err *err)
 {
-    char *path;
+    char *path = NULL;
     struct hd_err own;
     enum hd_code code = make_path(directory, run_id, &path, err);
     if (code != HD_OK)
@@ -141,7 +141,7 @@ enum hd_code hd_credentials_read(const char *directory, const char *run_id, int 
 
 enum hd_code hd_credentials_remove(const char *directory, const char *run_id, struct hd_err *err)
 {
-    char *path;
+    char *path = NULL;
     enum hd_code code = make_path(directory, run_id, &path, err);
     if (code != HD_OK)
         return code;
