@@ -320,6 +320,14 @@ struct outcome cluster_run(struct cluster *cluster, const char *const argv[])
     return outcome;
 }
 
+void outcome_check(const char *file, int line, struct outcome outcome, int code, const char *part)
+{
+    if (outcome.exit == code && (part == NULL || strstr(outcome.err, part) != NULL))
+        return;
+    fail_msg("%s:%d: exit %d, wanted %d with \"%s\"; stderr:\n%s\nstdout:\n%s", file, line,
+             outcome.exit, code, part != NULL ? part : "", outcome.err, outcome.out);
+}
+
 /* ---- the three programs --------------------------------------------------------------------- */
 
 struct child *cluster_nameserver(struct cluster *cluster)

@@ -95,15 +95,8 @@ struct outcome {
 struct outcome cluster_run(struct cluster *cluster, const char *const argv[]);
 #define CLUSTER_RUN(cluster, ...) cluster_run((cluster), (const char *const[]){__VA_ARGS__, NULL})
 /* An exit code, and a part of what was said on stderr (NULL: any). */
-#define assert_outcome(outcome, code, part)                                                        \
-    do {                                                                                           \
-        struct outcome outcome_ = (outcome);                                                       \
-        if (outcome_.exit != (code) ||                                                             \
-            ((part) != NULL && strstr(outcome_.err, (part) != NULL ? (part) : "") == NULL))        \
-            fail_msg("%s:%d: exit %d (wanted %d); stderr:\n%s\n(wanted: %s)\nstdout:\n%s",         \
-                     __FILE__, __LINE__, outcome_.exit, (code), outcome_.err,                      \
-                     (part) != NULL ? (part) : "", outcome_.out);                                  \
-    } while (0)
+#define assert_outcome(what, code, part) outcome_check(__FILE__, __LINE__, (what), (code), (part))
+void outcome_check(const char *file, int line, struct outcome outcome, int code, const char *part);
 
 /* The nameserver on a port of its own, kept over restarts; waits until it listens. */
 struct child *cluster_nameserver(struct cluster *cluster);
