@@ -238,9 +238,10 @@ static uint32_t live_attempts(const struct sim_ledger_run *run)
 static void no_idle_worker(struct sim *sim, const struct sim_checker *self,
                            const struct sim_probe *probe)
 {
-    if (probe->kind == SIM_PROBE_FACT && probe->fact->kind == HD_FACT_ATTEMPT_LEASED &&
-        probe->fact->run < probe->master->ledger.run_count)
-        probe->master->ledger.runs[probe->fact->run].starving_ticks = 0;
+    /* A worker that was served was not idle; a run of lower priority may wait for it. */
+    if (probe->kind == SIM_PROBE_FACT && probe->fact->kind == HD_FACT_ATTEMPT_LEASED)
+        for (size_t r = 0; r < probe->master->ledger.run_count; r++)
+            probe->master->ledger.runs[r].starving_ticks = 0;
     if (probe->kind != SIM_PROBE_TICK || !sim->calm || sim->now_ms < sim->slow_sampler_until_ms)
         return;
     for (uint32_t m = 0; m < sim->plan->master_count; m++) {

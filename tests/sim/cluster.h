@@ -113,6 +113,7 @@ struct sim_ledger_run {
     double *ask_budgets; /* by config number, of the last ask */
     size_t ask_count, ask_capacity;
     uint32_t starving_ticks;
+    int64_t moved_ms; /* when its last state became durable */
 };
 
 struct sim_ledger {

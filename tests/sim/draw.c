@@ -219,3 +219,27 @@ void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
     /* With several runs whoever has served one may leave before the next is there. */
     plan->shutdown_workers = plan->run_count == 1 && chance(&rng, 30);
 }
+
+void sim_plan_alone(struct sim_plan *plan, bool with_kills)
+{
+    struct sim_climate *climate = &plan->climate;
+    memset(climate->fault_mean_ms, 0, sizeof(climate->fault_mean_ms));
+    climate->drop_permille = climate->duplicate_permille = climate->delay_permille = 0;
+    for (int fault = 0; fault < SIM_FAULT_COUNT && with_kills; fault++)
+        if (fault == SIM_FAULT_WORKER_CRASH || fault == SIM_FAULT_MASTER_CRASH ||
+            fault == SIM_FAULT_CRASH_BEFORE_COMMIT || fault == SIM_FAULT_CRASH_AFTER_COMMIT)
+            climate->fault_mean_ms[fault] = 20000;
+    plan->master_count = plan->run_count = plan->worker_count = 1;
+    plan->workers[0].slots = 1;
+    plan->shutdown_workers = false;
+    struct sim_run_plan *run = &plan->runs[0];
+    /* What depends on how often or how long something was tried is out of the comparison. */
+    run->flaky_permille = 0;
+    run->time_max_ms = 0;
+    run->pause_after = 0;
+    run->timeout_ms = 0;
+    run->retries_failed = 0; /* a back-off gives way to other jobs for a while */
+    run->retries_infra = 100;
+    run->queue_max = run->queue_min = 0;
+    sim_run_plan_write(run, run->sampler, run->space);
+}

@@ -282,6 +282,7 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
     case HD_FACT_RUN_STATE:
         sim->cover->moves[run->state][fact->as.run_state.state]++;
         run->state = fact->as.run_state.state;
+        run->moved_ms = sim->now_ms;
         run->reason = fact->as.run_state.reason;
         break;
     case HD_FACT_RUN_CREATED:

@@ -8,6 +8,7 @@
  *   --expect CHECKER     succeeds only when this checker fails within the seeds
  *   --coverage           fails when a counter that must be reached is zero
  *   --twice              runs each seed twice and compares the digests
+ *   --alone              one worker: the same configs are proposed with kills as without
  *   --list               checkers and their promises
  */
 #include "sim.h"
@@ -42,15 +43,16 @@ struct arguments {
     uint64_t seed, count;
     struct sim_options options;
     const char *expect;
-    bool trace, coverage, twice, quiet;
+    bool coverage, twice, alone;
 };
 
 static int usage(const char *why)
 {
-    fprintf(stderr,
-            "hd-sim: %s\nusage: hd-sim SEED COUNT [--trace] [--plant NAME] "
-            "[--disable-checker NAME] [--expect CHECKER] [--coverage] [--twice] [--list]\n",
-            why);
+    fprintf(
+        stderr,
+        "hd-sim: %s\nusage: hd-sim SEED COUNT [--trace] [--plant NAME] "
+        "[--disable-checker NAME] [--expect CHECKER] [--coverage] [--twice] [--alone] [--list]\n",
+        why);
     return 2;
 }
 
@@ -75,6 +77,8 @@ static int parse_option(struct arguments *arguments, int argc, char **argv, int 
         arguments->coverage = true;
     } else if (strcmp(option, "--twice") == 0) {
         arguments->twice = true;
+    } else if (strcmp(option, "--alone") == 0) {
+        arguments->alone = true;
     } else if (value == NULL) {
         return usage("an option without its value, or unknown");
     } else if (strcmp(option, "--plant") == 0) {
@@ -143,7 +147,19 @@ int main(int argc, char **argv)
         uint64_t seed = current_seed = arguments.seed + i;
         struct sim_result result, second;
         sim_plan_draw(seed, &plan);
+        if (arguments.alone)
+            sim_plan_alone(&plan, true);
         sim_run(seed, &plan, &arguments.options, memory, &cover, &result);
+        if (arguments.alone) {
+            if (arguments.options.trace != NULL)
+                printf("---- without kills\n");
+            sim_plan_alone(&plan, false);
+            sim_run(seed, &plan, &arguments.options, memory, &cover, &second);
+            if (second.proposals != result.proposals && !result.failed) {
+                printf("seed %llu: kills change what is proposed\n", (unsigned long long)seed);
+                failures++;
+            }
+        }
         if (arguments.twice) {
             sim_run(seed, &plan, &arguments.options, memory, &cover, &second);
             if (second.digest != result.digest) {

@@ -552,6 +552,10 @@ static void commit_fact(struct sim *sim, struct sim_master *master, const struct
             sim->cover->requeued[fact->as.attempt_ended.outcome]++;
     }
     if (fact->kind == HD_FACT_CONFIG_PROPOSED)
+        for (size_t v = 0; v < fact->as.config_proposed.value_count; v++)
+            sim->result->proposals =
+                hd_hash_double(sim->result->proposals, fact->as.config_proposed.values[v]);
+    if (fact->kind == HD_FACT_CONFIG_PROPOSED)
         sim->cover->proposals_by_model += fact->as.config_proposed.info.model;
     if (fact->kind == HD_FACT_COMMAND_GIVEN)
         sim->cover->commands[fact->as.command_given.op]++;

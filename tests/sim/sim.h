@@ -167,6 +167,9 @@ struct sim_plan {
     bool shutdown_workers;
 };
 void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan);
+/* The same cluster with one worker, one slot and nobody who interferes; with_kills: masters and
+ * workers are killed at any time, otherwise nothing goes wrong. */
+void sim_plan_alone(struct sim_plan *plan, bool with_kills);
 /* Fills plan->experiment from the other fields. */
 void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const char *space);
 
@@ -211,7 +214,8 @@ struct sim_result {
     const char *checker; /* its name */
     int64_t at_ms;
     char text[SIM_FAIL_TEXT_MAX];
-    uint64_t digest; /* of everything that happened: the same seed gives the same one */
+    uint64_t proposals; /* digest of the configs that were proposed, in order */
+    uint64_t digest;    /* of everything that happened: the same seed gives the same one */
 };
 
 /* Memory that one thread uses again and again. */
