@@ -15,119 +15,37 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CALL_TIMEOUT_MS 10000
-#define MASTER_FILE_BYTES_MAX 65536
-#define PATH_BYTES_MAX 4096
+/* ---- a live master ----------------------------------------------------------------------------
+ */
 
-/* ---- the live master
- * ----------------------------------------------------------------------------------- */
-
-struct master {
-    char address[HD_ADDRESS_MAX];
-    char token[HD_OS_TOKEN_SIZE];
-    struct hd_net_security security;
-    char cert[PATH_BYTES_MAX], key[PATH_BYTES_MAX], ca[PATH_BYTES_MAX];
-};
-
-static const char *text_of(const struct hd_value *object, const char *key)
+/* *ret_elsewhere: the person named a live master, so that nothing else will do. */
+static enum hd_code find_master(const struct cli_common *where, const char *run_id,
+                                struct cli_master *master, bool *ret_elsewhere, struct hd_err *err)
 {
-    const struct hd_value *value = hd_value_get(object, key);
-    return value != NULL && value->kind == HD_VALUE_STRING ? value->as.string : NULL;
-}
-
-/* With what the master itself listens: a command comes from the same machine and person. */
-static void read_security(const struct hd_value *record, struct master *master)
-{
-    const struct hd_value *plaintext = hd_value_get(record, "plaintext");
-    const char *cert = text_of(record, "cert"), *key = text_of(record, "key");
-    const char *ca = text_of(record, "ca");
-    master->security.plaintext =
-        plaintext != NULL && plaintext->kind == HD_VALUE_BOOL && plaintext->as.boolean;
-    if (cert != NULL && hd_copy_text(master->cert, sizeof(master->cert), cert))
-        master->security.cert_file = master->cert;
-    if (key != NULL && hd_copy_text(master->key, sizeof(master->key), key))
-        master->security.key_file = master->key;
-    if (ca != NULL && hd_copy_text(master->ca, sizeof(master->ca), ca))
-        master->security.ca_file = master->ca;
-}
-
-/* HD_E_NOTFOUND: no master serves this state directory now. */
-static enum hd_code find_master(const char *state_dir, struct master *master, struct hd_err *err)
-{
-    char path[4096];
-    struct hd_buf text;
-    struct hd_value *record = NULL;
-    if (!hd_format(path, sizeof(path), "%s/" HD_STORE_FILE_NAME ".master.json", state_dir))
-        return hd_fail(err, HD_E_LIMIT, "the path %s is too long", state_dir);
-    if (!hd_path_exists(path))
-        return hd_fail(err, HD_E_NOTFOUND, "no master serves %s", state_dir);
-    hd_buf_init(&text, MASTER_FILE_BYTES_MAX);
-    enum hd_code code = hd_file_read(path, MASTER_FILE_BYTES_MAX, true, &text, err);
-    if (code == HD_OK)
-        code = hd_json_parse(hd_buf_text(&text), text.size, path, &hd_value_limits_target, &record,
-                             err);
-    hd_buf_release(&text);
+    *ret_elsewhere = true;
+    bool remote = false;
+    enum hd_code code = cli_remote_check(&where->remote, where->state_dir, &remote, err);
     if (code != HD_OK)
         return code;
-    const struct hd_value *pid = hd_value_get(record, "pid");
-    const struct hd_value *ticks = hd_value_get(record, "start_ticks");
-    const char *address = text_of(record, "address");
-    const char *token_file = text_of(record, "token_file");
-    if (pid == NULL || pid->kind != HD_VALUE_INT || ticks == NULL || ticks->kind != HD_VALUE_INT ||
-        address == NULL || token_file == NULL)
-        code = hd_fail(err, HD_E_CORRUPT, "%s is not a master's record", path);
-    else if (hd_process_start_ticks((pid_t)pid->as.integer) != (uint64_t)ticks->as.integer)
-        code = hd_fail(err, HD_E_NOTFOUND, "no master serves %s", state_dir);
-    else
-        code = hd_token_load(token_file, master->token, NULL, err);
-    if (code == HD_OK)
-        (void)hd_copy_text(master->address, sizeof(master->address), address);
-    if (code == HD_OK)
-        read_security(record, master);
-    hd_value_free(record);
-    return code;
+    *ret_elsewhere = remote;
+    return remote ? cli_master_find(&where->remote, run_id, master, err)
+                  : cli_master_of_state(cli_state_dir(where->state_dir), master, err);
 }
 
-static enum hd_code call(struct master *master, struct hd_request *request, struct hd_err *err)
+enum hd_code cli_command_live(const struct cli_common *where, const char *run_id,
+                              enum hd_command_op op, uint32_t job, const char *reason,
+                              bool *ret_told, struct hd_err *err)
 {
-    struct hd_buf out, in;
-    struct hd_arena *arena = NULL;
-    struct hd_reply *reply = hd_malloc(sizeof(*reply));
-    hd_buf_init(&out, HD_MESSAGE_BYTES_MAX);
-    hd_buf_init(&in, HD_MESSAGE_BYTES_MAX);
-    request->token = master->token;
-    request->worker = "";
-    request->lane = HD_LANE_CONTROL;
-    enum hd_code code = reply == NULL ? hd_fail(err, HD_E_NOMEM, "no memory")
-                                      : hd_request_encode(request, &out, err);
-    if (code == HD_OK)
-        code = hd_net_call(master->address, &master->security, out.data, out.size, CALL_TIMEOUT_MS,
-                           &in, err);
-    if (code == HD_OK)
-        code = hd_arena_new(4 * HD_MESSAGE_BYTES_MAX, &arena, err);
-    if (code == HD_OK)
-        code = hd_reply_decode(in.data, in.size, arena, reply, err);
-    if (code == HD_OK && reply->kind == HD_REPLY_REFUSED)
-        code = hd_fail(err, reply->code, "%s", reply->text);
-    hd_arena_free(arena);
-    hd_buf_release(&in);
-    hd_buf_release(&out);
-    hd_free(reply);
-    return code;
-}
-
-enum hd_code cli_command_live(const char *state_dir, const char *run_id, enum hd_command_op op,
-                              uint32_t job, const char *reason, bool *ret_told, struct hd_err *err)
-{
-    struct master master = {.address = ""};
+    struct cli_master master;
+    bool elsewhere;
     *ret_told = false;
-    enum hd_code code = find_master(state_dir, &master, err);
-    if (code == HD_E_NOTFOUND)
+    enum hd_code code = find_master(where, run_id, &master, &elsewhere, err);
+    if (code == HD_E_NOTFOUND && !elsewhere)
         return HD_OK;
     struct hd_request request = {
         .kind = HD_REQUEST_COMMAND, .run_id = run_id, .command = op, .job = job, .reason = reason};
     if (code == HD_OK)
-        code = call(&master, &request, err);
+        code = cli_master_call(&master, &request, NULL, err);
     *ret_told = code == HD_OK;
     return code;
 }
@@ -166,13 +84,14 @@ static enum hd_code command_offline(const char *state_dir, const char *run_id,
     return code;
 }
 
-static enum hd_code command(const char *state_dir, const char *run_id, enum hd_command_op op,
-                            uint32_t job, const char *reason, struct hd_err *err)
+static enum hd_code command(const struct cli_common *where, const char *run_id,
+                            enum hd_command_op op, uint32_t job, const char *reason,
+                            struct hd_err *err)
 {
     bool told;
-    enum hd_code code = cli_command_live(state_dir, run_id, op, job, reason, &told, err);
+    enum hd_code code = cli_command_live(where, run_id, op, job, reason, &told, err);
     if (code == HD_OK && !told)
-        code = command_offline(state_dir, run_id, op, job, reason, err);
+        code = command_offline(cli_state_dir(where->state_dir), run_id, op, job, reason, err);
     return code;
 }
 
@@ -200,7 +119,8 @@ static enum hd_code split_target(const char *target, const char *run, char *ret_
 
 int cmd_cancel(int argc, char **argv)
 {
-    const char *state_dir = NULL, *reason = "", *run = NULL, *target;
+    struct cli_common where = {0};
+    const char *reason = "", *run = NULL, *target;
     const struct hd_option options[] = {
         {.name = "run",
          .kind = HD_OPTION_TEXT,
@@ -212,11 +132,8 @@ int cmd_cancel(int argc, char **argv)
          .value = &reason,
          .hint = "TEXT",
          .help = "kept with the run"},
-        {.name = "state-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &state_dir,
-         .hint = "DIR",
-         .help = "where runs are kept"},
+        CLI_STATE_DIR_OPTION(where),
+        CLI_REMOTE_OPTIONS(where.remote),
     };
     const struct hd_program program = {
         .name = "hd cancel",
@@ -232,14 +149,13 @@ int cmd_cancel(int argc, char **argv)
     if (parsed != HD_PARSE_GO)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
-    state_dir = cli_state_dir(state_dir);
     char run_id[HD_ID_MAX + 1];
     bool is_job = false;
     uint32_t job = 0;
     enum hd_code code = split_target(target, run, run_id, &is_job, &job, &err);
     if (code == HD_OK)
-        code = command(state_dir, run_id, is_job ? HD_COMMAND_CANCEL_JOB : HD_COMMAND_CANCEL_RUN,
-                       job, reason, &err);
+        code = command(&where, run_id, is_job ? HD_COMMAND_CANCEL_JOB : HD_COMMAND_CANCEL_RUN, job,
+                       reason, &err);
     if (code != HD_OK)
         return cli_fail(&err);
     if (is_job)
@@ -251,18 +167,16 @@ int cmd_cancel(int argc, char **argv)
 
 int cmd_pause(int argc, char **argv)
 {
-    const char *state_dir = NULL, *reason = "", *run_id;
+    struct cli_common where = {0};
+    const char *reason = "", *run_id;
     const struct hd_option options[] = {
         {.name = "reason",
          .kind = HD_OPTION_TEXT,
          .value = &reason,
          .hint = "TEXT",
          .help = "kept with the run"},
-        {.name = "state-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &state_dir,
-         .hint = "DIR",
-         .help = "where runs are kept"},
+        CLI_STATE_DIR_OPTION(where),
+        CLI_REMOTE_OPTIONS(where.remote),
     };
     const struct hd_program program = {
         .name = "hd pause",
@@ -278,29 +192,30 @@ int cmd_pause(int argc, char **argv)
     if (parsed != HD_PARSE_GO)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
-    state_dir = cli_state_dir(state_dir);
-    enum hd_code code = command(state_dir, run_id, HD_COMMAND_PAUSE_RUN, 0, reason, &err);
+    enum hd_code code = command(&where, run_id, HD_COMMAND_PAUSE_RUN, 0, reason, &err);
     if (code != HD_OK)
         return cli_fail(&err);
     printf("run %s is paused; to go on: hd resume %s\n", run_id, run_id);
     return HD_EXIT_OK;
 }
 
-static enum hd_code submit(const char *state_dir, const char *file, const char *run_id,
+static enum hd_code submit(const struct cli_common *where, const char *file, const char *run_id,
                            char *ret_run_id, struct hd_err *err)
 {
     struct hd_experiment_overrides overrides = {.budget_min = NAN, .budget_max = NAN, .eta = NAN};
     struct hd_experiment *experiment = NULL;
-    struct master master = {.address = ""};
+    struct cli_master master;
     struct hd_buf json;
+    bool elsewhere = true;
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
     enum hd_code code = hd_experiment_read(file, &overrides, &experiment, err);
     if (code == HD_OK)
         code = hd_experiment_to_json(experiment, &json, err);
     if (code == HD_OK)
-        code = find_master(state_dir, &master, err);
-    if (code == HD_E_NOTFOUND)
-        (void)hd_fail_in(err, "start one with hd-master or hd run first");
+        code = find_master(where, "", &master, &elsewhere, err);
+    if (code == HD_E_NOTFOUND && !elsewhere)
+        (void)hd_fail(err, code, "no master serves %s: start one with hd-master or hd run first",
+                      cli_state_dir(where->state_dir));
     if (code == HD_OK) {
         struct hd_request request = {
             .kind = HD_REQUEST_SUBMIT,
@@ -309,7 +224,7 @@ static enum hd_code submit(const char *state_dir, const char *file, const char *
             .seed = experiment->has_seed ? experiment->seed : hd_os_random_u64() >> 32,
             .run_uid = hd_os_random_u64(),
         };
-        code = call(&master, &request, err);
+        code = cli_master_call(&master, &request, NULL, err);
         (void)hd_copy_text(ret_run_id, HD_ID_MAX + 1, request.run_id);
     }
     hd_experiment_free(experiment);
@@ -319,18 +234,16 @@ static enum hd_code submit(const char *state_dir, const char *file, const char *
 
 int cmd_submit(int argc, char **argv)
 {
-    const char *state_dir = NULL, *run_id = NULL, *file;
+    struct cli_common where = {0};
+    const char *run_id = NULL, *file;
     const struct hd_option options[] = {
         {.name = "run-id",
          .kind = HD_OPTION_TEXT,
          .value = &run_id,
          .hint = "ID",
          .help = "name of the run (default: the experiment's name)"},
-        {.name = "state-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &state_dir,
-         .hint = "DIR",
-         .help = "of the live master"},
+        CLI_STATE_DIR_OPTION(where),
+        CLI_REMOTE_OPTIONS(where.remote),
     };
     const struct hd_program program = {
         .name = "hd submit",
@@ -346,9 +259,8 @@ int cmd_submit(int argc, char **argv)
     if (parsed != HD_PARSE_GO)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
-    state_dir = cli_state_dir(state_dir);
     char name[HD_ID_MAX + 1];
-    enum hd_code code = submit(state_dir, file, run_id, name, &err);
+    enum hd_code code = submit(&where, file, run_id, name, &err);
     if (code != HD_OK)
         return cli_fail(&err);
     printf("run %s is submitted\n", name);

@@ -219,9 +219,7 @@ int cmd_export(int argc, char **argv)
     struct cli_common common = {0};
     const char *format = "csv", *path = NULL;
     const struct hd_option options[] = {
-        CLI_RUN_OPTION(common),
-        CLI_STATE_DIR_OPTION(common),
-        CLI_JSON_OPTION(common),
+        CLI_COMMON_OPTIONS(common),
         {.name = "format",
          .kind = HD_OPTION_TEXT,
          .value = &format,

@@ -184,5 +184,6 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
     } else {
         printf("no job has succeeded yet\n");
     }
-    printf("results: %s (hd jobs, hd best, hd export read it)\n", state_dir);
+    if (state_dir != NULL)
+        printf("results: %s (hd jobs, hd best, hd export read it)\n", state_dir);
 }

@@ -25,6 +25,7 @@
 #define STATUS_PERIOD_MS 500
 #define STOP_GRACE_MS 30000
 #define WORKERS_DEFAULT_MAX 8
+#define MASTER_MISSED_MS 5000 /* longer than it takes to start one again */
 
 static volatile sig_atomic_t interrupts;
 static volatile bool hurry;
@@ -50,28 +51,24 @@ struct run_arguments {
     const char *run_id, *state_dir, *engine, *log_level, *eta, *min_budget, *max_budget;
     const char *iterations, *time_limit, *seed, *min_workers;
     int64_t workers;
-    bool resume, detach, json, shows_only;
+    bool resume, detach, json;
     struct hd_text_list data, env;
+    struct cli_remote remote; /* resume, attach */
 };
 
 /* ---- what is there already
  * ---------------------------------------------------------------------------- */
 
-static enum hd_code read_status(const char *state_dir, const char *run_id,
+static enum hd_code read_status(const struct run_arguments *arguments, const char *run_id,
                                 struct hd_value **ret_status, struct hd_err *err)
 {
-    struct hd_view *view = NULL;
-    struct hd_value *arguments = hd_value_new_object();
-    enum hd_code code = arguments == NULL ? hd_fail(err, HD_E_NOMEM, "no memory") : HD_OK;
-    if (code == HD_OK && run_id != NULL &&
-        hd_value_set(arguments, "run", hd_value_new_string(run_id)) != HD_OK)
-        code = hd_fail(err, HD_E_NOMEM, "no memory");
+    struct cli_common where = {
+        .state_dir = arguments->state_dir, .run = run_id, .remote = arguments->remote};
+    struct cli_source *source = NULL;
+    enum hd_code code = cli_open(&where, &source, err);
     if (code == HD_OK)
-        code = hd_view_open(state_dir, &view, err);
-    if (code == HD_OK)
-        code = hd_view_read(view, "status", arguments, ret_status, err);
-    hd_view_close(view);
-    hd_value_free(arguments);
+        code = cli_read(source, "status", NULL, ret_status, err);
+    cli_close(source);
     return code;
 }
 
@@ -86,13 +83,21 @@ static bool is_over(const struct hd_value *status)
     return state_is(status, "finished") || state_is(status, "cancelled");
 }
 
+/* " --state-dir DIR" for a command to paste, or nothing when it would find the same by itself. */
+static void name_state_dir(const struct run_arguments *arguments, char *text, size_t text_size)
+{
+    if (hd_streq(arguments->state_dir, cli_state_dir(NULL)) ||
+        !hd_format(text, text_size, " --state-dir %s", arguments->state_dir))
+        text[0] = '\0';
+}
+
 /* A run of that name exists: what to do with it. *ret_over: its result has been printed. */
 static enum hd_code look_at_existing(const struct run_arguments *arguments, const char *run_id,
                                      const char *file, bool *ret_over, struct hd_err *err)
 {
     struct hd_value *status = NULL;
     *ret_over = false;
-    enum hd_code code = read_status(arguments->state_dir, run_id, &status, err);
+    enum hd_code code = read_status(arguments, run_id, &status, err);
     if (code == HD_E_NOTFOUND)
         return HD_OK;
     if (code != HD_OK)
@@ -100,11 +105,14 @@ static enum hd_code look_at_existing(const struct run_arguments *arguments, cons
     const struct hd_value *state = hd_value_get(status, "state");
     const char *name = state != NULL && state->kind == HD_VALUE_STRING ? state->as.string : "there";
     if (!arguments->resume) {
+        char where[CLI_PATH_MAX];
+        name_state_dir(arguments, where, sizeof(where));
         code = hd_fail(err, HD_E_EXISTS,
-                       "run %s exists in %s and is %s. Choose:\n"
-                       "  hd run %s --run-id %s --resume      go on with it (or show its result)\n"
-                       "  hd run %s --run-id OTHER            start another one",
-                       run_id, arguments->state_dir, name, file, run_id, file);
+                       "run %s exists in %s and is %s. Either go on with it (or see its result):\n"
+                       "  hd run %s --run-id %s%s --resume\n"
+                       "or start another one:\n"
+                       "  hd run %s --run-id OTHER%s",
+                       run_id, arguments->state_dir, name, file, run_id, where, file, where);
     } else if (is_over(status)) {
         progress_print_end(status, arguments->state_dir, arguments->json);
         *ret_over = true;
@@ -127,11 +135,19 @@ static void say_how_to_resume(const struct run_arguments *arguments, const char 
 {
     if (arguments->json)
         return;
-    bool usual = hd_streq(arguments->state_dir, "hyperdock-state");
-    printf("To go on: hd %s%s%s%s%s%s%s\n", file != NULL ? "run " : "resume ",
-           file != NULL ? file : "", file != NULL ? " --run-id " : "", run_id,
-           file != NULL ? " --resume" : "", usual ? "" : " --state-dir ",
-           usual ? "" : arguments->state_dir);
+    if (arguments->state_dir == NULL) {
+        printf("To go on: hd resume %s %s %s\n", run_id,
+               arguments->remote.master != NULL ? "--master" : "--nameserver",
+               arguments->remote.master != NULL ? arguments->remote.master
+                                                : arguments->remote.nameserver);
+        return;
+    }
+    char where[CLI_PATH_MAX];
+    name_state_dir(arguments, where, sizeof(where));
+    if (file != NULL)
+        printf("To go on: hd run %s --run-id %s --resume%s\n", file, run_id, where);
+    else
+        printf("To go on: hd resume %s%s\n", run_id, where);
 }
 
 static void show_log_tail(const char *state_dir)
@@ -150,12 +166,36 @@ static void show_log_tail(const char *state_dir)
         fprintf(stderr, "  %s", last[i % 8]);
 }
 
+/* Who only looks on must not wait for ever for a master that has left: *since_ms is when it was
+ * first missed. `read` is how the last reading ended. */
+static enum hd_code look_for_master(const struct run_arguments *arguments, const char *run_id,
+                                    enum hd_code read, int64_t *since_ms, struct hd_err *err)
+{
+    struct cli_master master;
+    bool here = arguments->state_dir == NULL
+                    ? read == HD_OK
+                    : cli_master_of_state(arguments->state_dir, &master, err) == HD_OK;
+    if (here) {
+        *since_ms = HD_NEVER_MS;
+        return HD_OK;
+    }
+    if (*since_ms == HD_NEVER_MS)
+        *since_ms = hd_clock_ms();
+    if (hd_clock_ms() - *since_ms < MASTER_MISSED_MS)
+        return HD_OK;
+    if (arguments->state_dir == NULL)
+        return hd_fail_in(err, "the master has left");
+    return hd_fail(err, HD_E_NOTFOUND,
+                   "no master serves %s now; to go on with the run: hd resume %s",
+                   arguments->state_dir, run_id != NULL ? run_id : "RUN");
+}
+
 /* Shows the run until it is over, paused or interrupted. *ret_exit: an exit status. */
 static enum hd_code watch(struct cluster *cluster, const struct run_arguments *arguments,
                           const char *run_id, struct progress *progress, int *ret_exit,
                           struct hd_err *err)
 {
-    int64_t next_ms = 0;
+    int64_t next_ms = 0, missed_ms = HD_NEVER_MS;
     bool paused = false, over = false;
     while (interrupts == 0 && !paused && !over) {
         tick();
@@ -168,16 +208,20 @@ static enum hd_code watch(struct cluster *cluster, const struct run_arguments *a
             continue;
         next_ms = hd_clock_ms() + STATUS_PERIOD_MS;
         struct hd_value *status = NULL;
-        struct hd_err ignored; /* until the master has made its file, or while it is busy */
-        if (read_status(arguments->state_dir, run_id, &status, &ignored) != HD_OK)
-            continue;
-        progress_show(progress, status);
-        paused = state_is(status, "paused");
-        if (cluster == NULL && is_over(status)) {
-            over = true;
-            *ret_exit = HD_EXIT_OK;
+        /* An error is nothing yet: until the master has made its file, or while it is busy. */
+        enum hd_code code = read_status(arguments, run_id, &status, err);
+        if (code == HD_OK) {
+            progress_show(progress, status);
+            paused = state_is(status, "paused");
+            if (cluster == NULL && is_over(status)) {
+                over = true;
+                *ret_exit = HD_EXIT_OK;
+            }
+            hd_value_free(status);
         }
-        hd_value_free(status);
+        if (cluster == NULL && !over && !paused &&
+            (code = look_for_master(arguments, run_id, code, &missed_ms, err)) != HD_OK)
+            return code;
     }
     if (paused)
         *ret_exit = HD_EXIT_PAUSED;
@@ -191,7 +235,7 @@ static void print_end(const struct run_arguments *arguments, const char *run_id,
 {
     struct hd_value *status = NULL;
     struct hd_err err;
-    if (read_status(arguments->state_dir, run_id, &status, &err) != HD_OK) {
+    if (read_status(arguments, run_id, &status, &err) != HD_OK) {
         fprintf(stderr, "hd run: %s\n", err.text);
         show_log_tail(arguments->state_dir);
         return;
@@ -513,6 +557,7 @@ int cmd_resume(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &a->json,
          .help = "print the result as one JSON object, and no progress"},
+        CLI_REMOTE_OPTIONS(a->remote),
     };
     const struct hd_program program = {
         .name = "hd resume",
@@ -529,14 +574,15 @@ int cmd_resume(int argc, char **argv)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
     bool told = false;
-    arguments.state_dir = cli_state_dir(arguments.state_dir);
-    enum hd_code code = cli_command_live(arguments.state_dir, arguments.run_id,
-                                         HD_COMMAND_RESUME_RUN, 0, "", &told, &err);
+    const struct cli_common where = {.state_dir = arguments.state_dir, .remote = arguments.remote};
+    enum hd_code code =
+        cli_command_live(&where, arguments.run_id, HD_COMMAND_RESUME_RUN, 0, "", &told, &err);
     if (code != HD_OK)
         return cli_fail(&err);
+    arguments.state_dir = cli_state_dir(arguments.state_dir);
     if (!told)
         return run(&arguments, NULL);
-    printf("run %s goes on; hd attach %s shows it\n", arguments.run_id, arguments.run_id);
+    printf("run %s goes on\n", arguments.run_id);
     return HD_EXIT_OK;
 }
 
@@ -553,6 +599,7 @@ int cmd_attach(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &arguments.json,
          .help = "print the result as one JSON object, and no progress"},
+        CLI_REMOTE_OPTIONS(arguments.remote),
     };
     const struct hd_program program = {
         .name = "hd attach",
@@ -568,10 +615,14 @@ int cmd_attach(int argc, char **argv)
     enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, &run_id, &count);
     if (parsed != HD_PARSE_GO)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
-    arguments.state_dir = cli_state_dir(arguments.state_dir);
     struct hd_err err;
     struct hd_value *status = NULL;
-    enum hd_code code = read_status(arguments.state_dir, run_id, &status, &err);
+    bool remote = false;
+    enum hd_code code = cli_remote_check(&arguments.remote, arguments.state_dir, &remote, &err);
+    if (code == HD_OK && !remote)
+        arguments.state_dir = cli_state_dir(arguments.state_dir);
+    if (code == HD_OK)
+        code = read_status(&arguments, run_id, &status, &err);
     hd_value_free(status);
     if (code != HD_OK)
         return cli_fail(&err);

@@ -42,10 +42,11 @@ static void print_runs(const struct hd_value *answer)
 int cmd_runs(int argc, char **argv)
 {
     struct cli_common common = {0};
-    const struct hd_option options[] = {CLI_STATE_DIR_OPTION(common), CLI_JSON_OPTION(common)};
+    const struct hd_option options[] = {CLI_STATE_DIR_OPTION(common), CLI_JSON_OPTION(common),
+                                        CLI_REMOTE_OPTIONS(common.remote)};
     const struct hd_program program = {
         .name = "hd runs",
-        .summary = "list the runs of a state directory",
+        .summary = "list the runs of a state directory or a master",
         .usage = "hd runs [options]",
         .options = options,
         .option_count = HD_COUNT(options),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cli.h: what subcommands share: where the state is, which run is meant, and how answers look.
+ * cli.h: what subcommands share: where answers come from (a state directory, or a live master
+ * elsewhere), which run is meant, and how answers look.
  *
  * Programs, not libraries: these functions print. A failure becomes one line on stderr and an exit
  * code: 2 when the arguments are at fault, otherwise 1.
@@ -10,6 +11,8 @@
 
 #include <hd/os.h>
 #include <hd/value.h>
+
+#include "remote.h"
 
 #define CLI_STATE_DIR_DEFAULT "hyperdock-state"
 #define CLI_CELL_MAX 4096 /* bytes of one cell of a table */
@@ -21,6 +24,7 @@ struct cli_common {
     const char *state_dir; /* NULL: not given */
     const char *run;       /* NULL: the only one */
     bool json;
+    struct cli_remote remote;
 };
 /* Rows of an options table. */
 #define CLI_STATE_DIR_OPTION(common)                                                               \
@@ -39,7 +43,8 @@ struct cli_common {
         .help = "print JSON for programs"                                                          \
     }
 #define CLI_COMMON_OPTIONS(common)                                                                 \
-    CLI_RUN_OPTION(common), CLI_STATE_DIR_OPTION(common), CLI_JSON_OPTION(common)
+    CLI_RUN_OPTION(common), CLI_STATE_DIR_OPTION(common), CLI_JSON_OPTION(common),                 \
+        CLI_REMOTE_OPTIONS((common).remote)
 
 /* --state-dir, or $HYPERDOCK_STATE_DIR, or ./hyperdock-state; borrowed. */
 const char *cli_state_dir(const char *given);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* source.c: where answers come from: the store of a state directory. */
+/* source.c: where answers come from: the store of a state directory, or a live master. */
 #include "cli.h"
 
 #include <hd/store.h>
@@ -10,7 +10,8 @@
 #define POSITIONALS_MAX 4
 
 struct cli_source {
-    struct hd_view *view;
+    struct hd_view *view; /* NULL: a live master is asked */
+    struct cli_master master;
     const char *run;
 };
 
@@ -39,19 +40,32 @@ enum hd_parse_answer cli_parse(const struct hd_program *program, int argc, char 
     return HD_PARSE_GO;
 }
 
-enum hd_code cli_open(const struct cli_common *common, struct cli_source **ret_source,
-                      struct hd_err *err)
+static enum hd_code open_state(const struct cli_common *common, struct cli_source *source,
+                               struct hd_err *err)
 {
-    struct cli_source *source = hd_calloc(1, sizeof(*source));
-    if (source == NULL)
-        return hd_fail(err, HD_E_NOMEM, "no memory");
     const char *state_dir = cli_state_dir(common->state_dir);
     enum hd_code code = hd_view_open(state_dir, &source->view, err);
     if (code == HD_E_NOTFOUND)
         (void)hd_fail(err, code,
                       "there is no state at %s; name a state directory with --state-dir or "
-                      "$HYPERDOCK_STATE_DIR",
+                      "$HYPERDOCK_STATE_DIR, or a live master with --nameserver",
                       state_dir);
+    return code;
+}
+
+enum hd_code cli_open(const struct cli_common *common, struct cli_source **ret_source,
+                      struct hd_err *err)
+{
+    bool remote = false;
+    enum hd_code code = cli_remote_check(&common->remote, common->state_dir, &remote, err);
+    if (code != HD_OK)
+        return code;
+    struct cli_source *source = hd_calloc(1, sizeof(*source));
+    if (source == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory");
+    code = remote ? cli_master_find(&common->remote, common->run != NULL ? common->run : "",
+                                    &source->master, err)
+                  : open_state(common, source, err);
     if (code != HD_OK) {
         hd_free(source);
         return code;
@@ -83,6 +97,21 @@ enum hd_code cli_argument(struct hd_value **arguments, const char *key, struct h
     return HD_OK;
 }
 
+static enum hd_code read_remote(struct cli_source *source, const char *view,
+                                const struct hd_value *arguments, struct hd_value **ret_answer,
+                                struct hd_err *err)
+{
+    struct hd_buf json;
+    hd_buf_init(&json, HD_VIEW_JSON_MAX);
+    enum hd_code code = hd_json_write(arguments, HD_JSON_COMPACT, &json, err);
+    struct hd_request request = {.kind = HD_REQUEST_VIEW, .run_id = source->run, .view = view};
+    request.view_json = hd_buf_text(&json);
+    if (code == HD_OK)
+        code = cli_master_call(&source->master, &request, ret_answer, err);
+    hd_buf_release(&json);
+    return code;
+}
+
 enum hd_code cli_read(struct cli_source *source, const char *view, struct hd_value *arguments,
                       struct hd_value **ret_answer, struct hd_err *err)
 {
@@ -93,7 +122,8 @@ enum hd_code cli_read(struct cli_source *source, const char *view, struct hd_val
     if (source->run != NULL)
         code = cli_argument(&arguments, "run", hd_value_new_string(source->run), err);
     if (code == HD_OK)
-        code = hd_view_read(source->view, view, arguments, ret_answer, err);
+        code = source->view != NULL ? hd_view_read(source->view, view, arguments, ret_answer, err)
+                                    : read_remote(source, view, arguments, ret_answer, err);
     hd_value_free(own);
     return code;
 }

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hd and a live master: what it reads and commands without the state directory. */
+#include "cluster.h"
+
+#include <hd/os.h>
+#include <hd/value.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct cluster cluster;
+static char *experiment, *master;
+
+static int setup(void **state)
+{
+    (void)state;
+    cluster_open(&cluster);
+    cluster_nameserver(&cluster);
+    experiment = cluster_path(&cluster, "experiment.yaml");
+    test_file_write(experiment, "name: far\n"
+                                "target: {command: [sh, -c, 'exit 0']}\n"
+                                "objective: {name: score, direction: maximize}\n"
+                                "space: {x: {type: float, low: 0.0, high: 1.0}}\n"
+                                "sampler: {name: random}\n"
+                                "iteration_generator: {name: full}\n"
+                                "stop: {configs: 3}\n");
+    struct child *child =
+        cluster_master(&cluster, (const char *const[]){experiment, "--run-id", "far", NULL});
+    child_wait_text(&cluster, child, "serving at ");
+    char *at = strstr(child_said(&cluster, child), "tcp://");
+    assert_non_null(at);
+    master = cluster_text(&cluster, "%.*s", (int)strcspn(at, ", \n"), at);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cluster_close(&cluster);
+    return 0;
+}
+
+static void assert_says(struct outcome outcome, int code, const char *part)
+{
+    if (outcome.exit != code || (part != NULL && strstr(outcome.err, part) == NULL))
+        fail_msg("exit %d (wanted %d, \"%s\"); stderr:\n%s\nstdout:\n%s", outcome.exit, code,
+                 part != NULL ? part : "", outcome.err, outcome.out);
+}
+
+#define HD_SAYS(...) CLUSTER_RUN(&cluster, cluster_program("HD"), __VA_ARGS__)
+#define BY_NAME "--nameserver", cluster.nameserver
+
+/* Every reading command prints for a live master what it prints for its state directory. */
+static void reads_as_from_the_directory(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"runs",   "status",  "best",  "jobs",
+                                           "events", "workers", "export"};
+    for (size_t i = 0; i < HD_COUNT(commands); i++) {
+        struct outcome here = HD_SAYS(commands[i], "--json", "--state-dir", cluster.state_dir);
+        struct outcome named = HD_SAYS(commands[i], "--json", BY_NAME);
+        struct outcome direct = HD_SAYS(commands[i], "--json", "--master", master);
+        assert_says(here, 0, NULL);
+        assert_says(named, 0, NULL);
+        assert_says(direct, 0, NULL);
+        assert_string_equal(named.out, here.out);
+        assert_string_equal(direct.out, here.out);
+    }
+}
+
+/* A run that nobody serves, an address where nobody is, a wrong token and options that
+ * contradict one another are each said in one line. */
+static void says_why_not(void **state)
+{
+    (void)state;
+    char *token = cluster_path(&cluster, "other-token");
+    struct hd_err err;
+    const char *text = "ffffffffffffffffffffffffffffffffffffffffffffffff\n";
+    assert_hd_ok(hd_file_write_atomic(token, text, strlen(text), 0600, &err));
+    assert_says(HD_SAYS("status", "nobody", BY_NAME), 1, "knows no master of run nobody");
+    assert_says(HD_SAYS("status", "nobody", "--master", master), 1, "nobody");
+    assert_says(HD_SAYS("status", "--master", "127.0.0.1:1"), 1, "Connection refused");
+    assert_says(HD_SAYS("status", "--master", "127.0.0.1"), 2, "lacks a port");
+    assert_says(HD_SAYS("status", "--nameserver", "192.0.2.1"), 1, "beyond this machine");
+    assert_says(HD_SAYS("status", BY_NAME, "--token-file", token), 1, "wrong token");
+    assert_says(HD_SAYS("status", "--master", master, "--token-file", token), 1, "wrong token");
+    assert_says(HD_SAYS("status", BY_NAME, "--master", master), 2, "not both");
+    assert_says(HD_SAYS("status", BY_NAME, "--state-dir", cluster.state_dir), 2, "not both");
+    assert_says(HD_SAYS("cancel", "far", BY_NAME, "--state-dir", cluster.state_dir), 2, "not both");
+    assert_says(HD_SAYS("status", "--token-file", token), 2, "go with --nameserver");
+    assert_says(HD_SAYS("pause", "nobody", BY_NAME), 1, "knows no master of run nobody");
+}
+
+/* A master on another machine is commanded as one here: submit, pause, resume, cancel. */
+static void obeys(void **state)
+{
+    (void)state;
+    assert_says(HD_SAYS("submit", experiment, "--run-id", "second", "--master", master), 0, NULL);
+    assert_true(cluster_run_is(&cluster, "second", "active"));
+    assert_says(HD_SAYS("submit", experiment, "--run-id", "third", BY_NAME), 0, NULL);
+    assert_says(HD_SAYS("pause", "far", BY_NAME, "--reason", "lunch"), 0, NULL);
+    assert_true(cluster_run_is(&cluster, "far", "paused"));
+    struct outcome attached = HD_SAYS("attach", "far", BY_NAME);
+    assert_says(attached, HD_EXIT_PAUSED, NULL);
+    assert_non_null(strstr(attached.out, "hd resume far --nameserver"));
+    assert_says(HD_SAYS("resume", "far", "--master", master), 0, NULL);
+    assert_true(cluster_run_is(&cluster, "far", "active"));
+    assert_says(HD_SAYS("cancel", "far/7", BY_NAME), 1, "has no job 7");
+    assert_says(HD_SAYS("cancel", "second", "--master", master), 0, NULL);
+    assert_true(cluster_run_is(&cluster, "second", "cancelled"));
+}
+
+/* Who watches a run whose master is gone is told so, and does not wait for ever. */
+static void notices_that_the_master_left(void **state)
+{
+    (void)state;
+    struct child *watcher = cluster_child(&cluster, "watcher");
+    cluster_start(
+        &cluster, watcher,
+        (const char *const[]){cluster_program("HD"), "attach", "far", "--master", master, NULL});
+    child_wait_text(&cluster, watcher, "far: 0 done");
+    child_kill(&cluster, cluster_child(&cluster, "master"), 9);
+    assert_int_equal(child_end(&cluster, watcher), HD_EXIT_FAILED);
+    assert_true(child_has_said(&cluster, watcher, "the master has left"));
+    assert_says(HD_SAYS("attach", "far", "--state-dir", cluster.state_dir), 1, "hd resume far");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_as_from_the_directory),
+        cmocka_unit_test(says_why_not),
+        cmocka_unit_test(obeys),
+        cmocka_unit_test(notices_that_the_master_left),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
