@@ -276,7 +276,7 @@ static enum hd_code open_session(struct session *session, struct hd_experiment *
     adapt(experiment);
     struct hd_buf json;
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
-    struct hd_core_options options = {.lease_ms = LEASE_MS, .ping_ms = LEASE_MS / 2};
+    struct hd_core_options options = {.ping_ms = LEASE_MS / 2};
     session->incarnation = (uint64_t)hd_clock_wall_ms();
     session->update = hd_malloc(sizeof(*session->update));
     enum hd_code code = session->update == NULL ? hd_fail(err, HD_E_NOMEM, "no memory") : HD_OK;

@@ -61,7 +61,7 @@ static enum hd_code command_offline(const char *state_dir, const char *run_id,
     if (path == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory");
     struct hd_driver *driver = NULL;
-    struct hd_driver_options options = {.core = {.lease_ms = 30000, .ping_ms = 5000},
+    struct hd_driver_options options = {.core = {.ping_ms = 5000},
                                         .store_path = path,
                                         .host = "127.0.0.1",
                                         .nameserver = "",

@@ -99,6 +99,16 @@ static void master_is_well(struct master *master)
     master->refused_ms = 0;
 }
 
+/* A run that joined may have shorter leases than those before it. */
+static void take_ping_ms(struct hd_agent *agent, struct master *master, int64_t ping_ms)
+{
+    if (ping_ms <= 0)
+        return;
+    master->ping_ms = ping_ms;
+    if (master->ping_due_ms - agent->now_ms > ping_ms)
+        master->ping_due_ms = agent->now_ms + ping_ms;
+}
+
 static void say_hello_again(struct master *master, enum hd_lane lane)
 {
     master->hello = HELLO_NEEDED;
@@ -155,8 +165,6 @@ static void take_hello_reply(struct hd_agent *agent, uint32_t m, const struct hd
     if (master->hello == HELLO_SENT)
         master->hello = HELLO_DONE;
     master->drain_told = lane->told_draining;
-    if (reply->ping_ms > 0)
-        master->ping_ms = reply->ping_ms;
     master->ping_due_ms = agent->now_ms + master->ping_ms;
     master->lanes[HD_LANE_LEASE].due_ms = agent->now_ms;
     if (agent->lookup_due_ms < agent->now_ms + AGENT_LOOKUP_MS)
@@ -294,6 +302,7 @@ void agent_take_reply(struct hd_agent *agent, const struct hd_agent_event *event
         say_hello_again(master, event->lane);
         return;
     }
+    take_ping_ms(agent, master, reply->ping_ms);
     switch (event->lane) {
     case HD_LANE_CONTROL:
         take_control_reply(agent, event->master, reply);

@@ -335,7 +335,7 @@ static double bench_dispatch(unsigned workers, const char *store_path, double se
     static struct load load;
     struct hd_err err;
     struct service service = {.stop_fd = eventfd(0, EFD_CLOEXEC)};
-    struct hd_driver_options options = {.core = {.lease_ms = 30000, .ping_ms = 5000},
+    struct hd_driver_options options = {.core = {.ping_ms = 5000},
                                         .store_path = store_path,
                                         .host = "127.0.0.1",
                                         .nameserver = "",

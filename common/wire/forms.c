@@ -180,7 +180,6 @@ static const struct hd_field reply_fields[] = {
     STRUCT("l", hd_reply, lease, lease_shape),
     MANY("c", HD_FIELD_INLINE, hd_reply, commands, command_count, HD_COMMANDS_MAX, &command_shape),
     BOOL("dr", hd_reply, drain),
-    I64("ms", hd_reply, lease_ms, INT64_MAX),
     I64("pi", hd_reply, ping_ms, INT64_MAX),
     ENUM("cd", hd_reply, code, HD_E_CANCELLED),
     CHARS("tx", hd_reply, text),

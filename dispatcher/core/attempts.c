@@ -28,6 +28,7 @@ void core_fill_lease(struct hd_core *core, uint32_t run_number, const struct liv
     lease->seed = core_config_seed(run, job->config);
     lease->lease_ms = run->experiment->lease_ms;
     reply->lease_run = run_number;
+    reply->ping_ms = core_ping_ms(core);
 }
 
 void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,

@@ -204,6 +204,7 @@ enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, c
                           struct run **ret_run, struct hd_err *err);
 void core_free_run(struct run *run);
 bool core_run_final(const struct run *run);
+int64_t core_ping_ms(const struct hd_core *core); /* how often workers are to ping now */
 uint32_t core_config_seed(const struct run *run, uint32_t config);
 
 /* apply.c: the only changes of durable state */

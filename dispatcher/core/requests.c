@@ -133,8 +133,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     worker->last_seen_ms = core->now_ms;
     (void)hd_copy_text(worker->host, sizeof(worker->host), request->host);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
-    reply->lease_ms = core->options.lease_ms;
-    reply->ping_ms = core->options.ping_ms;
+    reply->ping_ms = core_ping_ms(core);
     reconcile(core, worker, request, reply);
 }
 
@@ -181,6 +180,7 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
     worker->draining = request->draining;
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->drain = core->options.shutdown_workers && all_over(core);
+    reply->ping_ms = core_ping_ms(core);
     keep_points(core, worker, request);
     reconcile(core, worker, request, reply);
 }
@@ -382,15 +382,24 @@ static struct worker *current_worker(struct hd_core *core, const struct hd_event
     return worker;
 }
 
+/* Zeros mean "none yet" in our own books, so nobody may call himself so. */
+static bool is_complete(const struct hd_request *request)
+{
+    bool asks_next = request->kind == HD_REQUEST_REPORT && request->lease_next;
+    return request->worker[0] != '\0' && request->incarnation != 0 && request->sequence != 0 &&
+           (!asks_next || request->lease_sequence != 0);
+}
+
 void core_handle_request(struct hd_core *core, const struct hd_event *event)
 {
     const struct hd_request *request = event->request;
     struct worker *worker = NULL;
     bool needs_worker = request->kind == HD_REQUEST_LEASE || request->kind == HD_REQUEST_PING ||
                         request->kind == HD_REQUEST_REPORT || request->kind == HD_REQUEST_BYE;
-    if ((needs_worker || request->kind == HD_REQUEST_HELLO) &&
-        (request->worker[0] == '\0' || request->sequence == 0)) {
-        core_refuse(core, event, HD_E_INVALID, "a worker's request needs its id and a sequence");
+    if ((needs_worker || request->kind == HD_REQUEST_HELLO) && !is_complete(request)) {
+        core_refuse(
+            core, event, HD_E_INVALID,
+            "a worker's request needs its id, an incarnation and sequences, none of them 0");
         return;
     }
     if (needs_worker && (worker = current_worker(core, event)) == NULL)

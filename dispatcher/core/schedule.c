@@ -192,12 +192,12 @@ void core_run_states(struct hd_core *core)
 
 /* ---- what a run offers ----------------------------------------------------------------------- */
 
-static bool root_is_served(const struct hd_core *core, uint32_t root)
+static bool root_is_served(const struct hd_core *core, uint32_t root, int64_t lease_ms)
 {
     for (uint32_t i = 0; i < core->worker_count; i++) {
         const struct worker *worker = &core->workers[i];
         /* One that has been silent for a lease is not worth waiting for, connected or not. */
-        bool heard = core->now_ms - worker->last_seen_ms < core->options.lease_ms;
+        bool heard = core->now_ms - worker->last_seen_ms < lease_ms;
         if (worker->known && worker->reachable && heard && !worker->draining &&
             worker->root == root)
             return true;
@@ -219,7 +219,7 @@ static bool may_take(const struct hd_core *core, const struct run *run, const st
     *ret_rank = 1;
     return config->root == HD_NONE ||
            core->now_ms - queued->since_ms >= run->experiment->holder_wait_ms ||
-           !root_is_served(core, config->root);
+           !root_is_served(core, config->root, run->experiment->lease_ms);
 }
 
 static uint32_t pick_queued(const struct hd_core *core, const struct run *run,

@@ -126,6 +126,17 @@ bool core_run_final(const struct run *run)
     return run->state == HD_RUN_FINISHED || run->state == HD_RUN_CANCELLED;
 }
 
+int64_t core_ping_ms(const struct hd_core *core)
+{
+    int64_t ping_ms = core->options.ping_ms;
+    for (uint32_t i = 0; i < core->run_count; i++) {
+        const struct run *run = core->runs[i];
+        if (!core_run_final(run) && run->experiment->ping_ms < ping_ms)
+            ping_ms = run->experiment->ping_ms;
+    }
+    return ping_ms;
+}
+
 uint32_t core_config_seed(const struct run *run, uint32_t config)
 {
     uint64_t hash = hd_hash_u64(hd_hash_text(HD_HASH_INIT, "config-seed"), run->seed);

@@ -44,7 +44,7 @@ struct hd_reply *core_reply(struct hd_core *core, uint64_t address, enum hd_repl
     memset(reply, 0, offsetof(struct hd_reply, commands));
     reply->command_count = 0;
     reply->drain = false;
-    reply->lease_ms = reply->ping_ms = 0;
+    reply->ping_ms = 0;
     reply->code = HD_OK;
     reply->text[0] = '\0';
     reply->view_json = "";
@@ -159,8 +159,12 @@ static void disconnect(struct hd_core *core, uint64_t connection)
         if (!worker->reachable || worker->connection != connection)
             continue;
         worker->reachable = false;
-        if (worker->parked.active)
+        if (worker->parked.active && core_room(core)) {
             core_answer_parked(core, worker, HD_REPLY_STALE);
+        } else if (worker->parked.active) { /* its time is up: the next steps answer it */
+            worker->parked.deadline_ms = core->now_ms - 1;
+            core->again = true;
+        }
         core_note(core, HD_NOTE_WARNING, HD_NONE,
                   "worker %s is unreachable: its connection ended (%u running)", worker->id,
                   worker->running);

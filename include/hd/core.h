@@ -33,8 +33,7 @@
 struct hd_core;
 
 struct hd_core_options {
-    int64_t lease_ms; /* default of a run without its own */
-    int64_t ping_ms;
+    int64_t ping_ms; /* workers ping at least so often; an open run's own `ping` may be shorter */
     bool shutdown_workers; /* when every run is over, tell workers to leave */
     uint32_t min_workers;  /* no job is handed out before this many have said hello */
 #ifdef HD_PLANTS

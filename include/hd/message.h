@@ -160,8 +160,7 @@ struct hd_reply {
     struct hd_attempt_command commands[HD_COMMANDS_MAX]; /* PING, HELLO */
     size_t command_count;
     bool drain;            /* PING: take no more jobs and leave when idle */
-    int64_t lease_ms;      /* HELLO */
-    int64_t ping_ms;       /* HELLO */
+    int64_t ping_ms;       /* HELLO, PING, LEASE: ping so often from now on; 0: as before */
     enum hd_code code;     /* REFUSED */
     char text[HD_REASON_MAX];
     const char *view_json; /* VIEW */

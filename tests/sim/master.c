@@ -66,7 +66,7 @@ static uint32_t core_plants(enum sim_plant plant)
 static struct hd_core *new_core(const struct sim *sim)
 {
     struct hd_core_options options = {
-        .lease_ms = 30000, .ping_ms = 5000, .shutdown_workers = sim->plan->shutdown_workers};
+        .ping_ms = 5000, .shutdown_workers = sim->plan->shutdown_workers};
 #ifdef HD_PLANTS
     options.plants = core_plants(sim->options->plant);
 #else

@@ -104,7 +104,6 @@ static void read_reply(char **words, size_t count, struct hd_reply *reply)
     assert_true(kind < HD_COUNT(kinds));
     reply->kind = (enum hd_reply_kind)kind;
     reply->ping_ms = 5000;
-    reply->lease_ms = 30000;
     size_t next = 1;
     if (reply->kind == HD_REPLY_LEASE)
         reply->lease.attempt = ref_of(words[next++]);
