@@ -12,7 +12,7 @@ void hd_batch_clear(struct hd_batch *batch)
         hd_free(batch->blocks[i]);
     for (size_t i = 0; i < batch->reply_count; i++)
         hd_buf_release(&batch->replies[i].bytes);
-    batch->fact_count = batch->block_count = batch->reply_count = batch->ask_count = 0;
+    batch->fact_count = batch->block_count = batch->reply_count = 0;
 }
 
 enum hd_code hd_batch_init(struct hd_batch *batch, struct hd_err *err)
@@ -121,14 +121,11 @@ void hd_batch_keep(struct hd_batch *batch, const struct hd_core *core, struct hd
 {
     log_notes(update);
     keep_facts(batch, core, update);
-    for (size_t i = 0; i < update->ask_count; i++)
-        batch->asks[batch->ask_count++] = update->asks[i];
 }
 
 bool hd_batch_has_room(const struct hd_batch *batch)
 {
     return batch->fact_count + HD_STEP_FACTS_MAX <= HD_BATCH_FACTS_MAX &&
            batch->reply_count + HD_STEP_REPLIES_MAX + 1 <= HD_BATCH_REPLIES_MAX &&
-           batch->ask_count + HD_STEP_ASKS_MAX <= HD_COUNT(batch->asks) &&
            batch->block_count < HD_BATCH_FACTS_MAX;
 }

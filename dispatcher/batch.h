@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * batch.h: what is gathered between two commits: facts, encoded replies and asks. A step that has
+ * batch.h: what is gathered between two commits: facts and encoded replies. A step that has
  * been made cannot be unmade, so keeping its update never fails: it waits for memory.
  */
 #ifndef HD_BATCH_H
@@ -11,7 +11,6 @@
 #define HD_BATCH_EVENTS_MAX 512
 #define HD_BATCH_FACTS_MAX 4096
 #define HD_BATCH_REPLIES_MAX 4096
-#define HD_BATCH_ASKS_MAX 1024
 
 struct hd_batch_reply {
     uint64_t address;
@@ -25,8 +24,6 @@ struct hd_batch {
     size_t block_count;
     struct hd_batch_reply *replies;
     size_t reply_count;
-    struct hd_ask asks[HD_BATCH_ASKS_MAX];
-    size_t ask_count;
 };
 
 HD_NODISCARD enum hd_code hd_batch_init(struct hd_batch *batch, struct hd_err *err);
@@ -34,7 +31,7 @@ void hd_batch_release(struct hd_batch *batch); /* also of a zeroed struct */
 void hd_batch_clear(struct hd_batch *batch);
 /* Room for one more step, whatever it makes. */
 bool hd_batch_has_room(const struct hd_batch *batch);
-/* Facts, asks and notes (to the log) of a step that has just been made. Replies are kept one by
+/* Facts and notes (to the log) of a step that has just been made. Replies are kept one by
  * one. */
 void hd_batch_keep(struct hd_batch *batch, const struct hd_core *core, struct hd_update *update);
 /* Encodes; a lease is completed with the run's params and experiment. */

@@ -157,33 +157,39 @@ static void step(struct hd_driver *driver, struct hd_event *event)
 /* ---- commit
  * --------------------------------------------------------------------------------------- */
 
-/* HD_OK once the facts are durable. Without space it holds, however long it takes. */
+/* What may pass: the store kept nothing and takes the same facts again. */
+static bool may_pass(enum hd_code code)
+{
+    return code == HD_E_FULL || code == HD_E_NOMEM || code == HD_E_BUSY;
+}
+
+/* HD_OK once the facts are durable. Without space, memory or the write lock it holds, however long
+ * it takes. */
 static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, int64_t *ret_hold_ms,
                                  struct hd_err *err)
 {
     int64_t start_ms = hd_clock_ms();
     int64_t said_ms = 0;
     enum hd_code code;
-    while ((code = hd_store_append(driver->store, driver->batch.facts, driver->batch.fact_count,
-                                   err)) == HD_E_FULL) {
+    while (may_pass(code = hd_store_append(driver->store, driver->batch.facts,
+                                           driver->batch.fact_count, err))) {
         int64_t now_ms = hd_clock_ms();
         if (said_ms == 0 || now_ms - said_ms >= HOLD_SAY_MS) {
             said_ms = now_ms;
-            hd_log(HD_LOG_ERROR,
-                   "no space for %s: holding %zu facts and all answers; free some "
-                   "space on that disk",
-                   driver->store_path, driver->batch.fact_count);
+            hd_log(HD_LOG_ERROR, "%s: holding %zu facts and all answers until that changes%s",
+                   err->text, driver->batch.fact_count,
+                   code == HD_E_FULL ? "; free some space on that disk" : "");
         }
         struct pollfd fd = {.fd = stop_fd, .events = POLLIN};
         if (poll(&fd, 1, HOLD_RETRY_MS) > 0 && (fd.revents & POLLIN) != 0)
             return hd_fail(err, HD_E_CANCELLED,
-                           "stopped while the disk was full: the last %zu "
-                           "facts were not acknowledged to anybody",
-                           driver->batch.fact_count);
+                           "stopped while %s took no facts: the last %zu were not acknowledged to "
+                           "anybody",
+                           driver->store_path, driver->batch.fact_count);
     }
     *ret_hold_ms = hd_clock_ms() - start_ms;
     if (code == HD_OK && said_ms != 0)
-        hd_log(HD_LOG_INFO, "there is space again");
+        hd_log(HD_LOG_INFO, "%s takes facts again", driver->store_path);
     return code;
 }
 
@@ -368,6 +374,18 @@ static size_t open_runs(const struct hd_driver *driver, const char **ret_runs)
     return count;
 }
 
+/* A run that is over asks for nothing any more: its thread and history go. What it had been asked
+ * before is answered first. */
+static void free_idle_actors(struct hd_driver *driver)
+{
+    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
+        if (driver->actors[i] != NULL && is_final(driver, i)) {
+            hd_actor_free(driver->actors[i]);
+            driver->actors[i] = NULL;
+        }
+    }
+}
+
 /* Runs come and go: the nameserver hears of it, and a sampler of a run that is over ends. */
 static void follow_runs(struct hd_driver *driver)
 {
@@ -377,6 +395,7 @@ static void follow_runs(struct hd_driver *driver)
         return;
     driver->told_runs = run_count;
     driver->final_runs = final_runs;
+    free_idle_actors(driver);
     const char *runs[HD_NS_RUNS_PER_MASTER_MAX];
     size_t count = open_runs(driver, runs);
     if (count > 0) /* the last one stays listed, so that workers hear from us that it is over */
@@ -466,8 +485,11 @@ enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_d
         code = hd_store_open_sqlite(options->store_path, &driver->store, err);
     if (code == HD_OK)
         code = hd_store_load(driver->store, restore_fact, driver, err);
+    if (code == HD_OK)
+        free_idle_actors(driver);
     for (uint32_t i = 0; code == HD_OK && i < hd_core_run_count(driver->core); i++)
-        code = hd_actor_start(driver->actors[i], err);
+        if (driver->actors[i] != NULL)
+            code = hd_actor_start(driver->actors[i], err);
     if (code != HD_OK) {
         hd_driver_close(driver);
         return code;
