@@ -371,7 +371,9 @@ enum hd_code cluster_open(const struct cluster_options *options, struct cluster 
     if (code == HD_OK)
         code = make_directories(options, err);
     if (code == HD_OK && (code = hd_lock_file_take(lock_path, &cluster->lock, err)) == HD_E_BUSY)
-        (void)hd_fail_in(err, "another hd run tends this state directory (hd attach shows it)");
+        (void)hd_fail_in(err,
+                         "another hd run tends this state directory (hd attach shows it, hd submit "
+                         "adds a run to it, --state-dir names another directory)");
     hd_free(lock_path);
     if (code == HD_OK)
         code = make_token(cluster, err);

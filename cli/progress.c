@@ -7,9 +7,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define PLAIN_PERIOD_MS 10000
+#define COLUMNS_DEFAULT 80
 
 void progress_init(struct progress *progress, bool quiet)
 {
@@ -85,33 +87,68 @@ static void describe_eta(struct progress *progress, double spent, char *text, si
     (void)hd_format(text, text_size, " | ETA %s", time);
 }
 
-static void describe(struct progress *progress, const struct hd_value *status, char *text,
-                     size_t text_size)
+/* What a line leaves out to be shorter. */
+enum brevity { WHOLE, WITHOUT_RUN, SHORT_WORDS, WITHOUT_RATE, BREVITY_COUNT };
+
+static void describe_best(const struct hd_value *status, enum brevity brevity, char *text,
+                          size_t text_size)
+{
+    const struct hd_value *incumbent = hd_value_get(status, "incumbent");
+    text[0] = '\0';
+    if (incumbent == NULL || incumbent->kind != HD_VALUE_OBJECT)
+        return;
+    bool brief = brevity >= SHORT_WORDS;
+    (void)hd_format(text, text_size, " | best %s%s%.6g at %s%.6g",
+                    brief ? "" : text_of(status, "objective"), brief ? "" : " ",
+                    shown(status, hd_value_number(hd_value_get(incumbent, "loss"))),
+                    brief ? "" : "budget ", hd_value_number(hd_value_get(incumbent, "budget")));
+}
+
+static void describe(struct progress *progress, const struct hd_value *status, enum brevity brevity,
+                     char *text, size_t text_size)
 {
     const struct hd_value *jobs = hd_value_get(status, "jobs");
-    const struct hd_value *incumbent = hd_value_get(status, "incumbent");
     int64_t ok = count_of(hd_value_get(status, "outcomes"), "ok");
     int64_t closed = count_of(jobs, "closed");
     double spent = hd_value_number(hd_value_get(status, "budget_spent"));
     double rate = hd_value_number(hd_value_get(status, "rate_per_minute"));
-    char best[160] = "", eta[64], speed[48] = "", failed[32] = "";
-    if (incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT)
-        (void)hd_format(best, sizeof(best), " | best %s %.6g at budget %.6g",
-                        text_of(status, "objective"),
-                        shown(status, hd_value_number(hd_value_get(incumbent, "loss"))),
-                        hd_value_number(hd_value_get(incumbent, "budget")));
+    bool brief = brevity >= SHORT_WORDS;
+    char run[HD_ID_MAX + 3] = "", best[160], eta[64], speed[48] = "", failed[32] = "";
+    char total[48] = "";
+    if (brevity == WHOLE)
+        (void)hd_format(run, sizeof(run), "%s: ", text_of(status, "run_id"));
+    describe_best(status, brevity, best, sizeof(best));
     if (closed > ok)
         (void)hd_format(failed, sizeof(failed), ", %" PRId64 " not ok", closed - ok);
-    if (!isnan(rate))
-        (void)hd_format(speed, sizeof(speed), " | %.3g jobs/min", rate);
+    if (!isnan(rate) && brevity < WITHOUT_RATE)
+        (void)hd_format(speed, sizeof(speed), " | %.4g%s/min", rate, brief ? "" : " jobs");
     describe_eta(progress, spent, eta, sizeof(eta));
-    char total[48] = "";
     if (!isnan(progress->budget_total))
-        (void)hd_format(total, sizeof(total), " of %.6g", progress->budget_total);
+        (void)hd_format(total, sizeof(total), "%s%.6g", brief ? "/" : " of ",
+                        progress->budget_total);
     (void)hd_format(text, text_size,
-                    "%s: %" PRId64 " done, %" PRId64 " running%s | budget %.6g%s%s%s%s",
-                    text_of(status, "run_id"), closed, count_of(jobs, "running"), failed, spent,
-                    total, best, speed, eta);
+                    "%s%" PRId64 " done, %" PRId64 " running%s | budget %.6g%s%s%s%s", run, closed,
+                    count_of(jobs, "running"), failed, spent, total, best, speed, eta);
+}
+
+/* A line that the terminal would wrap could not be rewritten. The last column stays free: some
+ * terminals wrap when it is taken. */
+void progress_line(struct progress *progress, const struct hd_value *status, size_t columns,
+                   char *text, size_t text_size)
+{
+    for (int brevity = WHOLE; brevity < BREVITY_COUNT; brevity++) {
+        describe(progress, status, (enum brevity)brevity, text, text_size);
+        if (strlen(text) < columns)
+            return;
+    }
+    text[columns > 0 ? columns - 1 : 0] = '\0';
+}
+
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : COLUMNS_DEFAULT;
 }
 
 void progress_show(struct progress *progress, const struct hd_value *status)
@@ -119,13 +156,14 @@ void progress_show(struct progress *progress, const struct hd_value *status)
     if (progress->quiet)
         return;
     char text[512];
-    describe(progress, status, text, sizeof(text));
     if (progress->terminal) {
+        progress_line(progress, status, terminal_columns(), text, sizeof(text));
         fprintf(stderr, "\r\033[K%s", text);
         fflush(stderr);
         progress->line_open = true;
         return;
     }
+    describe(progress, status, WHOLE, text, sizeof(text));
     const struct hd_value *incumbent = hd_value_get(status, "incumbent");
     int64_t job =
         incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT ? count_of(incumbent, "job") : -1;
@@ -169,8 +207,10 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
     }
     const struct hd_value *jobs = hd_value_get(status, "jobs");
     const struct hd_value *incumbent = hd_value_get(status, "incumbent");
-    printf("run %s: %s: %s\n", text_of(status, "run_id"), text_of(status, "state"),
-           text_of(status, "reason"));
+    const char *state = text_of(status, "state"), *reason = text_of(status, "reason");
+    printf("run %s: %s%s%s\n", text_of(status, "run_id"),
+           hd_streq(state, "active") ? "stopped before its end" : state,
+           reason[0] != '\0' ? ": " : "", reason);
     printf("jobs: %" PRId64 " done, %" PRId64 " ok; budget spent: %.6g\n", count_of(jobs, "closed"),
            count_of(hd_value_get(status, "outcomes"), "ok"),
            hd_value_number(hd_value_get(status, "budget_spent")));

@@ -21,6 +21,9 @@ struct progress {
 void progress_init(struct progress *progress, bool quiet);
 /* `status` is the answer of the "status" view. */
 void progress_show(struct progress *progress, const struct hd_value *status);
+/* The line for a terminal of so many columns, shorter than it: words go before numbers do. */
+void progress_line(struct progress *progress, const struct hd_value *status, size_t columns,
+                   char *text, size_t text_size);
 /* Leaves the cursor on a fresh line. */
 void progress_end(struct progress *progress);
 /* Sum of the budgets of all planned jobs, NaN when the stop rules make it unknown. */

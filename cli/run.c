@@ -1,103 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hd run: one optimization on this machine, from the file to the best config; hd attach: the
- * same display without owning anything; hd resume: hd run without the file.
+ * hd run: one optimization on this machine, from the file to the best config; hd resume: the same
+ * without the file.
  */
 #include "act.h"
-#include "cluster.h"
 #include "commands.h"
-#include "common/cli.h"
-#include "progress.h"
+#include "watch.h"
 
 #include <hd/driver.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define TICK_MS 100
-#define STATUS_PERIOD_MS 500
 #define STOP_GRACE_MS 30000
 #define WORKERS_DEFAULT_MAX 8
-#define MASTER_MISSED_MS 5000 /* longer than it takes to start one again */
-
-static volatile sig_atomic_t interrupts;
-static volatile bool hurry;
-
-static void on_signal(int number)
-{
-    (void)number;
-    if (++interrupts > 1)
-        hurry = true;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGHUP, SIG_IGN); /* the processes live on; --resume finds them */
-    signal(SIGPIPE, SIG_IGN);
-}
-
-struct run_arguments {
-    const char *run_id, *state_dir, *engine, *log_level, *eta, *min_budget, *max_budget;
-    const char *iterations, *time_limit, *seed, *min_workers;
-    int64_t workers;
-    bool resume, detach, json;
-    struct hd_text_list data, env;
-    struct cli_remote remote; /* resume, attach */
-};
+#define NEWS_BYTES_MAX 4096
 
 /* ---- what is there already
  * ---------------------------------------------------------------------------- */
 
-static enum hd_code read_status(const struct run_arguments *arguments, const char *run_id,
-                                struct hd_value **ret_status, struct hd_err *err)
-{
-    struct cli_common where = {
-        .state_dir = arguments->state_dir, .run = run_id, .remote = arguments->remote};
-    struct cli_source *source = NULL;
-    enum hd_code code = cli_open(&where, &source, err);
-    if (code == HD_OK)
-        code = cli_read(source, "status", NULL, ret_status, err);
-    cli_close(source);
-    return code;
-}
-
-static bool state_is(const struct hd_value *status, const char *state)
-{
-    const struct hd_value *value = hd_value_get(status, "state");
-    return value != NULL && value->kind == HD_VALUE_STRING && hd_streq(value->as.string, state);
-}
-
-static bool is_over(const struct hd_value *status)
-{
-    return state_is(status, "finished") || state_is(status, "cancelled");
-}
-
-/* " --state-dir DIR" for a command to paste, or nothing when it would find the same by itself. */
-static void name_state_dir(const struct run_arguments *arguments, char *text, size_t text_size)
-{
-    if (hd_streq(arguments->state_dir, cli_state_dir(NULL)) ||
-        !hd_format(text, text_size, " --state-dir %s", arguments->state_dir))
-        text[0] = '\0';
-}
-
 /* A run of that name exists: what to do with it. *ret_over: its result has been printed. */
 static enum hd_code look_at_existing(const struct run_arguments *arguments, const char *run_id,
-                                     const char *file, bool *ret_over, struct hd_err *err)
+                                     const char *file, bool *ret_over, int *ret_exit,
+                                     struct hd_err *err)
 {
     struct hd_value *status = NULL;
     *ret_over = false;
-    enum hd_code code = read_status(arguments, run_id, &status, err);
+    enum hd_code code = watch_status(arguments, run_id, &status, err);
     if (code == HD_E_NOTFOUND)
         return HD_OK;
     if (code != HD_OK)
@@ -106,144 +40,20 @@ static enum hd_code look_at_existing(const struct run_arguments *arguments, cons
     const char *name = state != NULL && state->kind == HD_VALUE_STRING ? state->as.string : "there";
     if (!arguments->resume) {
         char where[CLI_PATH_MAX];
-        name_state_dir(arguments, where, sizeof(where));
+        watch_name_state_dir(arguments, where, sizeof(where));
         code = hd_fail(err, HD_E_EXISTS,
                        "run %s exists in %s and is %s. Either go on with it (or see its result):\n"
                        "  hd run %s --run-id %s%s --resume\n"
                        "or start another one:\n"
                        "  hd run %s --run-id OTHER%s",
                        run_id, arguments->state_dir, name, file, run_id, where, file, where);
-    } else if (is_over(status)) {
+    } else if (watch_is_over(status)) {
         progress_print_end(status, arguments->state_dir, arguments->json);
         *ret_over = true;
+        *ret_exit = watch_exit_of(status);
     }
     hd_value_free(status);
     return code;
-}
-
-/* ---- watching
- * ---------------------------------------------------------------------------------------------- */
-
-static void tick(void)
-{
-    struct timespec pause = {.tv_nsec = TICK_MS * 1000000L};
-    nanosleep(&pause, NULL);
-}
-
-static void say_how_to_resume(const struct run_arguments *arguments, const char *run_id,
-                              const char *file)
-{
-    if (arguments->json)
-        return;
-    if (arguments->state_dir == NULL) {
-        printf("To go on: hd resume %s %s %s\n", run_id,
-               arguments->remote.master != NULL ? "--master" : "--nameserver",
-               arguments->remote.master != NULL ? arguments->remote.master
-                                                : arguments->remote.nameserver);
-        return;
-    }
-    char where[CLI_PATH_MAX];
-    name_state_dir(arguments, where, sizeof(where));
-    if (file != NULL)
-        printf("To go on: hd run %s --run-id %s --resume%s\n", file, run_id, where);
-    else
-        printf("To go on: hd resume %s%s\n", run_id, where);
-}
-
-static void show_log_tail(const char *state_dir)
-{
-    char path[4096], line[1024], last[8][1024];
-    unsigned count = 0;
-    if (!hd_format(path, sizeof(path), "%s/logs/master.log", state_dir))
-        return;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return;
-    while (fgets(line, sizeof(line), file) != NULL)
-        (void)hd_copy_text(last[count++ % 8], sizeof(last[0]), line);
-    fclose(file);
-    for (unsigned i = count > 8 ? count - 8 : 0; i < count; i++)
-        fprintf(stderr, "  %s", last[i % 8]);
-}
-
-/* Who only looks on must not wait for ever for a master that has left: *since_ms is when it was
- * first missed. `read` is how the last reading ended. */
-static enum hd_code look_for_master(const struct run_arguments *arguments, const char *run_id,
-                                    enum hd_code read, int64_t *since_ms, struct hd_err *err)
-{
-    struct cli_master master;
-    bool here = arguments->state_dir == NULL
-                    ? read == HD_OK
-                    : cli_master_of_state(arguments->state_dir, &master, err) == HD_OK;
-    if (here) {
-        *since_ms = HD_NEVER_MS;
-        return HD_OK;
-    }
-    if (*since_ms == HD_NEVER_MS)
-        *since_ms = hd_clock_ms();
-    if (hd_clock_ms() - *since_ms < MASTER_MISSED_MS)
-        return HD_OK;
-    if (arguments->state_dir == NULL)
-        return hd_fail_in(err, "the master has left");
-    return hd_fail(err, HD_E_NOTFOUND,
-                   "no master serves %s now; to go on with the run: hd resume %s",
-                   arguments->state_dir, run_id != NULL ? run_id : "RUN");
-}
-
-/* Shows the run until it is over, paused or interrupted. *ret_exit: an exit status. */
-static enum hd_code watch(struct cluster *cluster, const struct run_arguments *arguments,
-                          const char *run_id, struct progress *progress, int *ret_exit,
-                          struct hd_err *err)
-{
-    int64_t next_ms = 0, missed_ms = HD_NEVER_MS;
-    bool paused = false, over = false;
-    while (interrupts == 0 && !paused && !over) {
-        tick();
-        if (cluster != NULL) {
-            enum hd_code code = cluster_tend(cluster, &over, ret_exit, err);
-            if (code != HD_OK)
-                return code;
-        }
-        if (hd_clock_ms() < next_ms && !over)
-            continue;
-        next_ms = hd_clock_ms() + STATUS_PERIOD_MS;
-        struct hd_value *status = NULL;
-        /* An error is nothing yet: until the master has made its file, or while it is busy. */
-        enum hd_code code = read_status(arguments, run_id, &status, err);
-        if (code == HD_OK) {
-            progress_show(progress, status);
-            paused = state_is(status, "paused");
-            if (cluster == NULL && is_over(status)) {
-                over = true;
-                *ret_exit = HD_EXIT_OK;
-            }
-            hd_value_free(status);
-        }
-        if (cluster == NULL && !over && !paused &&
-            (code = look_for_master(arguments, run_id, code, &missed_ms, err)) != HD_OK)
-            return code;
-    }
-    if (paused)
-        *ret_exit = HD_EXIT_PAUSED;
-    else if (!over)
-        *ret_exit = HD_EXIT_INTERRUPTED;
-    return HD_OK;
-}
-
-static void print_end(const struct run_arguments *arguments, const char *run_id, const char *file,
-                      int exit_code)
-{
-    struct hd_value *status = NULL;
-    struct hd_err err;
-    if (read_status(arguments, run_id, &status, &err) != HD_OK) {
-        fprintf(stderr, "hd run: %s\n", err.text);
-        show_log_tail(arguments->state_dir);
-        return;
-    }
-    progress_print_end(status, arguments->state_dir, arguments->json);
-    if (exit_code == HD_EXIT_PAUSED || exit_code == HD_EXIT_INTERRUPTED)
-        say_how_to_resume(arguments, run_id, file);
-    hd_value_free(status);
 }
 
 /* ---- running
@@ -268,10 +78,48 @@ static void pass_on(struct hd_text_list *list, const char *name, const char *val
     list->items[list->count++] = value;
 }
 
+/* ---- in the background
+ * ---------------------------------------------------------------------------------- */
+
+static int news_fd = -1; /* of a process in the background: to the one that waits for its start */
+
+static void send_news(const char *text)
+{
+    if (news_fd < 0)
+        return;
+    (void)!write(news_fd, text, strlen(text));
+    close(news_fd);
+    news_fd = -1;
+}
+
+static void tell_started(void)
+{
+    send_news("+");
+}
+
+/* The one in front: waits until there is something to attach to, or the reason why not. */
+static _Noreturn void wait_for_news(int fd, const char *run_id, const char *log)
+{
+    char text[NEWS_BYTES_MAX];
+    size_t size = 0;
+    for (ssize_t got = 1; got > 0 && size + 1 < sizeof(text); size += got > 0 ? (size_t)got : 0)
+        got = read(fd, text + size, sizeof(text) - 1 - size);
+    text[size] = '\0';
+    if (hd_streq(text, "+")) {
+        printf("run %s goes on in the background; hd attach %s shows it\n", run_id, run_id);
+        fflush(stdout);
+        _exit(HD_EXIT_OK);
+    }
+    fprintf(stderr, "hd: %s%s\n",
+            size > 0 ? text : "it ended at once; its log: ", size > 0 ? "" : log);
+    _exit(HD_EXIT_FAILED);
+}
+
 /* Goes on in the background: the terminal may close. Returns in the child only. */
-static enum hd_code detach(const char *state_dir, struct hd_err *err)
+static enum hd_code detach(const char *state_dir, const char *run_id, struct hd_err *err)
 {
     char log[4096];
+    int news[2];
     char *logs = hd_path_join(state_dir, "logs");
     enum hd_code code =
         logs == NULL ? hd_fail(err, HD_E_NOMEM, "no memory") : hd_mkdirs(logs, 0755, err);
@@ -281,11 +129,17 @@ static enum hd_code detach(const char *state_dir, struct hd_err *err)
     if (!hd_format(log, sizeof(log), "%s/logs/run.log", state_dir))
         return hd_fail(err, HD_E_LIMIT, "the path of the state directory is too long");
     fflush(NULL);
+    if (pipe2(news, O_CLOEXEC) != 0)
+        return hd_fail(err, HD_E_IO, "cannot make a pipe: %s", strerror(errno));
     pid_t pid = fork();
     if (pid < 0)
         return hd_fail(err, HD_E_IO, "cannot fork: %s", strerror(errno));
-    if (pid > 0)
-        _exit(HD_EXIT_OK);
+    if (pid > 0) {
+        close(news[1]);
+        wait_for_news(news[0], run_id, log);
+    }
+    close(news[0]);
+    news_fd = news[1];
     setsid();
     int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -294,6 +148,9 @@ static enum hd_code detach(const char *state_dir, struct hd_err *err)
         return hd_fail(err, HD_E_IO, "cannot detach: %s", strerror(errno));
     return HD_OK;
 }
+
+/* ---- the cluster
+ * ------------------------------------------------------------------------------------------- */
 
 static enum hd_code make_state_dir(struct run_arguments *arguments, char **ret_path,
                                    struct hd_err *err)
@@ -339,12 +196,12 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     if (code == HD_OK)
         code = cluster_open(&options, &cluster, err);
     if (code == HD_OK)
-        code = watch(cluster, arguments, run_id, &progress, ret_exit, err);
+        code = watch(cluster, arguments, run_id, &progress, tell_started, ret_exit, err);
     progress_end(&progress);
     if (cluster != NULL) {
-        if (*ret_exit == HD_EXIT_INTERRUPTED && !arguments->json)
+        if (watch_interrupted() && !arguments->json)
             fprintf(stderr, "stopping; the workers hand back what they run (again to hurry)\n");
-        cluster_stop(cluster, STOP_GRACE_MS, &hurry);
+        cluster_stop(cluster, STOP_GRACE_MS, &watch_hurry);
     }
     cluster_close(cluster);
     hd_free(state_dir);
@@ -390,23 +247,24 @@ static int run(struct run_arguments *arguments, const char *file)
     if (code == HD_OK && run_id != NULL)
         code = hd_check_id("--run-id", run_id, &err);
     if (code == HD_OK && run_id != NULL)
-        code = look_at_existing(arguments, run_id, file != NULL ? file : "EXPERIMENT", &over, &err);
+        code = look_at_existing(arguments, run_id, file != NULL ? file : "EXPERIMENT", &over,
+                                &exit_code, &err);
     if (code == HD_OK && !over && arguments->detach) {
-        printf("run %s goes on in the background; hd attach %s shows it\n", run_id, run_id);
-        code = detach(arguments->state_dir, &err);
+        code = detach(arguments->state_dir, run_id, &err);
     }
     if (code == HD_OK && !over) {
-        catch_signals();
+        watch_catch_signals();
         code = run_cluster(arguments, run_id, file, experiment, &exit_code, &err);
         if (code == HD_OK)
-            print_end(arguments, run_id, file, exit_code);
+            watch_print_end(arguments, run_id, file);
     }
     hd_experiment_free(experiment);
+    send_news(code == HD_OK ? "+" : err.text);
     if (code != HD_OK)
         return cli_fail(&err);
-    if (!over && exit_code == HD_EXIT_FAILED)
-        show_log_tail(arguments->state_dir);
-    return over ? HD_EXIT_OK : exit_code;
+    if (exit_code == HD_EXIT_FAILED)
+        watch_show_log_tail(arguments->state_dir);
+    return exit_code;
 }
 
 int cmd_run(int argc, char **argv)
@@ -584,55 +442,4 @@ int cmd_resume(int argc, char **argv)
         return run(&arguments, NULL);
     printf("run %s goes on\n", arguments.run_id);
     return HD_EXIT_OK;
-}
-
-int cmd_attach(int argc, char **argv)
-{
-    struct run_arguments arguments = {.json = false};
-    const struct hd_option options[] = {
-        {.name = "state-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &arguments.state_dir,
-         .hint = "DIR",
-         .help = "where runs are kept"},
-        {.name = "json",
-         .kind = HD_OPTION_FLAG,
-         .value = &arguments.json,
-         .help = "print the result as one JSON object, and no progress"},
-        CLI_REMOTE_OPTIONS(arguments.remote),
-    };
-    const struct hd_program program = {
-        .name = "hd attach",
-        .summary = "shows a run's progress until it is over; Ctrl-C leaves it alone",
-        .usage = "hd attach [RUN] [options]",
-        .options = options,
-        .option_count = HD_COUNT(options),
-        .positional_min = 0,
-        .positional_max = 1,
-    };
-    const char *run_id = NULL;
-    size_t count;
-    enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, &run_id, &count);
-    if (parsed != HD_PARSE_GO)
-        return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
-    struct hd_err err;
-    struct hd_value *status = NULL;
-    bool remote = false;
-    enum hd_code code = cli_remote_check(&arguments.remote, arguments.state_dir, &remote, &err);
-    if (code == HD_OK && !remote)
-        arguments.state_dir = cli_state_dir(arguments.state_dir);
-    if (code == HD_OK)
-        code = read_status(&arguments, run_id, &status, &err);
-    hd_value_free(status);
-    if (code != HD_OK)
-        return cli_fail(&err);
-    struct progress progress;
-    int exit_code = HD_EXIT_FAILED;
-    progress_init(&progress, arguments.json);
-    catch_signals();
-    code = watch(NULL, &arguments, run_id, &progress, &exit_code, &err);
-    progress_end(&progress);
-    if (code == HD_OK && exit_code != HD_EXIT_INTERRUPTED)
-        print_end(&arguments, run_id, NULL, exit_code);
-    return code == HD_OK ? exit_code : cli_fail(&err);
 }

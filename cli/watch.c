@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watch.c: looking at a run; hd attach, which does nothing else. */
+#include "watch.h"
+
+#include "commands.h"
+
+#include <hd/experiment.h>
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define TICK_MS 100
+#define STATUS_PERIOD_MS 500
+#define MASTER_MISSED_MS 5000 /* longer than it takes to start one again */
+
+static volatile sig_atomic_t interrupts;
+volatile bool watch_hurry;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (++interrupts > 1)
+        watch_hurry = true;
+}
+
+void watch_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGHUP, SIG_IGN); /* the processes live on; --resume finds them */
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static enum hd_code read_view(const struct run_arguments *arguments, const char *run_id,
+                              const char *view, struct hd_value **ret_answer, struct hd_err *err)
+{
+    struct cli_common where = {
+        .state_dir = arguments->state_dir, .run = run_id, .remote = arguments->remote};
+    struct cli_source *source = NULL;
+    enum hd_code code = cli_open(&where, &source, err);
+    if (code == HD_OK)
+        code = cli_read(source, view, NULL, ret_answer, err);
+    cli_close(source);
+    return code;
+}
+
+enum hd_code watch_status(const struct run_arguments *arguments, const char *run_id,
+                          struct hd_value **ret_status, struct hd_err *err)
+{
+    return read_view(arguments, run_id, "status", ret_status, err);
+}
+
+static bool state_is(const struct hd_value *status, const char *state)
+{
+    const struct hd_value *value = hd_value_get(status, "state");
+    return value != NULL && value->kind == HD_VALUE_STRING && hd_streq(value->as.string, state);
+}
+
+bool watch_is_over(const struct hd_value *status)
+{
+    return state_is(status, "finished") || state_is(status, "cancelled");
+}
+
+int watch_exit_of(const struct hd_value *status)
+{
+    if (state_is(status, "finished"))
+        return HD_EXIT_OK;
+    return state_is(status, "paused") ? HD_EXIT_PAUSED : HD_EXIT_INTERRUPTED;
+}
+
+bool watch_interrupted(void)
+{
+    return interrupts > 0;
+}
+
+void watch_name_state_dir(const struct run_arguments *arguments, char *text, size_t text_size)
+{
+    if (hd_streq(arguments->state_dir, cli_state_dir(NULL)) ||
+        !hd_format(text, text_size, " --state-dir %s", arguments->state_dir))
+        text[0] = '\0';
+}
+
+/* ---- watching
+ * ---------------------------------------------------------------------------------------------- */
+
+static void tick(void)
+{
+    struct timespec pause = {.tv_nsec = TICK_MS * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
+static void say_how_to_resume(const struct run_arguments *arguments, const char *run_id,
+                              const char *file)
+{
+    if (arguments->json)
+        return;
+    if (arguments->state_dir == NULL) {
+        printf("To go on: hd resume %s %s %s\n", run_id,
+               arguments->remote.master != NULL ? "--master" : "--nameserver",
+               arguments->remote.master != NULL ? arguments->remote.master
+                                                : arguments->remote.nameserver);
+        return;
+    }
+    char where[CLI_PATH_MAX];
+    watch_name_state_dir(arguments, where, sizeof(where));
+    if (file != NULL)
+        printf("To go on: hd run %s --run-id %s --resume%s\n", file, run_id, where);
+    else
+        printf("To go on: hd resume %s%s\n", run_id, where);
+}
+
+void watch_show_log_tail(const char *state_dir)
+{
+    char path[4096], line[1024], last[8][1024];
+    unsigned count = 0;
+    if (!hd_format(path, sizeof(path), "%s/logs/master.log", state_dir))
+        return;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    while (fgets(line, sizeof(line), file) != NULL)
+        (void)hd_copy_text(last[count++ % 8], sizeof(last[0]), line);
+    fclose(file);
+    for (unsigned i = count > 8 ? count - 8 : 0; i < count; i++)
+        fprintf(stderr, "  %s", last[i % 8]);
+}
+
+/* Who only looks on must not wait for ever for a master that has left: *since_ms is when it was
+ * first missed. `read` is how the last reading ended. */
+static enum hd_code look_for_master(const struct run_arguments *arguments, const char *run_id,
+                                    enum hd_code read, int64_t *since_ms, struct hd_err *err)
+{
+    struct cli_master master;
+    bool here = arguments->state_dir == NULL
+                    ? read == HD_OK
+                    : cli_master_of_state(arguments->state_dir, &master, err) == HD_OK;
+    if (here) {
+        *since_ms = HD_NEVER_MS;
+        return HD_OK;
+    }
+    if (*since_ms == HD_NEVER_MS)
+        *since_ms = hd_clock_ms();
+    if (hd_clock_ms() - *since_ms < MASTER_MISSED_MS)
+        return HD_OK;
+    if (arguments->state_dir == NULL)
+        return hd_fail_in(err, "the master has left");
+    return hd_fail(err, HD_E_NOTFOUND,
+                   "no master serves %s now; to go on with the run: hd resume %s",
+                   arguments->state_dir, run_id != NULL ? run_id : "RUN");
+}
+
+/* What the whole run will cost, for those who did not read its file. */
+static void plan_total(const struct run_arguments *arguments, const char *run_id,
+                       struct progress *progress)
+{
+    struct hd_experiment_overrides none = {.budget_min = NAN, .budget_max = NAN, .eta = NAN};
+    struct hd_value *answer = NULL;
+    struct hd_experiment *experiment = NULL;
+    struct hd_err ignored; /* the line is shorter then */
+    if (isnan(progress->budget_total) &&
+        read_view(arguments, run_id, "experiment", &answer, &ignored) == HD_OK &&
+        hd_experiment_parse(hd_value_get(answer, "experiment"), "experiment", &none, &experiment,
+                            &ignored) == HD_OK)
+        progress->budget_total = progress_planned_budget(experiment);
+    hd_experiment_free(experiment);
+    hd_value_free(answer);
+}
+
+/* One look. *ret_ended: there is nothing more to wait for. */
+static enum hd_code look(const struct run_arguments *arguments, const char *run_id,
+                         struct progress *progress, bool *ret_ended, int *ret_exit,
+                         struct hd_err *err)
+{
+    struct hd_value *status = NULL;
+    enum hd_code code = watch_status(arguments, run_id, &status, err);
+    if (code != HD_OK)
+        return code;
+    progress_show(progress, status);
+    *ret_ended = watch_is_over(status) || state_is(status, "paused");
+    *ret_exit = watch_exit_of(status);
+    hd_value_free(status);
+    return HD_OK;
+}
+
+enum hd_code watch(struct cluster *cluster, const struct run_arguments *arguments,
+                   const char *run_id, struct progress *progress, void (*seen)(void), int *ret_exit,
+                   struct hd_err *err)
+{
+    int64_t next_ms = 0, missed_ms = HD_NEVER_MS;
+    bool ended = false, over = false, first = true;
+    plan_total(arguments, run_id, progress);
+    while (interrupts == 0 && !over) {
+        tick();
+        if (cluster != NULL) {
+            enum hd_code code = cluster_tend(cluster, &over, ret_exit, err);
+            if (code != HD_OK)
+                return code;
+        }
+        if (hd_clock_ms() < next_ms && !over)
+            continue;
+        next_ms = hd_clock_ms() + STATUS_PERIOD_MS;
+        int exit_code;
+        /* An error is nothing yet: until the master has made its file, or while it is busy. */
+        enum hd_code code = look(arguments, run_id, progress, &ended, &exit_code, err);
+        if (code == HD_OK && first) {
+            plan_total(arguments, run_id, progress);
+            if (seen != NULL)
+                seen();
+            first = false;
+        }
+        /* A master that tends a finished run is about to leave by itself. */
+        if (code == HD_OK && ended && !over && (cluster == NULL || exit_code == HD_EXIT_PAUSED)) {
+            *ret_exit = exit_code;
+            return HD_OK;
+        }
+        if (cluster == NULL &&
+            (code = look_for_master(arguments, run_id, code, &missed_ms, err)) != HD_OK)
+            return code;
+    }
+    if (!over)
+        *ret_exit = HD_EXIT_INTERRUPTED;
+    return HD_OK;
+}
+
+void watch_print_end(const struct run_arguments *arguments, const char *run_id, const char *file)
+{
+    struct hd_value *status = NULL;
+    struct hd_err err;
+    if (watch_status(arguments, run_id, &status, &err) != HD_OK) {
+        fprintf(stderr, "hd: %s\n", err.text);
+        if (arguments->state_dir != NULL)
+            watch_show_log_tail(arguments->state_dir);
+        return;
+    }
+    progress_print_end(status, arguments->state_dir, arguments->json);
+    if (!watch_is_over(status))
+        say_how_to_resume(arguments, cli_text(status, "run_id"), file);
+    hd_value_free(status);
+}
+
+int cmd_attach(int argc, char **argv)
+{
+    struct run_arguments arguments = {.json = false};
+    const struct hd_option options[] = {
+        {.name = "state-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &arguments.state_dir,
+         .hint = "DIR",
+         .help = "where runs are kept"},
+        {.name = "json",
+         .kind = HD_OPTION_FLAG,
+         .value = &arguments.json,
+         .help = "print the result as one JSON object, and no progress"},
+        CLI_REMOTE_OPTIONS(arguments.remote),
+    };
+    const struct hd_program program = {
+        .name = "hd attach",
+        .summary = "shows a run's progress until it is over; Ctrl-C leaves it alone",
+        .usage = "hd attach [RUN] [options]",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 0,
+        .positional_max = 1,
+    };
+    const char *run_id = NULL;
+    size_t count;
+    enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, &run_id, &count);
+    if (parsed != HD_PARSE_GO)
+        return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    struct hd_err err;
+    struct hd_value *status = NULL;
+    bool remote = false;
+    enum hd_code code = cli_remote_check(&arguments.remote, arguments.state_dir, &remote, &err);
+    if (code == HD_OK && !remote)
+        arguments.state_dir = cli_state_dir(arguments.state_dir);
+    if (code == HD_OK)
+        code = watch_status(&arguments, run_id, &status, &err);
+    hd_value_free(status);
+    if (code != HD_OK)
+        return cli_fail(&err);
+    struct progress progress;
+    int exit_code = HD_EXIT_FAILED;
+    progress_init(&progress, arguments.json);
+    watch_catch_signals();
+    code = watch(NULL, &arguments, run_id, &progress, NULL, &exit_code, &err);
+    progress_end(&progress);
+    if (code == HD_OK && !watch_interrupted())
+        watch_print_end(&arguments, run_id, NULL);
+    return code == HD_OK ? exit_code : cli_fail(&err);
+}
