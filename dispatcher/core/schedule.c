@@ -400,10 +400,13 @@ static void prefetch(struct hd_core *core, uint32_t run_number)
     const struct hd_experiment *experiment = run->experiment;
     if (experiment->queue_max <= 0 || !open_for_jobs(run))
         return;
-    int64_t ahead = (int64_t)run->queue_count + run->awaiting +
-                    (experiment->queue_dynamic ? 0 : (int64_t)run->live_count);
+    int64_t filled =
+        (int64_t)run->queue_count + (experiment->queue_dynamic ? 0 : (int64_t)run->live_count);
+    int64_t ahead = filled + run->awaiting;
     if (ahead <= experiment->queue_min)
         run->refilling = true;
+    else if (filled >= experiment->queue_max) /* what is only asked for does not fill it */
+        run->refilling = false;
     while (run->refilling && ahead < experiment->queue_max) {
         if (generate(core, run_number, false) == OFFER_NOTHING)
             return;
@@ -411,8 +414,6 @@ static void prefetch(struct hd_core *core, uint32_t run_number)
             return;
         ahead++;
     }
-    if (ahead >= experiment->queue_max)
-        run->refilling = false;
 }
 
 static void ask(struct hd_core *core, uint32_t run_number)

@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pure core, one promise a test. Behind every step stands a shadow that is fed with its facts
+ * alone: after each of them restore equals live, whatever the test is about.
+ */
+#include "testlib.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <hd/core.h>
+
+#define INBOX_MAX 1024
+#define RUN_UID 77
+
+static struct hd_core *core, *shadow;
+static struct hd_update update;
+static struct hd_err err;
+static int64_t now_ms;
+static uint64_t last_address;
+static size_t fact_counts[HD_FACT_KIND_COUNT];
+static struct hd_fact last_facts[HD_FACT_KIND_COUNT]; /* texts are gone; numbers stay */
+static struct hd_reply inbox[INBOX_MAX];              /* likewise */
+static size_t inbox_count;
+static struct hd_ask asks[HD_ASKS_MAX];
+static size_t ask_count;
+
+/* ---- the world around the core ----------------------------------------------------------------
+ */
+
+static void open_core(struct hd_core_options options)
+{
+    hd_core_free(core);
+    hd_core_free(shadow);
+    if (options.ping_ms == 0)
+        options.ping_ms = 5000;
+    assert_hd_ok(hd_core_new(&options, &core, &err));
+    assert_hd_ok(hd_core_new(&options, &shadow, &err));
+    now_ms = 1000;
+    inbox_count = ask_count = 0;
+    memset(fact_counts, 0, sizeof(fact_counts));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    open_core((struct hd_core_options){0});
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    hd_core_free(core);
+    hd_core_free(shadow);
+    core = shadow = NULL;
+    return 0;
+}
+
+static void take_update(void)
+{
+    for (size_t i = 0; i < update.fact_count; i++) {
+        assert_hd_ok(hd_core_apply(shadow, &update.facts[i], &err));
+        fact_counts[update.facts[i].kind]++;
+        last_facts[update.facts[i].kind] = update.facts[i];
+    }
+    assert_true(hd_core_digest(core) == hd_core_digest(shadow));
+    for (size_t i = 0; i < update.reply_count; i++) {
+        assert_true(inbox_count < INBOX_MAX);
+        inbox[inbox_count++] = update.replies[i];
+    }
+    for (size_t i = 0; i < update.ask_count; i++)
+        asks[ask_count++] = update.asks[i];
+}
+
+static void step(struct hd_event event)
+{
+    event.now_ms = event.wall_ms = now_ms;
+    assert_hd_ok(hd_core_reserve(core, &event, &err));
+    hd_core_step(core, &event, &update);
+    take_update();
+}
+
+/* Answers every ask and calls the core as often as it wants to be called now. */
+static void settle(void)
+{
+    for (int calls = 0; ask_count > 0 || hd_core_deadline_ms(core) <= now_ms; calls++) {
+        assert_true(calls < 10000);
+        if (ask_count == 0) {
+            step((struct hd_event){.kind = HD_EVENT_TIMEOUT});
+            continue;
+        }
+        struct hd_ask ask = asks[0];
+        memmove(asks, asks + 1, --ask_count * sizeof(asks[0]));
+        double value = 0.5;
+        step((struct hd_event){.kind = HD_EVENT_SUGGESTION,
+                               .run = ask.run,
+                               .config = ask.config,
+                               .cut = ask.cut,
+                               .values = &value,
+                               .value_count = 1,
+                               .info = {.sampler = "random", .model_budget = (double)NAN}});
+    }
+}
+
+static void pass(int64_t ms)
+{
+    int64_t until_ms = now_ms + ms;
+    int64_t deadline_ms;
+    while ((deadline_ms = hd_core_deadline_ms(core)) <= until_ms) {
+        now_ms = deadline_ms > now_ms ? deadline_ms : now_ms;
+        settle();
+    }
+    now_ms = until_ms;
+}
+
+static struct hd_request blank(void)
+{
+    struct hd_request request = {.token = "", .worker = "", .run_id = "", .root = "", .host = "h"};
+    request.experiment_json = request.reason = request.view = request.view_json = "";
+    request.result.message = request.result.info_json = request.result.directory = "";
+    return request;
+}
+
+/* The request's address; its answer may come later. */
+static uint64_t post(const struct hd_request *request, uint64_t connection)
+{
+    uint64_t address = ++last_address;
+    step((struct hd_event){.kind = HD_EVENT_REQUEST,
+                           .address = address,
+                           .connection = connection,
+                           .request = request});
+    settle();
+    return address;
+}
+
+/* NULL: not answered yet. Nothing is answered twice. */
+static const struct hd_reply *answer_to(uint64_t address)
+{
+    const struct hd_reply *found = NULL;
+    for (size_t i = 0; i < inbox_count; i++) {
+        if (inbox[i].address != address)
+            continue;
+        assert_null(found);
+        found = &inbox[i];
+    }
+    return found;
+}
+
+static void assert_answer(uint64_t address, enum hd_reply_kind kind)
+{
+    const struct hd_reply *reply = answer_to(address);
+    if (reply == NULL)
+        fail_msg("no answer, expected %s", hd_reply_kind_name(kind));
+    assert_string_equal(hd_reply_kind_name(reply->kind), hd_reply_kind_name(kind));
+}
+
+/* ---- people and workers ------------------------------------------------------------------------
+ */
+
+#define HALVING                                                                                    \
+    "\"iteration_generator\":{\"name\":\"successive_halving\",\"eta\":2},"                         \
+    "\"budget\":{\"min\":1,\"max\":2},\"stop\":{\"iterations\":1}"
+
+static uint64_t submit(const char *run_id, uint64_t run_uid, const char *more)
+{
+    char text[1024];
+    assert_true(hd_format(text, sizeof(text),
+                          "{\"name\":\"%s\",\"target\":{\"command\":[\"./t\"]},"
+                          "\"space\":{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}},"
+                          "\"sampler\":{\"name\":\"random\"},%s}",
+                          run_id, more));
+    struct hd_request request = blank();
+    request.kind = HD_REQUEST_SUBMIT;
+    request.run_id = run_id;
+    request.run_uid = run_uid;
+    request.experiment_json = text;
+    return post(&request, 0);
+}
+
+static void start(const char *more)
+{
+    assert_answer(submit("r", RUN_UID, more), HD_REPLY_OK);
+}
+
+static uint64_t command(enum hd_command_op op, uint32_t job)
+{
+    struct hd_request request = blank();
+    request.kind = HD_REQUEST_COMMAND;
+    request.run_id = "r";
+    request.command = op;
+    request.job = job;
+    return post(&request, 0);
+}
+
+struct worker {
+    const char *id;
+    const char *root;
+    uint64_t incarnation;
+    uint64_t control, lease, report; /* sequences */
+};
+
+static struct hd_request from(const struct worker *worker, enum hd_request_kind kind,
+                              enum hd_lane lane, uint64_t sequence)
+{
+    struct hd_request request = blank();
+    request.kind = kind;
+    request.worker = worker->id;
+    request.root = worker->root;
+    request.incarnation = worker->incarnation;
+    request.lane = lane;
+    request.sequence = sequence;
+    request.slots = 1;
+    request.wait_ms = 10000;
+    return request;
+}
+
+static uint64_t hello(struct worker *worker, const struct hd_attempt_ref *held, size_t held_count)
+{
+    struct hd_request request = from(worker, HD_REQUEST_HELLO, HD_LANE_CONTROL, ++worker->control);
+    request.held = held;
+    request.held_count = held_count;
+    request.lease_seen = worker->lease;
+    return post(&request, worker->incarnation);
+}
+
+static uint64_t ping(struct worker *worker, const struct hd_attempt_ref *held, size_t held_count)
+{
+    struct hd_request request = from(worker, HD_REQUEST_PING, HD_LANE_CONTROL, ++worker->control);
+    request.held = held;
+    request.held_count = held_count;
+    request.lease_seen = worker->lease;
+    return post(&request, worker->incarnation);
+}
+
+static uint64_t poll_again(struct worker *worker, uint64_t sequence)
+{
+    struct hd_request request = from(worker, HD_REQUEST_LEASE, HD_LANE_LEASE, sequence);
+    return post(&request, worker->incarnation);
+}
+
+static uint64_t poll(struct worker *worker)
+{
+    return poll_again(worker, ++worker->lease);
+}
+
+static struct hd_attempt_ref lease(struct worker *worker)
+{
+    uint64_t address = poll(worker);
+    assert_answer(address, HD_REPLY_LEASE);
+    return answer_to(address)->lease.attempt;
+}
+
+static uint64_t report_again(struct worker *worker, uint64_t sequence,
+                             struct hd_attempt_ref attempt, enum hd_outcome outcome, double loss)
+{
+    struct hd_request request = from(worker, HD_REQUEST_REPORT, HD_LANE_REPORT, sequence);
+    request.result.attempt = attempt;
+    request.result.outcome = outcome;
+    request.result.loss = loss;
+    request.result.directory = worker->root[0] != '\0' ? "config-0" : "";
+    return post(&request, worker->incarnation);
+}
+
+static uint64_t report(struct worker *worker, struct hd_attempt_ref attempt,
+                       enum hd_outcome outcome, double loss)
+{
+    return report_again(worker, ++worker->report, attempt, outcome, loss);
+}
+
+static struct hd_run_view run_view(uint32_t run)
+{
+    struct hd_run_view view;
+    hd_core_view_run(core, run, &view);
+    return view;
+}
+
+static struct hd_job_view job_view(uint32_t job)
+{
+    struct hd_job_view view;
+    hd_core_view_job(core, 0, job, &view);
+    return view;
+}
+
+static void assert_state(enum hd_run_state state, const char *reason)
+{
+    struct hd_run_view view = run_view(0);
+    assert_string_equal(hd_run_state_name(view.state), hd_run_state_name(state));
+    if (strstr(view.reason, reason) == NULL)
+        fail_msg("reason \"%s\" does not hold \"%s\"", view.reason, reason);
+}
+
+/* ---- every request may arrive twice -----------------------------------------------------------
+ */
+
+static void a_resent_poll_gets_the_same_attempt(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 5};
+    start(HALVING);
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref first = lease(&w);
+    uint64_t again = poll_again(&w, w.lease);
+    assert_answer(again, HD_REPLY_LEASE);
+    assert_true(hd_attempt_ref_equal(first, answer_to(again)->lease.attempt));
+    assert_int_equal(fact_counts[HD_FACT_ATTEMPT_LEASED], 1);
+    assert_answer(report(&w, first, HD_OUTCOME_OK, 1), HD_REPLY_OK);
+    assert_answer(poll_again(&w, w.lease), HD_REPLY_NOTHING); /* its time is over */
+    lease(&w);
+    assert_answer(poll_again(&w, w.lease - 1), HD_REPLY_STALE);
+    assert_int_equal(fact_counts[HD_FACT_ATTEMPT_LEASED], 2);
+}
+
+static void a_poll_that_was_told_nothing_gets_no_job_later(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 5};
+    hello(&w, NULL, 0);
+    uint64_t address = poll(&w);
+    assert_null(answer_to(address));
+    pass(10000);
+    assert_answer(address, HD_REPLY_NOTHING);
+    start(HALVING);
+    assert_answer(poll_again(&w, w.lease), HD_REPLY_NOTHING);
+    assert_int_equal(fact_counts[HD_FACT_ATTEMPT_LEASED], 0);
+}
+
+static void a_result_is_accepted_once(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 5};
+    start(HALVING);
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w);
+    assert_int_equal(answer_to(report(&w, attempt, HD_OUTCOME_OK, 0.25))->verdict,
+                     HD_VERDICT_ACCEPTED);
+    /* The same message once more: the same answer, no fact. */
+    assert_int_equal(answer_to(report_again(&w, w.report, attempt, HD_OUTCOME_OK, 0.25))->verdict,
+                     HD_VERDICT_ACCEPTED);
+    assert_int_equal(fact_counts[HD_FACT_REPORT_REFUSED], 0);
+    /* Said anew with another loss: acknowledged, recorded, without effect. */
+    assert_int_equal(answer_to(report(&w, attempt, HD_OUTCOME_OK, 0.125))->verdict,
+                     HD_VERDICT_ACCEPTED);
+    assert_answer(report_again(&w, w.report - 1, attempt, HD_OUTCOME_OK, 0), HD_REPLY_STALE);
+    assert_int_equal(fact_counts[HD_FACT_REPORT_REFUSED], 1);
+    assert_int_equal(fact_counts[HD_FACT_ATTEMPT_ENDED], 1);
+    assert_true(job_view(attempt.job).loss == 0.25);
+}
+
+static void zeros_name_nobody(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 5};
+    hello(&w, NULL, 0);
+    struct worker nobody = {.id = "n", .root = "", .incarnation = 0};
+    assert_answer(hello(&nobody, NULL, 0), HD_REPLY_REFUSED);
+    assert_answer(poll_again(&w, 0), HD_REPLY_REFUSED);
+    struct hd_request request = from(&w, HD_REQUEST_REPORT, HD_LANE_REPORT, 1);
+    request.lease_next = true;
+    request.lease_sequence = 0;
+    assert_answer(post(&request, 1), HD_REPLY_REFUSED);
+    struct worker nameless = {.id = "", .root = "", .incarnation = 1};
+    assert_answer(hello(&nameless, NULL, 0), HD_REPLY_REFUSED);
+    struct worker stranger = {.id = "s", .root = "", .incarnation = 1};
+    assert_answer(poll(&stranger), HD_REPLY_HELLO_FIRST);
+}
+
+static void a_newer_process_supersedes_an_older_one(void **state)
+{
+    (void)state;
+    struct worker old = {.id = "w", .root = "", .incarnation = 5};
+    struct worker young = {.id = "w", .root = "", .incarnation = 6};
+    hello(&old, NULL, 0);
+    uint64_t parked = poll(&old);
+    hello(&young, NULL, 0);
+    assert_answer(parked, HD_REPLY_STALE);
+    uint64_t address = ping(&old, NULL, 0);
+    assert_answer(address, HD_REPLY_REFUSED);
+    assert_int_equal(answer_to(address)->code, HD_E_CONFLICT);
+    assert_answer(hello(&old, NULL, 0), HD_REPLY_REFUSED);
+}
+
+/* ---- lost workers ------------------------------------------------------------------------------
+ */
+
+static void a_late_result_is_fenced(void **state)
+{
+    (void)state;
+    struct worker a = {.id = "a", .root = "", .incarnation = 1};
+    struct worker b = {.id = "b", .root = "", .incarnation = 1};
+    start(HALVING);
+    hello(&a, NULL, 0);
+    struct hd_attempt_ref first = lease(&a);
+    pass(29999);
+    assert_true(job_view(first.job).running);
+    pass(1 + 1000); /* one lease, and the first back-off */
+    assert_true(job_view(first.job).queued);
+    hello(&b, NULL, 0);
+    struct hd_attempt_ref second = lease(&b);
+    assert_int_equal(second.job, first.job);
+    assert_int_equal(second.attempt, 2);
+    assert_int_equal(answer_to(report(&a, first, HD_OUTCOME_OK, 0.5))->verdict, HD_VERDICT_REFUSED);
+    assert_int_equal(answer_to(report(&a, second, HD_OUTCOME_OK, 0.5))->verdict,
+                     HD_VERDICT_REFUSED); /* the right attempt in the wrong hands */
+    assert_true(job_view(first.job).running);
+    assert_int_equal(answer_to(report(&b, second, HD_OUTCOME_OK, 0.75))->verdict,
+                     HD_VERDICT_ACCEPTED);
+    assert_true(job_view(first.job).loss == 0.75);
+    assert_int_equal(fact_counts[HD_FACT_REPORT_REFUSED], 2);
+}
+
+static void pings_renew_what_is_held(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start(HALVING);
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w);
+    for (int i = 0; i < 4; i++) {
+        pass(20000);
+        ping(&w, &attempt, 1);
+    }
+    assert_true(job_view(attempt.job).running);
+    assert_int_equal(job_view(attempt.job).attempt, 1);
+    /* A hold gives everybody the time that the disk took. */
+    now_ms += 100000;
+    step((struct hd_event){.kind = HD_EVENT_HOLD, .hold_ms = 100000});
+    assert_true(job_view(attempt.job).running);
+    struct hd_attempt_ref foreign = {RUN_UID + 1, 0, 1};
+    const struct hd_reply *reply = answer_to(ping(&w, &foreign, 1));
+    assert_int_equal(reply->command_count, 1);
+    assert_int_equal(reply->commands[0].action, HD_ACTION_DROP);
+}
+
+static void a_worker_that_returns_without_its_job_loses_it_at_once(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start(HALVING);
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w);
+    w.incarnation = 2;
+    w.control = 0;
+    assert_answer(hello(&w, &attempt, 1), HD_REPLY_OK); /* with it: nothing is lost */
+    assert_true(job_view(attempt.job).running);
+    w.incarnation = 3;
+    w.control = 0;
+    hello(&w, NULL, 0);
+    assert_true(job_view(attempt.job).queued);
+    assert_int_equal(job_view(attempt.job).retries_used, 1);
+}
+
+static void a_hang_up_answers_every_poll_of_its_connection(void **state)
+{
+    (void)state;
+    enum { COUNT = 300 }; /* more than the replies of one step */
+    static char ids[COUNT][16];
+    static uint64_t polls[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        hd_format(ids[i], sizeof(ids[i]), "w%zu", i);
+        struct worker w = {.id = ids[i], .root = "", .incarnation = 9};
+        hello(&w, NULL, 0);
+        polls[i] = poll(&w);
+    }
+    step((struct hd_event){.kind = HD_EVENT_DISCONNECT, .connection = 9});
+    settle();
+    for (size_t i = 0; i < COUNT; i++)
+        assert_non_null(answer_to(polls[i]));
+}
+
+/* ---- retries ------------------------------------------------------------------------------------
+ */
+
+static void what_ends_costs_a_retry(void **state)
+{
+    (void)state;
+    static const struct {
+        enum hd_outcome outcome;
+        uint32_t attempts; /* until the job is closed; 0: never by this */
+    } rows[] = {{HD_OUTCOME_INFRA, 3},   {HD_OUTCOME_FAILED, 2},    {HD_OUTCOME_DIVERGED, 1},
+                {HD_OUTCOME_TIMEOUT, 1}, {HD_OUTCOME_NO_RESULT, 1}, {HD_OUTCOME_OOM, 1},
+                {HD_OUTCOME_STOPPED, 1}, {HD_OUTCOME_PREEMPTED, 0}};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct worker w = {.id = "w", .root = "", .incarnation = 1};
+        open_core((struct hd_core_options){0});
+        struct hd_request request = blank();
+        request.kind = HD_REQUEST_SUBMIT;
+        request.run_id = "r";
+        request.run_uid = RUN_UID;
+        request.experiment_json =
+            "{\"name\":\"r\",\"target\":{\"command\":[\"./t\"],"
+            "\"retries\":{\"infra\":2,\"failed\":1}},\"sampler\":{\"name\":\"random\"},"
+            "\"space\":{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}},"
+            "\"stop\":{\"jobs\":1}}";
+        assert_answer(post(&request, 0), HD_REPLY_OK);
+        hello(&w, NULL, 0);
+        uint32_t attempts = 0;
+        while (attempts < 5 && (attempts == 0 || !job_view(0).closed)) {
+            pass(30000); /* longer than any back-off */
+            struct hd_attempt_ref attempt = lease(&w);
+            assert_int_equal(attempt.attempt, ++attempts);
+            report(&w, attempt, rows[i].outcome, (double)NAN);
+        }
+        assert_int_equal(attempts, rows[i].attempts == 0 ? 5 : rows[i].attempts);
+        assert_int_equal(job_view(0).closed, rows[i].attempts != 0);
+    }
+}
+
+static void a_broken_machine_is_given_time(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start("\"stop\":{\"jobs\":1}");
+    hello(&w, NULL, 0);
+    report(&w, lease(&w), HD_OUTCOME_INFRA, (double)NAN);
+    uint64_t address = poll(&w);
+    pass(999);
+    assert_null(answer_to(address));
+    pass(1);
+    assert_answer(address, HD_REPLY_LEASE);
+    report(&w, answer_to(address)->lease.attempt, HD_OUTCOME_INFRA, (double)NAN);
+    address = poll(&w);
+    pass(1999);
+    assert_null(answer_to(address));
+    pass(1);
+    assert_answer(address, HD_REPLY_LEASE);
+}
+
+static void a_run_pauses_before_it_burns_the_night(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start("\"pause_after_failures\":2,\"stop\":{\"configs\":9}");
+    hello(&w, NULL, 0);
+    report(&w, lease(&w), HD_OUTCOME_FAILED, (double)NAN);
+    report(&w, lease(&w), HD_OUTCOME_FAILED, (double)NAN);
+    assert_state(HD_RUN_PAUSED, "2 failures without a success");
+    uint64_t address = poll(&w);
+    assert_null(answer_to(address));
+    command(HD_COMMAND_RESUME_RUN, 0); /* what paused it is forgiven */
+    assert_answer(address, HD_REPLY_LEASE);
+    report(&w, answer_to(address)->lease.attempt, HD_OUTCOME_OK, 1);
+    for (int i = 0; i < 4; i++) /* after a success, failures are part of the search */
+        report(&w, lease(&w), HD_OUTCOME_FAILED, (double)NAN);
+    assert_state(HD_RUN_ACTIVE, "");
+    report(&w, lease(&w), HD_OUTCOME_CONFIG_ERROR, (double)NAN);
+    assert_state(HD_RUN_PAUSED, "could not be started");
+}
+
+/* ---- stop rules ---------------------------------------------------------------------------------
+ */
+
+static void each_stop_rule_ends_the_run(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more;
+        uint32_t jobs; /* that end before the run does */
+        enum hd_outcome outcome;
+        const char *reason;
+    } rows[] = {
+        {"\"stop\":{\"configs\":3}", 3, HD_OUTCOME_OK, "3 configs done"},
+        {"\"stop\":{\"jobs\":2}", 2, HD_OUTCOME_OK, "2 jobs done"},
+        {"\"stop\":{\"full_evaluations\":4}", 4, HD_OUTCOME_OK, "4 full evaluations done"},
+        {"\"pause_after_failures\":0,\"stop\":{\"failures\":3}", 3, HD_OUTCOME_FAILED,
+         "3 jobs failed"},
+        {"\"objective\":{\"name\":\"loss\",\"goal\":0.5}", 1, HD_OUTCOME_OK, "goal reached"},
+        {"\"objective\":{\"name\":\"acc\",\"direction\":\"maximize\",\"goal\":-0.5}", 1,
+         HD_OUTCOME_OK, "goal reached: acc -0.5"},
+        {"\"stop\":{\"iterations\":2}", 2, HD_OUTCOME_OK, "all iterations done"},
+        {"\"stop\":{\"time\":\"25s\"}", 3, HD_OUTCOME_OK, "time limit reached"},
+        {HALVING, 3, HD_OUTCOME_OK, "all iterations done"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct worker w = {.id = "w", .root = "", .incarnation = 1};
+        open_core((struct hd_core_options){0});
+        start(rows[i].more);
+        hello(&w, NULL, 0);
+        for (uint32_t done = 0; done < rows[i].jobs; done++) {
+            assert_state(HD_RUN_ACTIVE, "");
+            struct hd_attempt_ref attempt = lease(&w);
+            pass(10000);
+            report(&w, attempt, rows[i].outcome,
+                   rows[i].outcome == HD_OUTCOME_OK ? 0.5 : (double)NAN);
+        }
+        assert_state(HD_RUN_FINISHED, rows[i].reason);
+        assert_true(hd_core_idle(core));
+        struct hd_request request = from(&w, HD_REQUEST_LEASE, HD_LANE_LEASE, ++w.lease);
+        request.run_id = "r";
+        assert_answer(post(&request, 1), HD_REPLY_DONE);
+    }
+}
+
+/* ---- who gets what ------------------------------------------------------------------------------
+ */
+
+static void priority_comes_first_and_equals_share(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    submit("low", 1, "\"stop\":{\"configs\":9}");
+    submit("a", 2, "\"stop\":{\"configs\":2},\"priority\":1");
+    submit("b", 3, "\"stop\":{\"configs\":2},\"priority\":1");
+    hello(&w, NULL, 0);
+    uint32_t of_uid[4] = {0};
+    for (int i = 0; i < 2; i++)
+        of_uid[lease(&w).run_uid]++;
+    assert_int_equal(of_uid[2], 1);
+    assert_int_equal(of_uid[3], 1);
+    for (int i = 0; i < 2; i++)
+        of_uid[lease(&w).run_uid]++;
+    assert_int_equal(of_uid[2] + of_uid[3], 4);
+    assert_int_equal(lease(&w).run_uid, 1);
+}
+
+static void a_promotion_waits_for_the_holder_of_its_directory(void **state)
+{
+    (void)state;
+    static const struct {
+        bool bye;        /* the holder leaves */
+        int64_t wait_ms; /* until another worker may start it from the start */
+    } rows[] = {{false, 7000}, {true, 0}};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct worker a = {.id = "a", .root = "root-a", .incarnation = 1};
+        struct worker b = {.id = "b", .root = "root-b", .incarnation = 2};
+        open_core((struct hd_core_options){0});
+        start("\"holder_wait\":\"7s\"," HALVING);
+        hello(&a, NULL, 0);
+        hello(&b, NULL, 0);
+        report(&a, lease(&a), HD_OUTCOME_OK, 1);
+        struct hd_attempt_ref attempt = lease(&a);
+        uint64_t address = poll(&b); /* waits for a promotion */
+        report(&a, attempt, HD_OUTCOME_OK, 2);
+        if (rows[i].bye) {
+            struct hd_request bye = from(&a, HD_REQUEST_BYE, HD_LANE_CONTROL, ++a.control);
+            post(&bye, 1);
+            address = answer_to(address) != NULL ? address : poll(&b);
+        }
+        if (rows[i].wait_ms > 0) {
+            pass(rows[i].wait_ms - 1);
+            assert_null(answer_to(address));
+            pass(1);
+        }
+        assert_answer(address, HD_REPLY_LEASE);
+        assert_true(isnan(answer_to(address)->lease.budget_previous));
+        assert_true(answer_to(address)->lease.budget == 2);
+    }
+    /* The holder itself goes on from where it was. */
+    struct worker a = {.id = "a", .root = "root-a", .incarnation = 1};
+    open_core((struct hd_core_options){0});
+    start(HALVING);
+    hello(&a, NULL, 0);
+    report(&a, lease(&a), HD_OUTCOME_OK, 1);
+    report(&a, lease(&a), HD_OUTCOME_OK, 2);
+    uint64_t address = poll(&a);
+    assert_answer(address, HD_REPLY_LEASE);
+    assert_true(answer_to(address)->lease.budget_previous == 1);
+}
+
+static void nobody_starts_before_the_others_are_there(void **state)
+{
+    (void)state;
+    struct worker a = {.id = "a", .root = "", .incarnation = 1};
+    struct worker b = {.id = "b", .root = "", .incarnation = 1};
+    open_core((struct hd_core_options){.min_workers = 2});
+    start(HALVING);
+    hello(&a, NULL, 0);
+    uint64_t address = poll(&a);
+    assert_null(answer_to(address));
+    hello(&b, NULL, 0);
+    assert_answer(address, HD_REPLY_LEASE);
+}
+
+static void a_queue_is_filled_ahead(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start("\"job_queue_sizes\":[1,3],\"stop\":{\"configs\":20}");
+    hello(&w, NULL, 0);
+    assert_int_equal(run_view(0).jobs_queued, 0); /* an unopened iteration is not opened early */
+    lease(&w);
+    assert_int_equal(run_view(0).jobs_running, 1);
+    open_core((struct hd_core_options){0});
+    start("\"job_queue_sizes\":[1,3],\"iteration_generator\":{\"name\":\"successive_halving\","
+          "\"eta\":2},\"budget\":{\"min\":1,\"max\":8},\"stop\":{\"iterations\":1}");
+    struct worker v = {.id = "v", .root = "", .incarnation = 1};
+    hello(&v, NULL, 0);
+    lease(&v); /* opens a bracket of eight */
+    assert_int_equal(run_view(0).jobs_queued, 3);
+}
+
+static void the_shortest_ping_of_the_open_runs_counts(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    assert_true(answer_to(hello(&w, NULL, 0))->ping_ms == 5000);
+    start("\"lease\":\"2s\",\"ping\":\"500ms\"," HALVING);
+    assert_true(answer_to(ping(&w, NULL, 0))->ping_ms == 500);
+    uint64_t address = poll(&w);
+    assert_true(answer_to(address)->ping_ms == 500);
+    command(HD_COMMAND_CANCEL_RUN, 0);
+    assert_true(answer_to(ping(&w, NULL, 0))->ping_ms == 5000);
+}
+
+/* ---- people -------------------------------------------------------------------------------------
+ */
+
+static void saying_a_thing_twice_does_it_once(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start("\"stop\":{\"configs\":9}");
+    assert_answer(submit("r", RUN_UID, "\"stop\":{\"configs\":9}"), HD_REPLY_OK);
+    uint64_t address = submit("r", RUN_UID + 1, "\"stop\":{\"configs\":9}");
+    assert_int_equal(answer_to(address)->code, HD_E_EXISTS);
+    assert_int_equal(answer_to(submit("bad", 3, "\"stop\":{\"configs\":-1}"))->code, HD_E_INVALID);
+    assert_int_equal(hd_core_run_count(core), 1);
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w);
+    for (int i = 0; i < 2; i++) {
+        assert_answer(command(HD_COMMAND_CANCEL_JOB, attempt.job), HD_REPLY_OK);
+        assert_answer(command(HD_COMMAND_PAUSE_RUN, 0), HD_REPLY_OK);
+    }
+    assert_int_equal(fact_counts[HD_FACT_COMMAND_GIVEN], 2);
+    assert_int_equal(job_view(attempt.job).outcome, HD_OUTCOME_CANCELLED);
+    const struct hd_reply *told = answer_to(ping(&w, &attempt, 1));
+    assert_int_equal(told->command_count, 1);
+    for (int i = 0; i < 2; i++)
+        assert_answer(command(HD_COMMAND_RESUME_RUN, 0), HD_REPLY_OK);
+    for (int i = 0; i < 2; i++)
+        assert_answer(command(HD_COMMAND_CANCEL_RUN, 0), HD_REPLY_OK);
+    assert_int_equal(fact_counts[HD_FACT_COMMAND_GIVEN], 4);
+    assert_state(HD_RUN_CANCELLED, "cancelled");
+    assert_int_equal(answer_to(command(HD_COMMAND_PAUSE_RUN, 0))->code, HD_E_CONFLICT);
+    assert_int_equal(answer_to(command(HD_COMMAND_CANCEL_JOB, 99))->code, HD_E_NOTFOUND);
+}
+
+/* ---- memory and restore -------------------------------------------------------------------------
+ */
+
+static void short_memory_changes_nothing(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "root", .incarnation = 1};
+    struct hd_request request = from(&w, HD_REQUEST_HELLO, HD_LANE_CONTROL, 1);
+    struct hd_request second = blank();
+    second.kind = HD_REQUEST_SUBMIT;
+    second.run_id = "s";
+    second.run_uid = 2;
+    second.experiment_json = "{\"name\":\"s\",\"target\":{\"command\":[\"./t\"]},"
+                             "\"space\":{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}},"
+                             "\"stop\":{\"configs\":1}}";
+    const struct hd_request *requests[] = {&request, &second};
+    for (size_t r = 0; r < HD_COUNT(requests); r++) {
+        open_core((struct hd_core_options){0});
+        start(HALVING);
+        uint64_t digest = hd_core_digest(core);
+        struct hd_event event = {.kind = HD_EVENT_REQUEST,
+                                 .address = ++last_address,
+                                 .request = requests[r],
+                                 .now_ms = now_ms};
+        int64_t failures = 0;
+        for (enum hd_code code = HD_E_NOMEM; code != HD_OK; failures++) {
+            hd_test_fail_alloc_after(failures);
+            code = hd_core_reserve(core, &event, &err);
+            hd_test_fail_alloc_after(-1);
+            assert_true(code == HD_OK || code == HD_E_NOMEM);
+            assert_true(hd_core_digest(core) == digest);
+            assert_true(failures < 10000);
+        }
+        assert_true(failures > 1); /* something was allocated, and failed */
+        hd_core_step(core, &event, &update);
+        take_update();
+        assert_answer(last_address, HD_REPLY_OK);
+    }
+}
+
+static void facts_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    start(HALVING);
+    uint64_t digest = hd_core_digest(core);
+    struct hd_fact ended = {.kind = HD_FACT_ATTEMPT_ENDED,
+                            .as.attempt_ended = {.worker = "w", .root = "", .directory = ""}};
+    ended.seq = hd_core_last_seq(core) + 2;
+    assert_hd_fails(hd_core_apply(core, &ended, &err), HD_E_CORRUPT, "missing");
+    ended.seq--;
+    assert_hd_fails(hd_core_apply(core, &ended, &err), HD_E_CORRUPT, "not the job's current one");
+    ended.run = 9;
+    assert_hd_fails(hd_core_apply(core, &ended, &err), HD_E_CORRUPT, "unknown run");
+    assert_true(hd_core_digest(core) == digest);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_resent_poll_gets_the_same_attempt, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_poll_that_was_told_nothing_gets_no_job_later, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_result_is_accepted_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(zeros_name_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_newer_process_supersedes_an_older_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_result_is_fenced, setup, teardown),
+        cmocka_unit_test_setup_teardown(pings_renew_what_is_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_worker_that_returns_without_its_job_loses_it_at_once,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_hang_up_answers_every_poll_of_its_connection, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_ends_costs_a_retry, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_broken_machine_is_given_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_run_pauses_before_it_burns_the_night, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_stop_rule_ends_the_run, setup, teardown),
+        cmocka_unit_test_setup_teardown(priority_comes_first_and_equals_share, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_promotion_waits_for_the_holder_of_its_directory, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(nobody_starts_before_the_others_are_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_queue_is_filled_ahead, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_shortest_ping_of_the_open_runs_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(saying_a_thing_twice_does_it_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(short_memory_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(facts_that_do_not_fit_are_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("core", tests, NULL, NULL);
+}
