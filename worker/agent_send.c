@@ -93,9 +93,21 @@ static bool wants_lease(const struct hd_agent *agent)
            agent->running_count < agent->options.slots && agent->held_count < HD_HELD_MAX;
 }
 
-static bool may_poll(struct hd_agent *agent, uint32_t m)
+/* A result that waits goes first, and the poll rides on its report: what is proposed next then
+ * knows it, whatever was lost on the way. */
+static bool result_waits(const struct hd_agent *agent, uint32_t m)
+{
+    for (uint32_t i = 0; i < HD_HELD_MAX; i++)
+        if (agent->held[i].state == HELD_ENDED && agent->held[i].master == m)
+            return true;
+    return false;
+}
+
+static bool may_poll(struct hd_agent *agent, uint32_t m, bool riding)
 {
     const struct master *master = &agent->masters[m];
+    if (!riding && master->used && result_waits(agent, m))
+        return false;
     return master->used && master->hello == HELLO_DONE && !master->drain &&
            due(agent, master->lanes[HD_LANE_LEASE].due_ms);
 }
@@ -110,13 +122,13 @@ static uint32_t serving_count(const struct hd_agent *agent)
 }
 
 /* Who is asked next: in turn, first those that may have a job now, then whoever may get one. */
-static uint32_t choose_master(struct hd_agent *agent, int64_t *ret_wait_ms)
+static uint32_t choose_master(struct hd_agent *agent, bool riding, int64_t *ret_wait_ms)
 {
     bool alone = serving_count(agent) == 1;
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < HD_AGENT_MASTERS_MAX; i++) {
             uint32_t m = (agent->lease_turn + i) % HD_AGENT_MASTERS_MAX;
-            if (!may_poll(agent, m) || (pass == 0 && agent->masters[m].quiet && !alone))
+            if (!may_poll(agent, m, riding) || (pass == 0 && agent->masters[m].quiet && !alone))
                 continue;
             *ret_wait_ms = alone ? HD_LEASE_WAIT_MS_MAX : pass == 0 ? 0 : AGENT_WAIT_MS_SHARED;
             return m;
@@ -150,7 +162,7 @@ static void pump_leases(struct hd_agent *agent)
     if (!wants_lease(agent))
         return;
     int64_t wait_ms = 0;
-    uint32_t m = choose_master(agent, &wait_ms);
+    uint32_t m = choose_master(agent, false, &wait_ms);
     if (m != AGENT_NONE)
         send_lease(agent, m, wait_ms);
 }
@@ -196,7 +208,7 @@ static void ride_along(struct hd_agent *agent, uint32_t m)
     struct lane *report = &agent->masters[m].lanes[HD_LANE_REPORT];
     struct lane *lease = &agent->masters[m].lanes[HD_LANE_LEASE];
     int64_t wait_ms;
-    report->lease_next = wants_lease(agent) && choose_master(agent, &wait_ms) == m;
+    report->lease_next = wants_lease(agent) && choose_master(agent, true, &wait_ms) == m;
     if (!report->lease_next)
         return;
     report->lease_sequence = ++lease->sequence;
