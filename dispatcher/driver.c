@@ -22,6 +22,7 @@
 #define ANSWER_WAIT_US 500
 #define HOLD_RETRY_MS 500
 #define HOLD_SAY_MS 10000
+#define STALL_MS 500  /* being deaf for longer is worth a word, and a longer lease */
 #define LINGER_MS 300 /* after the last run's end: replies reach those who wait */
 
 struct hd_driver {
@@ -154,8 +155,7 @@ static void step(struct hd_driver *driver, struct hd_event *event)
         hd_wait_for_memory();
 }
 
-/* ---- commit
- * --------------------------------------------------------------------------------------- */
+/* ---- commit ------------------------------------------------------------------------------------ */
 
 /* What may pass: the store kept nothing and takes the same facts again. */
 static bool may_pass(enum hd_code code)
@@ -165,10 +165,8 @@ static bool may_pass(enum hd_code code)
 
 /* HD_OK once the facts are durable. Without space, memory or the write lock it holds, however long
  * it takes. */
-static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, int64_t *ret_hold_ms,
-                                 struct hd_err *err)
+static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, struct hd_err *err)
 {
-    int64_t start_ms = hd_clock_ms();
     int64_t said_ms = 0;
     enum hd_code code;
     while (may_pass(code = hd_store_append(driver->store, driver->batch.facts,
@@ -187,7 +185,6 @@ static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, int64_t 
                            "anybody",
                            driver->store_path, driver->batch.fact_count);
     }
-    *ret_hold_ms = hd_clock_ms() - start_ms;
     if (code == HD_OK && said_ms != 0)
         hd_log(HD_LOG_INFO, "%s takes facts again", driver->store_path);
     return code;
@@ -195,9 +192,8 @@ static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, int64_t 
 
 static enum hd_code commit(struct hd_driver *driver, int stop_fd, struct hd_err *err)
 {
-    int64_t hold_ms = 0;
     if (driver->batch.fact_count > 0) {
-        enum hd_code code = append_facts(driver, stop_fd, &hold_ms, err);
+        enum hd_code code = append_facts(driver, stop_fd, err);
         if (code != HD_OK)
             return code;
     }
@@ -205,15 +201,10 @@ static enum hd_code commit(struct hd_driver *driver, int stop_fd, struct hd_err 
         hd_net_reply(driver->server, driver->batch.replies[i].address,
                      driver->batch.replies[i].bytes.data, driver->batch.replies[i].bytes.size);
     hd_batch_clear(&driver->batch);
-    if (hold_ms > HOLD_RETRY_MS) {
-        struct hd_event event = {.kind = HD_EVENT_HOLD, .hold_ms = hold_ms};
-        step(driver, &event);
-    }
     return HD_OK;
 }
 
-/* ---- what arrives
- * ----------------------------------------------------------------------------------- */
+/* ---- what arrives ------------------------------------------------------------------------------ */
 
 static void refuse(struct hd_driver *driver, const struct hd_net_news *news,
                    const struct hd_request *request, enum hd_code code, const char *text)
@@ -402,6 +393,18 @@ static void follow_runs(struct hd_driver *driver)
         hd_registrar_set_runs(driver->registrar, runs, count);
 }
 
+/* Time in which nobody could be heard (a slow or full disk, a frozen process or machine) must not
+ * end anybody's lease: the pings may be in the queue. */
+static void hold(struct hd_driver *driver, int64_t deaf_ms)
+{
+    if (deaf_ms < STALL_MS)
+        return;
+    hd_log(HD_LOG_WARNING, "deaf for %.1f s: every lease is extended by as much",
+           (double)deaf_ms / 1000);
+    struct hd_event event = {.kind = HD_EVENT_HOLD, .hold_ms = deaf_ms};
+    step(driver, &event);
+}
+
 static int wait_time_ms(const struct hd_driver *driver, int64_t linger_until_ms)
 {
     int64_t deadline_ms = hd_core_deadline_ms(driver->core);
@@ -419,7 +422,9 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
                             ? driver->core_options.ping_ms + LINGER_MS
                             : LINGER_MS;
     int64_t linger_until_ms = HD_NEVER_MS;
+    int64_t woke_ms = hd_clock_ms(), deaf_ms = 0;
     for (;;) {
+        hold(driver, deaf_ms);
         drain(driver);
         enum hd_code code = commit(driver, stop_fd, err);
         if (code != HD_OK)
@@ -438,7 +443,12 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
             {.fd = hd_queue_fd(driver->answers), .events = POLLIN},
             {.fd = stop_fd, .events = POLLIN},
         };
-        int ready = poll(fds, 3, wait_time_ms(driver, linger_until_ms));
+        int wait_ms = wait_time_ms(driver, linger_until_ms);
+        int64_t before_ms = hd_clock_ms();
+        int ready = poll(fds, 3, wait_ms);
+        int64_t late_ms = hd_clock_ms() - before_ms - wait_ms;
+        deaf_ms = before_ms - woke_ms + (late_ms > 0 ? late_ms : 0);
+        woke_ms = hd_clock_ms();
         if (ready < 0 && errno != EINTR)
             return hd_fail(err, HD_E_IO, "poll: %s", strerror(errno));
         if (ready > 0 && (fds[2].revents & POLLIN) != 0)
@@ -446,8 +456,7 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
     }
 }
 
-/* ---- opening and closing
- * ------------------------------------------------------------------------------ */
+/* ---- opening and closing ----------------------------------------------------------------------- */
 
 static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_options *options,
                              struct hd_err *err)
