@@ -8,6 +8,7 @@
 #include "watch.h"
 
 #include <hd/driver.h>
+#include <hd/engine.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -230,6 +231,26 @@ static enum hd_code read_file(const struct run_arguments *arguments, const char 
     return hd_experiment_read(file, &overrides, ret_experiment, err);
 }
 
+/* An image needs an engine: said at once rather than after five jobs that could not start. */
+static enum hd_code check_engine(const struct run_arguments *arguments,
+                                 const struct hd_experiment *experiment, struct hd_err *err)
+{
+    bool docker = arguments->engine != NULL ? hd_streq(arguments->engine, "docker")
+                                            : experiment->target.image != NULL;
+    if (!docker)
+        return HD_OK;
+    struct hd_queue *news = NULL;
+    struct hd_engine *engine = NULL;
+    enum hd_code code = hd_queue_new(16, &news, err);
+    struct hd_engine_options options = {
+        .worker = "hd-run", .state_dir = arguments->state_dir, .queue = news};
+    if (code == HD_OK)
+        code = hd_engine_open_docker(&options, &engine, err);
+    hd_engine_close(engine);
+    hd_queue_free(news);
+    return code;
+}
+
 /* Everything after the options: file NULL resumes what the state directory holds. */
 static int run(struct run_arguments *arguments, const char *file)
 {
@@ -249,6 +270,8 @@ static int run(struct run_arguments *arguments, const char *file)
     if (code == HD_OK && run_id != NULL)
         code = look_at_existing(arguments, run_id, file != NULL ? file : "EXPERIMENT", &over,
                                 &exit_code, &err);
+    if (code == HD_OK && !over && experiment != NULL)
+        code = check_engine(arguments, experiment, &err);
     if (code == HD_OK && !over && arguments->detach) {
         code = detach(arguments->state_dir, run_id, &err);
     }

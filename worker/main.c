@@ -127,6 +127,25 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
 
 /* ---- checks --------------------------------------------------------------------------------- */
 
+/* What will never be allowed is refused at start rather than tried for ever. */
+static enum hd_code check_nameserver(const struct settings *settings, struct hd_err *err)
+{
+    char host[HD_ADDRESS_MAX];
+    uint16_t port;
+    const struct hd_net_security *security = &settings->security;
+    if (settings->nameserver == NULL)
+        return HD_OK;
+    enum hd_code code =
+        hd_net_split(settings->nameserver, HD_NET_NAMESERVER_PORT, host, sizeof(host), &port, err);
+    if (code != HD_OK || hd_net_is_loopback(host) || security->plaintext ||
+        security->ca_file != NULL || security->cert_file != NULL)
+        return code;
+    return hd_fail(err, HD_E_INVALID,
+                   "the nameserver %s is beyond this machine: give --ca for TLS, or --plaintext to "
+                   "send the token readable over the network",
+                   settings->nameserver);
+}
+
 static enum hd_code check_list(const char *option, const struct hd_text_list *list,
                                struct hd_err *err)
 {
@@ -168,6 +187,8 @@ static enum hd_code check(const struct settings *settings, enum hd_engine_choice
                        "give --nameserver or --credentials-dir, not both: the file names one");
     if (code == HD_OK)
         code = check_list("data", &settings->data, err);
+    if (code == HD_OK)
+        code = check_nameserver(settings, err);
     return code == HD_OK ? check_list("env", &settings->env, err) : code;
 }
 
