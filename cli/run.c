@@ -27,8 +27,8 @@
 
 /* A run of that name exists: what to do with it. *ret_over: its result has been printed. */
 static enum hd_code look_at_existing(const struct run_arguments *arguments, const char *run_id,
-                                     const char *file, bool *ret_over, int *ret_exit,
-                                     struct hd_err *err)
+                                     const char *file, const struct hd_experiment *experiment,
+                                     bool *ret_over, int *ret_exit, struct hd_err *err)
 {
     struct hd_value *status = NULL;
     *ret_over = false;
@@ -48,7 +48,10 @@ static enum hd_code look_at_existing(const struct run_arguments *arguments, cons
                        "or start another one:\n"
                        "  hd run %s --run-id OTHER%s",
                        run_id, arguments->state_dir, name, file, run_id, where, file, where);
-    } else if (watch_is_over(status)) {
+    } else if (experiment != NULL) { /* also when a live master is joined, which reads no file */
+        code = watch_refuse_difference(arguments, run_id, experiment, err);
+    }
+    if (code == HD_OK && watch_is_over(status)) {
         progress_print_end(status, arguments->state_dir, arguments->json);
         *ret_over = true;
         *ret_exit = watch_exit_of(status);
@@ -197,6 +200,8 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     if (code == HD_OK)
         code = cluster_open(&options, &cluster, err);
     if (code == HD_OK)
+        code = watch_resume_paused(arguments, run_id, err);
+    if (code == HD_OK)
         code = watch(cluster, arguments, run_id, &progress, tell_started, ret_exit, err);
     progress_end(&progress);
     if (cluster != NULL) {
@@ -228,6 +233,13 @@ static enum hd_code read_file(const struct run_arguments *arguments, const char 
         return hd_fail(err, HD_E_INVALID, "--iterations %s is not a positive whole number",
                        arguments->iterations);
     overrides.iterations = (uint32_t)iterations;
+    if (arguments->seed != NULL && !hd_parse_u64(arguments->seed, &overrides.seed))
+        return hd_fail(err, HD_E_INVALID, "--seed %s is not a whole number from 0",
+                       arguments->seed);
+    overrides.has_seed = arguments->seed != NULL;
+    if (arguments->time_limit != NULL &&
+        hd_parse_duration(arguments->time_limit, &overrides.time_ms, err) != HD_OK)
+        return hd_fail_in(err, "--time-limit");
     return hd_experiment_read(file, &overrides, ret_experiment, err);
 }
 
@@ -268,8 +280,8 @@ static int run(struct run_arguments *arguments, const char *file)
     if (code == HD_OK && run_id != NULL)
         code = hd_check_id("--run-id", run_id, &err);
     if (code == HD_OK && run_id != NULL)
-        code = look_at_existing(arguments, run_id, file != NULL ? file : "EXPERIMENT", &over,
-                                &exit_code, &err);
+        code = look_at_existing(arguments, run_id, file != NULL ? file : "EXPERIMENT", experiment,
+                                &over, &exit_code, &err);
     if (code == HD_OK && !over && experiment != NULL)
         code = check_engine(arguments, experiment, &err);
     if (code == HD_OK && !over && arguments->detach) {

@@ -2,6 +2,7 @@
 /* watch.c: looking at a run; hd attach, which does nothing else. */
 #include "watch.h"
 
+#include "act.h"
 #include "commands.h"
 
 #include <hd/experiment.h>
@@ -59,6 +60,47 @@ static bool state_is(const struct hd_value *status, const char *state)
 {
     const struct hd_value *value = hd_value_get(status, "state");
     return value != NULL && value->kind == HD_VALUE_STRING && hd_streq(value->as.string, state);
+}
+
+enum hd_code watch_refuse_difference(const struct run_arguments *arguments, const char *run_id,
+                                     const struct hd_experiment *experiment, struct hd_err *err)
+{
+    struct hd_value *answer = NULL;
+    struct hd_experiment *recorded = NULL;
+    struct hd_buf diff;
+    hd_buf_init(&diff, HD_EXPERIMENT_BYTES_MAX);
+    enum hd_code code = read_view(arguments, run_id, "experiment", &answer, err);
+    if (code == HD_OK)
+        code = hd_experiment_parse(hd_value_get(answer, "experiment"), "the recorded experiment",
+                                   NULL, &recorded, err);
+    if (code == HD_OK)
+        code = hd_experiment_diff(recorded, experiment, &diff, err);
+    if (code == HD_OK && diff.size > 0)
+        code = hd_fail(err, HD_E_CONFLICT,
+                       "run %s was started with another experiment; this is what differs:\n%s"
+                       "give the old experiment to resume it, or --run-id OTHER to start anew",
+                       run_id, hd_buf_text(&diff));
+    hd_experiment_free(recorded);
+    hd_value_free(answer);
+    hd_buf_release(&diff);
+    return code;
+}
+
+enum hd_code watch_resume_paused(const struct run_arguments *arguments, const char *run_id,
+                                 struct hd_err *err)
+{
+    struct cli_common where = {.state_dir = arguments->state_dir};
+    struct hd_value *status = NULL;
+    struct hd_err ignored; /* the run may not be there yet */
+    if (run_id == NULL || !arguments->resume ||
+        watch_status(arguments, run_id, &status, &ignored) != HD_OK)
+        return HD_OK;
+    bool told, paused = state_is(status, "paused");
+    hd_value_free(status);
+    enum hd_code code =
+        paused ? cli_command_live(&where, run_id, HD_COMMAND_RESUME_RUN, 0, "", &told, err) : HD_OK;
+    /* It went on in the meantime. */
+    return code == HD_E_CONFLICT ? HD_OK : code;
 }
 
 bool watch_is_over(const struct hd_value *status)
@@ -171,6 +213,14 @@ static void plan_total(const struct run_arguments *arguments, const char *run_id
     hd_value_free(answer);
 }
 
+/* A master serves the state directory: its runs are restored and taken up. */
+static bool master_serves(const struct run_arguments *arguments)
+{
+    struct cli_master master;
+    struct hd_err ignored;
+    return cli_master_of_state(arguments->state_dir, &master, &ignored) == HD_OK;
+}
+
 /* One look. *ret_ended: there is nothing more to wait for. */
 static enum hd_code look(const struct run_arguments *arguments, const char *run_id,
                          struct progress *progress, bool *ret_ended, int *ret_exit,
@@ -205,6 +255,8 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
             continue;
         next_ms = hd_clock_ms() + STATUS_PERIOD_MS;
         int exit_code;
+        /* Asked first: before the master has taken up the run, "paused" is how it was left. */
+        bool taken_up = cluster == NULL || master_serves(arguments);
         /* An error is nothing yet: until the master has made its file, or while it is busy. */
         enum hd_code code = look(arguments, run_id, progress, &ended, &exit_code, err);
         if (code == HD_OK && first) {
@@ -214,7 +266,8 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
             first = false;
         }
         /* A master that tends a finished run is about to leave by itself. */
-        if (code == HD_OK && ended && !over && (cluster == NULL || exit_code == HD_EXIT_PAUSED)) {
+        if (code == HD_OK && ended && !over && taken_up &&
+            (cluster == NULL || exit_code == HD_EXIT_PAUSED)) {
             *ret_exit = exit_code;
             return HD_OK;
         }

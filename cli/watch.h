@@ -7,6 +7,8 @@
 #include "common/cli.h"
 #include "progress.h"
 
+#include <hd/experiment.h>
+
 struct run_arguments {
     const char *run_id, *state_dir, *engine, *log_level, *eta, *min_budget, *max_budget;
     const char *iterations, *time_limit, *seed, *min_workers;
@@ -23,6 +25,14 @@ extern volatile bool watch_hurry;
 
 HD_NODISCARD enum hd_code watch_status(const struct run_arguments *arguments, const char *run_id,
                                        struct hd_value **ret_status, struct hd_err *err);
+/* HD_E_CONFLICT: the run was started with another experiment; the text shows what differs. */
+HD_NODISCARD enum hd_code watch_refuse_difference(const struct run_arguments *arguments,
+                                                  const char *run_id,
+                                                  const struct hd_experiment *experiment,
+                                                  struct hd_err *err);
+/* A master that is started resumes a paused run by itself; one that was left alive is told here. */
+HD_NODISCARD enum hd_code watch_resume_paused(const struct run_arguments *arguments,
+                                              const char *run_id, struct hd_err *err);
 /* finished or cancelled */
 bool watch_is_over(const struct hd_value *status);
 /* What a program says of that state: finished 0, paused 3, otherwise 130. */

@@ -54,7 +54,8 @@ static const struct golden_case cases[] = {
     {"run-nowhere",
      {"run", "DIR/good.yaml", "--engine", "process", "--state-dir", "DIR/good.yaml/state"}},
     {"run-exists", {"run", "DIR/good.yaml", "--run-id", "digits", "--state-dir", "DIR"}},
-    {"run-over", {"run", "DIR/good.yaml", "--run-id", "scores", "--state-dir", "DIR", "--resume"}},
+    {"run-over", {"run", "DIR/scores.yaml", "--state-dir", "DIR", "--resume"}},
+    {"run-other", {"run", "DIR/good.yaml", "--run-id", "scores", "--state-dir", "DIR", "--resume"}},
     {"attach-nobody", {"attach", "nobody"}},
     {"cancel-word", {"cancel", "digits/best"}},
     {"cancel-negative", {"cancel", "--run", "digits", "--", "-1"}},
@@ -169,6 +170,7 @@ static int setup(void **state)
               "iteration_generator: {name: hyperband, eta: 3}\n"
               "budget: {min: 1, max: 27, unit: epochs}\n"
               "stop: {iterations: 6, time: 1h, jobs: 500}\n");
+    make_file(".", "scores.yaml", test_story_scores);
     make_file(".", "endless.yaml",
               "target: {command: [./train]}\n"
               "space: {x: {type: int, low: 1, high: 10}}\n");

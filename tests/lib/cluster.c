@@ -123,6 +123,20 @@ static void end_children(void)
     }
 }
 
+bool cluster_has_processes(struct cluster *cluster)
+{
+    cluster_tick(cluster);
+    DIR *dir = opendir("/proc");
+    bool any = false;
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        any = any || (pid > 1 && is_our_child(pid));
+    }
+    closedir(dir);
+    return any;
+}
+
 void cluster_close(struct cluster *cluster)
 {
     if (cluster->dir == NULL)

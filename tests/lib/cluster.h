@@ -46,6 +46,9 @@ struct cluster {
 void cluster_open(struct cluster *cluster);
 void cluster_close(struct cluster *cluster);
 
+/* Whether any process that the test has started, or that those have, is still there. */
+bool cluster_has_processes(struct cluster *cluster);
+
 /* A formatted text that lives as long as the cluster; a relative path is below its directory when
  * made by cluster_path(). */
 char *cluster_text(struct cluster *cluster, const char *fmt, ...) HD_PRINTF(2, 3);

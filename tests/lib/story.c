@@ -236,18 +236,19 @@ static void write_digits(struct pen *pen)
 
 /* ---- run 1: maximize, over ------------------------------------------------------------------ */
 
+const char test_story_scores[] = "name: scores\n"
+                                 "target: {command: [./train, --lr, '${params.lr}']}\n"
+                                 "objective: {name: accuracy, direction: maximize, goal: 0.9}\n"
+                                 "space:\n"
+                                 "  lr: {type: float, low: 1.0e-4, high: 1.0, log: true}\n"
+                                 "  activation: {type: categorical, choices: [relu, tanh]}\n"
+                                 "sampler: {name: random}\n"
+                                 "iteration_generator: {name: full}\n"
+                                 "stop: {configs: 10}\n";
+
 static void write_scores(struct pen *pen)
 {
-    create(pen, 1, "scores",
-           "name: scores\n"
-           "target: {command: [./train, --lr, '${params.lr}']}\n"
-           "objective: {name: accuracy, direction: maximize, goal: 0.9}\n"
-           "space:\n"
-           "  lr: {type: float, low: 1.0e-4, high: 1.0, log: true}\n"
-           "  activation: {type: categorical, choices: [relu, tanh]}\n"
-           "sampler: {name: random}\n"
-           "iteration_generator: {name: full}\n"
-           "stop: {configs: 10}\n");
+    create(pen, 1, "scores", test_story_scores);
     for (uint32_t job = 0; job < 3; job++) {
         propose(pen, 1, job, 0.01 * (job + 1), "relu", false, 0);
         queue(pen, 1, job, job, 0, 1, UNKNOWN);

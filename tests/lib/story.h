@@ -12,5 +12,7 @@
 
 /* Writes `path` (a new SQLite store). */
 void test_story_write(const char *path);
+/* The experiment file of "scores". */
+extern const char test_story_scores[];
 
 #endif
