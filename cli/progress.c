@@ -177,6 +177,12 @@ void progress_show(struct progress *progress, const struct hd_value *status)
     fprintf(stderr, "%s\n", text);
 }
 
+void progress_note(struct progress *progress, const char *text)
+{
+    progress_end(progress);
+    fprintf(stderr, "%s\n", text);
+}
+
 void progress_end(struct progress *progress)
 {
     if (progress->line_open)

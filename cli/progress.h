@@ -24,6 +24,8 @@ void progress_show(struct progress *progress, const struct hd_value *status);
 /* The line for a terminal of so many columns, shorter than it: words go before numbers do. */
 void progress_line(struct progress *progress, const struct hd_value *status, size_t columns,
                    char *text, size_t text_size);
+/* A sentence between the lines, on standard error. */
+void progress_note(struct progress *progress, const char *text);
 /* Leaves the cursor on a fresh line. */
 void progress_end(struct progress *progress);
 /* Sum of the budgets of all planned jobs, NaN when the stop rules make it unknown. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define STOP_GRACE_MS 30000
+#define FAILED_GRACE_MS 5000 /* after an error, results may have nowhere to go */
 #define WORKERS_DEFAULT_MAX 8
 #define NEWS_BYTES_MAX 4096
 
@@ -174,7 +175,6 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     pass_on(&master, "--iterations", arguments->iterations);
     pass_on(&master, "--time-limit", arguments->time_limit);
     pass_on(&master, "--seed", arguments->seed);
-    pass_on(&master, "--min-workers", arguments->min_workers);
     pass_on(&worker, "--engine", arguments->engine);
     for (size_t i = 0; i < arguments->data.count; i++)
         pass_on(&worker, "--data", arguments->data.items[i]);
@@ -207,7 +207,7 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     if (cluster != NULL) {
         if (watch_interrupted() && !arguments->json)
             fprintf(stderr, "stopping; the workers hand back what they run (again to hurry)\n");
-        cluster_stop(cluster, STOP_GRACE_MS, &watch_hurry);
+        cluster_stop(cluster, code == HD_OK ? STOP_GRACE_MS : FAILED_GRACE_MS, &watch_hurry);
     }
     cluster_close(cluster);
     hd_free(state_dir);

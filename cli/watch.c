@@ -7,14 +7,17 @@
 
 #include <hd/experiment.h>
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #define TICK_MS 100
 #define STATUS_PERIOD_MS 500
+#define DISK_BYTES_MIN (64u * 1024u)
 #define MASTER_MISSED_MS 5000 /* longer than it takes to start one again */
 
 static volatile sig_atomic_t interrupts;
@@ -237,12 +240,33 @@ static enum hd_code look(const struct run_arguments *arguments, const char *run_
     return HD_OK;
 }
 
+/* The disk below a run of our own. Programs wait for room and say so in their logs only; a
+ * directory that is gone does not come back. */
+static enum hd_code look_at_disk(const char *state_dir, struct progress *progress, bool *full,
+                                 struct hd_err *err)
+{
+    struct statvfs disk;
+    if (statvfs(state_dir, &disk) != 0)
+        return errno == ENOENT
+                   ? hd_fail(err, HD_E_NOTFOUND,
+                             "the state directory %s has been removed: the run is stopped",
+                             state_dir)
+                   : HD_OK;
+    bool now_full = disk.f_blocks > 0 && disk.f_bavail * disk.f_frsize < DISK_BYTES_MIN;
+    if (now_full != *full)
+        progress_note(progress, now_full ? "the disk of the state directory is full: jobs and "
+                                           "results wait until there is room"
+                                         : "there is room on the disk again");
+    *full = now_full;
+    return HD_OK;
+}
+
 enum hd_code watch(struct cluster *cluster, const struct run_arguments *arguments,
                    const char *run_id, struct progress *progress, void (*seen)(void), int *ret_exit,
                    struct hd_err *err)
 {
     int64_t next_ms = 0, missed_ms = HD_NEVER_MS;
-    bool ended = false, over = false, first = true;
+    bool ended = false, over = false, first = true, full = false;
     plan_total(arguments, run_id, progress);
     while (interrupts == 0 && !over) {
         tick();
@@ -271,8 +295,9 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
             *ret_exit = exit_code;
             return HD_OK;
         }
-        if (cluster == NULL &&
-            (code = look_for_master(arguments, run_id, code, &missed_ms, err)) != HD_OK)
+        code = cluster == NULL ? look_for_master(arguments, run_id, code, &missed_ms, err)
+                               : look_at_disk(arguments->state_dir, progress, &full, err);
+        if (code != HD_OK)
             return code;
     }
     if (!over)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hd and a live master: what it reads and commands without the state directory. */
+/* hd and a live master: what it reads and commands without the state directory; and what hd run
+ * says when its own directory is taken or gone. */
 #include "cluster.h"
 
 #include <hd/os.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 
 static struct cluster cluster;
-static char *experiment, *master;
+static char *experiment, *blocked, *master;
 
 static int setup(void **state)
 {
@@ -24,6 +25,11 @@ static int setup(void **state)
                                 "sampler: {name: random}\n"
                                 "iteration_generator: {name: full}\n"
                                 "stop: {configs: 3}\n");
+    blocked = cluster_path(&cluster, "blocked.yaml");
+    test_file_write(blocked, "name: far\n"
+                             "target: {command: [tail, -f, /dev/null], stop_grace: 1s}\n"
+                             "space: {x: {type: float, low: 0.0, high: 1.0}}\n"
+                             "stop: {configs: 3}\n");
     struct child *child =
         cluster_master(&cluster, (const char *const[]){experiment, "--run-id", "far", NULL});
     child_wait_text(&cluster, child, "serving at ");
@@ -125,6 +131,39 @@ static void notices_that_the_master_left(void **state)
     assert_says(HD_SAYS("attach", "far", "--state-dir", cluster.state_dir), 1, "hd resume far");
 }
 
+/* hd run --detach does not return before there is something to attach to, and a second one on the
+ * same directory says why it could not start. */
+static void detaches_when_it_runs(void **state)
+{
+    (void)state;
+    char *dir = cluster_path(&cluster, "detached");
+    struct outcome started = HD_SAYS("run", blocked, "--workers", "1", "--state-dir", dir,
+                                     "--run-id", "behind", "--detach");
+    assert_says(started, 0, NULL);
+    assert_non_null(strstr(started.out, "hd attach behind"));
+    assert_says(HD_SAYS("status", "behind", "--state-dir", dir), 0, NULL);
+    assert_says(HD_SAYS("run", blocked, "--run-id", "other", "--state-dir", dir, "--detach"), 1,
+                "another hd run tends this state directory");
+    assert_says(HD_SAYS("cancel", "behind", "--state-dir", dir), 0, NULL);
+    assert_says(HD_SAYS("attach", "behind", "--state-dir", dir), HD_EXIT_INTERRUPTED, NULL);
+}
+
+/* A state directory that is removed under a run ends it with a sentence. */
+static void notices_that_the_directory_is_gone(void **state)
+{
+    (void)state;
+    struct hd_err err;
+    char *dir = cluster_path(&cluster, "removed");
+    struct child *run = cluster_child(&cluster, "run");
+    cluster_start(&cluster, run,
+                  (const char *const[]){cluster_program("HD"), "run", blocked, "--workers", "1",
+                                        "--state-dir", dir, NULL});
+    child_wait_text(&cluster, run, "far: 0 done");
+    assert_hd_ok(hd_remove_tree(dir, &err));
+    assert_int_equal(child_end(&cluster, run), HD_EXIT_FAILED);
+    assert_true(child_has_said(&cluster, run, "has been removed"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +171,8 @@ int main(void)
         cmocka_unit_test(says_why_not),
         cmocka_unit_test(obeys),
         cmocka_unit_test(notices_that_the_master_left),
+        cmocka_unit_test(detaches_when_it_runs),
+        cmocka_unit_test(notices_that_the_directory_is_gone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
