@@ -125,13 +125,6 @@ const double *hd_core_config_values(const struct hd_core *core, uint32_t run_num
     return run->values + (size_t)config * run->param_count;
 }
 
-struct hd_config_id hd_core_config_id(const struct hd_core *core, uint32_t run_number,
-                                      uint32_t config)
-{
-    hd_assert(run_number < core->run_count && config < core->runs[run_number]->config_count);
-    return core->runs[run_number]->configs[config].id;
-}
-
 bool hd_core_idle(const struct hd_core *core)
 {
     for (uint32_t i = 0; i < core->run_count; i++) {

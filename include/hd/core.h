@@ -172,7 +172,6 @@ void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
                       struct hd_job_view *ret_view);
 /* The config's values, param_count of them; borrowed. */
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
-struct hd_config_id hd_core_config_id(const struct hd_core *core, uint32_t run, uint32_t config);
 /* Every run is finished, cancelled or paused, and none has a live attempt. */
 bool hd_core_idle(const struct hd_core *core);
 uint64_t hd_core_last_seq(const struct hd_core *core);
