@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-# bash completion for hd: asks hd itself, so that it never lies.
+# bash completion for hd, hd-master, hd-worker and hd-nameserver: asks the programs themselves, so that
+# it never lies.
 
-_hd_words() {
-    # The commands of "hd --help", or the options of "hd COMMAND --help".
-    if [ "$#" -eq 1 ]; then
-        "$1" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\)  *[a-z].*/\1/p' | grep -v '^hd$'
-    else
-        "$1" "$2" --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p'
-    fi
-}
+_hd_commands() { "$1" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\)  *[a-z].*/\1/p' | grep -v '^hd$'; }
+_hd_options() { "$@" --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p'; }
 
 _hd() {
-    local program=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]}
+    local program=${COMP_WORDS[0]} command=${COMP_WORDS[1]-} word=${COMP_WORDS[COMP_CWORD]} words=""
     COMPREPLY=()
-    if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "$(_hd_words "$program") --help --version" -- "$word")
-    elif [[ $word == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$(_hd_words "$program" "${COMP_WORDS[1]}")" -- "$word")
+    case ${program##*/} in
+    hd)
+        if [ "$COMP_CWORD" -eq 1 ]; then
+            words="$(_hd_commands "$program") help --help --version"
+        elif [ "$command" = help ]; then
+            words=$(_hd_commands "$program")
+        elif [[ $word == -* ]]; then
+            words=$(_hd_options "$program" "$command")
+        fi
+        ;;
+    *) if [[ $word == -* ]]; then words=$(_hd_options "$program"); fi ;;
+    esac
+    if [ -n "$words" ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
     fi
 }
-complete -o filenames -F _hd hd
+complete -o filenames -F _hd hd hd-master hd-worker hd-nameserver
