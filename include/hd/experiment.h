@@ -55,8 +55,8 @@ struct hd_objective {
 
 struct hd_stop {
     uint32_t configs, jobs, full_evaluations; /* 0: no limit; iterations are in iter_gen */
-    int64_t time_ms;                          /* 0: no limit; time with a live master */
-    uint32_t failures;                        /* 0: no limit; failed jobs in all */
+    int64_t time_ms;   /* 0: no limit; a silence of the master counts at most 10 min */
+    uint32_t failures; /* 0: no limit; failed jobs in all */
 };
 
 struct hd_experiment {
