@@ -254,11 +254,16 @@ static void adapt(struct hd_experiment *experiment)
     experiment->target.retries_failed = 0;
 }
 
-static enum hd_code compare(const struct session *session, const struct hd_experiment *experiment,
+/* A session keeps its seed; only another one is a difference. */
+static enum hd_code compare(const struct session *session, struct hd_experiment *experiment,
                             struct hd_err *err)
 {
     struct hd_run_view run;
     hd_core_view_run(session->core, session->run, &run);
+    if (!experiment->has_seed) {
+        experiment->has_seed = run.experiment->has_seed;
+        experiment->seed = run.experiment->seed;
+    }
     struct hd_buf diff;
     hd_buf_init(&diff, HD_EXPERIMENT_BYTES_MAX);
     enum hd_code code = hd_experiment_diff(run.experiment, experiment, &diff, err);
