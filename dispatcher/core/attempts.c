@@ -208,13 +208,11 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
     if (ending.requeued && ending.charged)
         back_off(core, run, job_number);
     note_end(core, run_number, job_number, result);
-    if (outcome == HD_OUTCOME_CONFIG_ERROR && run->state == HD_RUN_ACTIVE) {
-        fact = core_fact(core, run_number, HD_FACT_RUN_STATE);
-        fact->as.run_state.state = HD_RUN_PAUSED;
-        fact->as.run_state.reason =
-            core_text(core, "job %u could not be started: %.180s", job_number, result->message);
-        core_commit(core, fact);
-    }
+    bool open = run->state == HD_RUN_ACTIVE || run->state == HD_RUN_CLOSING;
+    if (outcome == HD_OUTCOME_CONFIG_ERROR && open)
+        core_set_state(
+            core, run_number, HD_RUN_PAUSED,
+            core_text(core, "job %u could not be started: %.180s", job_number, result->message));
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */

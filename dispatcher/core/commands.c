@@ -51,17 +51,6 @@ static void give(struct hd_core *core, uint32_t run, const struct hd_request *re
     core_commit(core, fact);
 }
 
-static void set_state(struct hd_core *core, uint32_t run, enum hd_run_state state,
-                      const char *reason)
-{
-    struct hd_fact *fact = core_fact(core, run, HD_FACT_RUN_STATE);
-    fact->as.run_state.state = state;
-    fact->as.run_state.reason = reason;
-    core_commit(core, fact);
-    core_note(core, HD_NOTE_INFO, run, "run %s: %s: %s", core->runs[run]->run_id,
-              hd_run_state_name(state), reason);
-}
-
 static const char *with_reason(struct hd_core *core, const char *what, const char *reason)
 {
     return core_text(core, "%s%s%.180s", what, reason[0] != '\0' ? ": " : "", reason);
@@ -110,8 +99,8 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
         }
         if (run->state != HD_RUN_PAUSED) {
             give(core, run_number, request);
-            set_state(core, run_number, HD_RUN_PAUSED,
-                      with_reason(core, "paused by command", request->reason));
+            core_set_state(core, run_number, HD_RUN_PAUSED,
+                           with_reason(core, "paused by command", request->reason));
         }
         break;
     case HD_COMMAND_RESUME_RUN:
@@ -122,7 +111,7 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
         }
         if (run->state == HD_RUN_PAUSED) {
             give(core, run_number, request);
-            set_state(core, run_number, HD_RUN_ACTIVE, "resumed by command");
+            core_set_state(core, run_number, HD_RUN_ACTIVE, "resumed by command");
         }
         break;
     case HD_COMMAND_OP_COUNT:

@@ -176,7 +176,7 @@ struct hd_core {
 
     uint32_t parked_first, parked_last, parked_count;
     uint32_t ends_left, leases_left; /* of this step */
-    bool enough_workers; /* options.min_workers have been seen together */
+    bool enough_workers;             /* options.min_workers have been seen together */
     bool started;                    /* the first event after creation or restore has come */
     bool again;                      /* call me at once: this step's bounds were reached */
     int64_t now_ms, wall_ms;
@@ -248,6 +248,8 @@ void core_expire_parked(struct hd_core *core);
 /* schedule.c: who gets what, what is asked for, which run is over */
 void core_schedule(struct hd_core *core);
 void core_run_states(struct hd_core *core);
+void core_set_state(struct hd_core *core, uint32_t run, enum hd_run_state state,
+                    const char *reason);
 int64_t core_run_elapsed_ms(const struct hd_core *core, const struct run *run);
 int64_t core_time_mark_ms(const struct run *run);
 bool core_job_limit_reached(const struct run *run);

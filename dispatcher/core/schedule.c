@@ -87,8 +87,8 @@ static const char *drained(struct hd_core *core, const struct run *run)
     return "all iterations done";
 }
 
-static void set_state(struct hd_core *core, uint32_t run_number, enum hd_run_state state,
-                      const char *reason)
+void core_set_state(struct hd_core *core, uint32_t run_number, enum hd_run_state state,
+                    const char *reason)
 {
     struct hd_fact *fact = core_fact(core, run_number, HD_FACT_RUN_STATE);
     fact->as.run_state.state = state;
@@ -136,8 +136,8 @@ static void update_state(struct hd_core *core, uint32_t run_number)
     const char *reason = end_now(core, run);
     if (reason != NULL) {
         if (end_all(core, run_number, reason))
-            set_state(core, run_number, run->cancelling ? HD_RUN_CANCELLED : HD_RUN_FINISHED,
-                      reason);
+            core_set_state(core, run_number, run->cancelling ? HD_RUN_CANCELLED : HD_RUN_FINISHED,
+                           reason);
         return;
     }
     /* A mark in a long silence, so that a restart knows how long the run has been going. */
@@ -146,19 +146,20 @@ static void update_state(struct hd_core *core, uint32_t run_number)
     if (run->state == HD_RUN_PAUSED)
         return;
     if (run->exhausted && run->ready_count == 0 && run->state == HD_RUN_ACTIVE)
-        set_state(core, run_number, HD_RUN_CLOSING, "every config of the space has been tried");
+        core_set_state(core, run_number, HD_RUN_CLOSING,
+                       "every config of the space has been tried");
     uint32_t limit = run->experiment->pause_after_failures;
     if (limit > 0 && !run->had_success && run->failure_streak >= limit) {
-        set_state(core, run_number, HD_RUN_PAUSED,
-                  core_text(core,
-                            "%u failures without a success: see hd jobs and hd logs, then "
-                            "hd resume",
-                            run->failure_streak));
+        core_set_state(core, run_number, HD_RUN_PAUSED,
+                       core_text(core,
+                                 "%u failures without a success: see hd jobs and hd logs, then "
+                                 "hd resume",
+                                 run->failure_streak));
         return;
     }
     reason = drained(core, run);
     if (reason != NULL)
-        set_state(core, run_number, HD_RUN_FINISHED, reason);
+        core_set_state(core, run_number, HD_RUN_FINISHED, reason);
 }
 
 /* Polls of workers for whom there will never be a job again are answered at once. */
