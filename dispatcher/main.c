@@ -220,6 +220,12 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
     if (code == HD_OK)
         code = hd_net_resolve(arguments->host, arguments->nic, settings->host,
                               sizeof(settings->host), err);
+    const struct hd_net_security security = {.cert_file = arguments->cert,
+                                             .key_file = arguments->key,
+                                             .ca_file = arguments->ca,
+                                             .plaintext = arguments->plaintext};
+    if (code == HD_OK) /* before a run is made that could not be served */
+        code = hd_net_check_exposure(settings->host, &security, err);
     if (code == HD_OK)
         code = store_path(arguments, &settings->store_path, err);
     if (code == HD_OK)
@@ -235,10 +241,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         .nameserver = settings->nameserver,
         .master_id = settings->master_id,
         .token = settings->token,
-        .security = {.cert_file = arguments->cert,
-                     .key_file = arguments->key,
-                     .ca_file = arguments->ca,
-                     .plaintext = arguments->plaintext},
+        .security = security,
     };
     return code;
 }

@@ -182,7 +182,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *data)
 
 /* ---- open, reply, close ---------------------------------------------------------------------- */
 
-static enum hd_code check_exposure(const char *host, const struct hd_net_security *security,
+enum hd_code hd_net_check_exposure(const char *host, const struct hd_net_security *security,
                                    struct hd_err *err)
 {
     if (hd_net_is_loopback(host) || hd_net_uses_tls(security) ||
@@ -245,7 +245,7 @@ enum hd_code hd_net_server_open(const char *host, uint16_t port, size_t bytes_ma
                                 struct hd_net_server **ret_server, uint16_t *ret_port,
                                 struct hd_err *err)
 {
-    enum hd_code code = check_exposure(host, security, err);
+    enum hd_code code = hd_net_check_exposure(host, security, err);
     if (code != HD_OK)
         return code;
     struct hd_net_server *server = hd_calloc(1, sizeof(*server));

@@ -34,6 +34,10 @@ HD_NODISCARD enum hd_code hd_net_resolve(const char *host, const char *nic, char
 HD_NODISCARD enum hd_code hd_net_split(const char *text, uint16_t port_default, char *ret_host,
                                        size_t host_size, uint16_t *ret_port, struct hd_err *err);
 bool hd_net_is_loopback(const char *host);
+/* HD_E_AUTH: this host may not be listened on without TLS or the word plaintext. A server checks it
+ * too; here it can be asked before anything else is done. */
+HD_NODISCARD enum hd_code
+hd_net_check_exposure(const char *host, const struct hd_net_security *security, struct hd_err *err);
 
 /* ---- server -------------------------------------------------------------------------------- */
 enum hd_net_news_kind { HD_NET_MESSAGE, HD_NET_CLOSED };

@@ -344,24 +344,6 @@ void outcome_check(const char *file, int line, struct outcome outcome, int code,
 
 /* ---- the three programs --------------------------------------------------------------------- */
 
-struct child *cluster_nameserver(struct cluster *cluster)
-{
-    struct child *child = cluster_child(cluster, "nameserver");
-    const char *colon = strrchr(cluster->nameserver, ':');
-    const char *port = colon != NULL ? colon + 1 : "0";
-    cluster_start(cluster, child,
-                  (const char *const[]){cluster_program("HD_NAMESERVER"), "--port", port,
-                                        "--log-level", "info", NULL});
-    child_wait_text(cluster, child, "listening on");
-    char *said = child_said(cluster, child);
-    char *line = strstr(said, "127.0.0.1 ");
-    assert_non_null(line);
-    unsigned number = (unsigned)strtoul(line + strlen("127.0.0.1 "), NULL, 10);
-    assert_true(
-        hd_format(cluster->nameserver, sizeof(cluster->nameserver), "127.0.0.1:%u", number));
-    return child;
-}
-
 static void start_with(struct cluster *cluster, struct child *child, const char *const first[],
                        const char *const more[])
 {
@@ -375,6 +357,28 @@ static void start_with(struct cluster *cluster, struct child *child, const char 
     }
     argv[count] = NULL;
     cluster_start(cluster, child, argv);
+}
+
+struct child *cluster_nameserver_with(struct cluster *cluster, const char *const more[])
+{
+    struct child *child = cluster_child(cluster, "nameserver");
+    const char *colon = strrchr(cluster->nameserver, ':');
+    const char *port = colon != NULL ? colon + 1 : "0";
+    start_with(cluster, child,
+               (const char *const[]){cluster_program("HD_NAMESERVER"), "--port", port, NULL}, more);
+    child_wait_text(cluster, child, "listening on");
+    char *said = child_said(cluster, child);
+    char *line = strstr(said, "127.0.0.1 ");
+    assert_non_null(line);
+    unsigned number = (unsigned)strtoul(line + strlen("127.0.0.1 "), NULL, 10);
+    assert_true(
+        hd_format(cluster->nameserver, sizeof(cluster->nameserver), "127.0.0.1:%u", number));
+    return child;
+}
+
+struct child *cluster_nameserver(struct cluster *cluster)
+{
+    return cluster_nameserver_with(cluster, NULL);
 }
 
 struct child *cluster_master(struct cluster *cluster, const char *const more[])

@@ -103,6 +103,7 @@ void outcome_check(const char *file, int line, struct outcome outcome, int code,
 
 /* The nameserver on a port of its own, kept over restarts; waits until it listens. */
 struct child *cluster_nameserver(struct cluster *cluster);
+struct child *cluster_nameserver_with(struct cluster *cluster, const char *const more[]);
 /* argv of hd-master or hd-worker: what every test gives, then `more` up to NULL. */
 struct child *cluster_master(struct cluster *cluster, const char *const more[]);
 struct child *cluster_worker(struct cluster *cluster, unsigned number, const char *const more[]);
