@@ -9,8 +9,9 @@ trap 'rm -rf "$top"' EXIT
 mkdir -p "$top/a/meson-logs" "$top/b/meson-logs"
 count=0
 
-record() { # record STAGE NAME RESULT STDOUT
-    printf '{"name": "hyperdock:%s", "stdout": "%s", "result": "%s"}\n' "$2" "$4" "$3" >>"$top/$1/meson-logs/testlog.json"
+record() { # record STAGE NAME RESULT STDOUT [RETURNCODE]
+    printf '{"name": "hyperdock:%s", "stdout": "%s", "result": "%s", "returncode": %s}\n' "$2" "$4" "$3" "${5:-1}" \
+        >>"$top/$1/meson-logs/testlog.json"
 }
 
 clear_all() { rm -f "$top"/*.result "$top"/*/meson-logs/testlog.json; }
@@ -31,6 +32,9 @@ record a "unit / x" OK '1..2\nok 1 - one\nok 2 - two\n'
 record b "unit / x" OK '1..1\nok 1 - one\n'
 record a "lint / y" OK ''
 counts_are "4 0 0 0" "cases and plain tests of all stages are counted"
+
+record a "unit / x" FAIL '1..2\nok 1 - one\nnot ok 2 # SKIP two\n' 0
+counts_are "1 0 1 0" "a skipped case that meson calls failed is no failure"
 
 record a "unit / x" FAIL '1..2\nok 1 - one\nnot ok 2 - two\n'
 record a "lint / y" FAIL ''
