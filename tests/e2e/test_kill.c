@@ -166,7 +166,7 @@ static void kill_one(unsigned number, size_t window)
         victim = (enum victim)below(VICTIM_COUNT);
     last = victim;
     bool worker = victim >= VICTIM_WORKER_0;
-    int64_t down_ms = worker && below(4) == 0 ? LONG_DOWN_MS : below(DOWN_MS_MAX);
+    int64_t down_ms = worker && below(6) == 0 ? LONG_DOWN_MS : below(DOWN_MS_MAX);
     struct child *child = cluster_child(&story.cluster, victim_names[victim]);
     if (!child_runs(&story.cluster, child))
         cluster_fail(&story.cluster, "%s ended by itself with %d after %zu results", child->name,
@@ -270,7 +270,7 @@ static int setup(void **state)
     printf("# HD_KILL_SEED=%" PRIu64 "\n", seed);
     hd_rng_seed(&story.rng, seed);
     story.image = getenv("HD_TEST_IMAGE");
-    story.iterations = story.image != NULL ? 18 : 33;
+    story.iterations = story.image != NULL ? 15 : 27;
     cluster_open(&story.cluster);
     cluster_ledger_open(&story.cluster, story.image != NULL);
     write_experiment();
