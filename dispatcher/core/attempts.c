@@ -112,7 +112,7 @@ static struct ending decide(const struct run *run, const struct job *job, enum h
     return ending;
 }
 
-/* A machine that broke gets a little longer each time, so that retries are not burnt at once. */
+/* A machine that says it broke gets a little longer each time, so that retries are not burnt at once. */
 static void back_off(struct hd_core *core, struct run *run, uint32_t job_number)
 {
     struct job *job = &run->jobs[job_number];
@@ -147,8 +147,8 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
         .directory = "",
     };
     core_commit(core, fact);
-    if (job->state == JOB_QUEUED && ending.charged)
-        back_off(core, run, job_number);
+    /* No back-off: a lost worker takes its time by itself, and its job goes before any new one, so
+     * that one worker proposes the same through kills. */
     core_note(core, HD_NOTE_WARNING, run_number,
               "job %u: %s (attempt %u, %u of %u retries used) -> %s", job_number, why, job->attempt,
               job->retries_infra, run->experiment->target.retries_infra,

@@ -449,6 +449,10 @@ static void a_worker_that_returns_without_its_job_loses_it_at_once(void **state)
     hello(&w, NULL, 0);
     assert_true(job_view(attempt.job).queued);
     assert_int_equal(job_view(attempt.job).retries_used, 1);
+    /* It goes before any new config, at once: what one worker proposes survives kills. */
+    struct hd_attempt_ref again = lease(&w);
+    assert_int_equal(again.job, attempt.job);
+    assert_int_equal(again.attempt, 2);
 }
 
 static void a_hang_up_answers_every_poll_of_its_connection(void **state)
