@@ -331,7 +331,7 @@ void hd_net_client_close(struct hd_net_client *client)
     for (struct exchange *at = client->all; at != NULL; at = at->next)
         nng_aio_stop(at->aio);
     if (client->socket.id != 0)
-        nng_close(client->socket);
+        hd_net_close_socket(client->socket);
     for (struct exchange *at = client->all, *next; at != NULL; at = next) {
         next = at->next;
         nng_aio_free(at->aio);

@@ -37,6 +37,9 @@ HD_NODISCARD enum hd_code hd_net_tls_client(const struct hd_net_security *securi
                                             const char *host, nng_tls_config **ret_config,
                                             struct hd_err *err);
 
+/* nng_close() that returns within seconds whatever nng does. */
+void hd_net_close_socket(nng_socket socket);
+
 bool hd_net_uses_tls(const struct hd_net_security *security);
 
 #endif

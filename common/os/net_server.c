@@ -307,7 +307,7 @@ void hd_net_server_close(struct hd_net_server *server)
     if (since_ms < LINGER_MS)
         nng_msleep((nng_duration)(LINGER_MS - since_ms));
     if (server->socket.id != 0)
-        nng_close(server->socket);
+        hd_net_close_socket(server->socket);
     if (server->receive != NULL)
         nng_aio_free(server->receive);
     if (server->retry != NULL)
