@@ -120,6 +120,9 @@ void hd_space_from_cube(const struct hd_space *space, const double *cube, double
 void hd_space_default(const struct hd_space *space, double *ret_values);
 /* Sets to NaN the params whose conditions do not hold. Conditions form no cycle. */
 void hd_space_deactivate(const struct hd_space *space, double *values);
+/* The last step of making a config: deactivates what must be, and answers whether no forbidden
+ * clause holds. */
+bool hd_space_finish(const struct hd_space *space, double *values);
 /* Every active value in range and on its grid, inactive ones NaN, no forbidden clause met. */
 HD_NODISCARD enum hd_code hd_space_check(const struct hd_space *space, const double *values,
                                          struct hd_err *err);

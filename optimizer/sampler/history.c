@@ -110,6 +110,18 @@ bool hd_history_has(const struct hd_history *history, const double *values)
     return history->hashes[find_hash(history->hashes, history->hash_slots, key)] == key;
 }
 
+bool hd_history_values_of(const struct hd_history *history, const double *point, double *ret_values)
+{
+    const struct hd_space *space = history->space;
+    for (size_t i = 0; i < space->param_count; i++)
+        ret_values[i] = space->params[i].default_value;
+    for (size_t d = 0; d < history->dimension; d++) {
+        size_t index = history->params[d];
+        ret_values[index] = hd_param_from_unit(&space->params[index], point[d]);
+    }
+    return hd_space_finish(space, ret_values);
+}
+
 /* ---- configs ------------------------------------------------------------------------------- */
 
 static bool reserve_config(struct hd_history *history)

@@ -63,6 +63,10 @@ HD_NODISCARD enum hd_code hd_history_tell(struct hd_history *history, uint32_t c
 /* Was a config equal to this one added? (By 64-bit hash: a false yes costs one redraw.) */
 bool hd_history_has(const struct hd_history *history, const double *values);
 const float *hd_history_units(const struct hd_history *history, uint32_t config_number);
+/* The config that a point of the unit cube (one coordinate a dimension) stands for, inactive params
+ * NaN. false when a forbidden clause holds. */
+bool hd_history_values_of(const struct hd_history *history, const double *point,
+                          double *ret_values);
 /* An unused config drawn uniformly; in finite spaces, when draws keep hitting used ones, the next
  * unused one after a random place in the enumeration. HD_E_LIMIT: every config is used. A space
  * with nothing to choose gives its only config once. */

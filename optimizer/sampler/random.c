@@ -10,7 +10,7 @@ static enum hd_code random_suggest(struct hd_sampler *sampler, uint32_t config_n
     (void)budget;
     (void)ret_info;
     hd_rng_fork(sampler->seed, "random", config_number, &rng);
-    return hd_history_draw_unused(&sampler->history, &rng, ret_values, err);
+    return hd_history_draw_unused(sampler->history, &rng, ret_values, err);
 }
 
 const struct hd_sampler_ops hd_sampler_random_ops = {
@@ -66,7 +66,7 @@ static enum hd_code sobol_suggest(struct hd_sampler *base, uint32_t config_numbe
     struct hd_rng rng;
     (void)budget;
     hd_rng_fork(base->seed, "sobol", config_number, &rng);
-    return hd_suggest_sobol(&base->history, sampler->sobol, &rng, config_number, ret_values,
+    return hd_suggest_sobol(base->history, sampler->sobol, &rng, config_number, ret_values,
                             ret_info, err);
 }
 

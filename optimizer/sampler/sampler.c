@@ -36,11 +36,11 @@ static bool has_conditions(const struct hd_space *space)
     return space->forbidden_count > 0;
 }
 
-enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_space *space,
-                            struct hd_sampler **ret_sampler, struct hd_err *err)
+static enum hd_code find_checked(const struct hd_sampler_spec *spec,
+                                 const struct hd_sampler_ops **ret_ops, struct hd_err *err)
 {
-    const struct hd_sampler_ops *ops = find_ops(spec->name);
-    if (ops == NULL) {
+    *ret_ops = find_ops(spec->name);
+    if (*ret_ops == NULL) {
         const char *nearest = hd_nearest(spec->name, all_names, HD_COUNT(all_names) - 1);
         return hd_fail(err, HD_E_INVALID, "unknown sampler \"%s\"; %s%s", spec->name,
                        nearest != NULL ? "did you mean " : "known are random, sobol and tpe",
@@ -48,20 +48,23 @@ enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_
     }
     if (spec->settings != NULL && spec->settings->kind != HD_VALUE_OBJECT)
         return hd_fail(err, HD_E_INVALID, "the settings of a sampler are an object");
-    if (has_conditions(space))
-        return hd_fail(err, HD_E_UNSUPPORTED,
-                       "conditions and forbidden clauses are not supported yet by this version");
+    return HD_OK;
+}
+
+static enum hd_code make(const struct hd_sampler_ops *ops, const struct hd_sampler_spec *spec,
+                         struct hd_history *history, struct hd_sampler **ret_sampler,
+                         struct hd_err *err)
+{
     struct hd_sampler *sampler = hd_calloc(1, ops->size);
     if (sampler == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for sampler %s", ops->name);
     sampler->ops = ops;
-    sampler->space = space;
+    sampler->space = history->space;
     sampler->seed = spec->seed;
-    enum hd_code code = hd_history_init(&sampler->history, space, err);
-    if (code == HD_OK && ops->prepare != NULL)
-        code = ops->prepare(sampler, spec->settings, err);
-    else if (code == HD_OK)
-        code = hd_settings_read(ops->name, spec->settings, NULL, 0, err);
+    sampler->history = history;
+    enum hd_code code = ops->prepare != NULL
+                            ? ops->prepare(sampler, spec->settings, err)
+                            : hd_settings_read(ops->name, spec->settings, NULL, 0, err);
     if (code != HD_OK) {
         hd_sampler_free(sampler);
         return code;
@@ -70,26 +73,62 @@ enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_
     return HD_OK;
 }
 
+enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_space *space,
+                            struct hd_sampler **ret_sampler, struct hd_err *err)
+{
+    const struct hd_sampler_ops *ops;
+    enum hd_code code = find_checked(spec, &ops, err);
+    if (code != HD_OK)
+        return code;
+    if (has_conditions(space))
+        return hd_fail(err, HD_E_UNSUPPORTED,
+                       "conditions and forbidden clauses are not supported yet by this version");
+    struct hd_history *history = hd_calloc(1, sizeof(*history));
+    if (history == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for a history");
+    code = hd_history_init(history, space, err);
+    if (code == HD_OK)
+        code = make(ops, spec, history, ret_sampler, err);
+    if (code != HD_OK) {
+        hd_history_release(history);
+        hd_free(history);
+        return code;
+    }
+    (*ret_sampler)->owns_history = true;
+    return HD_OK;
+}
+
+enum hd_code hd_sampler_new_arm(const struct hd_sampler_spec *spec, struct hd_history *history,
+                                struct hd_sampler **ret_sampler, struct hd_err *err)
+{
+    const struct hd_sampler_ops *ops;
+    enum hd_code code = find_checked(spec, &ops, err);
+    return code != HD_OK ? code : make(ops, spec, history, ret_sampler, err);
+}
+
 void hd_sampler_free(struct hd_sampler *sampler)
 {
     if (sampler == NULL)
         return;
     if (sampler->ops->release != NULL)
         sampler->ops->release(sampler);
-    hd_history_release(&sampler->history);
+    if (sampler->owns_history) {
+        hd_history_release(sampler->history);
+        hd_free(sampler->history);
+    }
     hd_free(sampler);
 }
 
 enum hd_code hd_sampler_add(struct hd_sampler *sampler, uint32_t config_number,
                             const double *values, struct hd_err *err)
 {
-    return hd_history_add(&sampler->history, config_number, values, err);
+    return hd_history_add(sampler->history, config_number, values, err);
 }
 
 enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number, double budget,
                              double loss, struct hd_err *err)
 {
-    return hd_history_tell(&sampler->history, config_number, budget, loss, err);
+    return hd_history_tell(sampler->history, config_number, budget, loss, err);
 }
 
 enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_number, double budget,
@@ -97,9 +136,9 @@ enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_numb
                                 struct hd_err *err)
 {
     struct hd_proposal_info info = {.model_budget = NAN};
-    if (config_number < sampler->history.config_count)
+    if (config_number < sampler->history->config_count)
         return hd_fail(err, HD_E_CONFLICT, "config number %u exists already", config_number);
-    enum hd_code code = hd_history_check_left(&sampler->history, err);
+    enum hd_code code = hd_history_check_left(sampler->history, err);
     if (code != HD_OK)
         return code;
     hd_copy_text(info.sampler, sizeof(info.sampler), sampler->ops->name);

@@ -29,12 +29,19 @@ struct hd_sampler {
     const struct hd_sampler_ops *ops;
     const struct hd_space *space;
     uint64_t seed;
-    struct hd_history history;
+    struct hd_history *history; /* shared by a portfolio and its arms */
+    bool owns_history;
 };
 
 extern const struct hd_sampler_ops hd_sampler_random_ops;
 extern const struct hd_sampler_ops hd_sampler_sobol_ops;
 extern const struct hd_sampler_ops hd_sampler_tpe_ops;
+
+/* A sampler over the history of another one (a portfolio's arm): it never adds or tells, its caller
+ * has done so. */
+HD_NODISCARD enum hd_code hd_sampler_new_arm(const struct hd_sampler_spec *spec,
+                                             struct hd_history *history,
+                                             struct hd_sampler **ret_sampler, struct hd_err *err);
 
 /* One numeric setting of a sampler. */
 struct hd_setting {

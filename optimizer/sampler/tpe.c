@@ -53,12 +53,12 @@ static enum hd_code tpe_prepare(struct hd_sampler *base, const struct hd_value *
                                 struct hd_err *err)
 {
     struct tpe *tpe = (struct tpe *)base;
-    size_t dimension = base->history.dimension;
+    size_t dimension = base->history->dimension;
     enum hd_code code = read_settings(tpe, settings, err);
     if (code == HD_OK)
         code = hd_sobol_new(base->seed, dimension, &tpe->sobol, err);
     if (code == HD_OK)
-        code = hd_parzen_init(&tpe->parzen, &base->history, err);
+        code = hd_parzen_init(&tpe->parzen, base->history, err);
     if (code != HD_OK)
         return code;
     size_t candidates = (size_t)tpe->n_candidates;
@@ -86,7 +86,7 @@ static void tpe_release(struct hd_sampler *base)
  * NULL while no budget has enough to begin. Only two finite losses can be told apart. */
 static const struct hd_history_rung *choose_rung(const struct tpe *tpe)
 {
-    const struct hd_history *history = &tpe->base.history;
+    const struct hd_history *history = tpe->base.history;
     double enough = RESULTS_PER_DIMENSION * ((double)history->dimension + 1);
     const struct hd_history_rung *fullest = NULL;
     for (uint32_t i = history->rung_count; i > 0; i--) {
@@ -103,7 +103,7 @@ static const struct hd_history_rung *choose_rung(const struct tpe *tpe)
 
 static void score_candidates(struct tpe *tpe, struct hd_rng *rng)
 {
-    size_t dimension = tpe->base.history.dimension;
+    size_t dimension = tpe->base.history->dimension;
     for (size_t i = 0; i < (size_t)tpe->n_candidates; i++) {
         double *point = tpe->points + i * dimension;
         hd_parzen_draw(&tpe->parzen, rng, point);
@@ -113,27 +113,18 @@ static void score_candidates(struct tpe *tpe, struct hd_rng *rng)
     }
 }
 
-static void values_of_point(const struct tpe *tpe, const double *point, double *ret_values)
-{
-    const struct hd_history *history = &tpe->base.history;
-    hd_space_default(history->space, ret_values);
-    for (size_t d = 0; d < history->dimension; d++) {
-        size_t index = history->params[d];
-        ret_values[index] = hd_param_from_unit(&history->space->params[index], point[d]);
-    }
-}
-
 /* The best candidate that is no used config; false when all are. */
 static bool take_best_unused(struct tpe *tpe, double *ret_values)
 {
-    const struct hd_history *history = &tpe->base.history;
+    const struct hd_history *history = tpe->base.history;
     size_t candidates = (size_t)tpe->n_candidates;
     for (size_t attempt = 0; attempt < candidates; attempt++) {
         size_t best = 0;
         for (size_t i = 1; i < candidates; i++)
             best = tpe->scores[i] > tpe->scores[best] ? i : best;
-        values_of_point(tpe, tpe->points + best * history->dimension, tpe->values);
-        if (!hd_history_has(history, tpe->values)) {
+        bool legal =
+            hd_history_values_of(history, tpe->points + best * history->dimension, tpe->values);
+        if (legal && !hd_history_has(history, tpe->values)) {
             for (size_t i = 0; i < history->space->param_count; i++)
                 ret_values[i] = tpe->values[i];
             return true;
@@ -147,7 +138,7 @@ static enum hd_code suggest_random(struct tpe *tpe, struct hd_rng *rng, double *
                                    struct hd_proposal_info *ret_info, struct hd_err *err)
 {
     hd_copy_text(ret_info->sampler, sizeof(ret_info->sampler), "random");
-    return hd_history_draw_unused(&tpe->base.history, rng, ret_values, err);
+    return hd_history_draw_unused(tpe->base.history, rng, ret_values, err);
 }
 
 static enum hd_code tpe_suggest(struct hd_sampler *base, uint32_t config_number, double budget,
@@ -160,7 +151,7 @@ static enum hd_code tpe_suggest(struct hd_sampler *base, uint32_t config_number,
     hd_rng_fork(base->seed, "tpe", config_number, &rng);
     const struct hd_history_rung *rung = choose_rung(tpe);
     if (rung == NULL)
-        return hd_suggest_sobol(&base->history, tpe->sobol, &rng, config_number, ret_values,
+        return hd_suggest_sobol(base->history, tpe->sobol, &rng, config_number, ret_values,
                                 ret_info, err);
     if (hd_rng_double(&rng) < tpe->random_fraction)
         return suggest_random(tpe, &rng, ret_values, ret_info, err);

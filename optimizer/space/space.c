@@ -94,6 +94,16 @@ static bool forbidden_met(const struct hd_forbidden *forbidden, const double *va
     return forbidden->clause_count > 0;
 }
 
+bool hd_space_finish(const struct hd_space *space, double *values)
+{
+    hd_space_deactivate(space, values);
+    for (size_t i = 0; i < space->forbidden_count; i++) {
+        if (forbidden_met(&space->forbidden[i], values))
+            return false;
+    }
+    return true;
+}
+
 /* ---- making configs --------------------------------------------------------------------- */
 
 void hd_space_sample(const struct hd_space *space, struct hd_rng *rng, double *ret_values)
