@@ -3,6 +3,7 @@
 #include "sampler_priv.h"
 
 #include <math.h>
+#include <string.h>
 
 static const struct hd_sampler_ops *const all_ops[] = {
     &hd_sampler_random_ops,
@@ -151,6 +152,7 @@ enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_numb
 /* ---- settings ------------------------------------------------------------------------------ */
 
 #define SETTINGS_MAX 32
+#define CHOICES_TEXT_MAX 256
 
 static enum hd_code refuse_key(const char *sampler_name, const char *key, int line,
                                const struct hd_setting *table, size_t count, struct hd_err *err)
@@ -169,8 +171,8 @@ static enum hd_code read_setting(const struct hd_setting *setting, const struct 
                                  struct hd_err *err)
 {
     double number = hd_value_number(item);
-    if (item->kind == HD_VALUE_NULL)
-        return HD_OK; /* as if it were not there */
+    if (item->kind == HD_VALUE_NULL || setting->value == NULL)
+        return HD_OK; /* null: as if it were not there */
     bool good = hd_value_is_number(item) && number >= setting->low && number <= setting->high;
     if (good && setting->whole)
         good = number == floor(number);
@@ -203,4 +205,23 @@ enum hd_code hd_settings_read(const char *sampler_name, const struct hd_value *s
             return code;
     }
     return HD_OK;
+}
+
+enum hd_code hd_settings_choice(const struct hd_value *settings, const char *name,
+                                const char *const *choices, size_t *choice, struct hd_err *err)
+{
+    const struct hd_value *item = settings != NULL ? hd_value_get(settings, name) : NULL;
+    if (item == NULL || item->kind == HD_VALUE_NULL)
+        return HD_OK;
+    char known[CHOICES_TEXT_MAX] = "";
+    for (size_t i = 0; choices[i] != NULL; i++) {
+        if (item->kind == HD_VALUE_STRING && hd_streq(item->as.string, choices[i])) {
+            *choice = i;
+            return HD_OK;
+        }
+        size_t used = strlen(known);
+        (void)hd_format(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "", choices[i]);
+    }
+    return hd_fail(err, HD_E_INVALID, "line %d: sampler.%s: must be one of %s", item->line, name,
+                   known);
 }

@@ -43,7 +43,8 @@ HD_NODISCARD enum hd_code hd_sampler_new_arm(const struct hd_sampler_spec *spec,
                                              struct hd_history *history,
                                              struct hd_sampler **ret_sampler, struct hd_err *err);
 
-/* One numeric setting of a sampler. */
+/* One setting of a sampler: a number, or (value NULL) something that the sampler reads by itself.
+ */
 struct hd_setting {
     const char *name;
     double low, high; /* inclusive */
@@ -56,6 +57,11 @@ HD_NODISCARD enum hd_code hd_settings_read(const char *sampler_name,
                                            const struct hd_value *settings,
                                            const struct hd_setting *table, size_t count,
                                            struct hd_err *err);
+/* Reads one setting that is a name out of choices (NULL-terminated), before or after
+ * hd_settings_read(), whose table lists it with value NULL. Not given: *choice stays. */
+HD_NODISCARD enum hd_code hd_settings_choice(const struct hd_value *settings, const char *name,
+                                             const char *const *choices, size_t *choice,
+                                             struct hd_err *err);
 /* The Sobol point of this config, or a random unused config when that one is used; ret_info says
  * which. */
 HD_NODISCARD enum hd_code hd_suggest_sobol(const struct hd_history *history,
