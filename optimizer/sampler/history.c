@@ -277,6 +277,7 @@ static void replace_result(struct hd_history_rung *rung, uint32_t index, double 
     struct hd_told *told = &rung->told[index];
     rung->finite_count += (isfinite(loss) ? 1u : 0u) - (isfinite(told->loss) ? 1u : 0u);
     told->loss = loss;
+    rung->replaced_count++;
     rung->best_count = 0;
     for (uint32_t i = 0; i < rung->told_count; i++)
         insert_best(rung, i);
@@ -331,6 +332,16 @@ enum hd_code hd_history_check_left(const struct hd_history *history, struct hd_e
         return HD_OK;
     return hd_fail(err, HD_E_LIMIT, "all %zu configs of the space are used",
                    history->distinct_count);
+}
+
+bool hd_history_take_unused(const struct hd_history *history, const double *point,
+                            double *ret_values)
+{
+    double *values = history->scratch;
+    if (!hd_history_values_of(history, point, values) || hd_history_has(history, values))
+        return false;
+    memcpy(ret_values, values, history->space->param_count * sizeof(*values));
+    return true;
 }
 
 /* Mixed-radix counting over the levels of all free params. */

@@ -30,6 +30,7 @@ struct hd_history_rung {
     struct hd_told *told; /* in the order of arrival */
     uint32_t told_count, told_capacity;
     uint32_t finite_count;
+    uint32_t replaced_count; /* results that changed in place: a fold over told begins again */
     uint32_t *slots; /* open addressing by config number: 1 + index into told; 0 is empty */
     uint32_t slot_count;
     uint32_t best[HD_HISTORY_BEST_MAX]; /* indexes into told, by (loss, config number) */
@@ -67,6 +68,9 @@ const float *hd_history_units(const struct hd_history *history, uint32_t config_
  * NaN. false when a forbidden clause holds. */
 bool hd_history_values_of(const struct hd_history *history, const double *point,
                           double *ret_values);
+/* The same, and false also when that config is used; ret_values is then untouched. */
+bool hd_history_take_unused(const struct hd_history *history, const double *point,
+                            double *ret_values);
 /* An unused config drawn uniformly; in finite spaces, when draws keep hitting used ones, the next
  * unused one after a random place in the enumeration. HD_E_LIMIT: every config is used. A space
  * with nothing to choose gives its only config once. */
