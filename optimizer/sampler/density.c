@@ -22,6 +22,7 @@ void hd_axis_init(struct hd_axis *axis, const struct hd_param *param)
 {
     double levels = hd_param_levels(param);
     *axis = (struct hd_axis){.param = param, .levels = levels};
+    axis->optional = param->condition_count > 0;
     axis->choice = param->kind == HD_PARAM_CATEGORICAL || param->kind == HD_PARAM_BOOL;
     if (axis->choice || isinf(levels))
         return;
@@ -61,12 +62,18 @@ double hd_axis_log_norm(const struct hd_axis *axis, double centre, double sigma)
     return log(sum);
 }
 
+/* Optional numbers are evaluated as they stand, since a kernel or a point may lack them. */
+static bool is_expanded(const struct hd_axis *axis)
+{
+    return !axis->choice && !axis->optional;
+}
+
 float hd_density_square(const struct hd_density *density, size_t kernel)
 {
     float sum = 0;
     for (size_t d = 0; d < density->dimension; d++) {
         float z = (*hd_density_centre(density, kernel, d) - MIDDLE) * density->scales[d];
-        sum += density->axes[d].choice ? 0 : z * z;
+        sum += is_expanded(&density->axes[d]) ? z * z : 0;
     }
     return sum;
 }
@@ -81,6 +88,7 @@ void hd_density_init(struct hd_density *density, const struct hd_axis *axes, siz
 void hd_density_release(struct hd_density *density)
 {
     hd_free(density->centres);
+    hd_free(density->norms);
     hd_free(density->scales);
     hd_free(density->log_weights);
     hd_free(density->log_same);
@@ -111,6 +119,15 @@ static enum hd_code reserve_axes(struct hd_density *density, struct hd_err *err)
     return hd_fail(err, HD_E_NOMEM, "no memory for a density");
 }
 
+static bool has_optional_numbers(const struct hd_density *density)
+{
+    for (size_t d = 0; d < density->dimension; d++) {
+        if (density->axes[d].optional && !density->axes[d].choice)
+            return true;
+    }
+    return false;
+}
+
 enum hd_code hd_density_reserve(struct hd_density *density, size_t count, struct hd_err *err)
 {
     size_t capacity = density->capacity != 0 ? density->capacity : 64;
@@ -121,14 +138,17 @@ enum hd_code hd_density_reserve(struct hd_density *density, size_t count, struct
         return code;
     /* Whole blocks only, so that the old ones are a prefix of the new ones. Each array that grew
      * before a failure is merely larger than capacity says. */
-    float *centres =
-        hd_realloc(density->centres, capacity * (density->dimension + 1) * sizeof(float));
+    size_t table = capacity * (density->dimension + 1) * sizeof(float);
+    float *centres = hd_realloc(density->centres, table);
     density->centres = centres != NULL ? centres : density->centres;
+    bool optional = has_optional_numbers(density);
+    float *norms = optional ? hd_realloc(density->norms, table) : NULL;
+    density->norms = norms != NULL ? norms : density->norms;
     float *log_weights = hd_realloc(density->log_weights, capacity * sizeof(float));
     density->log_weights = log_weights != NULL ? log_weights : density->log_weights;
     float *terms = hd_realloc(density->terms, capacity * sizeof(float));
     density->terms = terms != NULL ? terms : density->terms;
-    if (centres == NULL || log_weights == NULL || terms == NULL)
+    if (centres == NULL || log_weights == NULL || terms == NULL || (optional && norms == NULL))
         return hd_fail(err, HD_E_NOMEM, "no memory for a density of %zu kernels", count);
     density->capacity = capacity;
     return HD_OK;
@@ -140,8 +160,11 @@ void hd_density_resize(struct hd_density *density, size_t count)
     density->count = count;
     for (size_t k = count; k % HD_DENSITY_BLOCK != 0; k++) {
         density->log_weights[k] = NO_WEIGHT;
-        for (size_t d = 0; d < density->dimension; d++)
+        for (size_t d = 0; d < density->dimension; d++) {
             *hd_density_centre(density, k, d) = 0;
+            if (density->norms != NULL)
+                *hd_density_norm(density, k, d) = 0;
+        }
     }
 }
 
@@ -216,6 +239,27 @@ static inline void add_choice(struct block *block, const float *centres, float x
         block->sums[i] += choose(load(centres + i * LANES) == point, same, other);
 }
 
+/* Of a param that may be inactive: a kernel without a value is uniform. The point has a value. */
+static void add_optional(const struct hd_density *density, struct block *block, size_t k, size_t d,
+                         float x)
+{
+    const struct hd_axis *axis = &density->axes[d];
+    const float *centres = hd_density_centre(density, k, d);
+    lanes_f point = all(x), scale = all(density->scales[d]);
+    lanes_f same = all(density->log_same[d]), other = all(density->log_other[d]);
+    lanes_f uniform = all(axis->choice ? -(float)log(axis->levels) : 0);
+    for (size_t i = 0; i < VECTORS; i++) {
+        lanes_f centre = load(centres + i * LANES), term;
+        if (axis->choice) {
+            term = choose(centre == point, same, other);
+        } else {
+            lanes_f z = (point - centre) * scale;
+            term = all(0) - z * z - load(hd_density_norm(density, k, d) + i * LANES);
+        }
+        block->sums[i] += choose(centre != centre, uniform, term);
+    }
+}
+
 /* slopes[d]: what a numeric centre is multiplied by, 2 scale^2 (x - middle). */
 static inline struct block sum_block(const struct hd_density *density, const float *point,
                                      const float *slopes, size_t k)
@@ -225,7 +269,10 @@ static inline struct block sum_block(const struct hd_density *density, const flo
         block.sums[i] = load(density->log_weights + k + i * LANES);
     const float *centres = hd_density_centre(density, k, 0);
     for (size_t d = 0; d < density->dimension; d++, centres += HD_DENSITY_BLOCK) {
-        if (density->axes[d].choice)
+        if (density->axes[d].optional) {
+            if (!isnan(point[d]))
+                add_optional(density, &block, k, d, point[d]);
+        } else if (density->axes[d].choice)
             add_choice(&block, centres, point[d], density->log_same[d], density->log_other[d]);
         else
             add_numeric(&block, centres, slopes[d]);
@@ -257,14 +304,26 @@ static double point_square(const struct hd_density *density, const float *point)
     double sum = 0;
     for (size_t d = 0; d < density->dimension; d++) {
         double z = ((double)point[d] - (double)MIDDLE) * (double)density->scales[d];
-        sum += density->axes[d].choice ? 0 : z * z;
+        sum += is_expanded(&density->axes[d]) ? z * z : 0;
+    }
+    return sum;
+}
+
+/* What the optional choices of this point add to the uniform log density. */
+static double log_optional(const struct hd_density *density, const float *point)
+{
+    double sum = 0;
+    for (size_t d = 0; d < density->dimension; d++) {
+        const struct hd_axis *axis = &density->axes[d];
+        sum -= axis->optional && axis->choice && !isnan(point[d]) ? log(axis->levels) : 0;
     }
     return sum;
 }
 
 double hd_density_log(const struct hd_density *density, const float *point)
 {
-    double square = point_square(density, point), log_prior = density->log_prior + square;
+    double square = point_square(density, point);
+    double log_prior = density->log_prior + log_optional(density, point) + square;
     double most = density->count > 0 ? (double)fill_terms(density, point) : (double)NO_WEIGHT;
     most = most > log_prior ? most : log_prior;
     lanes_f sums = all(0), shift = all((float)most);

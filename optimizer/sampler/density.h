@@ -7,7 +7,14 @@
  * Numeric dimensions have normal kernels truncated to [0, 1]; where a dimension has at most
  * HD_DENSITY_GRID_MAX levels the kernel is the normal at the centres of the levels, normalised over
  * them (a probability mass, divided by the widths, so that it is a density of the cube too).
- * Choices have the kernel same / other of Aitchison and Aitken. Kernels lie in a structure of
+ * Choices have the kernel same / other of Aitchison and Aitken.
+ *
+ * A coordinate is NaN where the param is inactive. Which params are active follows from the others,
+ * so an inactive coordinate of the point has no factor at all, and a kernel whose centre has no
+ * value in an active coordinate is uniform there: the mixture stays a density over the configs of a
+ * conditional space, jointly over all its branches.
+ *
+ * Kernels lie in a structure of
  * arrays and are evaluated four at a time in single precision; sums have a fixed order, so equal
  * inputs give equal bits.
  */
@@ -24,6 +31,7 @@
 struct hd_axis {
     const struct hd_param *param;
     bool choice;       /* coordinates compare equal or not */
+    bool optional;     /* may be inactive */
     double levels;     /* INFINITY: continuous */
     double width_min;  /* of the narrowest level; 0: continuous */
     size_t grid_count; /* levels when 2 .. HD_DENSITY_GRID_MAX and not a choice, else 0 */
@@ -41,10 +49,13 @@ struct hd_density {
     size_t dimension;
     size_t count, capacity;      /* kernels; capacity is a multiple of HD_DENSITY_BLOCK */
     float *centres;              /* [block][dimension][HD_DENSITY_BLOCK]: read in one sweep */
-    float *log_weights;          /* [capacity]: log w_k minus the log norms */
+    float *log_weights;          /* [capacity]: log w_k minus the log norms; what optional
+                                  * numbers need is in norms */
+    float *norms;                /* as centres: log norms of optional numbers; NULL without any */
     float *scales;               /* [dimension]: 1 / (sigma * sqrt 2), one sigma for all kernels */
     float *log_same, *log_other; /* [dimension]: of choices */
-    double log_prior;            /* log(w_0) plus the uniform log density of the choices */
+    double log_prior;            /* log(w_0) plus the uniform log density of the choices that
+                                  * are always active */
     float *terms, *slopes;       /* [capacity], [dimension]: scratch */
 };
 
@@ -52,6 +63,11 @@ static inline float *hd_density_centre(const struct hd_density *density, size_t 
 {
     size_t block = kernel / HD_DENSITY_BLOCK, lane = kernel % HD_DENSITY_BLOCK;
     return density->centres + (block * density->dimension + d) * HD_DENSITY_BLOCK + lane;
+}
+
+static inline float *hd_density_norm(const struct hd_density *density, size_t kernel, size_t d)
+{
+    return density->norms + (hd_density_centre(density, kernel, d) - density->centres);
 }
 
 /* The part of the exponents that depends on the kernel alone: (c - x)^2 is expanded about the

@@ -7,13 +7,15 @@
 
 #define NOT_PENDING UINT32_MAX
 #define DRAWS_MAX 64
+/* Places of the enumeration that are looked at beyond the number of configs there are. */
+#define WALK_MAX 100000u
 
 enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
                              struct hd_err *err)
 {
     *history = (struct hd_history){.space = space, .dimension = space->free_count};
     history->params = hd_calloc(history->dimension + 1, sizeof(*history->params));
-    history->scratch = hd_calloc(space->param_count + 1, sizeof(*history->scratch));
+    history->scratch = hd_calloc(2 * space->param_count + 1, sizeof(*history->scratch));
     if (history->params == NULL || history->scratch == NULL) {
         hd_history_release(history);
         return hd_fail(err, HD_E_NOMEM, "no memory for a sampler's history");
@@ -344,7 +346,7 @@ bool hd_history_take_unused(const struct hd_history *history, const double *poin
     return true;
 }
 
-/* Mixed-radix counting over the levels of all free params. */
+/* Mixed-radix counting over the levels of all free params, active or not. */
 static void step_levels(const struct hd_history *history, double *values)
 {
     for (size_t d = 0; d < history->dimension; d++) {
@@ -358,6 +360,28 @@ static void step_levels(const struct hd_history *history, double *values)
     }
 }
 
+/* Walks the enumeration from a random place on. Without rules the walk ends at an unused config
+ * after distinct_count steps; with them many places are the same config or none. */
+static bool walk_to_unused(const struct hd_history *history, struct hd_rng *rng, double *ret_values)
+{
+    const struct hd_space *space = history->space;
+    double *place = history->scratch, *values = history->scratch + space->param_count;
+    for (size_t i = 0; i < space->param_count; i++) {
+        const struct hd_param *param = &space->params[i];
+        place[i] = hd_param_is_free(param) ? hd_param_from_unit(param, hd_rng_double(rng))
+                                           : param->default_value;
+    }
+    for (size_t i = 0; i <= history->distinct_count + WALK_MAX; i++) {
+        memcpy(values, place, space->param_count * sizeof(*values));
+        if (hd_space_finish(space, values) && !hd_history_has(history, values)) {
+            memcpy(ret_values, values, space->param_count * sizeof(*values));
+            return true;
+        }
+        step_levels(history, place);
+    }
+    return false;
+}
+
 enum hd_code hd_history_draw_unused(const struct hd_history *history, struct hd_rng *rng,
                                     double *ret_values, struct hd_err *err)
 {
@@ -365,21 +389,21 @@ enum hd_code hd_history_draw_unused(const struct hd_history *history, struct hd_
     if (code != HD_OK)
         return code;
     double *values = history->scratch;
+    bool infinite = isinf(hd_space_size(history->space));
     for (int draw = 0; draw < DRAWS_MAX; draw++) {
         hd_space_sample(history->space, rng, values);
-        if (!hd_history_has(history, values))
-            goto found;
+        if (!hd_space_finish(history->space, values))
+            continue;
+        /* The last draw of an infinite space may repeat a config: that is so unlikely otherwise
+         * that it is the better answer. */
+        if (!hd_history_has(history, values) || (infinite && draw >= DRAWS_MAX / 2)) {
+            memcpy(ret_values, values, history->space->param_count * sizeof(*values));
+            return HD_OK;
+        }
     }
-    if (isinf(hd_space_size(history->space)))
-        goto found; /* so unlikely that a repeated config is the better answer */
-    /* Of distinct_count + 1 different configs one is unused: the loop ends. */
-    for (size_t i = 0; i <= history->distinct_count; i++) {
-        step_levels(history, values);
-        if (!hd_history_has(history, values))
-            goto found;
-    }
+    if (!infinite && walk_to_unused(history, rng, ret_values))
+        return HD_OK;
+    if (infinite)
+        return hd_fail(err, HD_E_LIMIT, "%d draws met forbidden clauses", DRAWS_MAX);
     return hd_fail(err, HD_E_LIMIT, "all configs of the space are used");
-found:
-    memcpy(ret_values, values, history->space->param_count * sizeof(*values));
-    return HD_OK;
 }

@@ -50,7 +50,7 @@ struct hd_history {
     uint32_t pending_count;
     struct hd_history_rung **rungs; /* by budget, rising */
     uint32_t rung_count, rung_capacity;
-    double *scratch; /* param_count values */
+    double *scratch; /* twice param_count values */
 };
 
 HD_NODISCARD enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
@@ -72,8 +72,8 @@ bool hd_history_values_of(const struct hd_history *history, const double *point,
 bool hd_history_take_unused(const struct hd_history *history, const double *point,
                             double *ret_values);
 /* An unused config drawn uniformly; in finite spaces, when draws keep hitting used ones, the next
- * unused one after a random place in the enumeration. HD_E_LIMIT: every config is used. A space
- * with nothing to choose gives its only config once. */
+ * unused one after a random place in the enumeration. HD_E_LIMIT: every config is used, or nothing
+ * but forbidden ones was found. A space with nothing to choose gives its only config once. */
 HD_NODISCARD enum hd_code hd_history_draw_unused(const struct hd_history *history,
                                                  struct hd_rng *rng, double *ret_values,
                                                  struct hd_err *err);

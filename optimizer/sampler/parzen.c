@@ -41,9 +41,10 @@ enum hd_code hd_parzen_init(struct hd_parzen *parzen, const struct hd_history *h
     parzen->norms = hd_calloc(dimension + 1, sizeof(*parzen->norms));
     parzen->sums = hd_calloc(dimension + 1, sizeof(double));
     parzen->square_sums = hd_calloc(dimension + 1, sizeof(double));
+    parzen->counts = hd_calloc(dimension + 1, sizeof(double));
     parzen->penalties = hd_calloc(KERNELS_MAX, sizeof(float));
     if (parzen->axes == NULL || parzen->norms == NULL || parzen->sums == NULL ||
-        parzen->square_sums == NULL || parzen->penalties == NULL) {
+        parzen->square_sums == NULL || parzen->counts == NULL || parzen->penalties == NULL) {
         hd_parzen_release(parzen);
         return hd_fail(err, HD_E_NOMEM, "no memory for a model of %zu dimensions", dimension);
     }
@@ -62,6 +63,7 @@ void hd_parzen_release(struct hd_parzen *parzen)
     hd_free(parzen->norms);
     hd_free(parzen->sums);
     hd_free(parzen->square_sums);
+    hd_free(parzen->counts);
     hd_free(parzen->penalties);
     *parzen = (struct hd_parzen){0};
 }
@@ -74,12 +76,13 @@ static void set_centres(const struct hd_parzen *parzen, struct hd_density *densi
         *hd_density_centre(density, kernel, d) = row[d];
 }
 
-/* The uniform component: a product of 1 for numbers and 1 / choices. */
+/* The uniform component: a product of 1 for numbers and 1 / choices, without optional ones. */
 static double log_uniform(const struct hd_parzen *parzen)
 {
     double sum = 0;
     for (size_t d = 0; d < parzen->history->dimension; d++)
-        sum -= parzen->axes[d].choice ? log(parzen->axes[d].levels) : 0;
+        sum -=
+            parzen->axes[d].choice && !parzen->axes[d].optional ? log(parzen->axes[d].levels) : 0;
     return sum;
 }
 
@@ -109,19 +112,25 @@ static void weigh_by_improvement(const struct hd_history_rung *rung, size_t coun
         ret_weights[k] = isfinite(sum) ? ret_weights[k] / sum * (double)count : 1;
 }
 
-static double good_sigma(const struct hd_parzen *parzen, size_t d, size_t count, double told_count)
+/* Over the good ones that have a value there. */
+static double good_sigma(const struct hd_parzen *parzen, size_t d, double told_count)
 {
-    double mean = 0, squares = 0;
-    for (size_t k = 0; k < count; k++)
-        mean += (double)*hd_density_centre(&parzen->good, k, d) / (double)count;
-    for (size_t k = 0; k < count; k++) {
+    double mean = 0, squares = 0, count = 0;
+    for (size_t k = 0; k < parzen->good.count; k++) {
+        double centre = (double)*hd_density_centre(&parzen->good, k, d);
+        mean += isnan(centre) ? 0 : centre;
+        count += isnan(centre) ? 0 : 1;
+    }
+    if (count == 0)
+        return HD_DENSITY_SIGMA_MAX;
+    mean /= count;
+    for (size_t k = 0; k < parzen->good.count; k++) {
         double offset = (double)*hd_density_centre(&parzen->good, k, d) - mean;
-        squares += offset * offset;
+        squares += isnan(offset) ? 0 : offset * offset;
     }
     double spread = SPREAD * pow(told_count / SPREAD_FALL_FROM, SPREAD_FALL);
-    double variance =
-        (squares + SPREAD_COUNT * spread * spread) / ((double)count - 1 + SPREAD_COUNT);
-    double narrowing = pow((double)count, -1 / (4 + (double)parzen->history->dimension));
+    double variance = (squares + SPREAD_COUNT * spread * spread) / (count - 1 + SPREAD_COUNT);
+    double narrowing = pow(count, -1 / (4 + (double)parzen->history->dimension));
     return sigma_in_bounds(&parzen->axes[d], sqrt(variance) * narrowing, GOOD_SIGMA_MIN);
 }
 
@@ -129,13 +138,18 @@ static void spread_good(struct hd_parzen *parzen, double told_count, double *log
 {
     struct hd_density *good = &parzen->good;
     for (size_t d = 0; d < good->dimension; d++) {
-        if (parzen->axes[d].choice)
+        const struct hd_axis *axis = &parzen->axes[d];
+        if (axis->choice)
             continue;
-        double sigma = good_sigma(parzen, d, good->count, told_count);
+        double sigma = good_sigma(parzen, d, told_count);
         good->scales[d] = (float)(SQRT_HALF / sigma);
         for (size_t k = 0; k < good->count; k++) {
             double centre = (double)*hd_density_centre(good, k, d);
-            log_weights[k] -= hd_axis_log_norm(&parzen->axes[d], centre, sigma);
+            double norm = isnan(centre) ? 0 : hd_axis_log_norm(axis, centre, sigma);
+            if (axis->optional)
+                *hd_density_norm(good, k, d) = (float)norm;
+            else
+                log_weights[k] -= norm;
         }
     }
 }
@@ -207,7 +221,7 @@ static void append_blocks(struct hd_parzen *parzen, const struct hd_history_rung
     if (parzen->rung != rung || parzen->block_shift != layout->shift) {
         parzen->block_count = parzen->penalty_count = 0;
         for (size_t d = 0; d < bad->dimension; d++)
-            parzen->sums[d] = parzen->square_sums[d] = 0;
+            parzen->sums[d] = parzen->square_sums[d] = parzen->counts[d] = 0;
     }
     parzen->rung = rung;
     parzen->block_shift = layout->shift;
@@ -216,8 +230,11 @@ static void append_blocks(struct hd_parzen *parzen, const struct hd_history_rung
         set_centres(parzen, bad, k, rung->told[index].config_number);
         for (size_t d = 0; d < bad->dimension; d++) {
             double centre = (double)*hd_density_centre(bad, k, d);
+            if (isnan(centre))
+                continue;
             parzen->sums[d] += centre;
             parzen->square_sums[d] += centre * centre;
+            parzen->counts[d]++;
         }
     }
     parzen->block_count = layout->blocks;
@@ -235,12 +252,17 @@ static void append_extras(struct hd_parzen *parzen, const struct hd_history_rung
 
 static double bad_sigma(const struct hd_parzen *parzen, size_t d, const struct layout *layout)
 {
-    double sum = parzen->sums[d], squares = parzen->square_sums[d], count = (double)layout->count;
+    double sum = parzen->sums[d], squares = parzen->square_sums[d], count = parzen->counts[d];
     for (size_t k = layout->blocks; k < layout->count; k++) {
         double centre = (double)*hd_density_centre(&parzen->bad, k, d);
+        if (isnan(centre))
+            continue;
         sum += centre;
         squares += centre * centre;
+        count++;
     }
+    if (count == 0)
+        return HD_DENSITY_SIGMA_MAX;
     double variance = squares / count - sum / count * (sum / count);
     double sigma = BAD_SCOTT * sqrt(variance > 0 ? variance : 0) *
                    pow(count, -1 / (4 + (double)parzen->history->dimension));
@@ -257,18 +279,27 @@ static void update_norms(const struct hd_axis *axis, struct hd_parzen_norms *nor
     }
 }
 
-static float kernel_log_norm(const struct hd_parzen *parzen, size_t kernel)
+static float log_norm_at(const struct hd_parzen_norms *norms, float centre)
+{
+    if (isnan(centre))
+        return 0;
+    float at = centre * (float)(HD_PARZEN_NORM_POINTS - 1);
+    int32_t left = (int32_t)at, last = (int32_t)HD_PARZEN_NORM_POINTS - 2;
+    left = left < last ? left : last;
+    return norms->at[left] + (at - (float)left) * (norms->at[left + 1] - norms->at[left]);
+}
+
+static float kernel_log_norm(struct hd_parzen *parzen, size_t kernel)
 {
     float sum = 0;
     for (size_t d = 0; d < parzen->bad.dimension; d++) {
-        const float *norms = parzen->norms[d].at;
         if (parzen->axes[d].choice)
             continue;
-        float at = *hd_density_centre(&parzen->bad, kernel, d) * (float)(HD_PARZEN_NORM_POINTS - 1);
-        int32_t left = (int32_t)at;
-        left =
-            left < (int32_t)HD_PARZEN_NORM_POINTS - 2 ? left : (int32_t)HD_PARZEN_NORM_POINTS - 2;
-        sum += norms[left] + (at - (float)left) * (norms[left + 1] - norms[left]);
+        float norm = log_norm_at(&parzen->norms[d], *hd_density_centre(&parzen->bad, kernel, d));
+        if (parzen->axes[d].optional)
+            *hd_density_norm(&parzen->bad, kernel, d) = norm;
+        else
+            sum += norm;
     }
     return sum;
 }
@@ -381,7 +412,7 @@ void hd_parzen_draw(const struct hd_parzen *parzen, struct hd_rng *rng, double *
         kernel++;
     for (size_t d = 0; d < good->dimension; d++) {
         double x;
-        if (kernel == good->count)
+        if (kernel == good->count || isnan(*hd_density_centre(good, kernel, d)))
             x = hd_rng_double(rng);
         else if (parzen->axes[d].choice)
             x = draw_choice(good, d, kernel, rng);

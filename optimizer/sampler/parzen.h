@@ -42,9 +42,9 @@ struct hd_parzen {
     const struct hd_history_rung *rung;          /* of what bad holds */
     uint32_t block_shift;                        /* a kernel stands for 2^block_shift results */
     size_t block_count;                          /* kernels of bad that stay */
-    double *sums, *square_sums;                  /* [dimension], over these */
-    float *penalties;                            /* of the kernels of bad, see parzen.c */
-    size_t penalty_count;                        /* penalties that hold */
+    double *sums, *square_sums, *counts; /* [dimension], over these; without inactive ones */
+    float *penalties;                    /* of the kernels of bad, see parzen.c */
+    size_t penalty_count;                /* penalties that hold */
 };
 
 HD_NODISCARD enum hd_code hd_parzen_init(struct hd_parzen *parzen, const struct hd_history *history,
@@ -54,9 +54,10 @@ void hd_parzen_release(struct hd_parzen *parzen); /* also of a zeroed struct */
 HD_NODISCARD enum hd_code hd_parzen_build(struct hd_parzen *parzen,
                                           const struct hd_parzen_settings *settings,
                                           const struct hd_history_rung *rung, struct hd_err *err);
-/* A point of the good density, each coordinate at the centre of its level. */
+/* A point of the good density, each coordinate at the centre of its level and none inactive: what
+ * the config has no use for is dropped when it is made (hd_history_values_of). */
 void hd_parzen_draw(const struct hd_parzen *parzen, struct hd_rng *rng, double *ret_point);
-/* log good(point) - log bad(point): the higher the better. */
+/* log good(point) - log bad(point): the higher the better. Inactive coordinates are NaN. */
 double hd_parzen_score(const struct hd_parzen *parzen, const float *point);
 
 #endif

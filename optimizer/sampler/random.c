@@ -33,7 +33,8 @@ enum hd_code hd_suggest_sobol(const struct hd_history *history, const struct hd_
     double cube[HD_SPACE_PARAMS_MAX];
     hd_sobol_point(sobol, config_number, cube);
     hd_space_from_cube(history->space, cube, history->scratch);
-    if (hd_history_has(history, history->scratch)) {
+    if (!hd_space_finish(history->space, history->scratch) ||
+        hd_history_has(history, history->scratch)) {
         hd_copy_text(ret_info->sampler, sizeof(ret_info->sampler), "random");
         return hd_history_draw_unused(history, rng, ret_values, err);
     }

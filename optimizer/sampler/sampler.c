@@ -28,16 +28,6 @@ static const struct hd_sampler_ops *find_ops(const char *name)
     return NULL;
 }
 
-/* Samplers do not honour them yet; the parser of spaces refuses them for the same reason. */
-static bool has_conditions(const struct hd_space *space)
-{
-    for (size_t i = 0; i < space->param_count; i++) {
-        if (space->params[i].condition_count > 0)
-            return true;
-    }
-    return space->forbidden_count > 0;
-}
-
 static enum hd_code find_checked(const struct hd_sampler_spec *spec,
                                  const struct hd_sampler_ops **ret_ops, struct hd_err *err)
 {
@@ -82,9 +72,6 @@ enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_
     enum hd_code code = find_checked(spec, &ops, err);
     if (code != HD_OK)
         return code;
-    if (has_conditions(space))
-        return hd_fail(err, HD_E_UNSUPPORTED,
-                       "conditions and forbidden clauses are not supported yet by this version");
     struct hd_history *history = hd_calloc(1, sizeof(*history));
     if (history == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a history");

@@ -15,6 +15,8 @@
 #define CANDIDATES_MAX 1024
 /* When all candidates are used configs (small discrete spaces), so many times more are drawn. */
 #define ROUNDS_MAX 3
+/* A draw that meets a forbidden clause is repeated so many times. */
+#define LEGAL_DRAWS_MAX 16
 /* A budget with this many results a dimension (and one more dimension) has a model of its own;
  * before that the budget with the most results has one. */
 #define RESULTS_PER_DIMENSION 4
@@ -25,6 +27,7 @@ struct tpe {
     struct hd_parzen_settings settings;
     struct hd_sobol *sobol;
     struct hd_parzen parzen;
+    bool has_rules; /* conditions or forbidden clauses: not every point is a config as it stands */
     double *points; /* [n_candidates][dimension] */
     double *scores; /* [n_candidates] */
     float *point;   /* [dimension] */
@@ -61,6 +64,9 @@ static enum hd_code tpe_prepare(struct hd_sampler *base, const struct hd_value *
         code = hd_parzen_init(&tpe->parzen, base->history, err);
     if (code != HD_OK)
         return code;
+    tpe->has_rules = base->space->forbidden_count > 0;
+    for (size_t i = 0; i < base->space->param_count; i++)
+        tpe->has_rules = tpe->has_rules || base->space->params[i].condition_count > 0;
     size_t candidates = (size_t)tpe->n_candidates;
     tpe->points = hd_calloc(candidates * (dimension + 1), sizeof(double));
     tpe->scores = hd_calloc(candidates, sizeof(double));
@@ -101,15 +107,30 @@ static const struct hd_history_rung *choose_rung(const struct tpe *tpe)
     return fullest;
 }
 
+/* Fills tpe->point with what the model sees of a point: no coordinate where a param is inactive.
+ * false when the config is forbidden. */
+static bool see_point(struct tpe *tpe, const double *point)
+{
+    const struct hd_history *history = tpe->base.history;
+    if (tpe->has_rules && !hd_history_values_of(history, point, tpe->values))
+        return false;
+    for (size_t d = 0; d < history->dimension; d++) {
+        bool inactive = tpe->has_rules && isnan(tpe->values[history->params[d]]);
+        tpe->point[d] = inactive ? NAN : (float)point[d];
+    }
+    return true;
+}
+
 static void score_candidates(struct tpe *tpe, struct hd_rng *rng)
 {
-    size_t dimension = tpe->base.history->dimension;
     for (size_t i = 0; i < (size_t)tpe->n_candidates; i++) {
-        double *point = tpe->points + i * dimension;
-        hd_parzen_draw(&tpe->parzen, rng, point);
-        for (size_t d = 0; d < dimension; d++)
-            tpe->point[d] = (float)point[d];
-        tpe->scores[i] = hd_parzen_score(&tpe->parzen, tpe->point);
+        double *point = tpe->points + i * tpe->base.history->dimension;
+        tpe->scores[i] = -INFINITY;
+        for (int draw = 0; draw < LEGAL_DRAWS_MAX && isinf(tpe->scores[i]); draw++) {
+            hd_parzen_draw(&tpe->parzen, rng, point);
+            if (see_point(tpe, point))
+                tpe->scores[i] = hd_parzen_score(&tpe->parzen, tpe->point);
+        }
     }
 }
 
