@@ -315,7 +315,6 @@ static char *proposals(const char *state_dir)
     return copy;
 }
 
-__attribute__((unused)) /* not registered: it timed out on a loaded machine */
 static void one_worker_and_one_seed_propose_the_same_through_kills(void **state)
 {
     (void)state;
@@ -374,6 +373,7 @@ int main(void)
         WITH_CLUSTER(killing_hd_run_leaves_the_master_alive_and_resume_attaches),
         WITH_CLUSTER(another_space_is_refused_with_the_difference),
         WITH_CLUSTER(five_failures_pause_the_run),
+        WITH_CLUSTER(one_worker_and_one_seed_propose_the_same_through_kills),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
