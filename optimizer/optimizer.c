@@ -16,7 +16,9 @@ struct job {
     uint32_t iteration;
     uint32_t rung;
     bool ended;
+    bool stopped; /* a report was answered so */
     double budget, budget_previous;
+    double budget_reached; /* of the last rung that it passed; NaN: none */
 };
 
 struct hd_optimizer {
@@ -31,6 +33,7 @@ struct hd_optimizer {
     uint32_t job_count, job_capacity, pending_count;
     uint32_t best_job;
     double best_loss; /* NaN: none yet */
+    double best_budget;
 };
 
 enum hd_code hd_optimizer_new(const struct hd_space *space,
@@ -146,6 +149,7 @@ static void queue(struct hd_optimizer *optimizer, const struct hd_slot *slot,
         .rung = slot->rung,
         .budget = slot->budget,
         .budget_previous = slot->kind == HD_SLOT_PROMOTE ? slot->budget_previous : NAN,
+        .budget_reached = NAN,
     };
     optimizer->pending[optimizer->pending_count++] = job_number;
     hd_iter_gen_queued(optimizer->gen, slot, config_number);
@@ -209,17 +213,28 @@ static int compare_ids(struct hd_config_id a, struct hd_config_id b)
     return a.running_index < b.running_index ? -1 : a.running_index > b.running_index ? 1 : 0;
 }
 
-static bool is_better(const struct hd_optimizer *optimizer, const struct job *job, double loss)
+static bool is_better(const struct hd_optimizer *optimizer, const struct job *job, double budget,
+                      double loss)
 {
     if (isnan(optimizer->best_loss))
         return true;
     const struct job *best = &optimizer->jobs[optimizer->best_job];
-    if (job->budget != best->budget)
-        return job->budget > best->budget;
+    if (budget != optimizer->best_budget)
+        return budget > optimizer->best_budget;
     if (loss != optimizer->best_loss)
         return loss < optimizer->best_loss;
     return compare_ids(optimizer->configs[job->config_number].id,
                        optimizer->configs[best->config_number].id) < 0;
+}
+
+static void note_result(struct hd_optimizer *optimizer, uint32_t job_number, double budget,
+                        double loss)
+{
+    if (!is_better(optimizer, &optimizer->jobs[job_number], budget, loss))
+        return;
+    optimizer->best_job = job_number;
+    optimizer->best_loss = loss;
+    optimizer->best_budget = budget;
 }
 
 static void end_pending(struct hd_optimizer *optimizer, uint32_t job_number)
@@ -238,28 +253,88 @@ static void end_pending(struct hd_optimizer *optimizer, uint32_t job_number)
             (optimizer->pending_count - low) * sizeof(*optimizer->pending));
 }
 
-enum hd_code hd_optimizer_tell(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
-                               double loss, struct hd_err *err)
+static enum hd_code find_open(const struct hd_optimizer *optimizer, uint32_t job_number,
+                              struct hd_err *err)
 {
     if (job_number >= optimizer->job_count)
         return hd_fail(err, HD_E_NOTFOUND, "there is no job %u; the last one asked for is %" PRId64,
                        job_number, (int64_t)optimizer->job_count - 1);
-    struct job *job = &optimizer->jobs[job_number];
-    if (job->ended)
+    if (optimizer->jobs[job_number].ended)
         return hd_fail(err, HD_E_CONFLICT, "the result of job %u was told before", job_number);
-    ok = ok && isfinite(loss);
-    enum hd_code code =
-        hd_sampler_tell(optimizer->sampler, job->config_number, job->budget, ok ? loss : NAN, err);
-    if (code != HD_OK)
-        return code;
+    return HD_OK;
+}
+
+static void end_job(struct hd_optimizer *optimizer, uint32_t job_number, bool ok, double loss)
+{
+    struct job *job = &optimizer->jobs[job_number];
     hd_iter_gen_ended(optimizer->gen, job->iteration, job->rung, job->config_number, ok, loss);
     job->ended = true;
     end_pending(optimizer, job_number);
-    if (ok && is_better(optimizer, job, loss)) {
-        optimizer->best_job = job_number;
-        optimizer->best_loss = loss;
-    }
+}
+
+enum hd_code hd_optimizer_tell(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
+                               double loss, struct hd_err *err)
+{
+    enum hd_code code = find_open(optimizer, job_number, err);
+    if (code != HD_OK)
+        return code;
+    const struct job *job = &optimizer->jobs[job_number];
+    ok = ok && isfinite(loss);
+    code =
+        hd_sampler_tell(optimizer->sampler, job->config_number, job->budget, ok ? loss : NAN, err);
+    if (code != HD_OK)
+        return code;
+    end_job(optimizer, job_number, ok, loss);
+    if (ok)
+        note_result(optimizer, job_number, job->budget, loss);
     return HD_OK;
+}
+
+enum hd_code hd_optimizer_tell_stopped(struct hd_optimizer *optimizer, uint32_t job_number,
+                                       double loss, struct hd_err *err)
+{
+    enum hd_code code = find_open(optimizer, job_number, err);
+    if (code != HD_OK)
+        return code;
+    const struct job *job = &optimizer->jobs[job_number];
+    if (!job->stopped)
+        return hd_fail(err, HD_E_CONFLICT, "job %u was not told to stop: tell its result",
+                       job_number);
+    bool ok = isfinite(loss);
+    double budget = isnan(job->budget_reached) ? job->budget : job->budget_reached;
+    code = hd_sampler_tell(optimizer->sampler, job->config_number, budget, ok ? loss : NAN, err);
+    if (code != HD_OK)
+        return code;
+    end_job(optimizer, job_number, false, loss);
+    if (ok)
+        note_result(optimizer, job_number, budget, loss);
+    return HD_OK;
+}
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+enum hd_code hd_optimizer_report(struct hd_optimizer *optimizer, uint32_t job_number, double step,
+                                 double loss, enum hd_decision *ret_decision, struct hd_err *err)
+{
+    enum hd_code code = find_open(optimizer, job_number, err);
+    if (code != HD_OK)
+        return code;
+    if (!(isfinite(step) && step > 0.0))
+        return hd_fail(err, HD_E_INVALID, "a step of job %u is not a number above 0", job_number);
+    struct job *job = &optimizer->jobs[job_number];
+    struct hd_report_answer answer;
+    hd_iter_gen_report(optimizer->gen, job->iteration, job->rung, job->config_number, step, loss,
+                       &answer);
+    job->stopped = answer.decision == HD_DECISION_STOP;
+    job->budget_reached = answer.budget;
+    *ret_decision = answer.decision;
+    if (!answer.milestone || !isfinite(loss))
+        return HD_OK;
+    note_result(optimizer, job_number, answer.budget, loss);
+    /* The sampler's memory failing must not undo what the generator has seen: it merely learns
+     * less. */
+    code = hd_sampler_tell(optimizer->sampler, job->config_number, answer.budget, loss, err);
+    return code == HD_E_NOMEM ? HD_OK : code;
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -286,7 +361,7 @@ bool hd_optimizer_best(const struct hd_optimizer *optimizer, struct hd_optimizer
         .config_number = job->config_number,
         .config_id = optimizer->configs[job->config_number].id,
         .values = values_of(optimizer, job->config_number),
-        .budget = job->budget,
+        .budget = optimizer->best_budget,
         .loss = optimizer->best_loss,
     };
     return true;

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iter_gen.h: iteration generators: which brackets, rungs and promotions. Pure and deterministic.
+ * iter_gen.h: iteration generators: which brackets, rungs, promotions and early stops. Pure and
+ * deterministic.
  *
  * A generator is asked what to do next and told, by the facts, what was done. hd_iter_gen_next()
- * only looks; hd_iter_gen_queued() and hd_iter_gen_ended() change state. Replaying the facts
- * therefore gives the same generator. The words are HpBandSter's and UltraOpt's: config id =
- * (iteration, budget index at which the config was sampled, running index).
+ * only looks; hd_iter_gen_queued(), hd_iter_gen_report() and hd_iter_gen_ended() change state.
+ * Replaying the facts therefore gives the same generator. The words are HpBandSter's and
+ * UltraOpt's: config id = (iteration, budget index at which the config was sampled, running index).
+ *
+ * The synchronous kinds (full, successive_halving, hyperband) wait for the whole of a rung before
+ * the best of it go on. The asynchronous ones (asha, async_hyperband) decide on what is known: when
+ * nothing can be promoted a new config starts, so that no straggler idles a worker.
  */
 #ifndef HD_ITER_GEN_H
 #define HD_ITER_GEN_H
@@ -27,13 +32,28 @@ enum hd_bracket_rule {
     HD_BRACKET_RULE_PAPER,      /* n0 = ceil(S/(s+1) * eta^s) (Li et al. 2018) */
 };
 
-/* All kinds below in one struct; a kind ignores what it does not need. */
+enum hd_asha_type {
+    HD_ASHA_TYPE_PROMOTION, /* a job ends at its rung and is resumed when its config is promoted */
+    HD_ASHA_TYPE_STOPPING,  /* one job a config, to the top unless a report answers "stop" */
+};
+
+/* All kinds below in one struct; a kind ignores what it does not need. Zeros are the defaults. */
 struct hd_iter_gen_spec {
-    char name[32]; /* "full", "successive_halving", "hyperband" */
+    char name[32]; /* "full", "successive_halving", "hyperband", "asha", "async_hyperband" */
     double eta;    /* >= 2 */
     double budget_min, budget_max;
     enum hd_bracket_rule rule;
-    uint32_t iterations_max; /* 0: without end. For full, one iteration = one config. */
+    /* 0: without end. For full, one iteration = one config; for the asynchronous kinds, as many new
+     * configs as the plan of that iteration starts with. */
+    uint32_t iterations_max;
+
+    /* asha, async_hyperband */
+    enum hd_asha_type type;
+    uint32_t brackets; /* bracket s starts at rung s; 0: 1 for asha, all for async_hyperband */
+    bool delayed;      /* promotes only while rung k has >= eta times the configs of rung k + 1 */
+    bool learned_brackets;    /* weights from how well a rung predicts the top one */
+    bool raise_uninformative; /* new configs start above a rung that predicts nothing */
+    double promote_fraction;  /* of a rung's results, that goes on; 0: 1/eta */
 };
 
 /* One bracket = one iteration: counts[k] configs run at budgets[k]. */
@@ -81,19 +101,38 @@ struct hd_slot {
 
 /* Memory for one more call of queued(); the only fallible state change. */
 HD_NODISCARD enum hd_code hd_iter_gen_reserve(struct hd_iter_gen *gen, struct hd_err *err);
-/* The oldest iteration that has something to hand out wins; when all wait and may_open, the
- * next iteration is considered. In a rung the promoted come first, the best of them leading.
- * Looks only: calling it twice gives the same answer. O(open iterations). */
+/* Synchronous: the oldest iteration that has something to hand out wins; when all wait and
+ * may_open, the next iteration is considered. In a rung the promoted come first, the best of them
+ * leading. Asynchronous: promotions first, those of the highest rung leading; then, if may_open, a
+ * new config. Looks only: calling it twice gives the same answer. O(open iterations) or O(rungs).
+ */
 void hd_iter_gen_next(const struct hd_iter_gen *gen, bool may_open, struct hd_slot *ret_slot);
-/* The slot was taken (its fact exists). config_number: the number of the config that runs. The
- * slot must be what next(may_open=true or false) answers now; hd_assert otherwise. Cannot fail
- * after reserve(). */
+/* The slot was taken (its fact exists). config_number: the number of the config that runs; new ones
+ * are numbered 0, 1, 2 ... The slot must be what next(may_open=true or false) answers now;
+ * hd_assert otherwise. Cannot fail after reserve(). */
 void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot,
                         uint32_t config_number);
+enum hd_decision { HD_DECISION_CONTINUE, HD_DECISION_STOP };
+struct hd_report_answer {
+    enum hd_decision decision; /* STOP is repeated for every later report of the job */
+    bool milestone; /* a rung was reached: the sampler is to be told this loss at `budget` */
+    double budget;  /* the milestone reached now or, without one, the last one before; NaN: none */
+};
+/*
+ * A running job says how it stands: `loss` after `step` (of its budget; smaller than the budget of
+ * the job). Steps rise; a repeated or earlier one, as a second attempt makes it, changes nothing
+ * and is answered with what was decided. A job that was told to stop is ended with ok = false,
+ * which then counts as neither a success nor a failure of a later rung; it may also end ok, when it
+ * was faster. O(log configs). No allocation.
+ */
+void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
+                        uint32_t config_number, double step, double loss,
+                        struct hd_report_answer *ret_answer);
 /* A job of the generator ended for good. ok with a finite loss takes part in the ranking (ties
  * by config id); anything else never advances, and each slot of the next rung that no survivor
  * fills is handed out as HD_SLOT_NEW at that rung, with the reference's ids
- * (iteration, rung, running index counted after the promoted ones). */
+ * (iteration, rung, running index counted after the promoted ones). Asynchronous kinds: a failed
+ * one counts among the results of its rung. O(log configs) there. */
 void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                        uint32_t config_number, bool ok, double loss);
 /* Nothing more is handed out (a stop rule was reached): next() answers DONE from now on, and the
@@ -103,8 +142,9 @@ void hd_iter_gen_close(struct hd_iter_gen *gen);
  * more configs goes on with those it has. close() may follow. */
 void hd_iter_gen_close_new(struct hd_iter_gen *gen);
 bool hd_iter_gen_finished(const struct hd_iter_gen *gen); /* nothing running, nothing to come */
-/* Over everything that decides the future: equal after the same calls of queued(), ended() and
- * close*(). O(configs in the current rungs of the open iterations). */
+/* Over everything that decides the future: equal after the same calls of queued(), report(),
+ * ended() and close*(). O(configs in the current rungs of the open iterations), O(1) for
+ * asynchronous kinds. */
 uint64_t hd_iter_gen_digest(const struct hd_iter_gen *gen);
 
 #endif

@@ -37,7 +37,7 @@ struct hd_optimizer_best {
     uint32_t config_number;
     struct hd_config_id config_id;
     const double *values; /* as above */
-    double budget;
+    double budget;        /* that the loss belongs to: of the job, or of a rung on its way */
     double loss;
 };
 
@@ -60,6 +60,23 @@ HD_NODISCARD enum hd_code hd_optimizer_ask(struct hd_optimizer *optimizer,
  * job; HD_E_CONFLICT: it was told before. On failure nothing has changed. */
 HD_NODISCARD enum hd_code hd_optimizer_tell(struct hd_optimizer *optimizer, uint32_t job_number,
                                             bool ok, double loss, struct hd_err *err);
+
+/*
+ * A running job says how it stands after `step` of its budget. ret_decision: go on, or end it and
+ * say so with hd_optimizer_tell_stopped(). At a rung of the generator the sampler is told and the
+ * value may be the best so far. A loss that is not finite is never told, and may be a reason to
+ * stop. HD_E_NOTFOUND, HD_E_CONFLICT: as above; HD_E_INVALID: the step is not above 0. A step that
+ * is not above the last one changes nothing.
+ */
+HD_NODISCARD enum hd_code hd_optimizer_report(struct hd_optimizer *optimizer, uint32_t job_number,
+                                              double step, double loss,
+                                              enum hd_decision *ret_decision, struct hd_err *err);
+/* The job was told to stop and did: `loss` is its last one and counts at the budget of the rung
+ * that it had reached. A job that ended by itself meanwhile is told with hd_optimizer_tell().
+ * HD_E_CONFLICT also when nobody told it to stop. */
+HD_NODISCARD enum hd_code hd_optimizer_tell_stopped(struct hd_optimizer *optimizer,
+                                                    uint32_t job_number, double loss,
+                                                    struct hd_err *err);
 
 /* Outstanding jobs, rising by number; index < hd_optimizer_pending_count(). */
 size_t hd_optimizer_pending_count(const struct hd_optimizer *optimizer);

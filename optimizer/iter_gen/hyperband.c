@@ -18,5 +18,8 @@ static void hyperband_plan(const struct hd_iter_gen_spec *spec, uint32_t iterati
     hd_ladder_plan(spec, rungs - iteration % rungs, ret_plan);
 }
 
-const struct hd_iter_kind hd_iter_kind_hyperband = {
-    .name = "hyperband", .uses_ladder = true, .cycle = hyperband_cycle, .plan = hyperband_plan};
+const struct hd_iter_kind hd_iter_kind_hyperband = {.name = "hyperband",
+                                                    .engine = &hd_iter_engine_synchronous,
+                                                    .uses_ladder = true,
+                                                    .cycle = hyperband_cycle,
+                                                    .plan = hyperband_plan};

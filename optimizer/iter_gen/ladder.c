@@ -110,3 +110,17 @@ void hd_ladder_plan(const struct hd_iter_gen_spec *spec, uint32_t bracket_rungs,
     }
     *ret_plan = plan;
 }
+
+uint32_t hd_ladder_budgets(const struct hd_iter_gen_spec *spec, double *ret_budgets)
+{
+    uint32_t rungs = hd_ladder_rungs(spec);
+    for (uint32_t rung = 0; rung < rungs; rung++)
+        ret_budgets[rung] = budget_at(spec, rungs - 1 - rung);
+    return rungs;
+}
+
+double hd_ladder_fraction(const struct hd_iter_gen_spec *spec, uint32_t rung)
+{
+    (void)rung;
+    return spec->promote_fraction > 0.0 ? spec->promote_fraction : 1.0 / spec->eta;
+}

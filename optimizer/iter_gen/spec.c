@@ -5,12 +5,12 @@
 #include <math.h>
 
 static const struct hd_iter_kind *const kinds[] = {
-    &hd_iter_kind_full,
-    &hd_iter_kind_successive_halving,
-    &hd_iter_kind_hyperband,
+    &hd_iter_kind_full, &hd_iter_kind_successive_halving, &hd_iter_kind_hyperband,
+    &hd_iter_kind_asha, &hd_iter_kind_async_hyperband,
 };
 
-static const char *const kind_names[] = {"full", "successive_halving", "hyperband", NULL};
+static const char *const kind_names[] = {"full", "successive_halving", "hyperband",
+                                         "asha", "async_hyperband",    NULL};
 
 const char *const *hd_iter_gen_names(void)
 {
@@ -34,7 +34,7 @@ static enum hd_code fail_unknown_name(const char *name, struct hd_err *err)
                        "unknown iteration generator \"%s\": did you mean \"%s\"?", name, nearest);
     return hd_fail(err, HD_E_INVALID,
                    "unknown iteration generator \"%s\": one of full, successive_halving, "
-                   "hyperband is expected",
+                   "hyperband, asha, async_hyperband is expected",
                    name);
 }
 
@@ -91,6 +91,14 @@ enum hd_code hd_iter_gen_spec_check(const struct hd_iter_gen_spec *spec, struct 
         return hd_fail(err, HD_E_INVALID,
                        "unknown bracket rule %d: \"hpbandster\" or \"paper\" is expected",
                        (int)spec->rule);
+    hd_format_double(text, sizeof(text), spec->promote_fraction);
+    if (!(spec->promote_fraction >= 0.0 && spec->promote_fraction <= 1.0))
+        return hd_fail(err, HD_E_INVALID,
+                       "promote_fraction is %s: a share above 0 and at most 1 is expected", text);
+    if (spec->type != HD_ASHA_TYPE_PROMOTION && spec->type != HD_ASHA_TYPE_STOPPING)
+        return hd_fail(err, HD_E_INVALID,
+                       "unknown type %d: \"promotion\" or \"stopping\" is expected",
+                       (int)spec->type);
     enum hd_code code = check_budgets(spec, err);
     return code != HD_OK ? code : check_sizes(spec, err);
 }

@@ -19,6 +19,7 @@ static void successive_halving_plan(const struct hd_iter_gen_spec *spec, uint32_
 }
 
 const struct hd_iter_kind hd_iter_kind_successive_halving = {.name = "successive_halving",
+                                                             .engine = &hd_iter_engine_synchronous,
                                                              .uses_ladder = true,
                                                              .cycle = successive_halving_cycle,
                                                              .plan = successive_halving_plan};

@@ -49,7 +49,7 @@ enum closing {
     CLOSING_ALL,
 };
 
-struct hd_iter_gen {
+struct synchronous {
     struct hd_iter_gen_spec spec;
     struct hd_bracket_plan *plans; /* one cycle */
     uint32_t cycle;
@@ -75,13 +75,10 @@ static void bracket_free(struct bracket *bracket)
     hd_free(bracket);
 }
 
-enum hd_code hd_iter_gen_new(const struct hd_iter_gen_spec *spec, struct hd_iter_gen **ret_gen,
-                             struct hd_err *err)
+static enum hd_code synchronous_new(const struct hd_iter_gen_spec *spec, void **ret_state,
+                                    struct hd_err *err)
 {
-    enum hd_code code = hd_iter_gen_spec_check(spec, err);
-    if (code != HD_OK)
-        return code;
-    struct hd_iter_gen *gen = hd_calloc(1, sizeof(*gen));
+    struct synchronous *gen = hd_calloc(1, sizeof(*gen));
     if (gen == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for the iteration generator");
     gen->spec = *spec;
@@ -95,12 +92,13 @@ enum hd_code hd_iter_gen_new(const struct hd_iter_gen_spec *spec, struct hd_iter
         hd_iter_gen_plan(spec, i, &gen->plans[i]);
         gen->cycle_new_count += gen->plans[i].counts[0];
     }
-    *ret_gen = gen;
+    *ret_state = gen;
     return HD_OK;
 }
 
-void hd_iter_gen_free(struct hd_iter_gen *gen)
+static void synchronous_free(void *state)
 {
+    struct synchronous *gen = state;
     if (gen == NULL)
         return;
     for (uint32_t i = 0; i < gen->open_count; i++)
@@ -131,7 +129,7 @@ static enum hd_code bracket_grow(struct bracket *bracket, uint32_t capacity, str
     return HD_OK;
 }
 
-static enum hd_code reserve_spare(struct hd_iter_gen *gen, struct hd_err *err)
+static enum hd_code reserve_spare(struct synchronous *gen, struct hd_err *err)
 {
     if (gen->spare == NULL)
         gen->spare = hd_calloc(1, sizeof(*gen->spare));
@@ -140,7 +138,7 @@ static enum hd_code reserve_spare(struct hd_iter_gen *gen, struct hd_err *err)
     return bracket_grow(gen->spare, 1, err);
 }
 
-static enum hd_code reserve_open(struct hd_iter_gen *gen, struct hd_err *err)
+static enum hd_code reserve_open(struct synchronous *gen, struct hd_err *err)
 {
     if (gen->open_count < gen->open_capacity)
         return HD_OK;
@@ -153,7 +151,7 @@ static enum hd_code reserve_open(struct hd_iter_gen *gen, struct hd_err *err)
     return HD_OK;
 }
 
-static struct bracket *first_ready(const struct hd_iter_gen *gen)
+static struct bracket *first_ready(const struct synchronous *gen)
 {
     if (gen->ready_count == 0)
         return NULL;
@@ -165,8 +163,9 @@ static struct bracket *first_ready(const struct hd_iter_gen *gen)
     return NULL;
 }
 
-enum hd_code hd_iter_gen_reserve(struct hd_iter_gen *gen, struct hd_err *err)
+static enum hd_code synchronous_reserve(void *state, struct hd_err *err)
 {
+    struct synchronous *gen = state;
     enum hd_code code = reserve_open(gen, err);
     if (code == HD_OK)
         code = reserve_spare(gen, err);
@@ -180,14 +179,14 @@ enum hd_code hd_iter_gen_reserve(struct hd_iter_gen *gen, struct hd_err *err)
 
 /* ---- looking --------------------------------------------------------------------------- */
 
-static bool iterations_left(const struct hd_iter_gen *gen)
+static bool iterations_left(const struct synchronous *gen)
 {
     uint32_t end = gen->spec.iterations_max == 0 ? UINT32_MAX : gen->spec.iterations_max;
     return gen->closing == CLOSING_NOT && gen->next_iteration < end;
 }
 
 /* New configs that the iterations not opened yet start with, saturated. */
-static uint64_t future_new_count(const struct hd_iter_gen *gen)
+static uint64_t future_new_count(const struct synchronous *gen)
 {
     if (!iterations_left(gen))
         return 0;
@@ -215,8 +214,9 @@ static void fill_promote(const struct bracket *bracket, struct hd_slot *slot)
     slot->budget_previous = bracket->plan->budgets[bracket->rung - 1];
 }
 
-void hd_iter_gen_next(const struct hd_iter_gen *gen, bool may_open, struct hd_slot *ret_slot)
+static void synchronous_next(const void *state, bool may_open, struct hd_slot *ret_slot)
 {
+    const struct synchronous *gen = state;
     struct hd_slot slot = {.kind = HD_SLOT_WAIT, .budget = NAN, .budget_previous = NAN};
     const struct bracket *bracket = first_ready(gen);
     if (bracket != NULL) {
@@ -244,8 +244,9 @@ void hd_iter_gen_next(const struct hd_iter_gen *gen, bool may_open, struct hd_sl
     *ret_slot = slot;
 }
 
-bool hd_iter_gen_finished(const struct hd_iter_gen *gen)
+static bool synchronous_finished(const void *state)
 {
+    const struct synchronous *gen = state;
     return gen->open_count == 0 && !iterations_left(gen);
 }
 
@@ -307,7 +308,7 @@ static int compare_rank(const void *left, const void *right)
 /* ---- change ---------------------------------------------------------------------------- */
 
 /* Brings ready, new_count and their sums in the generator up to date. */
-static void bracket_refresh(struct hd_iter_gen *gen, struct bracket *bracket)
+static void bracket_refresh(struct synchronous *gen, struct bracket *bracket)
 {
     uint32_t new_count = 0;
     if (gen->closing == CLOSING_NOT)
@@ -320,7 +321,7 @@ static void bracket_refresh(struct hd_iter_gen *gen, struct bracket *bracket)
     bracket->ready = ready;
 }
 
-static uint32_t open_place(const struct hd_iter_gen *gen, uint32_t iteration)
+static uint32_t open_place(const struct synchronous *gen, uint32_t iteration)
 {
     uint32_t low = 0, high = gen->open_count;
     while (low < high) {
@@ -335,7 +336,7 @@ static uint32_t open_place(const struct hd_iter_gen *gen, uint32_t iteration)
 }
 
 /* Takes it out of the open ones; its memory serves the next opening when none is spare. */
-static void bracket_close(struct hd_iter_gen *gen, uint32_t place)
+static void bracket_close(struct synchronous *gen, uint32_t place)
 {
     struct bracket *bracket = gen->open[place];
     gen->new_count -= bracket->new_count;
@@ -349,7 +350,7 @@ static void bracket_close(struct hd_iter_gen *gen, uint32_t place)
         bracket_free(bracket);
 }
 
-static struct bracket *bracket_open(struct hd_iter_gen *gen)
+static struct bracket *bracket_open(struct synchronous *gen)
 {
     hd_assert(gen->spare != NULL && gen->open_count < gen->open_capacity);
     struct bracket *bracket = gen->spare;
@@ -366,18 +367,9 @@ static struct bracket *bracket_open(struct hd_iter_gen *gen)
     return bracket;
 }
 
-static bool slot_equal(const struct hd_slot *a, const struct hd_slot *b)
+static void synchronous_queued(void *state, const struct hd_slot *slot, uint32_t config_number)
 {
-    return a->kind == b->kind && a->iteration == b->iteration && a->rung == b->rung &&
-           a->id.iteration == b->id.iteration && a->id.budget_index == b->id.budget_index &&
-           a->id.running_index == b->id.running_index && a->config_number == b->config_number;
-}
-
-void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot, uint32_t config_number)
-{
-    struct hd_slot now;
-    hd_iter_gen_next(gen, true, &now);
-    hd_assert(slot_equal(slot, &now));
+    struct synchronous *gen = state;
     struct bracket *bracket = first_ready(gen);
     if (bracket == NULL)
         bracket = bracket_open(gen);
@@ -396,7 +388,7 @@ void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot, uin
 }
 
 /* No result can change this rung any more. */
-static bool rung_over(const struct hd_iter_gen *gen, const struct bracket *bracket)
+static bool rung_over(const struct synchronous *gen, const struct bracket *bracket)
 {
     switch (gen->closing) {
     case CLOSING_NOT:
@@ -411,7 +403,7 @@ static bool rung_over(const struct hd_iter_gen *gen, const struct bracket *brack
 }
 
 /* The best members go on; false when the bracket has come to its end. */
-static bool rung_advance(struct hd_iter_gen *gen, struct bracket *bracket)
+static bool rung_advance(struct synchronous *gen, struct bracket *bracket)
 {
     if (gen->closing == CLOSING_ALL || bracket->rung + 1 == bracket->plan->rung_count)
         return false;
@@ -437,22 +429,23 @@ static bool rung_advance(struct hd_iter_gen *gen, struct bracket *bracket)
     return true;
 }
 
-void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
-                       uint32_t config_number, bool ok, double loss)
+static void synchronous_ended(void *state, uint32_t iteration, uint32_t rung,
+                              uint32_t config_number, bool ok, double loss)
 {
+    struct synchronous *gen = state;
     uint32_t place = open_place(gen, iteration);
     struct bracket *bracket = gen->open[place];
     hd_assert(bracket->rung == rung);
     struct member *member = member_find(bracket, config_number);
     hd_assert(member->state == MEMBER_RUNNING);
-    member->state = ok && isfinite(loss) ? MEMBER_OK : MEMBER_FAILED;
+    member->state = ok ? MEMBER_OK : MEMBER_FAILED;
     member->loss = member->state == MEMBER_OK ? loss : 0.0;
     bracket->ended_count++;
     if (rung_over(gen, bracket) && !rung_advance(gen, bracket))
         bracket_close(gen, place);
 }
 
-static void close_as(struct hd_iter_gen *gen, enum closing closing)
+static void close_as(struct synchronous *gen, enum closing closing)
 {
     if (gen->closing >= closing)
         return;
@@ -465,14 +458,14 @@ static void close_as(struct hd_iter_gen *gen, enum closing closing)
     }
 }
 
-void hd_iter_gen_close_new(struct hd_iter_gen *gen)
+static void synchronous_close_new(void *state)
 {
-    close_as(gen, CLOSING_NEW);
+    close_as(state, CLOSING_NEW);
 }
 
-void hd_iter_gen_close(struct hd_iter_gen *gen)
+static void synchronous_close(void *state)
 {
-    close_as(gen, CLOSING_ALL);
+    close_as(state, CLOSING_ALL);
 }
 
 /* ---- digest ---------------------------------------------------------------------------- */
@@ -495,17 +488,26 @@ static uint64_t digest_bracket(uint64_t hash, const struct bracket *bracket)
     return hash;
 }
 
-uint64_t hd_iter_gen_digest(const struct hd_iter_gen *gen)
+static uint64_t synchronous_digest(const void *state, uint64_t hash)
 {
-    uint64_t hash = hd_hash_text(HD_HASH_INIT, gen->spec.name);
-    hash = hd_hash_double(hash, gen->spec.eta);
-    hash = hd_hash_double(hash, gen->spec.budget_min);
-    hash = hd_hash_double(hash, gen->spec.budget_max);
-    hash = hd_hash_u64(hash, gen->spec.rule);
-    hash = hd_hash_u64(hash, gen->spec.iterations_max);
+    const struct synchronous *gen = state;
     hash = hd_hash_u64(hash, gen->closing);
     hash = hd_hash_u64(hash, gen->next_iteration);
     for (uint32_t i = 0; i < gen->open_count; i++)
         hash = digest_bracket(hash, gen->open[i]);
     return hash;
 }
+
+const struct hd_iter_engine hd_iter_engine_synchronous = {
+    .make = synchronous_new,
+    .destroy = synchronous_free,
+    .reserve = synchronous_reserve,
+    .next = synchronous_next,
+    .queued = synchronous_queued,
+    .ended = synchronous_ended,
+    .report = NULL,
+    .close = synchronous_close,
+    .close_new = synchronous_close_new,
+    .finished = synchronous_finished,
+    .digest = synchronous_digest,
+};

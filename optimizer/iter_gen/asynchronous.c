@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * asynchronous.c: rungs without barriers (ASHA, asynchronous Hyperband). A config goes on when it
+ * is among the best share of the results its rung has so far; when none can go on, a new one
+ * starts.
+ *
+ * All brackets share the rungs: bracket s merely starts its configs at rung s. The configs of an
+ * iteration are numbered through, and the bracket of a config is the budget index of its id.
+ * Which bracket is next follows from counts: the one that is furthest behind its weight.
+ *
+ * Every result of the run stays, about 40 bytes a job, since each may be promoted later; an event
+ * costs O(rungs + log results).
+ */
+#include "kind.h"
+#include "rung.h"
+
+#include <math.h>
+
+#define QUOTA_SLACK 1e-9 /* 3 * (1 / 3) is one */
+
+enum member_state { MEMBER_RUNNING, MEMBER_STOPPED, MEMBER_RESTING };
+
+struct member {
+    uint32_t iteration;
+    uint32_t running_index;
+    uint32_t result; /* index of its last one, in rung result_rung; or NONE */
+    uint8_t start;   /* rung it was sampled at */
+    uint8_t rung;    /* next one that it reaches */
+    uint8_t result_rung;
+    uint8_t state;
+};
+
+enum closing {
+    CLOSING_NOT,
+    CLOSING_NEW, /* promotions go on */
+    CLOSING_ALL,
+};
+
+struct asynchronous {
+    struct hd_iter_gen_spec spec;
+    uint32_t rung_count;
+    double budgets[HD_RUNGS_MAX];
+    double fractions[HD_RUNGS_MAX]; /* of a rung's results, that goes on */
+    struct hd_rung rungs[HD_RUNGS_MAX];
+    uint32_t expected[HD_RUNGS_MAX]; /* running jobs that may still bring a result to the rung */
+    uint32_t bracket_count;
+    uint32_t starts[HD_RUNGS_MAX];  /* new configs of an iteration, by its place in the cycle */
+    double weights[HD_RUNGS_MAX];   /* of the brackets */
+    uint32_t started[HD_RUNGS_MAX]; /* configs, by bracket */
+    uint32_t iteration;             /* of the next new config */
+    uint32_t running_index;
+    uint64_t new_total;     /* UINT64_MAX: without end */
+    struct member *members; /* by config number */
+    uint32_t member_count, member_capacity;
+    uint32_t running_count;
+    enum closing closing;
+    uint64_t history; /* hash over the calls that changed something */
+};
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static uint64_t sum_new(const struct asynchronous *gen)
+{
+    uint64_t sum = 0, cycle = 0;
+    if (gen->spec.iterations_max == 0)
+        return UINT64_MAX;
+    for (uint32_t s = 0; s < gen->bracket_count; s++)
+        cycle += gen->starts[s];
+    sum = gen->spec.iterations_max / gen->bracket_count * cycle;
+    for (uint32_t s = 0; s < gen->spec.iterations_max % gen->bracket_count; s++)
+        sum += gen->starts[s];
+    return sum;
+}
+
+static enum hd_code asynchronous_make(const struct hd_iter_gen_spec *spec, void **ret_state,
+                                      struct hd_err *err)
+{
+    struct asynchronous *gen = hd_calloc(1, sizeof(*gen));
+    if (gen == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the iteration generator");
+    gen->spec = *spec;
+    gen->rung_count = hd_ladder_budgets(spec, gen->budgets);
+    for (uint32_t k = 0; k < gen->rung_count; k++)
+        gen->fractions[k] = hd_ladder_fraction(spec, k);
+    gen->bracket_count = hd_asynchronous_brackets(spec);
+    for (uint32_t s = 0; s < gen->bracket_count; s++) {
+        struct hd_bracket_plan plan;
+        hd_iter_gen_plan(spec, s, &plan);
+        gen->starts[s] = plan.counts[0];
+        gen->weights[s] = plan.counts[0];
+    }
+    gen->new_total = sum_new(gen);
+    gen->history = HD_HASH_INIT;
+    *ret_state = gen;
+    return HD_OK;
+}
+
+static void asynchronous_destroy(void *state)
+{
+    struct asynchronous *gen = state;
+    if (gen == NULL)
+        return;
+    for (uint32_t k = 0; k < gen->rung_count; k++)
+        hd_rung_release(&gen->rungs[k]);
+    hd_free(gen->members);
+    hd_free(gen);
+}
+
+static enum hd_code asynchronous_reserve(void *state, struct hd_err *err)
+{
+    struct asynchronous *gen = state;
+    if (gen->member_count == gen->member_capacity) {
+        uint32_t capacity = gen->member_capacity == 0 ? 16 : gen->member_capacity * 2;
+        struct member *members = hd_realloc(gen->members, capacity * sizeof(*members));
+        if (members == NULL)
+            return hd_fail(err, HD_E_NOMEM, "no memory for %u configs", capacity);
+        gen->members = members;
+        gen->member_capacity = capacity;
+    }
+    enum hd_code code = HD_OK;
+    for (uint32_t k = 0; k < gen->rung_count && code == HD_OK; k++)
+        code = hd_rung_reserve(&gen->rungs[k], gen->rungs[k].count + gen->expected[k] + 1, err);
+    return code;
+}
+
+/* ---- the promotion rule ---------------------------------------------------------------------- */
+
+/* How many of a rung's results may go on. One function, so that what promotes is said once. */
+static uint32_t quota(double fraction, uint32_t result_count)
+{
+    return (uint32_t)((double)result_count * fraction * (1.0 + QUOTA_SLACK));
+}
+
+static uint32_t result_count(const struct hd_rung *rung)
+{
+    return rung->count + rung->failed_count;
+}
+
+static bool promotes(const struct asynchronous *gen, uint32_t k)
+{
+    const struct hd_rung *rung = &gen->rungs[k];
+    const struct hd_rung_result *best = hd_rung_best_open(rung);
+    if (best == NULL || !best->in_top)
+        return false;
+    return !gen->spec.delayed ||
+           rung->promoted_count < quota(gen->fractions[k], result_count(rung));
+}
+
+/* The end of a run that never filled its rungs: the best of the highest one goes on, so that
+ * something reaches the top. */
+static bool promotes_at_last(const struct asynchronous *gen, uint32_t k)
+{
+    if (hd_rung_best_open(&gen->rungs[k]) == NULL)
+        return false;
+    for (uint32_t above = k + 1; above < gen->rung_count; above++)
+        if (result_count(&gen->rungs[above]) > 0)
+            return false;
+    return true;
+}
+
+typedef bool rule(const struct asynchronous *gen, uint32_t k);
+
+/* The highest rung but the top one whose best open config goes on by the rule. */
+static bool find_promotion(const struct asynchronous *gen, rule *applies, uint32_t *ret_rung)
+{
+    if (gen->spec.type == HD_ASHA_TYPE_STOPPING)
+        return false;
+    for (uint32_t k = gen->rung_count - 1; k-- > 0;) {
+        if (applies(gen, k)) {
+            *ret_rung = k;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static uint32_t next_bracket(const struct asynchronous *gen)
+{
+    uint32_t best = 0;
+    for (uint32_t s = 1; s < gen->bracket_count; s++)
+        if (((double)gen->started[s] + 1.0) * gen->weights[best] <
+            ((double)gen->started[best] + 1.0) * gen->weights[s])
+            best = s;
+    return best;
+}
+
+static uint64_t new_left(const struct asynchronous *gen)
+{
+    if (gen->closing != CLOSING_NOT)
+        return 0;
+    return gen->new_total == UINT64_MAX ? UINT64_MAX : gen->new_total - gen->member_count;
+}
+
+static void fill_new(const struct asynchronous *gen, struct hd_slot *slot)
+{
+    uint32_t start = next_bracket(gen);
+    bool stopping = gen->spec.type == HD_ASHA_TYPE_STOPPING;
+    slot->kind = HD_SLOT_NEW;
+    slot->id = (struct hd_config_id){gen->iteration, start, gen->running_index};
+    slot->iteration = gen->iteration;
+    slot->rung = stopping ? gen->rung_count - 1 : start;
+    slot->budget = gen->budgets[slot->rung];
+}
+
+static void fill_promote(const struct asynchronous *gen, uint32_t from, struct hd_slot *slot)
+{
+    uint32_t number = hd_rung_best_open(&gen->rungs[from])->config_number;
+    const struct member *member = &gen->members[number];
+    slot->kind = HD_SLOT_PROMOTE;
+    slot->id = (struct hd_config_id){member->iteration, member->start, member->running_index};
+    slot->config_number = number;
+    slot->iteration = member->iteration;
+    slot->rung = from + 1;
+    slot->budget = gen->budgets[from + 1];
+    slot->budget_previous = gen->budgets[from];
+}
+
+static void asynchronous_next(const void *state, bool may_open, struct hd_slot *ret_slot)
+{
+    const struct asynchronous *gen = state;
+    struct hd_slot slot = {.kind = HD_SLOT_WAIT, .budget = NAN, .budget_previous = NAN};
+    uint64_t left = new_left(gen);
+    uint32_t from;
+    if (gen->closing == CLOSING_ALL)
+        slot.kind = HD_SLOT_DONE;
+    else if (find_promotion(gen, promotes, &from))
+        fill_promote(gen, from, &slot);
+    else if (left > 0 && may_open)
+        fill_new(gen, &slot);
+    else if (left == 0 && gen->running_count == 0) {
+        if (find_promotion(gen, promotes_at_last, &from))
+            fill_promote(gen, from, &slot);
+        else
+            slot.kind = HD_SLOT_DONE;
+    }
+    if ((slot.kind == HD_SLOT_NEW || slot.kind == HD_SLOT_PROMOTE) && may_open)
+        slot.new_count = left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
+    *ret_slot = slot;
+}
+
+static bool asynchronous_finished(const void *state)
+{
+    const struct asynchronous *gen = state;
+    struct hd_slot slot;
+    if (gen->running_count > 0)
+        return false;
+    asynchronous_next(gen, true, &slot);
+    return slot.kind == HD_SLOT_DONE;
+}
+
+/* ---- change ---------------------------------------------------------------------------------- */
+
+static void remember(struct asynchronous *gen, uint32_t what, uint32_t config_number, double number)
+{
+    gen->history = hd_hash_u64(gen->history, what);
+    gen->history = hd_hash_u64(gen->history, config_number);
+    gen->history = hd_hash_double(gen->history, number);
+}
+
+/* The rungs that the member's job may bring a result to: its own, or all from there on. */
+static void expect(struct asynchronous *gen, const struct member *member, uint32_t change)
+{
+    uint32_t end = gen->spec.type == HD_ASHA_TYPE_STOPPING ? gen->rung_count : member->rung + 1u;
+    for (uint32_t k = member->rung; k < end; k++)
+        gen->expected[k] += change;
+}
+
+static void add_member(struct asynchronous *gen, const struct hd_slot *slot)
+{
+    uint32_t start = slot->id.budget_index;
+    hd_assert(gen->member_count < gen->member_capacity);
+    gen->members[gen->member_count++] = (struct member){
+        .iteration = slot->iteration,
+        .running_index = slot->id.running_index,
+        .result = HD_RUNG_NONE,
+        .start = (uint8_t)start,
+        .rung = (uint8_t)start,
+    };
+    gen->started[start]++;
+    gen->running_index++;
+    if (gen->running_index == gen->starts[gen->iteration % gen->bracket_count]) {
+        gen->iteration++;
+        gen->running_index = 0;
+    }
+}
+
+static void asynchronous_queued(void *state, const struct hd_slot *slot, uint32_t config_number)
+{
+    struct asynchronous *gen = state;
+    if (slot->kind == HD_SLOT_NEW) {
+        hd_assert(config_number == gen->member_count);
+        add_member(gen, slot);
+    } else {
+        hd_rung_promote_best(&gen->rungs[slot->rung - 1]);
+    }
+    struct member *member = &gen->members[config_number];
+    member->state = MEMBER_RUNNING;
+    expect(gen, member, 1);
+    gen->running_count++;
+    remember(gen, 0, config_number, slot->budget);
+}
+
+/* A result of the member at the rung it has come to; it stands before the next one then. */
+static const struct hd_rung_result *add_result(struct asynchronous *gen, struct member *member,
+                                               uint32_t config_number, double loss)
+{
+    uint32_t k = member->rung;
+    uint32_t index = hd_rung_add(&gen->rungs[k], config_number, loss, member->result);
+    member->result = index;
+    member->result_rung = (uint8_t)k;
+    member->rung++;
+    return &gen->rungs[k].results[index];
+}
+
+static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
+                               uint32_t config_number, bool ok, double loss)
+{
+    struct asynchronous *gen = state;
+    hd_assert(config_number < gen->member_count);
+    struct member *member = &gen->members[config_number];
+    hd_assert(member->iteration == iteration && member->state != MEMBER_RESTING);
+    bool stopped = member->state == MEMBER_STOPPED;
+    expect(gen, member, UINT32_MAX);
+    if (ok) {
+        member->rung = (uint8_t)rung;
+        (void)add_result(gen, member, config_number, loss);
+    } else if (!stopped) {
+        gen->rungs[member->rung].failed_count++;
+        rung = member->rung;
+    }
+    if (ok || !stopped)
+        hd_rung_set_quota(&gen->rungs[rung],
+                          quota(gen->fractions[rung], result_count(&gen->rungs[rung])));
+    member->state = MEMBER_RESTING;
+    gen->running_count--;
+    remember(gen, ok ? 1 : 2, config_number, ok ? loss : 0.0);
+}
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+/* The stopping rule looks at a rung as it stands: too few results to judge, or among the best. */
+static enum hd_decision judge(struct asynchronous *gen, uint32_t k, bool finite,
+                              const struct hd_rung_result *result)
+{
+    struct hd_rung *rung = &gen->rungs[k];
+    double share = (double)result_count(rung) * gen->fractions[k];
+    hd_rung_set_quota(rung, (uint32_t)ceil(share * (1.0 - QUOTA_SLACK)));
+    if (!finite)
+        return HD_DECISION_STOP;
+    return share * (1.0 + QUOTA_SLACK) < 1.0 || result->in_top ? HD_DECISION_CONTINUE
+                                                               : HD_DECISION_STOP;
+}
+
+/* Counts a report of a stopping job; false: it reaches no rung below the top. */
+static bool reach(struct asynchronous *gen, struct member *member, double step)
+{
+    uint32_t reached = member->rung;
+    while (reached + 1 < gen->rung_count && gen->budgets[reached] <= step * (1.0 + QUOTA_SLACK))
+        reached++;
+    if (reached == member->rung)
+        return false;
+    /* Of several rungs passed between two reports only the last one was seen. */
+    for (uint32_t k = member->rung; k < reached; k++)
+        gen->expected[k]--;
+    member->rung = (uint8_t)(reached - 1);
+    return true;
+}
+
+static void asynchronous_report(void *state, uint32_t config_number, double step, double loss,
+                                struct hd_report_answer *ret_answer)
+{
+    struct asynchronous *gen = state;
+    hd_assert(config_number < gen->member_count);
+    struct member *member = &gen->members[config_number];
+    hd_assert(member->state != MEMBER_RESTING);
+    if (gen->spec.type == HD_ASHA_TYPE_STOPPING && member->state == MEMBER_RUNNING &&
+        reach(gen, member, step)) {
+        uint32_t k = member->rung;
+        bool finite = isfinite(loss);
+        const struct hd_rung_result *result = NULL;
+        if (finite) {
+            result = add_result(gen, member, config_number, loss);
+        } else {
+            gen->rungs[k].failed_count++;
+            member->rung++;
+        }
+        if (judge(gen, k, finite, result) == HD_DECISION_STOP)
+            member->state = MEMBER_STOPPED;
+        ret_answer->milestone = true;
+        ret_answer->budget = gen->budgets[k];
+        remember(gen, 3, config_number, loss);
+    } else if (member->rung > member->start) {
+        ret_answer->budget = gen->budgets[member->rung - 1];
+    }
+    if (member->state == MEMBER_STOPPED)
+        ret_answer->decision = HD_DECISION_STOP;
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static void close_as(struct asynchronous *gen, enum closing closing)
+{
+    if (gen->closing >= closing)
+        return;
+    gen->closing = closing;
+    remember(gen, 4, 0, (double)closing);
+}
+
+static void asynchronous_close_new(void *state)
+{
+    close_as(state, CLOSING_NEW);
+}
+
+static void asynchronous_close(void *state)
+{
+    close_as(state, CLOSING_ALL);
+}
+
+static uint64_t asynchronous_digest(const void *state, uint64_t hash)
+{
+    const struct asynchronous *gen = state;
+    hash = hd_hash_u64(hash, gen->history);
+    hash = hd_hash_u64(hash, gen->closing);
+    hash = hd_hash_u64(hash, gen->running_count);
+    hash = hd_hash_u64(hash, gen->member_count);
+    for (uint32_t k = 0; k < gen->rung_count; k++) {
+        const struct hd_rung *rung = &gen->rungs[k];
+        hash = hd_hash_u64(hash, rung->count);
+        hash = hd_hash_u64(hash, rung->failed_count);
+        hash = hd_hash_u64(hash, rung->promoted_count);
+        hash = hd_hash_u64(hash, gen->expected[k]);
+    }
+    return hash;
+}
+
+const struct hd_iter_engine hd_iter_engine_asynchronous = {
+    .make = asynchronous_make,
+    .destroy = asynchronous_destroy,
+    .reserve = asynchronous_reserve,
+    .next = asynchronous_next,
+    .queued = asynchronous_queued,
+    .ended = asynchronous_ended,
+    .report = asynchronous_report,
+    .close = asynchronous_close,
+    .close_new = asynchronous_close_new,
+    .finished = asynchronous_finished,
+    .digest = asynchronous_digest,
+};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* iter_gen.c: a generator: an engine behind the calls of the header. */
+#include "kind.h"
+
+#include <math.h>
+
+struct hd_iter_gen {
+    const struct hd_iter_engine *engine;
+    void *state;
+    struct hd_iter_gen_spec spec;
+};
+
+enum hd_code hd_iter_gen_new(const struct hd_iter_gen_spec *spec, struct hd_iter_gen **ret_gen,
+                             struct hd_err *err)
+{
+    enum hd_code code = hd_iter_gen_spec_check(spec, err);
+    if (code != HD_OK)
+        return code;
+    struct hd_iter_gen *gen = hd_calloc(1, sizeof(*gen));
+    if (gen == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the iteration generator");
+    gen->spec = *spec;
+    gen->engine = hd_iter_kind_find(spec->name)->engine;
+    code = gen->engine->make(spec, &gen->state, err);
+    if (code != HD_OK) {
+        hd_iter_gen_free(gen);
+        return code;
+    }
+    *ret_gen = gen;
+    return HD_OK;
+}
+
+void hd_iter_gen_free(struct hd_iter_gen *gen)
+{
+    if (gen == NULL)
+        return;
+    gen->engine->destroy(gen->state);
+    hd_free(gen);
+}
+
+enum hd_code hd_iter_gen_reserve(struct hd_iter_gen *gen, struct hd_err *err)
+{
+    return gen->engine->reserve(gen->state, err);
+}
+
+void hd_iter_gen_next(const struct hd_iter_gen *gen, bool may_open, struct hd_slot *ret_slot)
+{
+    gen->engine->next(gen->state, may_open, ret_slot);
+}
+
+static bool slot_equal(const struct hd_slot *a, const struct hd_slot *b)
+{
+    return a->kind == b->kind && a->iteration == b->iteration && a->rung == b->rung &&
+           a->id.iteration == b->id.iteration && a->id.budget_index == b->id.budget_index &&
+           a->id.running_index == b->id.running_index && a->config_number == b->config_number;
+}
+
+void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot, uint32_t config_number)
+{
+    struct hd_slot now;
+    gen->engine->next(gen->state, true, &now);
+    hd_assert(slot_equal(slot, &now));
+    hd_assert(slot->kind == HD_SLOT_NEW ||
+              (slot->kind == HD_SLOT_PROMOTE && slot->config_number == config_number));
+    gen->engine->queued(gen->state, slot, config_number);
+}
+
+void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
+                        uint32_t config_number, double step, double loss,
+                        struct hd_report_answer *ret_answer)
+{
+    (void)iteration;
+    (void)rung;
+    struct hd_report_answer answer = {.decision = HD_DECISION_CONTINUE, .budget = NAN};
+    if (gen->engine->report != NULL)
+        gen->engine->report(gen->state, config_number, step, loss, &answer);
+    *ret_answer = answer;
+}
+
+void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
+                       uint32_t config_number, bool ok, double loss)
+{
+    gen->engine->ended(gen->state, iteration, rung, config_number, ok && isfinite(loss), loss);
+}
+
+void hd_iter_gen_close(struct hd_iter_gen *gen)
+{
+    gen->engine->close(gen->state);
+}
+
+void hd_iter_gen_close_new(struct hd_iter_gen *gen)
+{
+    gen->engine->close_new(gen->state);
+}
+
+bool hd_iter_gen_finished(const struct hd_iter_gen *gen)
+{
+    return gen->engine->finished(gen->state);
+}
+
+uint64_t hd_iter_gen_digest(const struct hd_iter_gen *gen)
+{
+    uint64_t hash = hd_hash_text(HD_HASH_INIT, gen->spec.name);
+    hash = hd_hash_double(hash, gen->spec.eta);
+    hash = hd_hash_double(hash, gen->spec.budget_min);
+    hash = hd_hash_double(hash, gen->spec.budget_max);
+    hash = hd_hash_u64(hash, gen->spec.rule);
+    hash = hd_hash_u64(hash, gen->spec.iterations_max);
+    return gen->engine->digest(gen->state, hash);
+}
