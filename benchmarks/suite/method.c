@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* method.c: a method is a piece of an experiment file; the rest of the file is the problem's. */
+#include "bench.h"
+
+static enum hd_code set_number(struct hd_value *object, const char *key, double number)
+{
+    if (hd_value_get(object, key) != NULL)
+        return HD_OK;
+    return hd_value_set(object, key, hd_value_new_double(number));
+}
+
+static enum hd_code fill(const struct bench_problem *problem, struct hd_value *root,
+                         struct hd_err *err)
+{
+    struct hd_value *space = NULL, *target = hd_value_new_object(), *command = hd_value_new_array();
+    struct hd_value *budget = hd_value_get(root, "budget");
+    if (command != NULL)
+        if (hd_value_append(command, hd_value_new_string("true")) != HD_OK)
+            return hd_fail(err, HD_E_NOMEM, "no memory for a method");
+    if (hd_value_set(target, "command", command) != HD_OK ||
+        hd_value_set(root, "name", hd_value_new_string("bench")) != HD_OK ||
+        hd_value_set(root, "target", target) != HD_OK)
+        return hd_fail(err, HD_E_NOMEM, "no memory for a method");
+    if (budget == NULL) {
+        if (hd_value_set(root, "budget", hd_value_new_object()) != HD_OK)
+            return hd_fail(err, HD_E_NOMEM, "no memory for a method");
+        budget = hd_value_get(root, "budget");
+    }
+    if (budget->kind == HD_VALUE_OBJECT &&
+        (set_number(budget, "min", problem->budget_min) != HD_OK ||
+         set_number(budget, "max", problem->budget_max) != HD_OK))
+        return hd_fail(err, HD_E_NOMEM, "no memory for a method");
+    enum hd_code code = hd_space_describe(problem->space, &space, err);
+    if (code == HD_OK && hd_value_set(root, "space", space) != HD_OK)
+        code = hd_fail(err, HD_E_NOMEM, "no memory for a method");
+    return code;
+}
+
+enum hd_code bench_method_make(const struct bench_problem *problem, const struct hd_value *method,
+                               struct hd_experiment **ret_experiment, struct hd_err *err)
+{
+    struct hd_value *root = NULL;
+    if (method == NULL || method->kind != HD_VALUE_OBJECT)
+        return hd_fail(err, HD_E_INVALID,
+                       "a method is a map with sampler: and iteration_generator:");
+    enum hd_code code = hd_value_copy(method, &root, err);
+    if (code == HD_OK)
+        code = fill(problem, root, err);
+    if (code == HD_OK)
+        code = hd_experiment_parse(root, "method", NULL, ret_experiment, err);
+    hd_value_free(root);
+    return code;
+}
