@@ -7,6 +7,7 @@
 #include "testlib.h"
 
 #include "../../optimizer/sampler/parzen.h"
+#include "../../optimizer/sampler/preset.h"
 
 #include <hd/sampler.h>
 
@@ -508,11 +509,23 @@ static struct hd_space *branched_space(void)
     return space;
 }
 
-static double best_of(const char *name, const struct hd_space *space,
-                      double (*loss)(const double *), uint64_t seed, uint32_t count)
+static struct hd_sampler *preset_of(const char *preset, const struct hd_space *space, uint64_t seed)
 {
     struct hd_err err = {0};
-    struct hd_sampler *sampler = sampler_of(name, space, seed);
+    struct hd_sampler *sampler = NULL;
+    struct hd_value *settings = hd_value_new_object();
+    struct hd_sampler_spec spec = {.name = "tpe", .settings = settings, .seed = seed};
+    assert_int_equal(hd_value_set(settings, "preset", hd_value_new_string(preset)), HD_OK);
+    assert_hd_ok(hd_sampler_new(&spec, space, &sampler, &err));
+    hd_value_free(settings);
+    return sampler;
+}
+
+/* The best loss of a run; every config is legal and new. Takes the sampler. */
+static double best_of_sampler(struct hd_sampler *sampler, const struct hd_space *space,
+                              double (*loss)(const double *), uint32_t count)
+{
+    struct hd_err err = {0};
     double best = INFINITY, values[8];
     for (uint32_t i = 0; i < count; i++) {
         assert_hd_ok(hd_sampler_suggest(sampler, i, 1, values, NULL, &err));
@@ -524,6 +537,12 @@ static double best_of(const char *name, const struct hd_space *space,
     }
     hd_sampler_free(sampler);
     return best;
+}
+
+static double best_of(const char *name, const struct hd_space *space,
+                      double (*loss)(const double *), uint64_t seed, uint32_t count)
+{
+    return best_of_sampler(sampler_of(name, space, seed), space, loss, count);
 }
 
 /* One-sided Wilcoxon signed-rank test by its normal approximation (fine for 50 pairs): the z of
@@ -570,12 +589,19 @@ static void test_tpe_beats_random_on_branches(void **state)
     hd_space_free(space);
 }
 
+static const char *const mixed_json =
+    "{\"rate\":{\"type\":\"float\",\"low\":1e-5,\"high\":1,\"log\":true},"
+    "\"drop\":{\"type\":\"float\",\"low\":0,\"high\":0.9},"
+    "\"units\":{\"type\":\"int\",\"low\":8,\"high\":1024,\"log\":true},"
+    "\"layers\":{\"type\":\"int\",\"low\":1,\"high\":8},"
+    "\"act\":{\"type\":\"categorical\",\"choices\":[\"a\",\"b\",\"c\",\"d\"]}}";
+
 static void test_tpe_beats_random(void **state)
 {
     /* Promise: paired over 50 seeds TPE finds better configs than random search does, on Branin and
      * on a mixed space, with p < 0.01 (z > 2.33). */
     (void)state;
-    static const struct {
+    const struct {
         const char *json;
         double (*loss)(const double *);
         uint32_t count;
@@ -583,12 +609,7 @@ static void test_tpe_beats_random(void **state)
         {"{\"x\":{\"type\":\"float\",\"low\":-5,\"high\":10},"
          "\"y\":{\"type\":\"float\",\"low\":0,\"high\":15}}",
          branin, 60},
-        {"{\"rate\":{\"type\":\"float\",\"low\":1e-5,\"high\":1,\"log\":true},"
-         "\"drop\":{\"type\":\"float\",\"low\":0,\"high\":0.9},"
-         "\"units\":{\"type\":\"int\",\"low\":8,\"high\":1024,\"log\":true},"
-         "\"layers\":{\"type\":\"int\",\"low\":1,\"high\":8},"
-         "\"act\":{\"type\":\"categorical\",\"choices\":[\"a\",\"b\",\"c\",\"d\"]}}",
-         mixed, 80},
+        {mixed_json, mixed, 80},
     };
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
         double tpe[SEEDS], random[SEEDS];
@@ -602,6 +623,106 @@ static void test_tpe_beats_random(void **state)
         assert_true(z > 2.33);
         hd_space_free(space);
     }
+}
+
+/* ---- presets ------------------------------------------------------------------------------- */
+
+static void test_presets_beat_random(void **state)
+{
+    /* Promise: every preset proposes legal new configs only, with and without conditions, and
+     * beats random search on a mixed space, p < 0.01. */
+    (void)state;
+    double random[SEEDS], found[SEEDS];
+    struct hd_space *space = space_of(mixed_json), *branches = branched_space();
+    for (uint64_t seed = 0; seed < SEEDS; seed++)
+        random[seed] = best_of("random", space, mixed, seed, 80);
+    for (size_t i = 0; i < HD_PRESET_COUNT; i++) {
+        const char *preset = hd_preset_names[i];
+        for (uint64_t seed = 0; seed < SEEDS; seed++)
+            found[seed] = best_of_sampler(preset_of(preset, space, seed), space, mixed, 80);
+        double z = wilcoxon_z(found, random, SEEDS);
+        print_message("# %s: z = %.2f\n", preset, z);
+        assert_true(z > 2.33);
+        assert_true(
+            isfinite(best_of_sampler(preset_of(preset, branches, 1), branches, branched, 80)));
+    }
+    hd_space_free(space);
+    hd_space_free(branches);
+}
+
+static void test_presets_differ(void **state)
+{
+    /* Promise: each preset is another estimator: the same history gives six different proposals,
+     * and each of them again when asked again and from a fresh sampler. */
+    (void)state;
+    enum { COUNT = 60 };
+    struct hd_err err = {0};
+    struct hd_rng rng;
+    struct hd_space *space = space_of(mixed_json);
+    double values[HD_PRESET_COUNT][5], again[5], config[5];
+    for (size_t i = 0; i < 2 * (size_t)HD_PRESET_COUNT; i++) {
+        size_t preset = i / 2;
+        struct hd_sampler *sampler = preset_of(hd_preset_names[preset], space, 12);
+        struct hd_proposal_info info;
+        hd_rng_seed(&rng, 5);
+        for (uint32_t k = 0; k < COUNT; k++) {
+            hd_space_sample(space, &rng, config);
+            assert_hd_ok(hd_sampler_add(sampler, k, config, &err));
+            assert_hd_ok(hd_sampler_tell(sampler, k, 1, mixed(config), &err));
+        }
+        assert_hd_ok(hd_sampler_suggest(sampler, COUNT, 1, again, &info, &err));
+        if (i % 2 == 0)
+            memcpy(values[preset], again, sizeof(again));
+        assert_memory_equal(values[preset], again, sizeof(again));
+        assert_hd_ok(hd_sampler_suggest(sampler, COUNT, 1, again, &info, &err));
+        assert_memory_equal(values[preset], again, sizeof(again));
+        assert_true(info.model || preset == HD_PRESET_BOHB); /* a third of its are random */
+        for (size_t j = 0; j < preset; j++)
+            assert_false(hd_config_equal(space, values[j], values[preset]));
+        hd_sampler_free(sampler);
+    }
+    hd_space_free(space);
+}
+
+static void test_preset_settings(void **state)
+{
+    /* Promise: an unknown preset is refused with those there are; a preset's own settings can be
+     * given, and only to it. */
+    (void)state;
+    static const struct {
+        const char *preset, *key;
+        double value;
+        const char *refusal;
+    } rows[] = {
+        {"optunaa", "gamma", 0.2, "must be one of default, optuna, hyperopt, watanabe, bohb, etpe"},
+        {"bohb", "bandwidth_factor", 2, NULL},
+        {"bohb", "bandwidth_min", 0.01, NULL},
+        {"etpe", "bandwidth_factor", 2, NULL},
+        {"watanabe", "bandwidth_min", 0.01, NULL},
+        {"watanabe", "bandwidth_factor", 2, "sampler.bandwidth_factor"},
+        {"default", "bandwidth_min", 0.01, "sampler.bandwidth_min"},
+        {"hyperopt", "n_startup", 5, NULL},
+        {"bohb", "random_fraction", 2, "sampler.random_fraction: must be a number from 0 to 1"},
+    };
+    struct hd_err err = {0};
+    struct hd_space *space = space_of(mixed_json);
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_sampler *sampler = NULL;
+        struct hd_value *settings = hd_value_new_object();
+        struct hd_sampler_spec spec = {.name = "tpe", .settings = settings};
+        assert_int_equal(hd_value_set(settings, "preset", hd_value_new_string(rows[i].preset)),
+                         HD_OK);
+        assert_int_equal(hd_value_set(settings, rows[i].key, hd_value_new_double(rows[i].value)),
+                         HD_OK);
+        enum hd_code code = hd_sampler_new(&spec, space, &sampler, &err);
+        if (rows[i].refusal == NULL)
+            assert_hd_ok(code);
+        else
+            assert_hd_fails(code, HD_E_INVALID, rows[i].refusal);
+        hd_sampler_free(sampler);
+        hd_value_free(settings);
+    }
+    hd_space_free(space);
 }
 
 int main(void)
@@ -618,6 +739,9 @@ int main(void)
         cmocka_unit_test(test_scores_are_finite),
         cmocka_unit_test(test_tpe_beats_random),
         cmocka_unit_test(test_tpe_beats_random_on_branches),
+        cmocka_unit_test(test_presets_beat_random),
+        cmocka_unit_test(test_presets_differ),
+        cmocka_unit_test(test_preset_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
