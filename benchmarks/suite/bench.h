@@ -17,6 +17,7 @@
 #include <hd/space.h>
 
 #define BENCH_STEPS_MAX 64
+#define BENCH_STEPS_TOGETHER 8 /* steps of a curve that cost about as much as one */
 #define BENCH_NAME_MAX 96
 #define BENCH_FILE_BYTES_MAX (16u << 20)
 
@@ -79,8 +80,8 @@ void bench_lcbench_outputs(const struct bench_problem *problem, const double *va
 
 /* What is charged and what is seen when. */
 enum bench_accounting {
+    BENCH_ACCOUNTING_ENDED,   /* the steps of a job are seen and charged when it ends */
     BENCH_ACCOUNTING_RUNNING, /* a step is seen when it is reached, a job charged when it ends */
-    BENCH_ACCOUNTING_ENDED,   /* all steps of a job are seen and charged when it ends */
     BENCH_ACCOUNTING_STEPS,   /* a step is seen and charged when it is reached */
 };
 

@@ -181,13 +181,13 @@ static enum hd_code check_methods(struct work *work, struct hd_err *err)
 static enum hd_code read_accounting(const char *name, enum bench_accounting *ret_accounting,
                                     struct hd_err *err)
 {
-    static const char *const names[] = {"running", "ended", "steps"};
+    static const char *const names[] = {"ended", "running", "steps"};
     for (size_t i = 0; i < HD_COUNT(names); i++)
         if (hd_streq(names[i], name)) {
             *ret_accounting = (enum bench_accounting)i;
             return HD_OK;
         }
-    return hd_fail(err, HD_E_INVALID, "--accounting: running, ended or steps; not %s", name);
+    return hd_fail(err, HD_E_INVALID, "--accounting: ended, running or steps; not %s", name);
 }
 
 /* The runs: seeds outside, so that a stopped bench has compared all methods on some seeds. */
@@ -255,7 +255,7 @@ int bench_command_run(int argc, char **argv)
                     .checkpoints = "1,2,5,10,20,50",
                     .data_dir = bench_data_dir(),
                     .methods_file = HD_BENCH_METHODS,
-                    .accounting = "running",
+                    .accounting = "ended",
                     .seeds = 5,
                     .first_seed = 1,
                     .workers = 8,
@@ -282,7 +282,8 @@ int bench_command_run(int argc, char **argv)
         {"checkpoints", NULL, HD_OPTION_TEXT, &o->checkpoints, "A,B",
          "where regret is shown, in full evaluations (1,2,5,10,20,50)"},
         {"accounting", NULL, HD_OPTION_TEXT, &o->accounting, "NAME",
-         "running: steps are seen when reached, jobs charged at their end (default); ended; steps"},
+         "ended: a job's steps are seen and charged when it ends (default); running: seen when "
+         "reached; steps: charged when reached too"},
         {"by-task", NULL, HD_OPTION_FLAG, &o->by_task, NULL, "a table for each task as well"},
         {"jobs", NULL, HD_OPTION_INT, &o->jobs, "N", "runs at the same time (one a processor)", 1,
          256},

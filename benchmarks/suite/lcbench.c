@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES 8
+#define LANES BENCH_STEPS_TOGETHER
 #define HIDDEN 128
 #define GATED 455
 #define INPUTS_MAX 8

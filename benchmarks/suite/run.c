@@ -92,10 +92,15 @@ static enum hd_code get_config(struct state *state, uint32_t number, const doubl
     return code;
 }
 
-static void know(const struct state *state, struct config *config, uint32_t last)
+/* Up to `step`, and a few more steps of the way to `last` where they cost little together. */
+static void know(const struct state *state, struct config *config, uint32_t step, uint32_t last)
 {
-    if (last <= config->known)
+    if (step <= config->known)
         return;
+    if (last > config->known + BENCH_STEPS_TOGETHER)
+        last = config->known + BENCH_STEPS_TOGETHER;
+    if (last < step)
+        last = step;
     state->problem->ops->curve(state->problem, config->values, config->row, config->known + 1, last,
                                config->losses, config->costs);
     config->known = last;
@@ -166,7 +171,7 @@ static enum hd_code start(struct state *state, struct worker *worker,
         worker->step_first = config->reached;
         worker->step_last = step_of(state->problem, job->budget);
         worker->step_next = config->reached + 1;
-        know(state, config, worker->step_last);
+        know(state, config, worker->step_next, worker->step_last);
         double before = config->reached > 0 ? config->costs[config->reached - 1] : 0;
         worker->next_at = worker->step_next > worker->step_last
                               ? state->now
@@ -194,20 +199,42 @@ static void see(struct state *state, double loss)
         state->seen = loss;
 }
 
-static enum hd_code end_curve(struct state *state, struct worker *worker)
+/* A job is over after these steps; whether by itself or because it was told to stop. */
+static enum hd_code end_curve(struct state *state, struct worker *worker, uint32_t last,
+                              bool stopped)
 {
     struct config *config = &state->configs[worker->config];
-    uint32_t steps =
-        worker->step_last > worker->step_first ? worker->step_last - worker->step_first : 0;
+    uint32_t steps = last > worker->step_first ? last - worker->step_first : 0;
     if (state->spec->accounting == BENCH_ACCOUNTING_ENDED)
-        for (uint32_t step = worker->step_first; step < worker->step_last; step++)
+        for (uint32_t step = worker->step_first; step < last; step++)
             see(state, config->losses[step]);
     if (state->spec->accounting != BENCH_ACCOUNTING_STEPS)
         state->spent += (double)steps / state->problem->step_count;
     if (steps > 0)
-        config->reached = worker->step_last;
+        config->reached = last;
     note(state);
-    return tell(state, worker, config->losses[worker->step_last - 1]);
+    if (!stopped)
+        return tell(state, worker, config->losses[last - 1]);
+    double before = cpu_s();
+    worker->busy = false;
+    state->trace->stopped++;
+    enum hd_code code = hd_optimizer_tell_stopped(state->optimizer, worker->job,
+                                                  config->losses[last - 1], state->err);
+    state->trace->optimizer_s += cpu_s() - before;
+    return code;
+}
+
+static enum hd_code report(struct state *state, const struct worker *worker, uint32_t step,
+                           bool *ret_stop)
+{
+    double before = cpu_s();
+    enum hd_decision decision = HD_DECISION_CONTINUE;
+    enum hd_code code =
+        hd_optimizer_report(state->optimizer, worker->job, step,
+                            state->configs[worker->config].losses[step - 1], &decision, state->err);
+    state->trace->optimizer_s += cpu_s() - before;
+    *ret_stop = decision == HD_DECISION_STOP;
+    return code;
 }
 
 /* A worker has reached its next step. */
@@ -215,8 +242,9 @@ static enum hd_code reach(struct state *state, struct worker *worker)
 {
     struct config *config = &state->configs[worker->config];
     uint32_t step = worker->step_next;
+    bool stop = false;
     if (step > worker->step_last) /* it was there already */
-        return end_curve(state, worker);
+        return end_curve(state, worker, worker->step_last, false);
     if (state->spec->accounting == BENCH_ACCOUNTING_STEPS)
         state->spent += 1.0 / state->problem->step_count;
     if (state->spec->accounting != BENCH_ACCOUNTING_ENDED) {
@@ -224,7 +252,11 @@ static enum hd_code reach(struct state *state, struct worker *worker)
         note(state);
     }
     if (step == worker->step_last)
-        return end_curve(state, worker);
+        return end_curve(state, worker, step, false);
+    enum hd_code code = report(state, worker, step, &stop);
+    if (code != HD_OK || stop)
+        return code != HD_OK ? code : end_curve(state, worker, step, true);
+    know(state, config, step + 1, worker->step_last);
     worker->step_next++;
     worker->next_at += config->costs[step] - config->costs[step - 1];
     return HD_OK;

@@ -107,24 +107,27 @@ static void print_ranks(const struct bench_plan *plan, const struct bench_result
 
 static void print_costs(const struct bench_plan *plan, const struct bench_result *results)
 {
-    printf("\nA run of each, in the mean:\n\n| %-24s | jobs | configs | failed | optimizer, CPU ms "
+    printf("\nA run of each, in the mean:\n\n| %-24s | jobs | configs | stopped | failed | "
+           "optimizer, CPU ms "
            "a job |\n"
-           "| --- | --: | --: | --: | --: |\n",
+           "| --- | --: | --: | --: | --: | --: |\n",
            "method");
     for (size_t m = 0; m < plan->method_count; m++) {
-        double jobs = 0, configs = 0, failed = 0, cpu = 0, count = 0;
+        double jobs = 0, configs = 0, stopped = 0, failed = 0, cpu = 0, count = 0;
         for (size_t i = 0; i < plan->unit_count; i++) {
             const struct bench_trace *trace = &results[i].trace;
             if (plan->units[i].method_index != m)
                 continue;
             jobs += trace->jobs;
             configs += trace->configs;
+            stopped += trace->stopped;
             failed += trace->failed;
             cpu += trace->optimizer_s;
             count++;
         }
-        printf("| %-24s | %.0f | %.0f | %.1f | %.3f |\n", plan->method_names[m], jobs / count,
-               configs / count, failed / count, jobs > 0 ? 1e3 * cpu / jobs : 0);
+        printf("| %-24s | %.0f | %.0f | %.1f | %.1f | %.3f |\n", plan->method_names[m],
+               jobs / count, configs / count, stopped / count, failed / count,
+               jobs > 0 ? 1e3 * cpu / jobs : 0);
     }
 }
 
