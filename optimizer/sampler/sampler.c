@@ -10,9 +10,10 @@ static const struct hd_sampler_ops *const all_ops[] = {
     &hd_sampler_sobol_ops,
     &hd_sampler_tpe_ops,
     &hd_sampler_de_ops,
+    &hd_sampler_cmaes_ops,
 };
 
-static const char *const all_names[] = {"random", "sobol", "tpe", "de", NULL};
+static const char *const all_names[] = {"random", "sobol", "tpe", "de", "cmaes", NULL};
 
 const char *const *hd_sampler_names(void)
 {
