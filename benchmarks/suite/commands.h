@@ -7,6 +7,7 @@
 #include "bench.h"
 
 int bench_command_run(int argc, char **argv);
+int bench_command_best(int argc, char **argv);
 int bench_command_tasks(int argc, char **argv);
 
 /* HD_BENCH_DATA of the environment, otherwise the folder beside the sources. */

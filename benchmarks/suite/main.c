@@ -15,6 +15,7 @@ struct command {
 static const struct command commands[] = {
     {"run", "run methods on tasks and print their regrets", bench_command_run},
     {"tasks", "list the suites and their tasks", bench_command_tasks},
+    {"best-known", "search the best loss that there is", bench_command_best},
 };
 
 const char *bench_data_dir(void)
