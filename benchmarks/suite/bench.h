@@ -67,6 +67,17 @@ HD_NODISCARD enum hd_code bench_lcbench_open(struct bench_problem *problem, cons
                                              struct hd_err *err);
 HD_NODISCARD enum hd_code bench_lcbench_tasks(const char *data_dir, struct hd_buf *out,
                                               struct hd_err *err);
+HD_NODISCARD enum hd_code bench_taskset_open(struct bench_problem *problem, const char *data_dir,
+                                             struct hd_err *err);
+HD_NODISCARD enum hd_code bench_taskset_tasks(const char *data_dir, struct hd_buf *out,
+                                              struct hd_err *err);
+HD_NODISCARD enum hd_code bench_counting_open(struct bench_problem *problem, const char *data_dir,
+                                              struct hd_err *err);
+HD_NODISCARD enum hd_code bench_counting_tasks(const char *data_dir, struct hd_buf *out,
+                                               struct hd_err *err);
+/* Appends names, separated by spaces. */
+HD_NODISCARD enum hd_code bench_list(const char *const *names, size_t count, struct hd_buf *out,
+                                     struct hd_err *err);
 HD_NODISCARD enum hd_code bench_functions_open(struct bench_problem *problem, const char *data_dir,
                                                struct hd_err *err);
 HD_NODISCARD enum hd_code bench_functions_tasks(const char *data_dir, struct hd_buf *out,

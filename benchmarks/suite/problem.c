@@ -15,6 +15,8 @@ struct suite {
 
 static const struct suite suites[] = {
     {"lcbench", bench_lcbench_open, bench_lcbench_tasks},
+    {"taskset", bench_taskset_open, bench_taskset_tasks},
+    {"counting_ones", bench_counting_open, bench_counting_tasks},
     {"functions", bench_functions_open, bench_functions_tasks},
 };
 
@@ -43,6 +45,17 @@ enum hd_code bench_tasks(const char *suite, const char *data_dir, struct hd_buf 
 {
     const struct suite *found = find_suite(suite, err);
     return found == NULL ? HD_E_NOTFOUND : found->tasks(data_dir, out, err);
+}
+
+enum hd_code bench_list(const char *const *names, size_t count, struct hd_buf *out,
+                        struct hd_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        enum hd_code code = hd_buf_printf(out, err, "%s%s", i > 0 ? " " : "", names[i]);
+        if (code != HD_OK)
+            return code;
+    }
+    return HD_OK;
 }
 
 enum hd_code bench_problem_open(const char *suite, const char *task, const char *data_dir,
