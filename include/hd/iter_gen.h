@@ -20,6 +20,8 @@
 
 #define HD_RUNGS_MAX 64
 #define HD_RUNG_CONFIGS_MAX 10000000u
+#define HD_TABLE_BRACKETS_MAX 16
+#define HD_TABLE_RUNGS_MAX 16
 
 struct hd_config_id {
     uint32_t iteration;
@@ -37,6 +39,26 @@ enum hd_asha_type {
     HD_ASHA_TYPE_STOPPING,  /* one job a config, to the top unless a report answers "stop" */
 };
 
+/* Which running jobs end early, from what they report on their way; see hd_iter_gen_report(). */
+enum hd_stopping_rule {
+    HD_STOPPING_RULE_NONE,
+    HD_STOPPING_RULE_MEDIAN, /* worse than the median of the others at the same milestone */
+    HD_STOPPING_RULE_CURVE,  /* even an optimist does not see it beat the incumbent */
+};
+struct hd_early_stopping {
+    enum hd_stopping_rule rule;
+    double grace; /* no stop below this budget; 0: a tenth of budget_max, at least budget_min */
+    uint32_t curves_min; /* others that the median needs; 0: 5 */
+    double optimism;     /* curve: how many times better than until now it may go on; 0: 1.5 */
+};
+
+/* counts[k] configs at budgets[k], rising. */
+struct hd_bracket_row {
+    uint32_t rung_count;
+    uint32_t counts[HD_TABLE_RUNGS_MAX];
+    double budgets[HD_TABLE_RUNGS_MAX];
+};
+
 /* All kinds below in one struct; a kind ignores what it does not need. Zeros are the defaults. */
 struct hd_iter_gen_spec {
     char name[32]; /* "full", "successive_halving", "hyperband", "asha", "async_hyperband" */
@@ -46,14 +68,24 @@ struct hd_iter_gen_spec {
     /* 0: without end. For full, one iteration = one config; for the asynchronous kinds, as many new
      * configs as the plan of that iteration starts with. */
     uint32_t iterations_max;
+    bool budget_integer; /* the rungs of a ladder are rounded to whole numbers */
+    /* Own rungs in place of budget_max / eta^k: rising, from budget_min to budget_max. 0: none. */
+    uint32_t rung_count;
+    double rungs[HD_RUNGS_MAX];
+    /* successive_halving, hyperband: own brackets in a cycle, in place of ladder and rule. 0: none.
+     */
+    uint32_t table_count;
+    struct hd_bracket_row table[HD_TABLE_BRACKETS_MAX];
+    struct hd_early_stopping early_stopping; /* every kind */
 
     /* asha, async_hyperband */
     enum hd_asha_type type;
-    uint32_t brackets; /* bracket s starts at rung s; 0: 1 for asha, all for async_hyperband */
-    bool delayed;      /* promotes only while rung k has >= eta times the configs of rung k + 1 */
-    bool learned_brackets;    /* weights from how well a rung predicts the top one */
+    uint32_t brackets;     /* bracket s starts at rung s; 0: 1 for asha, all for async_hyperband */
+    bool delayed;          /* promotes only while rung k has >= eta times the configs it promoted */
+    bool learned_brackets; /* weights from how well a rung predicts the top one */
     bool raise_uninformative; /* new configs start above a rung that predicts nothing */
-    double promote_fraction;  /* of a rung's results, that goes on; 0: 1/eta */
+    double
+        promote_fraction; /* of a rung's results, that goes on; 0: 1/eta, or the ratio of rungs */
 };
 
 /* One bracket = one iteration: counts[k] configs run at budgets[k]. */
@@ -116,7 +148,7 @@ enum hd_decision { HD_DECISION_CONTINUE, HD_DECISION_STOP };
 struct hd_report_answer {
     enum hd_decision decision; /* STOP is repeated for every later report of the job */
     bool milestone; /* a rung was reached: the sampler is to be told this loss at `budget` */
-    double budget;  /* the milestone reached now or, without one, the last one before; NaN: none */
+    double budget;  /* of that rung or, without one, of the last milestone; NaN: none */
 };
 /*
  * A running job says how it stands: `loss` after `step` (of its budget; smaller than the budget of

@@ -6,7 +6,13 @@
  *
  * All brackets share the rungs: bracket s merely starts its configs at rung s. The configs of an
  * iteration are numbered through, and the bracket of a config is the budget index of its id.
- * Which bracket is next follows from counts: the one that is furthest behind its weight.
+ * Which bracket is next follows from credits: each new config gives every bracket its share of the
+ * weights, and the richest pays one for it.
+ *
+ * Two things are learned from configs that have results at two rungs. How often two of them stand
+ * in the same order at rung s and at the top weighs bracket s (Li, Shen, Jiang, Zhang, Li, Liu,
+ * Zhang and Cui 2022, "Hyper-Tune", learns the same from a surrogate). And a lowest rung that does
+ * not order the next one (Kendall's correlation) is left out by new configs.
  *
  * Every result of the run stays, about 40 bytes a job, since each may be promoted later; an event
  * costs O(rungs + log results).
@@ -17,6 +23,11 @@
 #include <math.h>
 
 #define QUOTA_SLACK 1e-9 /* 3 * (1 / 3) is one */
+#define WINDOW_MAX 64    /* of the latest results that a new one is compared with */
+#define CONFIGS_MIN 8    /* with results at both rungs, before a rung is called uninformative */
+#define TAU_MIN 0.2      /* Kendall's correlation below which it is */
+#define PRIOR_PAIRS 4.0  /* in the same order, as if seen before any data */
+#define SHARE_MIN 0.05   /* of its weight, that a bracket keeps however badly its rung predicts */
 
 enum member_state { MEMBER_RUNNING, MEMBER_STOPPED, MEMBER_RESTING };
 
@@ -36,6 +47,12 @@ enum closing {
     CLOSING_ALL,
 };
 
+/* Pairs of configs that stand in the same order at two rungs, or in the opposite one. */
+struct agreement {
+    uint64_t same, opposite;
+    uint32_t config_count;
+};
+
 struct asynchronous {
     struct hd_iter_gen_spec spec;
     uint32_t rung_count;
@@ -44,10 +61,12 @@ struct asynchronous {
     struct hd_rung rungs[HD_RUNGS_MAX];
     uint32_t expected[HD_RUNGS_MAX]; /* running jobs that may still bring a result to the rung */
     uint32_t bracket_count;
-    uint32_t starts[HD_RUNGS_MAX];  /* new configs of an iteration, by its place in the cycle */
-    double weights[HD_RUNGS_MAX];   /* of the brackets */
-    uint32_t started[HD_RUNGS_MAX]; /* configs, by bracket */
-    uint32_t iteration;             /* of the next new config */
+    uint32_t starts[HD_RUNGS_MAX]; /* new configs of an iteration, by its place in the cycle */
+    double weights[HD_RUNGS_MAX];  /* of the brackets, before learning */
+    double credits[HD_RUNGS_MAX];
+    struct agreement with_next[HD_RUNGS_MAX]; /* of rung k with rung k + 1 */
+    struct agreement with_top[HD_RUNGS_MAX];
+    uint32_t iteration; /* of the next new config */
     uint32_t running_index;
     uint64_t new_total;     /* UINT64_MAX: without end */
     struct member *members; /* by config number */
@@ -176,14 +195,58 @@ static bool find_promotion(const struct asynchronous *gen, rule *applies, uint32
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static uint32_t next_bracket(const struct asynchronous *gen)
+static double tau(const struct agreement *agreement, double prior)
 {
-    uint32_t best = 0;
-    for (uint32_t s = 1; s < gen->bracket_count; s++)
-        if (((double)gen->started[s] + 1.0) * gen->weights[best] <
-            ((double)gen->started[best] + 1.0) * gen->weights[s])
+    double same = (double)agreement->same + prior, opposite = (double)agreement->opposite;
+    return same + opposite > 0.0 ? (same - opposite) / (same + opposite) : 1.0;
+}
+
+/* The rung where new configs start at the earliest. One rung to promote from always remains. */
+static uint32_t lowest_rung(const struct asynchronous *gen)
+{
+    uint32_t lowest = 0;
+    while (gen->spec.raise_uninformative && lowest + 2 < gen->rung_count &&
+           gen->with_next[lowest].config_count >= CONFIGS_MIN &&
+           tau(&gen->with_next[lowest], 0.0) < TAU_MIN)
+        lowest++;
+    return lowest;
+}
+
+static double weight(const struct asynchronous *gen, uint32_t bracket)
+{
+    if (!gen->spec.learned_brackets || bracket + 1 == gen->rung_count)
+        return gen->weights[bracket];
+    double share = tau(&gen->with_top[bracket], PRIOR_PAIRS);
+    return gen->weights[bracket] * (share > SHARE_MIN ? share : SHARE_MIN);
+}
+
+/* The bracket of the next new config; ret_shares[HD_RUNGS_MAX]: what each earns by it. */
+static uint32_t next_bracket(const struct asynchronous *gen, double *ret_shares)
+{
+    uint32_t lowest = lowest_rung(gen), end = gen->bracket_count;
+    if (lowest + 1 >= end)
+        return lowest > 0 ? lowest : 0;
+    double sum = 0.0;
+    for (uint32_t s = lowest; s < end; s++)
+        sum += weight(gen, s);
+    uint32_t best = lowest;
+    for (uint32_t s = lowest; s < end; s++) {
+        ret_shares[s] = weight(gen, s) / sum;
+        if (gen->credits[s] + ret_shares[s] > gen->credits[best] + ret_shares[best])
             best = s;
+    }
     return best;
+}
+
+static void pay(struct asynchronous *gen)
+{
+    double shares[HD_RUNGS_MAX] = {0};
+    uint32_t bracket = next_bracket(gen, shares);
+    if (shares[bracket] == 0.0)
+        return; /* there was no choice */
+    for (uint32_t s = 0; s < gen->bracket_count; s++)
+        gen->credits[s] += shares[s];
+    gen->credits[bracket] -= 1.0;
 }
 
 static uint64_t new_left(const struct asynchronous *gen)
@@ -195,7 +258,8 @@ static uint64_t new_left(const struct asynchronous *gen)
 
 static void fill_new(const struct asynchronous *gen, struct hd_slot *slot)
 {
-    uint32_t start = next_bracket(gen);
+    double shares[HD_RUNGS_MAX] = {0};
+    uint32_t start = next_bracket(gen, shares);
     bool stopping = gen->spec.type == HD_ASHA_TYPE_STOPPING;
     slot->kind = HD_SLOT_NEW;
     slot->id = (struct hd_config_id){gen->iteration, start, gen->running_index};
@@ -270,6 +334,7 @@ static void expect(struct asynchronous *gen, const struct member *member, uint32
 static void add_member(struct asynchronous *gen, const struct hd_slot *slot)
 {
     uint32_t start = slot->id.budget_index;
+    pay(gen);
     hd_assert(gen->member_count < gen->member_capacity);
     gen->members[gen->member_count++] = (struct member){
         .iteration = slot->iteration,
@@ -278,7 +343,6 @@ static void add_member(struct asynchronous *gen, const struct hd_slot *slot)
         .start = (uint8_t)start,
         .rung = (uint8_t)start,
     };
-    gen->started[start]++;
     gen->running_index++;
     if (gen->running_index == gen->starts[gen->iteration % gen->bracket_count]) {
         gen->iteration++;
@@ -302,15 +366,63 @@ static void asynchronous_queued(void *state, const struct hd_slot *slot, uint32_
     remember(gen, 0, config_number, slot->budget);
 }
 
+/* The result of the same config at the lower rung k; NULL: it has none there. */
+static const struct hd_rung_result *result_below(const struct asynchronous *gen,
+                                                 const struct hd_rung_result *result, uint32_t from,
+                                                 uint32_t k)
+{
+    for (; from > k; from--) {
+        if (result->below == HD_RUNG_NONE)
+            return NULL;
+        result = &gen->rungs[from - 1].results[result->below];
+    }
+    return result;
+}
+
+/* The newest result of rung `high` is compared with those before it, there and at rung `low`. */
+static void learn(const struct asynchronous *gen, uint32_t low, uint32_t high,
+                  struct agreement *agreement)
+{
+    const struct hd_rung *rung = &gen->rungs[high];
+    const struct hd_rung_result *newest = &rung->results[rung->count - 1];
+    const struct hd_rung_result *below = result_below(gen, newest, high, low);
+    if (below == NULL)
+        return;
+    uint32_t first = rung->count > WINDOW_MAX ? rung->count - WINDOW_MAX : 0;
+    agreement->config_count++;
+    for (uint32_t i = first; i + 1 < rung->count; i++) {
+        const struct hd_rung_result *other = &rung->results[i];
+        const struct hd_rung_result *other_below = result_below(gen, other, high, low);
+        if (other_below == NULL || other->loss == newest->loss || other_below->loss == below->loss)
+            continue;
+        if ((other->loss < newest->loss) == (other_below->loss < below->loss))
+            agreement->same++;
+        else
+            agreement->opposite++;
+    }
+}
+
+static void learn_from_newest(struct asynchronous *gen, uint32_t k)
+{
+    if (k > 0 && gen->spec.raise_uninformative)
+        learn(gen, k - 1, k, &gen->with_next[k - 1]);
+    if (k + 1 < gen->rung_count || !gen->spec.learned_brackets)
+        return;
+    for (uint32_t s = 0; s < gen->bracket_count && s < k; s++)
+        learn(gen, s, k, &gen->with_top[s]);
+}
+
 /* A result of the member at the rung it has come to; it stands before the next one then. */
 static const struct hd_rung_result *add_result(struct asynchronous *gen, struct member *member,
                                                uint32_t config_number, double loss)
 {
     uint32_t k = member->rung;
-    uint32_t index = hd_rung_add(&gen->rungs[k], config_number, loss, member->result);
+    uint32_t below = member->result_rung + 1u == k ? member->result : HD_RUNG_NONE;
+    uint32_t index = hd_rung_add(&gen->rungs[k], config_number, loss, below);
     member->result = index;
     member->result_rung = (uint8_t)k;
     member->rung++;
+    learn_from_newest(gen, k);
     return &gen->rungs[k].results[index];
 }
 

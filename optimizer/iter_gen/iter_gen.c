@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* iter_gen.c: a generator: an engine behind the calls of the header. */
+/* iter_gen.c: a generator: an engine behind the calls of the header, and perhaps a stopper. */
 #include "kind.h"
+#include "stopper.h"
 
 #include <math.h>
 
@@ -8,6 +9,7 @@ struct hd_iter_gen {
     const struct hd_iter_engine *engine;
     void *state;
     struct hd_iter_gen_spec spec;
+    struct hd_stopper *stopper; /* NULL: no rule */
 };
 
 enum hd_code hd_iter_gen_new(const struct hd_iter_gen_spec *spec, struct hd_iter_gen **ret_gen,
@@ -22,6 +24,8 @@ enum hd_code hd_iter_gen_new(const struct hd_iter_gen_spec *spec, struct hd_iter
     gen->spec = *spec;
     gen->engine = hd_iter_kind_find(spec->name)->engine;
     code = gen->engine->make(spec, &gen->state, err);
+    if (code == HD_OK && spec->early_stopping.rule != HD_STOPPING_RULE_NONE)
+        code = hd_stopper_new(spec, &gen->stopper, err);
     if (code != HD_OK) {
         hd_iter_gen_free(gen);
         return code;
@@ -35,12 +39,14 @@ void hd_iter_gen_free(struct hd_iter_gen *gen)
     if (gen == NULL)
         return;
     gen->engine->destroy(gen->state);
+    hd_stopper_free(gen->stopper);
     hd_free(gen);
 }
 
 enum hd_code hd_iter_gen_reserve(struct hd_iter_gen *gen, struct hd_err *err)
 {
-    return gen->engine->reserve(gen->state, err);
+    enum hd_code code = gen->engine->reserve(gen->state, err);
+    return code == HD_OK && gen->stopper != NULL ? hd_stopper_reserve(gen->stopper, err) : code;
 }
 
 void hd_iter_gen_next(const struct hd_iter_gen *gen, bool may_open, struct hd_slot *ret_slot)
@@ -63,6 +69,8 @@ void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot, uin
     hd_assert(slot->kind == HD_SLOT_NEW ||
               (slot->kind == HD_SLOT_PROMOTE && slot->config_number == config_number));
     gen->engine->queued(gen->state, slot, config_number);
+    if (gen->stopper != NULL)
+        hd_stopper_started(gen->stopper, config_number, slot->budget);
 }
 
 void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
@@ -74,13 +82,23 @@ void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t ru
     struct hd_report_answer answer = {.decision = HD_DECISION_CONTINUE, .budget = NAN};
     if (gen->engine->report != NULL)
         gen->engine->report(gen->state, config_number, step, loss, &answer);
+    if (gen->stopper != NULL &&
+        hd_stopper_report(gen->stopper, config_number, step, loss) == HD_DECISION_STOP &&
+        answer.decision == HD_DECISION_CONTINUE) {
+        answer.decision = HD_DECISION_STOP;
+        if (!answer.milestone)
+            answer.budget = hd_stopper_budget(gen->stopper, config_number);
+    }
     *ret_answer = answer;
 }
 
 void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                        uint32_t config_number, bool ok, double loss)
 {
-    gen->engine->ended(gen->state, iteration, rung, config_number, ok && isfinite(loss), loss);
+    ok = ok && isfinite(loss);
+    gen->engine->ended(gen->state, iteration, rung, config_number, ok, loss);
+    if (gen->stopper != NULL)
+        hd_stopper_ended(gen->stopper, config_number, ok, loss);
 }
 
 void hd_iter_gen_close(struct hd_iter_gen *gen)
@@ -106,5 +124,6 @@ uint64_t hd_iter_gen_digest(const struct hd_iter_gen *gen)
     hash = hd_hash_double(hash, gen->spec.budget_max);
     hash = hd_hash_u64(hash, gen->spec.rule);
     hash = hd_hash_u64(hash, gen->spec.iterations_max);
-    return gen->engine->digest(gen->state, hash);
+    hash = gen->engine->digest(gen->state, hash);
+    return gen->stopper != NULL ? hd_stopper_digest(gen->stopper, hash) : hash;
 }

@@ -7,6 +7,8 @@
  * int(n * eta^-i), are wrong by one in floating point for innocent numbers (1..6^12 by 6; 343
  * configs by 7). Here powers are products, counts are integers whenever eta is one, and elsewhere
  * a relative slack far above rounding and far below any real difference decides.
+ *
+ * Rungs given by hand take the place of the budgets; the ratio of two of them that of eta.
  */
 #include "kind.h"
 
@@ -36,6 +38,8 @@ static uint64_t floor_with_slack(double number)
 
 uint32_t hd_ladder_rungs(const struct hd_iter_gen_spec *spec)
 {
+    if (spec->rung_count > 0)
+        return spec->rung_count;
     double ceiling = spec->budget_max * (1.0 + LADDER_SLACK);
     double budget = spec->budget_min;
     uint32_t rungs = 1;
@@ -48,10 +52,18 @@ uint32_t hd_ladder_rungs(const struct hd_iter_gen_spec *spec)
     return rungs;
 }
 
+/* How many times the budget of the rung `steps` below the top goes into the top one. */
+static double ratio_to_top(const struct hd_iter_gen_spec *spec, uint32_t steps)
+{
+    if (spec->rung_count > 0)
+        return spec->budget_max / spec->rungs[spec->rung_count - 1 - steps];
+    return power(spec->eta, steps);
+}
+
 double hd_ladder_start_count(const struct hd_iter_gen_spec *spec, uint32_t rungs,
                              uint32_t bracket_rungs)
 {
-    double full = power(spec->eta, bracket_rungs - 1);
+    double full = ratio_to_top(spec, bracket_rungs - 1);
     switch (spec->rule) {
     case HD_BRACKET_RULE_HPBANDSTER:
         return (double)(rungs / bracket_rungs) * full;
@@ -70,17 +82,21 @@ static uint64_t start_count(const struct hd_iter_gen_spec *spec, uint32_t rungs,
     uint64_t whole = floor_with_slack(count);
     if (spec->rule == HD_BRACKET_RULE_HPBANDSTER)
         return whole;
-    if (is_integer(spec->eta)) {
+    if (is_integer(spec->eta) && spec->rung_count == 0) {
         uint64_t scaled = rungs * (uint64_t)power(spec->eta, bracket_rungs - 1);
         return (scaled + bracket_rungs - 1) / bracket_rungs;
     }
     return (double)whole * (1.0 + LADDER_SLACK) < count ? whole + 1 : whole;
 }
 
-static uint32_t rung_count_at(const struct hd_iter_gen_spec *spec, uint64_t start, uint32_t rung)
+static uint32_t rung_count_at(const struct hd_iter_gen_spec *spec, uint64_t start,
+                              uint32_t bracket_rungs, uint32_t rung)
 {
     uint64_t count;
-    if (is_integer(spec->eta))
+    if (spec->rung_count > 0)
+        count = floor_with_slack((double)start * ratio_to_top(spec, bracket_rungs - 1 - rung) /
+                                 ratio_to_top(spec, bracket_rungs - 1));
+    else if (is_integer(spec->eta))
         count = start / (uint64_t)power(spec->eta, rung);
     else
         count = floor_with_slack((double)start / power(spec->eta, rung));
@@ -89,12 +105,15 @@ static uint32_t rung_count_at(const struct hd_iter_gen_spec *spec, uint64_t star
 
 static double budget_at(const struct hd_iter_gen_spec *spec, uint32_t steps_below_top)
 {
+    if (spec->rung_count > 0)
+        return spec->rungs[spec->rung_count - 1 - steps_below_top];
     double budget = spec->budget_max / power(spec->eta, steps_below_top);
     double distance = budget - spec->budget_min;
     /* 2.7 / 27 is not 0.1 in binary, but who asked for 0.1 shall get 0.1. */
     if (distance < spec->budget_min * LADDER_SLACK)
         return spec->budget_min;
-    return budget;
+    /* Never two alike: the lowest is at least 1 and the next at least twice as much. */
+    return spec->budget_integer ? round(budget) : budget;
 }
 
 void hd_ladder_plan(const struct hd_iter_gen_spec *spec, uint32_t bracket_rungs,
@@ -105,7 +124,7 @@ void hd_ladder_plan(const struct hd_iter_gen_spec *spec, uint32_t bracket_rungs,
     uint64_t start = start_count(spec, rungs, bracket_rungs);
     struct hd_bracket_plan plan = {.rung_count = bracket_rungs};
     for (uint32_t rung = 0; rung < bracket_rungs; rung++) {
-        plan.counts[rung] = rung_count_at(spec, start, rung);
+        plan.counts[rung] = rung_count_at(spec, start, bracket_rungs, rung);
         plan.budgets[rung] = budget_at(spec, bracket_rungs - 1 - rung);
     }
     *ret_plan = plan;
@@ -121,6 +140,9 @@ uint32_t hd_ladder_budgets(const struct hd_iter_gen_spec *spec, double *ret_budg
 
 double hd_ladder_fraction(const struct hd_iter_gen_spec *spec, uint32_t rung)
 {
-    (void)rung;
-    return spec->promote_fraction > 0.0 ? spec->promote_fraction : 1.0 / spec->eta;
+    if (spec->promote_fraction > 0.0)
+        return spec->promote_fraction;
+    if (spec->rung_count > 0)
+        return rung + 1 < spec->rung_count ? spec->rungs[rung] / spec->rungs[rung + 1] : 1.0;
+    return 1.0 / spec->eta;
 }

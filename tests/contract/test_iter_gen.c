@@ -45,9 +45,15 @@ static void on_every_generator(promise *check)
         for (size_t i = 0; i < HD_COUNT(ladders); i++) {
             struct hd_iter_gen_spec spec = spec_make(*name, &ladders[i]);
             check(&spec);
+            spec.early_stopping.rule =
+                i % 2 == 0 ? HD_STOPPING_RULE_MEDIAN : HD_STOPPING_RULE_CURVE;
+            spec.early_stopping.curves_min = 2;
+            check(&spec);
             if (!is_asynchronous(&spec))
                 continue;
+            spec.early_stopping.rule = HD_STOPPING_RULE_NONE;
             spec.delayed = true;
+            spec.learned_brackets = spec.raise_uninformative = i % 2 == 0;
             check(&spec);
             spec.delayed = false;
             spec.brackets = 2;
