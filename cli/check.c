@@ -162,8 +162,13 @@ static void print_generator(const struct hd_experiment *experiment)
     uint32_t cycle = hd_iter_gen_cycle(spec);
     struct totals sum = sum_iterations(spec, cycle);
     printf("iteration generator %s", spec->name);
-    if (!hd_streq(spec->name, "full"))
+    if (!hd_streq(spec->name, "full") && spec->rung_count == 0 && spec->table_count == 0)
         printf(", eta %s", cli_number(spec->eta, cells[0]));
+    if (spec->type == HD_ASHA_TYPE_STOPPING)
+        printf(", stopping");
+    if (spec->early_stopping.rule != HD_STOPPING_RULE_NONE)
+        printf(", early stopping by %s",
+               spec->early_stopping.rule == HD_STOPPING_RULE_MEDIAN ? "median" : "curve");
     printf("; sampler %s\n", experiment->sampler_name);
     print_brackets(spec, cycle);
     if (spec->iterations_max > 0)

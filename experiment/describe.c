@@ -34,16 +34,6 @@ static struct hd_value *describe_sampler(const struct hd_experiment *experiment)
     return finish(map, good);
 }
 
-static struct hd_value *describe_generator(const struct hd_iter_gen_spec *spec)
-{
-    bool paper = spec->rule == HD_BRACKET_RULE_PAPER;
-    struct hd_value *map = hd_value_new_object();
-    bool good = map != NULL && put(map, "name", hd_value_new_string(spec->name)) &&
-                put(map, "eta", hd_value_new_double(spec->eta)) &&
-                put(map, "rule", hd_value_new_string(paper ? "paper" : "hpbandster"));
-    return finish(map, good);
-}
-
 static struct hd_value *describe_budget(const struct hd_experiment *experiment)
 {
     if (!experiment->budget_given)
@@ -53,7 +43,8 @@ static struct hd_value *describe_budget(const struct hd_experiment *experiment)
     bool good = map != NULL &&
                 put(map, "min", hd_value_new_double(experiment->iter_gen.budget_min)) &&
                 put(map, "max", hd_value_new_double(experiment->iter_gen.budget_max)) &&
-                put(map, "unit", new_text(unit[0] != '\0' ? unit : NULL));
+                put(map, "unit", new_text(unit[0] != '\0' ? unit : NULL)) &&
+                put(map, "integer", hd_value_new_bool(experiment->iter_gen.budget_integer));
     return finish(map, good);
 }
 
@@ -126,7 +117,7 @@ enum hd_code hd_experiment_describe(const struct hd_experiment *experiment,
         return hd_fail(err, HD_E_NOMEM, "no memory to describe an experiment");
     }
     good = put(map, "space", space) && put(map, "sampler", describe_sampler(experiment)) &&
-           put(map, "iteration_generator", describe_generator(&experiment->iter_gen)) &&
+           put(map, "iteration_generator", hd_generator_describe(&experiment->iter_gen)) &&
            put(map, "budget", describe_budget(experiment)) &&
            put(map, "stop", describe_stop(experiment)) && describe_running(experiment, map);
     map = finish(map, good);

@@ -145,7 +145,7 @@ static enum hd_code check_budget_order(const struct hd_reader *reader,
 static enum hd_code parse_budget(const struct hd_reader *reader, const struct hd_value *root,
                                  struct hd_experiment *experiment)
 {
-    static const char *const names[] = {"min", "max", "unit"};
+    static const char *const names[] = {"min", "max", "unit", "integer"};
     struct hd_iter_gen_spec *spec = &experiment->iter_gen;
     const struct hd_value *object;
     spec->budget_min = spec->budget_max = 1;
@@ -161,85 +161,13 @@ static enum hd_code parse_budget(const struct hd_reader *reader, const struct hd
             code = check_budget_order(reader, object, spec);
         if (code == HD_OK)
             code = hd_read_text(reader, object, "budget", "unit", &experiment->budget_unit);
+        if (code == HD_OK)
+            code = hd_read_bool(reader, object, "budget", "integer", &spec->budget_integer);
     }
     if (code == HD_OK && experiment->budget_unit == NULL) {
         experiment->budget_unit = hd_strdup("");
         code = experiment->budget_unit != NULL ? HD_OK : hd_read_nomem(reader);
     }
-    return code;
-}
-
-static size_t count_names(const char *const *names)
-{
-    size_t count = 0;
-    while (names[count] != NULL)
-        count++;
-    return count;
-}
-
-/* HyperBand and SuccessiveHalving are the spellings of the older systems. */
-static const char *known_generator(const char *given)
-{
-    static const char *const old[][2] = {{"HyperBand", "hyperband"},
-                                         {"Hyperband", "hyperband"},
-                                         {"SuccessiveHalving", "successive_halving"},
-                                         {"Full", "full"}};
-    for (size_t i = 0; i < HD_COUNT(old); i++)
-        if (hd_streq(given, old[i][0]))
-            return old[i][1];
-    return given;
-}
-
-static enum hd_code parse_generator_name(const struct hd_reader *reader,
-                                         const struct hd_value *object,
-                                         struct hd_experiment *experiment)
-{
-    struct hd_iter_gen_spec *spec = &experiment->iter_gen;
-    const char *const *names = hd_iter_gen_names();
-    size_t count = count_names(names), index = 0;
-    const struct hd_value *name = hd_read_member(object, "name");
-    const char *known = spec->budget_min < spec->budget_max ? "hyperband" : "full";
-    if (name != NULL) {
-        if (name->kind == HD_VALUE_STRING)
-            known = known_generator(name->as.string);
-        while (index < count && !hd_streq(names[index], known))
-            index++;
-        if (name->kind != HD_VALUE_STRING || index == count) /* tells what is wrong */
-            return hd_read_choice(reader, object, "iteration_generator", "name", names, count,
-                                  &index);
-    }
-    hd_assert(hd_copy_text(spec->name, sizeof(spec->name), known));
-    if (!hd_streq(known, "full") && !experiment->budget_given)
-        return hd_read_fail(reader, HD_E_INVALID, object, "iteration_generator", "name",
-                            "%s needs budget: {min: ..., max: ...}", known);
-    return HD_OK;
-}
-
-static enum hd_code parse_generator(const struct hd_reader *reader, const struct hd_value *root,
-                                    struct hd_experiment *experiment)
-{
-    static const char *const names[] = {"name", "eta", "rule"};
-    static const char *const rules[] = {"hpbandster", "paper"};
-    static const char path[] = "iteration_generator";
-    struct hd_iter_gen_spec *spec = &experiment->iter_gen;
-    const struct hd_value *object;
-    size_t rule = 0;
-    spec->eta = 3;
-    enum hd_code code = hd_read_object(reader, root, "", path, &object);
-    if (code == HD_OK && object != NULL)
-        code = hd_read_keys(reader, object, path, names, HD_COUNT(names));
-    if (code == HD_OK)
-        code = parse_generator_name(reader, object, experiment);
-    if (code == HD_OK)
-        code = hd_read_double(reader, object, path, "eta", &spec->eta);
-    if (code == HD_OK && spec->eta < 2)
-        code = hd_read_fail(reader, HD_E_INVALID, hd_value_get(object, "eta"), path, "eta",
-                            "must be at least 2");
-    if (code == HD_OK)
-        code = hd_read_choice(reader, object, path, "rule", rules, HD_COUNT(rules), &rule);
-    spec->rule = rule == 1 ? HD_BRACKET_RULE_PAPER : HD_BRACKET_RULE_HPBANDSTER;
-    if (code == HD_OK && hd_iter_gen_spec_check(spec, reader->err) != HD_OK)
-        code = hd_read_wrap(reader, object, path, "");
     return code;
 }
 
@@ -412,7 +340,7 @@ static enum hd_code parse_root(const struct hd_reader *reader, const struct hd_v
     if (code == HD_OK)
         code = parse_stop(reader, root, experiment);
     if (code == HD_OK)
-        code = parse_generator(reader, root, experiment);
+        code = hd_generator_parse(reader, root, experiment);
     if (code == HD_OK)
         code = parse_running(reader, root, experiment);
     return code == HD_OK ? check_size(reader, experiment) : code;

@@ -92,6 +92,12 @@ HD_NODISCARD enum hd_code hd_sampler_part_parse(const struct hd_reader *reader,
                                                 const struct hd_value *root,
                                                 struct hd_experiment *experiment);
 
+/* generator.c; the budget is parsed before. */
+HD_NODISCARD enum hd_code hd_generator_parse(const struct hd_reader *reader,
+                                             const struct hd_value *root,
+                                             struct hd_experiment *experiment);
+struct hd_value *hd_generator_describe(const struct hd_iter_gen_spec *spec); /* NULL: no memory */
+
 /* target.c; the space is parsed before. */
 HD_NODISCARD enum hd_code hd_target_parse(const struct hd_reader *reader,
                                           const struct hd_value *root, const struct hd_space *space,

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* generator.c: the iteration_generator part: name, ladder, own rungs and brackets, stopping. */
+#include "describe.h"
+
+#include <math.h>
+
+static const char path[] = "iteration_generator";
+static const char *const rules[] = {"hpbandster", "paper"};
+static const char *const types[] = {"promotion", "stopping"};
+static const char *const stopping_rules[] = {"none", "median", "curve"};
+
+static size_t count_names(const char *const *names)
+{
+    size_t count = 0;
+    while (names[count] != NULL)
+        count++;
+    return count;
+}
+
+/* HyperBand and SuccessiveHalving are the spellings of the older systems. */
+static const char *known_generator(const char *given)
+{
+    static const char *const old[][2] = {{"HyperBand", "hyperband"},
+                                         {"Hyperband", "hyperband"},
+                                         {"SuccessiveHalving", "successive_halving"},
+                                         {"Full", "full"},
+                                         {"ASHA", "asha"},
+                                         {"hyperband_async", "async_hyperband"}};
+    for (size_t i = 0; i < HD_COUNT(old); i++)
+        if (hd_streq(given, old[i][0]))
+            return old[i][1];
+    return given;
+}
+
+static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_value *object,
+                               struct hd_experiment *experiment)
+{
+    struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    const char *const *names = hd_iter_gen_names();
+    size_t count = count_names(names), index = 0;
+    const struct hd_value *name = hd_read_member(object, "name");
+    const char *known = spec->budget_min < spec->budget_max ? "hyperband" : "full";
+    if (name != NULL) {
+        if (name->kind == HD_VALUE_STRING)
+            known = known_generator(name->as.string);
+        while (index < count && !hd_streq(names[index], known))
+            index++;
+        if (name->kind != HD_VALUE_STRING || index == count) /* tells what is wrong */
+            return hd_read_choice(reader, object, path, "name", names, count, &index);
+    }
+    hd_assert(hd_copy_text(spec->name, sizeof(spec->name), known));
+    if (!hd_streq(known, "full") && !experiment->budget_given)
+        return hd_read_fail(reader, HD_E_INVALID, object, path, "name",
+                            "%s needs budget: {min: ..., max: ...}", known);
+    return HD_OK;
+}
+
+/* ---- own rungs and brackets ---- */
+
+/* Budgets that a list names are the run's, unless it gives its own. */
+static void widen_budget(struct hd_experiment *experiment, double budget, bool first)
+{
+    struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    if (first || budget < spec->budget_min)
+        spec->budget_min = budget;
+    if (first || budget > spec->budget_max)
+        spec->budget_max = budget;
+}
+
+static enum hd_code parse_rungs(const struct hd_reader *reader, const struct hd_value *object,
+                                struct hd_experiment *experiment)
+{
+    struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    const struct hd_value *list = hd_read_member(object, "rungs");
+    if (list == NULL)
+        return HD_OK;
+    if (list->kind != HD_VALUE_ARRAY)
+        return hd_read_wrong_type(reader, list, path, "rungs", "a list of budgets");
+    size_t count = list->as.array.count;
+    if (count < 1 || count > HD_RUNGS_MAX)
+        return hd_read_fail(reader, HD_E_INVALID, list, path, "rungs",
+                            "a list of 1 to %d budgets is expected", HD_RUNGS_MAX);
+    for (size_t k = 0; k < count; k++) {
+        spec->rungs[k] = hd_value_number(list->as.array.items[k]);
+        if (!isfinite(spec->rungs[k]) || spec->rungs[k] <= 0.0)
+            return hd_read_fail(reader, HD_E_INVALID, list, path, "rungs",
+                                "entry %zu is not a number above 0", k + 1);
+        if (!experiment->budget_given)
+            widen_budget(experiment, spec->rungs[k], k == 0);
+    }
+    spec->rung_count = (uint32_t)count;
+    experiment->budget_given = true;
+    return HD_OK;
+}
+
+static bool read_rung(const struct hd_value *pair, uint32_t *ret_count, double *ret_budget)
+{
+    if (pair->kind != HD_VALUE_ARRAY || pair->as.array.count != 2)
+        return false;
+    double count = hd_value_number(pair->as.array.items[0]);
+    *ret_budget = hd_value_number(pair->as.array.items[1]);
+    if (!(count >= 1.0 && count <= HD_RUNG_CONFIGS_MAX && count == floor(count)))
+        return false;
+    *ret_count = (uint32_t)count;
+    return isfinite(*ret_budget) && *ret_budget > 0.0;
+}
+
+static enum hd_code parse_table(const struct hd_reader *reader, const struct hd_value *table,
+                                struct hd_experiment *experiment)
+{
+    struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    static const char wanted[] = "a list of brackets [[configs, budget], ...] is expected";
+    bool given = experiment->budget_given;
+    size_t count = table->as.array.count;
+    if (count < 1 || count > HD_TABLE_BRACKETS_MAX)
+        return hd_read_fail(reader, HD_E_INVALID, table, path, "brackets",
+                            "1 to %d of them are possible", HD_TABLE_BRACKETS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const struct hd_value *bracket = table->as.array.items[i];
+        struct hd_bracket_row *row = &spec->table[i];
+        if (bracket->kind != HD_VALUE_ARRAY || bracket->as.array.count < 1 ||
+            bracket->as.array.count > HD_TABLE_RUNGS_MAX)
+            return hd_read_fail(reader, HD_E_INVALID, table, path, "brackets",
+                                "%s, of 1 to %d rungs each", wanted, HD_TABLE_RUNGS_MAX);
+        row->rung_count = (uint32_t)bracket->as.array.count;
+        for (uint32_t k = 0; k < row->rung_count; k++) {
+            if (!read_rung(bracket->as.array.items[k], &row->counts[k], &row->budgets[k]))
+                return hd_read_fail(reader, HD_E_INVALID, table, path, "brackets", wanted);
+            if (!given)
+                widen_budget(experiment, row->budgets[k], i == 0 && k == 0);
+        }
+    }
+    spec->table_count = (uint32_t)count;
+    experiment->budget_given = true;
+    return HD_OK;
+}
+
+static enum hd_code parse_brackets(const struct hd_reader *reader, const struct hd_value *object,
+                                   struct hd_experiment *experiment)
+{
+    const struct hd_value *value = hd_read_member(object, "brackets");
+    if (value != NULL && value->kind == HD_VALUE_ARRAY)
+        return parse_table(reader, value, experiment);
+    return hd_read_u32(reader, object, path, "brackets", 1, HD_RUNGS_MAX,
+                       &experiment->iter_gen.brackets);
+}
+
+/* ---- stopping ---- */
+
+static enum hd_code parse_stopping(const struct hd_reader *reader, const struct hd_value *object,
+                                   struct hd_early_stopping *stopping)
+{
+    static const char *const names[] = {"rule", "grace", "curves_min", "optimism"};
+    static const char where[] = "iteration_generator.early_stopping";
+    const struct hd_value *map;
+    size_t rule = 0;
+    enum hd_code code = hd_read_object(reader, object, path, "early_stopping", &map);
+    if (code != HD_OK || map == NULL)
+        return code;
+    code = hd_read_keys(reader, map, where, names, HD_COUNT(names));
+    if (code == HD_OK)
+        code = hd_read_choice(reader, map, where, "rule", stopping_rules, HD_COUNT(stopping_rules),
+                              &rule);
+    stopping->rule = (enum hd_stopping_rule)rule;
+    if (code == HD_OK)
+        code = hd_read_double(reader, map, where, "grace", &stopping->grace);
+    if (code == HD_OK)
+        code = hd_read_u32(reader, map, where, "curves_min", 1, 1000000, &stopping->curves_min);
+    if (code == HD_OK)
+        code = hd_read_double(reader, map, where, "optimism", &stopping->optimism);
+    return code;
+}
+
+static enum hd_code parse_asynchronous(const struct hd_reader *reader,
+                                       const struct hd_value *object, struct hd_iter_gen_spec *spec)
+{
+    size_t type = 0;
+    enum hd_code code = hd_read_choice(reader, object, path, "type", types, HD_COUNT(types), &type);
+    spec->type = type == 1 ? HD_ASHA_TYPE_STOPPING : HD_ASHA_TYPE_PROMOTION;
+    if (code == HD_OK)
+        code = hd_read_bool(reader, object, path, "delayed", &spec->delayed);
+    if (code == HD_OK)
+        code = hd_read_bool(reader, object, path, "learned_brackets", &spec->learned_brackets);
+    if (code == HD_OK)
+        code =
+            hd_read_bool(reader, object, path, "raise_uninformative", &spec->raise_uninformative);
+    if (code == HD_OK)
+        code = hd_read_double(reader, object, path, "promote_fraction", &spec->promote_fraction);
+    return code;
+}
+
+enum hd_code hd_generator_parse(const struct hd_reader *reader, const struct hd_value *root,
+                                struct hd_experiment *experiment)
+{
+    static const char *const names[] = {"name",
+                                        "eta",
+                                        "rule",
+                                        "rungs",
+                                        "brackets",
+                                        "early_stopping",
+                                        "type",
+                                        "delayed",
+                                        "learned_brackets",
+                                        "raise_uninformative",
+                                        "promote_fraction"};
+    struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    const struct hd_value *object;
+    size_t rule = 0;
+    spec->eta = 3;
+    enum hd_code code = hd_read_object(reader, root, "", path, &object);
+    if (code == HD_OK && object != NULL)
+        code = hd_read_keys(reader, object, path, names, HD_COUNT(names));
+    if (code == HD_OK)
+        code = parse_rungs(reader, object, experiment);
+    if (code == HD_OK)
+        code = parse_brackets(reader, object, experiment);
+    if (code == HD_OK)
+        code = parse_name(reader, object, experiment);
+    if (code == HD_OK)
+        code = hd_read_double(reader, object, path, "eta", &spec->eta);
+    if (code == HD_OK && spec->eta < 2)
+        code = hd_read_fail(reader, HD_E_INVALID, hd_value_get(object, "eta"), path, "eta",
+                            "must be at least 2");
+    if (code == HD_OK)
+        code = hd_read_choice(reader, object, path, "rule", rules, HD_COUNT(rules), &rule);
+    spec->rule = rule == 1 ? HD_BRACKET_RULE_PAPER : HD_BRACKET_RULE_HPBANDSTER;
+    if (code == HD_OK)
+        code = parse_stopping(reader, object, &spec->early_stopping);
+    if (code == HD_OK)
+        code = parse_asynchronous(reader, object, spec);
+    if (code == HD_OK && hd_iter_gen_spec_check(spec, reader->err) != HD_OK)
+        code = hd_read_wrap(reader, object, path, "");
+    return code;
+}
+
+/* ---- describing ---- */
+
+static struct hd_value *describe_rungs(const struct hd_iter_gen_spec *spec)
+{
+    if (spec->rung_count == 0)
+        return hd_value_new_null();
+    struct hd_value *list = hd_value_new_array();
+    bool good = list != NULL;
+    for (uint32_t k = 0; good && k < spec->rung_count; k++)
+        good = hd_value_append(list, hd_value_new_double(spec->rungs[k])) == HD_OK;
+    return finish(list, good);
+}
+
+static struct hd_value *describe_row(const struct hd_bracket_row *row)
+{
+    struct hd_value *rungs = hd_value_new_array();
+    bool good = rungs != NULL;
+    for (uint32_t k = 0; good && k < row->rung_count; k++) {
+        struct hd_value *pair = hd_value_new_array();
+        good = hd_value_append(rungs, pair) == HD_OK &&
+               hd_value_append(pair, hd_value_new_int(row->counts[k])) == HD_OK &&
+               hd_value_append(pair, hd_value_new_double(row->budgets[k])) == HD_OK;
+    }
+    return finish(rungs, good);
+}
+
+static struct hd_value *describe_brackets(const struct hd_iter_gen_spec *spec)
+{
+    if (spec->table_count == 0)
+        return spec->brackets > 0 ? hd_value_new_int(spec->brackets) : hd_value_new_null();
+    struct hd_value *table = hd_value_new_array();
+    bool good = table != NULL;
+    for (uint32_t i = 0; good && i < spec->table_count; i++)
+        good = hd_value_append(table, describe_row(&spec->table[i])) == HD_OK;
+    return finish(table, good);
+}
+
+/* A zero stands for a default that depends on other things. */
+static struct hd_value *new_positive(double number)
+{
+    return number > 0.0 ? hd_value_new_double(number) : hd_value_new_null();
+}
+
+static struct hd_value *describe_stopping(const struct hd_early_stopping *stopping)
+{
+    struct hd_value *map = hd_value_new_object();
+    struct hd_value *curves =
+        stopping->curves_min > 0 ? hd_value_new_int(stopping->curves_min) : hd_value_new_null();
+    bool good = map != NULL &&
+                put(map, "rule", hd_value_new_string(stopping_rules[stopping->rule])) &&
+                put(map, "grace", new_positive(stopping->grace));
+    if (!good) {
+        hd_value_free(curves);
+        return finish(map, false);
+    }
+    return finish(map, put(map, "curves_min", curves) &&
+                           put(map, "optimism", new_positive(stopping->optimism)));
+}
+
+struct hd_value *hd_generator_describe(const struct hd_iter_gen_spec *spec)
+{
+    struct hd_value *map = hd_value_new_object();
+    bool good = map != NULL && put(map, "name", hd_value_new_string(spec->name)) &&
+                put(map, "eta", hd_value_new_double(spec->eta)) &&
+                put(map, "rule", hd_value_new_string(rules[spec->rule])) &&
+                put(map, "rungs", describe_rungs(spec)) &&
+                put(map, "brackets", describe_brackets(spec)) &&
+                put(map, "early_stopping", describe_stopping(&spec->early_stopping)) &&
+                put(map, "type", hd_value_new_string(types[spec->type])) &&
+                put(map, "delayed", hd_value_new_bool(spec->delayed)) &&
+                put(map, "learned_brackets", hd_value_new_bool(spec->learned_brackets)) &&
+                put(map, "raise_uninformative", hd_value_new_bool(spec->raise_uninformative)) &&
+                put(map, "promote_fraction", new_positive(spec->promote_fraction));
+    return finish(map, good);
+}
