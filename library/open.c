@@ -23,17 +23,31 @@ static void see_incarnation(struct hyperdock_session *session, uint64_t incarnat
         session->incarnation = incarnation + 1;
 }
 
+static enum hd_code open_sampler(struct hyperdock_session *session, struct hd_err *err)
+{
+    struct hd_run_view run;
+    hd_core_view_run(session->core, session->run, &run);
+    struct hd_sampler_spec spec = {.name = run.experiment->sampler_name,
+                                   .settings = run.experiment->sampler_settings,
+                                   .seed = run.seed};
+    session->values = hd_calloc(run.experiment->space->param_count, sizeof(*session->values));
+    if (session->values == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for a config");
+    return hd_sampler_new(&spec, run.experiment->space, &session->sampler, err);
+}
+
+/* The sampler hears of a fact right after the core, as it did when the fact was new. */
 static enum hd_code restore(void *context, const struct hd_fact *fact, struct hd_err *err)
 {
     struct hyperdock_session *session = context;
+    if (fact->run != session->run)
+        return hd_fail(err, HD_E_CONFLICT, "the file holds several runs: it is a master's");
     if (fact->kind == HD_FACT_ATTEMPT_LEASED)
         see_incarnation(session, fact->as.attempt_leased.incarnation);
-    return hd_core_apply(session->core, fact, err);
-}
-
-static enum hd_code replay(void *context, const struct hd_fact *fact, struct hd_err *err)
-{
-    return session_learn(context, fact, err);
+    enum hd_code code = hd_core_apply(session->core, fact, err);
+    if (code == HD_OK && fact->kind == HD_FACT_RUN_CREATED)
+        code = open_sampler(session, err);
+    return code == HD_OK ? session_learn(session, fact, err) : code;
 }
 
 static enum hd_code find_held(struct hyperdock_session *session, struct hd_err *err)
@@ -205,29 +219,12 @@ static enum hd_code open_core(struct hyperdock_session *session, struct hd_exper
         code = hd_store_load(session->store, restore, session, err);
     if (code != HD_OK)
         return code;
-    uint32_t run_count = hd_core_run_count(session->core);
-    if (run_count > 1)
-        return hd_fail(err, HD_E_CONFLICT, "the file holds %u runs: it is a master's, no session's",
-                       run_count);
-    if (run_count == 1)
+    if (hd_core_run_count(session->core) > 0)
         return experiment != NULL ? compare(session, experiment, err) : HD_OK;
     if (experiment == NULL)
         return hd_fail(err, HD_E_INVALID, "the experiment is empty, and the file has none");
-    return submit(session, experiment, err);
-}
-
-static enum hd_code open_sampler(struct hyperdock_session *session, struct hd_err *err)
-{
-    struct hd_run_view run;
-    hd_core_view_run(session->core, session->run, &run);
-    struct hd_sampler_spec spec = {.name = run.experiment->sampler_name,
-                                   .settings = run.experiment->sampler_settings,
-                                   .seed = run.seed};
-    session->values = hd_calloc(run.experiment->space->param_count, sizeof(*session->values));
-    if (session->values == NULL)
-        return hd_fail(err, HD_E_NOMEM, "no memory for a config");
-    enum hd_code code = hd_sampler_new(&spec, run.experiment->space, &session->sampler, err);
-    return code == HD_OK ? hd_store_load(session->store, replay, session, err) : code;
+    code = submit(session, experiment, err);
+    return code == HD_OK ? open_sampler(session, err) : code;
 }
 
 enum hd_code session_open(struct hd_experiment *experiment, const char *path, bool keep,
@@ -248,8 +245,6 @@ enum hd_code session_open(struct hd_experiment *experiment, const char *path, bo
         code = open_store(path, keep, &session->store, err);
     if (code == HD_OK)
         code = open_core(session, experiment, err);
-    if (code == HD_OK)
-        code = open_sampler(session, err);
     if (code == HD_OK)
         code = find_held(session, err);
     if (code == HD_OK)
