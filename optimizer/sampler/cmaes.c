@@ -71,10 +71,19 @@ static const struct hd_param *param_of(const struct cmaes *cmaes, size_t d)
 
 /* ---- preparation --------------------------------------------------------------------------- */
 
+/* The population after so many restarts. */
+static size_t lambda_after(const struct cmaes *cmaes, uint32_t restart_count)
+{
+    size_t lambda = (size_t)cmaes->lambda;
+    for (uint32_t i = 0; i < restart_count && i < RESTARTS_GROWING && lambda * 2 <= LAMBDA_MAX; i++)
+        lambda *= 2;
+    return lambda;
+}
+
 static enum hd_code allocate(struct cmaes *cmaes, struct hd_err *err)
 {
     size_t dimension = cmaes->base.history->dimension, n = cmaes->number_count;
-    size_t lambda_max = (size_t)cmaes->lambda << RESTARTS_GROWING;
+    size_t lambda_max = lambda_after(cmaes, UINT32_MAX);
     cmaes->rows = hd_calloc(lambda_max * (n + 1), sizeof(double));
     cmaes->losses = hd_calloc(lambda_max, sizeof(double));
     cmaes->config_numbers = hd_calloc(lambda_max, sizeof(uint32_t));
@@ -212,13 +221,12 @@ static void restart(struct cmaes *cmaes)
     struct hd_rng rng;
     hd_rng_fork(cmaes->base.seed, "cmaes restart", fold->folded, &rng);
     fold->restart_count++;
-    uint32_t doublings =
-        fold->restart_count < RESTARTS_GROWING ? fold->restart_count : RESTARTS_GROWING;
     for (size_t j = 0; j < cmaes->number_count; j++) {
         cmaes->mean[j] = hd_rng_double(&rng);
         cmaes->deviations[j] = DEVIATION_RESTART;
     }
-    hd_cma_start(&cmaes->cma, (size_t)cmaes->lambda << doublings, cmaes->mean, cmaes->deviations);
+    hd_cma_start(&cmaes->cma, lambda_after(cmaes, fold->restart_count), cmaes->mean,
+                 cmaes->deviations);
     fold->stale = 0;
     fold->best_loss = INFINITY;
 }
