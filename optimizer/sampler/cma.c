@@ -384,8 +384,12 @@ void hd_cma_update(struct hd_cma *cma, const double *const *points)
 
 /* ---- levels -------------------------------------------------------------------------------- */
 
-#define HALVINGS 60
+/* Of an interval of z: a draw need not be exact, a margin is kept for long. */
+#define HALVINGS_DRAW 14
+#define HALVINGS_MARGIN 50
 #define QUANTILE_MAX 37.0 /* beyond it the tail is no double */
+#define DRAW_FLAT 0.1     /* about the change of the log density over twice the interval */
+#define DRAW_MAX 6.0      /* no draw is farther out when it can be nearer */
 
 static double below(double z)
 {
@@ -394,9 +398,9 @@ static double below(double z)
 
 /* The z in [low, high] with below(z) = mass; the end nearer to 0 when both ends have lost all mass
  * to rounding (the caller keeps low below 0). */
-static double quantile(double mass, double low, double high)
+static double quantile(double mass, double low, double high, int halvings)
 {
-    for (int i = 0; i < HALVINGS; i++) {
+    for (int i = 0; i < halvings; i++) {
         double middle = low + (high - low) / 2;
         if (below(middle) <= mass)
             low = middle;
@@ -418,16 +422,18 @@ double hd_cma_draw_within(const struct hd_cma *cma, size_t d, double low, double
         a = -b;
         b = c;
     }
-    a = a < -QUANTILE_MAX ? -QUANTILE_MAX : a;
-    b = b > QUANTILE_MAX ? QUANTILE_MAX : b;
-    double z = b < a ? b : quantile(below(a) + u * (below(b) - below(a)), a, b);
+    a = a < -DRAW_MAX && b > -DRAW_MAX + 1 ? -DRAW_MAX : a < -QUANTILE_MAX ? -QUANTILE_MAX : a;
+    b = b > DRAW_MAX ? DRAW_MAX : b;
+    double z = b < a ? b : a + u * (b - a); /* as good as the quantile where the density is flat */
+    if ((b - a) * (fabs(a) + fabs(b)) > DRAW_FLAT)
+        z = quantile(below(a) + u * (below(b) - below(a)), a, b, HALVINGS_DRAW);
     return cma->mean[d] + deviation * (mirrored ? -z : z);
 }
 
 /* The z > 0 with this much mass beyond it; mass is in (0, 1/2). */
 static double tail_quantile(double mass)
 {
-    return -quantile(mass, -QUANTILE_MAX, 0);
+    return -quantile(mass, -QUANTILE_MAX, 0, HALVINGS_MARGIN);
 }
 
 void hd_cma_keep_margin(struct hd_cma *cma, size_t d, double low, double high, double alpha)

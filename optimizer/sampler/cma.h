@@ -65,7 +65,7 @@ double hd_cma_condition(const struct hd_cma *cma);
  * probability of at least alpha / 2 (a first or last level: the other side alpha). */
 void hd_cma_keep_margin(struct hd_cma *cma, size_t d, double low, double high, double alpha);
 /* The quantile u, 0 <= u < 1, of the marginal of d truncated to [low, high] (either may be
- * infinite). */
+ * infinite), to about a thousandth of a deviation. */
 double hd_cma_draw_within(const struct hd_cma *cma, size_t d, double low, double high, double u);
 
 /* Eigenvalues and, in rows, eigenvectors of a symmetric matrix [n][n] (destroyed). */

@@ -9,7 +9,7 @@
  * The distribution is a fold over the results of one budget in the order of arrival: every lambda
  * of them are a generation, whenever they were proposed and by whom. So it is a function of the
  * history alone; what is kept between proposals is a cache. A fold never begins earlier than the
- * last multiple of FOLD_MAX results, where it starts anew from the best configs, so that a sampler
+ * last multiple of fold_max results, where it starts anew from the best configs, so that a sampler
  * that is asked for the first time late has a bounded work to do.
  *
  * Where we differ is written in docs/optimizers.md.
@@ -20,7 +20,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Results, and coordinates of results, that a fold replays at most. */
 #define FOLD_MAX 8192u
+#define FOLD_COORDINATES_MAX (1u << 20)
 #define LAMBDA_MAX 512
 #define RESTARTS_GROWING 4 /* so often a restart doubles the population */
 #define FINITE_MIN 4u      /* losses that a start needs */
@@ -49,6 +51,7 @@ struct fold {
 struct cmaes {
     struct hd_sampler base;
     double lambda, n_startup;
+    uint32_t fold_max;
     struct hd_sobol *sobol;
     struct hd_cma cma;
     struct fold fold;
@@ -126,6 +129,8 @@ static enum hd_code cmaes_prepare(struct hd_sampler *base, const struct hd_value
     double n = (double)cmaes->number_count;
     cmaes->lambda = 4 + floor(3 * log(n > 1 ? n : 1));
     cmaes->n_startup = 10;
+    uint32_t coordinates_max = FOLD_COORDINATES_MAX / (uint32_t)(cmaes->number_count + 1);
+    cmaes->fold_max = coordinates_max < FOLD_MAX ? coordinates_max : FOLD_MAX;
     const struct hd_setting table[] = {
         {"population", 4, LAMBDA_MAX, true, &cmaes->lambda},
         {"n_startup", FINITE_MIN, 1e6, true, &cmaes->n_startup},
@@ -344,7 +349,7 @@ static void gather(struct cmaes *cmaes, const struct hd_told *told)
 static void fold_begin(struct cmaes *cmaes, const struct hd_history_rung *rung)
 {
     cmaes->fold = (struct fold){.rung = rung, .replaced_count = rung->replaced_count};
-    cmaes->fold.folded = rung->told_count - rung->told_count % FOLD_MAX;
+    cmaes->fold.folded = rung->told_count - rung->told_count % cmaes->fold_max;
     for (uint32_t i = 0; i < cmaes->fold.folded; i++)
         cmaes->fold.finite_count += isfinite(rung->told[i].loss) ? 1 : 0;
 }
@@ -354,11 +359,11 @@ static void fold_results(struct cmaes *cmaes, const struct hd_history_rung *rung
 {
     struct fold *fold = &cmaes->fold;
     if (fold->rung != rung || fold->replaced_count != rung->replaced_count ||
-        rung->told_count - rung->told_count % FOLD_MAX > fold->folded)
+        rung->told_count - rung->told_count % cmaes->fold_max > fold->folded)
         fold_begin(cmaes, rung);
     for (;; fold->folded++) {
         bool ready = (double)fold->folded >= cmaes->n_startup && fold->finite_count >= FINITE_MIN;
-        if (ready && (!fold->started || fold->folded % FOLD_MAX == 0))
+        if (ready && (!fold->started || fold->folded % cmaes->fold_max == 0))
             start_from_elite(cmaes, fold->folded);
         if (fold->folded == rung->told_count)
             return;
