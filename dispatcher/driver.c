@@ -60,14 +60,28 @@ struct hd_driver {
 
 /* ---- history to the samplers ----------------------------------------------------------------- */
 
+static enum hd_code pass_point(struct hd_driver *driver, struct hd_actor *actor,
+                               const struct hd_fact *fact, struct hd_err *err)
+{
+    double budget;
+    if (!hd_core_milestone(driver->core, fact->seq, &budget))
+        return HD_OK;
+    struct hd_job_view job;
+    hd_core_view_job(driver->core, fact->run, fact->as.curve_point.job, &job);
+    return hd_actor_tell(actor, job.config, budget, fact->as.curve_point.loss, err);
+}
+
 static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fact,
                               struct hd_err *err)
 {
-    if (fact->kind != HD_FACT_CONFIG_PROPOSED && fact->kind != HD_FACT_ATTEMPT_ENDED)
+    bool milestone = fact->kind == HD_FACT_CURVE_POINT;
+    if (fact->kind != HD_FACT_CONFIG_PROPOSED && fact->kind != HD_FACT_ATTEMPT_ENDED && !milestone)
         return HD_OK;
     struct hd_actor *actor = driver->actors[fact->run];
     if (actor == NULL)
         return HD_OK;
+    if (milestone)
+        return pass_point(driver, actor, fact, err);
     if (fact->kind == HD_FACT_CONFIG_PROPOSED)
         return hd_actor_add(actor, fact->as.config_proposed.config, fact->as.config_proposed.values,
                             err);
@@ -76,8 +90,10 @@ static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fa
         return HD_OK;
     struct hd_job_view job;
     hd_core_view_job(driver->core, fact->run, ended->job, &job);
-    bool counts = ended->outcome == HD_OUTCOME_OK || ended->outcome == HD_OUTCOME_STOPPED;
-    return hd_actor_tell(actor, job.config, job.budget, counts ? ended->loss : NAN, err);
+    bool stopped = ended->outcome == HD_OUTCOME_STOPPED;
+    bool counts = ended->outcome == HD_OUTCOME_OK || stopped;
+    double budget = stopped && !isnan(job.budget_reached) ? job.budget_reached : job.budget;
+    return hd_actor_tell(actor, job.config, budget, counts ? ended->loss : NAN, err);
 }
 
 /* A run's sampler thread; history so far must have been passed before start. */
@@ -155,7 +171,8 @@ static void step(struct hd_driver *driver, struct hd_event *event)
         hd_wait_for_memory();
 }
 
-/* ---- commit ------------------------------------------------------------------------------------ */
+/* ---- commit ------------------------------------------------------------------------------------
+ */
 
 /* What may pass: the store kept nothing and takes the same facts again. */
 static bool may_pass(enum hd_code code)
@@ -204,7 +221,8 @@ static enum hd_code commit(struct hd_driver *driver, int stop_fd, struct hd_err 
     return HD_OK;
 }
 
-/* ---- what arrives ------------------------------------------------------------------------------ */
+/* ---- what arrives ------------------------------------------------------------------------------
+ */
 
 static void refuse(struct hd_driver *driver, const struct hd_net_news *news,
                    const struct hd_request *request, enum hd_code code, const char *text)
@@ -456,7 +474,8 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
     }
 }
 
-/* ---- opening and closing ----------------------------------------------------------------------- */
+/* ---- opening and closing -----------------------------------------------------------------------
+ */
 
 static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_options *options,
                              struct hd_err *err)

@@ -69,7 +69,9 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
                                              .rung = fact->rung,
                                              .budget = fact->budget,
                                              .budget_previous = fact->budget_previous,
-                                             .loss = NAN};
+                                             .loss = NAN,
+                                             .curve_loss = NAN,
+                                             .budget_reached = NAN};
     queue_job(core, run, run->job_count++);
     if (run->experiment->stop.configs > 0 && run->config_count >= run->experiment->stop.configs)
         hd_iter_gen_close_new(run->gen);
@@ -166,11 +168,12 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
     job->outcome = (uint8_t)ended->outcome;
     job->loss = ended->loss;
     run->cut = fact->seq;
+    bool early = ended->outcome == HD_OUTCOME_STOPPED && isfinite(job->budget_reached);
     if (ended->attempt > 0)
-        run->budget_spent += job->budget;
+        run->budget_spent += early ? job->budget_reached : job->budget;
     if (ok) {
         count_success(run, job, job_number);
-    } else {
+    } else if (ended->outcome != HD_OUTCOME_STOPPED) {
         run->jobs_failed++;
         if (counts_as_failure(ended->outcome))
             run->failure_streak++;
@@ -206,6 +209,28 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
         queue_job(core, run, ended->job);
     else
         close_job(run, ended->job, fact);
+}
+
+/* A point that arrived for a job in progress: the generator may see a milestone in it, and an end.
+ */
+static void apply_curve_point(struct hd_core *core, struct run *run, const struct hd_fact *fact)
+{
+    const struct hd_fact_curve_point *point = &fact->as.curve_point;
+    struct job *job = &run->jobs[point->job];
+    if (!isfinite(point->step))
+        return; /* a step that is no number places the loss nowhere */
+    struct hd_report_answer answer;
+    hd_iter_gen_report(run->gen, job->iteration, job->rung, job->config, point->step, point->loss,
+                       &answer);
+    job->stopping = answer.decision == HD_DECISION_STOP;
+    job->budget_reached = answer.budget;
+    if (isfinite(point->loss))
+        job->curve_loss = point->loss;
+    if (!answer.milestone || !isfinite(point->loss))
+        return;
+    run->cut = fact->seq;
+    hd_assert(core->milestone_count < HD_STEP_FACTS_MAX);
+    core->milestones[core->milestone_count++] = (struct milestone){fact->seq, answer.budget};
 }
 
 static void apply_command(struct run *run, const struct hd_fact_command_given *fact)
@@ -276,8 +301,10 @@ void core_apply_fact(struct hd_core *core, const struct hd_fact *fact)
     case HD_FACT_RUN_STATE:
         apply_run_state(run, &fact->as.run_state);
         break;
+    case HD_FACT_CURVE_POINT:
+        apply_curve_point(core, run, fact);
+        break;
     case HD_FACT_RUN_CREATED:
-    case HD_FACT_CURVE_POINT: /* for readers of the store; nothing in the core depends on it yet */
     case HD_FACT_KIND_COUNT:
         break;
     }

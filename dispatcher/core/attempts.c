@@ -78,13 +78,14 @@ struct ending {
     enum hd_outcome outcome;
     bool requeued;
     bool charged;
+    double loss; /* NaN unless the end itself brings one */
 };
 
 /* What an end means for the job: another attempt, or the end of it. */
 static struct ending decide(const struct run *run, const struct job *job, enum hd_outcome outcome)
 {
     const struct hd_target *target = &run->experiment->target;
-    struct ending ending = {.outcome = outcome};
+    struct ending ending = {.outcome = outcome, .loss = NAN};
     bool open = !run->cancelling && !core_run_final(run) && job->attempt < HD_ATTEMPTS_MAX;
     switch (outcome) {
     case HD_OUTCOME_PREEMPTED: /* the worker had to leave: nobody's fault */
@@ -109,10 +110,14 @@ static struct ending decide(const struct run *run, const struct job *job, enum h
     case HD_OUTCOME_COUNT:
         break;
     }
+    /* It was to be stopped and nothing would come of another attempt: what it said last counts. */
+    if (ending.requeued && job->stopping)
+        ending = (struct ending){.outcome = HD_OUTCOME_STOPPED, .loss = job->curve_loss};
     return ending;
 }
 
-/* A machine that says it broke gets a little longer each time, so that retries are not burnt at once. */
+/* A machine that says it broke gets a little longer each time, so that retries are not burnt at
+ * once. */
 static void back_off(struct hd_core *core, struct run *run, uint32_t job_number)
 {
     struct job *job = &run->jobs[job_number];
@@ -135,10 +140,10 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
     fact->as.attempt_ended = (struct hd_fact_attempt_ended){
         .job = job_number,
         .attempt = job->attempt,
-        .outcome = outcome,
+        .outcome = running ? ending.outcome : outcome,
         .requeued = running && ending.requeued,
         .charged = running && ending.charged,
-        .loss = NAN,
+        .loss = running ? ending.loss : NAN,
         .worker = worker,
         .exit_code = -1,
         .message = why,
@@ -149,10 +154,10 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
     core_commit(core, fact);
     /* No back-off: a lost worker takes its time by itself, and its job goes before any new one, so
      * that one worker proposes the same through kills. */
-    core_note(core, HD_NOTE_WARNING, run_number,
-              "job %u: %s (attempt %u, %u of %u retries used) -> %s", job_number, why, job->attempt,
-              job->retries_infra, run->experiment->target.retries_infra,
-              job->state == JOB_QUEUED ? "queued again" : hd_outcome_name(outcome));
+    core_note(
+        core, HD_NOTE_WARNING, run_number, "job %u: %s (attempt %u, %u of %u retries used) -> %s",
+        job_number, why, job->attempt, job->retries_infra, run->experiment->target.retries_infra,
+        job->state == JOB_QUEUED ? "queued again" : hd_outcome_name((enum hd_outcome)job->outcome));
 }
 
 static void note_end(struct hd_core *core, uint32_t run_number, uint32_t job_number,
@@ -184,14 +189,17 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
     if (outcome == HD_OUTCOME_OK && !isfinite(result->loss))
         outcome = HD_OUTCOME_DIVERGED;
     struct ending ending = decide(run, job, outcome);
+    double loss = result->loss;
+    if (outcome == HD_OUTCOME_STOPPED && !isfinite(loss))
+        loss = job->curve_loss; /* what it said on its way is all there is */
     struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_ENDED);
     fact->as.attempt_ended = (struct hd_fact_attempt_ended){
         .job = job_number,
         .attempt = job->attempt,
-        .outcome = outcome,
+        .outcome = ending.outcome,
         .requeued = ending.requeued,
         .charged = ending.charged,
-        .loss = result->loss,
+        .loss = ending.outcome == outcome ? loss : ending.loss,
         .by_report = true,
         .worker = worker->id,
         .incarnation = request->incarnation,

@@ -42,7 +42,10 @@ struct job {
     uint8_t state;
     uint8_t outcome;
     bool last_by_report; /* the last attempt ended by its worker's word */
+    bool stopping;       /* the generator wants it ended; its worker hears of it at each ping */
     double loss;
+    double curve_loss;     /* the last finite one it reported; NaN: none */
+    double budget_reached; /* of the last milestone of the generator that it passed; NaN: none */
 };
 
 struct config {
@@ -181,6 +184,12 @@ struct hd_core {
     bool again;                      /* call me at once: this step's bounds were reached */
     int64_t now_ms, wall_ms;
     int64_t expiry_ms; /* no lease ends before */
+    /* Of the last step or apply: curve points that the sampler is to be told. */
+    struct milestone {
+        uint64_t seq;
+        double budget;
+    } milestones[HD_STEP_FACTS_MAX];
+    size_t milestone_count;
 
     struct run *pending_run; /* parsed by reserve for a submit */
     struct hd_err pending_err;

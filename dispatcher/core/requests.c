@@ -38,6 +38,8 @@ static bool renew(struct hd_core *core, const struct worker *worker, struct hd_a
         struct live *live = &run->live[job->place];
         if (&core->workers[live->worker] == worker) {
             live->until_ms = core->now_ms + run->experiment->lease_ms;
+            if (job->stopping)
+                command(reply, held, HD_ACTION_STOP);
             return true;
         }
     }
@@ -157,7 +159,12 @@ static void keep_points(struct hd_core *core, const struct worker *worker,
             .step = point->step,
             .loss = point->loss,
         };
+        bool stopping = job->stopping;
         core_commit(core, fact);
+        if (job->stopping && !stopping)
+            core_note(core, HD_NOTE_INFO, run_number,
+                      "job %u: loss %g after %g of budget %g -> to be stopped early",
+                      point->attempt.job, point->loss, point->step, job->budget);
     }
 }
 

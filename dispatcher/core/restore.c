@@ -62,6 +62,11 @@ static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fa
             return corrupt(fact, "that attempt is not the job's current one", err);
         return HD_OK;
     case HD_FACT_CURVE_POINT:
+        job = fact->as.curve_point.job;
+        if (job >= run->job_count || run->jobs[job].state != JOB_RUNNING ||
+            fact->as.curve_point.attempt != run->jobs[job].attempt)
+            return corrupt(fact, "a learning curve of an attempt that does not run", err);
+        return HD_OK;
     case HD_FACT_REPORT_REFUSED:
     case HD_FACT_COMMAND_GIVEN:
         return HD_OK;
@@ -92,6 +97,7 @@ static enum hd_code check_created(struct hd_core *core, const struct hd_fact *fa
 enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact, struct hd_err *err)
 {
     enum hd_code code;
+    core->milestone_count = 0;
     if (fact->seq != core->last_seq + 1)
         return corrupt(fact, "a fact before it is missing", err);
     if (fact->kind == HD_FACT_RUN_CREATED) {

@@ -199,6 +199,7 @@ void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_
 {
     update->fact_count = update->reply_count = update->ask_count = update->note_count = 0;
     core->update = update;
+    core->milestone_count = 0;
     core->scratch_used = 0;
     core->again = false;
     core->leases_left = HD_STEP_LEASES_MAX;

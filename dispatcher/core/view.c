@@ -108,6 +108,8 @@ void hd_core_view_job(const struct hd_core *core, uint32_t run_number, uint32_t 
         .closed = job->state == JOB_CLOSED,
         .outcome = (enum hd_outcome)job->outcome,
         .loss = job->loss,
+        .stopping = job->stopping,
+        .budget_reached = job->budget_reached,
         .worker = "",
     };
     if (job->state == JOB_RUNNING) {
@@ -170,4 +172,15 @@ void hd_core_view_worker(const struct hd_core *core, uint32_t index,
         return;
     }
     hd_assert(false && "a worker index beyond hd_core_worker_count()");
+}
+
+bool hd_core_milestone(const struct hd_core *core, uint64_t seq, double *ret_budget)
+{
+    for (size_t i = 0; i < core->milestone_count; i++) {
+        if (core->milestones[i].seq == seq) {
+            *ret_budget = core->milestones[i].budget;
+            return true;
+        }
+    }
+    return false;
 }

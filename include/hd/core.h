@@ -22,13 +22,13 @@
 
 #define HD_RUNS_MAX 1000
 #define HD_WORKERS_MAX 10000
-#define HD_ATTEMPTS_MAX 1000     /* of one job, whatever their causes */
-#define HD_STEP_FACTS_MAX 512    /* a step that wants more asks to be called again at once */
+#define HD_ATTEMPTS_MAX 1000  /* of one job, whatever their causes */
+#define HD_STEP_FACTS_MAX 512 /* a step that wants more asks to be called again at once */
 #define HD_STEP_REPLIES_MAX 256
 #define HD_STEP_ASKS_MAX 256
 #define HD_STEP_NOTES_MAX 256
 #define HD_NOTE_MAX 240
-#define HD_ASKS_MAX 256          /* of one run: outstanding plus computed and not yet used */
+#define HD_ASKS_MAX 256 /* of one run: outstanding plus computed and not yet used */
 
 struct hd_core;
 
@@ -42,10 +42,10 @@ struct hd_core_options {
 };
 
 enum hd_plant {
-    HD_PLANT_NO_FENCING = 1 << 0,    /* accepts a result of any attempt */
-    HD_PLANT_NO_DEDUP = 1 << 1,      /* a resent lease gets another job */
+    HD_PLANT_NO_FENCING = 1 << 0,      /* accepts a result of any attempt */
+    HD_PLANT_NO_DEDUP = 1 << 1,        /* a resent lease gets another job */
     HD_PLANT_LEASE_FORGOTTEN = 1 << 2, /* restore does not give live leases a term */
-    HD_PLANT_CUT_FORGOTTEN = 1 << 3, /* asks carry a wrong history cut */
+    HD_PLANT_CUT_FORGOTTEN = 1 << 3,   /* asks carry a wrong history cut */
     /* "reply before commit" is planted in the simulator's driver */
 };
 
@@ -81,7 +81,8 @@ struct hd_event {
  * A request to a run's sampler: propose config number `config`. The history it may use is all
  * configs with a lower number (as pending until told; earlier asks' answers included, since they
  * become configs in the order of their numbers) and the results of attempts whose fact's seq is
- * at most `cut`, the last such fact of this run when the ask was made. So a proposal depends only on
+ * at most `cut`, the last such fact of this run when the ask was made; a curve point that is a
+ * milestone of the generator is a result too. So a proposal depends only on
  * (seed, config number, cut) for a given history, however many are computed ahead.
  */
 struct hd_ask {
@@ -94,8 +95,9 @@ struct hd_ask {
 enum hd_note_level { HD_NOTE_DEBUG, HD_NOTE_INFO, HD_NOTE_WARNING };
 struct hd_note {
     enum hd_note_level level;
-    uint32_t run; /* UINT32_MAX: none */
-    char text[HD_NOTE_MAX]; /* tells reasons: "lease of job 7 expired (attempt 2 of 3) -> queued again" */
+    uint32_t run;           /* UINT32_MAX: none */
+    char text[HD_NOTE_MAX]; /* tells reasons: "lease of job 7 expired (attempt 2 of 3) -> queued
+                               again" */
 };
 
 /* Valid until the next call on the core. Facts' strings belong to the core or the event. */
@@ -142,7 +144,8 @@ struct hd_run_view {
     const char *experiment_json;            /* canonical; likewise */
     uint32_t config_count;
     uint32_t job_count;
-    uint32_t jobs_queued, jobs_running, jobs_ok, jobs_failed; /* failed: closed and not ok */
+    uint32_t jobs_queued, jobs_running, jobs_ok,
+        jobs_failed;     /* failed: closed, neither ok nor stopped */
     double budget_spent; /* sum of the budgets of closed jobs */
     bool has_incumbent;
     uint32_t incumbent_config;
@@ -156,13 +159,15 @@ struct hd_job_view {
     struct hd_config_id config_id;
     uint32_t iteration, rung;
     double budget, budget_previous;
-    uint32_t attempt;        /* number of the last one; 0 before the first */
+    uint32_t attempt; /* number of the last one; 0 before the first */
     uint32_t retries_used;
     bool queued, running, closed;
     enum hd_outcome outcome; /* when closed */
     double loss;
-    const char *worker;      /* of the running attempt */
-    int64_t lease_until_ms;  /* when running */
+    bool stopping;          /* the generator wants it ended early */
+    double budget_reached;  /* of the last milestone it passed; NaN: none */
+    const char *worker;     /* of the running attempt */
+    int64_t lease_until_ms; /* when running */
 };
 
 uint32_t hd_core_run_count(const struct hd_core *core);
@@ -170,6 +175,10 @@ bool hd_core_find_run(const struct hd_core *core, const char *run_id, uint32_t *
 void hd_core_view_run(const struct hd_core *core, uint32_t run, struct hd_run_view *ret_view);
 void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
                       struct hd_job_view *ret_view);
+/* Is the curve point with that seq, of the last step or apply, a milestone at which the run's
+ * sampler is told its loss? Then at which budget. The end of a stopped job is told at its
+ * budget_reached. */
+bool hd_core_milestone(const struct hd_core *core, uint64_t seq, double *ret_budget);
 /* The config's values, param_count of them; borrowed. */
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
 /* Every run is finished, cancelled or paused, and none has a live attempt. */
@@ -185,7 +194,7 @@ struct hd_worker_view {
     uint32_t running;
     bool reachable; /* its connection is open */
     bool draining;
-    bool parked;    /* a lease poll is waiting */
+    bool parked; /* a lease poll is waiting */
     int64_t last_seen_ms;
 };
 uint32_t hd_core_worker_count(const struct hd_core *core); /* that have said hello */
