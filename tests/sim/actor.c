@@ -5,6 +5,7 @@
  */
 #include "cluster.h"
 
+#include <math.h>
 #include <string.h>
 
 void sim_actor_release(struct sim_actor *actor)
@@ -44,17 +45,16 @@ static void remember(struct sim *sim, struct sim_actor *actor, uint32_t config,
 }
 
 static void tell_result(struct sim_actor *actor, const struct sim_ledger_run *run,
-                        const struct hd_fact *fact)
+                        const struct hd_fact *fact, double budget)
 {
-    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
-    if (ended->requeued || ended->job >= run->job_count)
-        return;
-    const struct sim_job *job = &run->jobs[ended->job];
-    if (job->config >= actor->added_count)
+    uint32_t number;
+    double loss;
+    sim_told(fact, &number, &loss);
+    if (number >= run->job_count || run->jobs[number].config >= actor->added_count)
         return;
     struct hd_err err;
     enum hd_code code =
-        hd_sampler_tell(actor->sampler, job->config, job->budget, ended->loss, &err);
+        hd_sampler_tell(actor->sampler, run->jobs[number].config, budget, loss, &err);
     hd_assert(code == HD_OK);
 }
 
@@ -76,8 +76,8 @@ static void bring_up(struct sim *sim, struct sim_master *master, struct sim_acto
         if (fact->seq > cut)
             break;
         actor->told_seq = f + 1;
-        if (fact->run == ask->run && fact->kind == HD_FACT_ATTEMPT_ENDED)
-            tell_result(actor, run, fact);
+        if (fact->run == ask->run && !isnan(master->ledger.told_budgets[f]))
+            tell_result(actor, run, fact, master->ledger.told_budgets[f]);
     }
 }
 

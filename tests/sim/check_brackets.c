@@ -142,6 +142,8 @@ static void slot_fits(struct sim *sim, const struct sim_checker *self,
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
     if (run == NULL || run->plan == NULL)
         return;
+    if (run->plan->asha != SIM_ASHA_NONE)
+        return; /* check_early.c */
     struct ladder ladder;
     ladder_of(run->plan, queued->iteration, &ladder);
     struct rung rung = count_rung(run, queued->iteration, queued->rung, queued->config);
@@ -169,7 +171,8 @@ static void promotions_earned(struct sim *sim, const struct sim_checker *self,
         return;
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
-    if (run == NULL || run->plan == NULL || queued->config >= run->config_count)
+    if (run == NULL || run->plan == NULL || run->plan->asha != SIM_ASHA_NONE ||
+        queued->config >= run->config_count)
         return;
     bool fresh = run->configs[queued->config].id.budget_index == queued->rung;
     if (fresh != isnan(queued->budget_previous))
@@ -213,6 +216,13 @@ static void ladders_complete(struct sim *sim, const struct sim_checker *self,
     const struct sim_ledger_run *run = run_of(probe);
     if (run == NULL || run->plan == NULL)
         return;
+    if (run->plan->asha != SIM_ASHA_NONE) {
+        uint32_t planned = run->plan->iterations * sim_plan_first_count(run->plan, 0);
+        if (run->config_count != planned)
+            sim_fail(sim, self->name, "run %s is done with %zu of %u configs", run->run_id,
+                     run->config_count, planned);
+        return;
+    }
     for (uint32_t iteration = 0; iteration < run->plan->iterations; iteration++) {
         struct ladder ladder;
         ladder_of(run->plan, iteration, &ladder);

@@ -224,7 +224,7 @@ static bool could_try(const struct sim *sim, const struct sim_ledger_run *run)
         planned += sim_plan_first_count(plan, i);
     for (size_t j = 0; j < run->job_count; j++)
         begun += run->jobs[j].rung == 0 ? 1 : 0;
-    return begun < planned;
+    return (plan->asha != SIM_ASHA_NONE ? run->config_count : begun) < planned;
 }
 
 static uint32_t live_attempts(const struct sim_ledger_run *run)

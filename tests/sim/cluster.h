@@ -81,6 +81,9 @@ struct sim_job {
     enum hd_outcome outcome;
     double loss;
     uint64_t closed_seq;
+    uint32_t passed; /* rungs, by its curve */
+    bool decided;    /* its curve says that it is to be stopped */
+    double reached;  /* budget of the last rung it passed; NaN none */
     uint32_t charged, charged_infra, accepted;
 };
 
@@ -91,6 +94,16 @@ struct sim_config {
     uint64_t cut, seq;
     const char *root, *directory; /* where its state is */
     double state_budget;          /* the budget that state was trained to; NaN none */
+};
+
+#define SIM_RUNGS_MAX 16
+struct sim_rung { /* of an asynchronous run */
+    struct sim_place {
+        uint32_t config;
+        double loss;
+    } * places;
+    size_t count, capacity;
+    uint32_t failed;
 };
 
 struct sim_ledger_run {
@@ -107,7 +120,8 @@ struct sim_ledger_run {
     uint64_t last_result_seq;
     uint32_t commands[HD_COMMAND_OP_COUNT];
     uint32_t failure_streak; /* since the last success or resume */
-    uint32_t ok_count, closed_count, full_count;
+    uint32_t ok_count, stopped_count, closed_count, full_count;
+    struct sim_rung rungs[SIM_RUNGS_MAX];
     bool has_best;
     double best_budget, best_loss;
     double *ask_budgets; /* by config number, of the last ask */
@@ -121,11 +135,20 @@ struct sim_ledger {
     size_t run_count;
     struct hd_fact **facts;
     size_t fact_count, fact_capacity;
+    double *told_budgets; /* by fact: at which the sampler hears its loss; NaN: not at all */
+    size_t told_capacity;
 };
 
+/* check_early.c: what the fold of an asynchronous run needs. The budget of the rung that this point
+ * reaches, NaN: none. */
+double sim_early_point(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job,
+                       const struct hd_fact_curve_point *point);
+void sim_early_closed(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job);
 struct hd_fact *sim_fact_copy(struct sim *sim, const struct hd_fact *fact);
 /* Tolerant: a fact that makes no sense changes nothing here (a checker has said so before). */
 void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact);
+/* Of a fact that is told: whose loss it is. */
+void sim_told(const struct hd_fact *fact, uint32_t *ret_job, double *ret_loss);
 struct sim_ledger_run *sim_ledger_find(struct sim_ledger *ledger, uint64_t run_uid);
 struct sim_job *sim_ledger_job(struct sim_ledger *ledger, uint32_t run, uint32_t job);
 struct sim_attempt *sim_job_attempt(const struct sim_job *job, uint32_t number);
@@ -420,6 +443,8 @@ extern const struct sim_checker sim_checkers_brackets[];
 extern const size_t sim_checkers_brackets_count;
 extern const struct sim_checker sim_checkers_talk[];
 extern const size_t sim_checkers_talk_count;
+extern const struct sim_checker sim_checkers_early[];
+extern const size_t sim_checkers_early_count;
 extern const struct sim_checker sim_checkers_life[];
 extern const size_t sim_checkers_life_count;
 

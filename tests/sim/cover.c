@@ -26,6 +26,7 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_ATTEMPT_REUSED] = "attempt-reused",
     [SIM_PLANT_DIRECTORY_LOST] = "directory-lost",
     [SIM_PLANT_WRONG_LIMITS] = "wrong-limits",
+    [SIM_PLANT_STOPS_UNASKED] = "stops-unasked",
 };
 
 const char *sim_plant_name(enum sim_plant plant)
@@ -62,12 +63,6 @@ static bool move_needed(int from, int to)
     return false;
 }
 
-/* No generator stops early yet, and the core ends what a person cancels by itself. */
-static bool outcome_needed(int outcome)
-{
-    return outcome != HD_OUTCOME_STOPPED;
-}
-
 static void moves(const struct sim_cover *cover, line_fn line, void *context)
 {
     for (int from = 0; from < HD_RUN_STATE_COUNT; from++)
@@ -87,8 +82,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     for (int i = 0; i < HD_FACT_KIND_COUNT; i++)
         line(context, "fact", hd_fact_kind_name((enum hd_fact_kind)i), cover->facts[i], true);
     for (int i = 0; i < HD_OUTCOME_COUNT; i++)
-        line(context, "outcome", hd_outcome_name((enum hd_outcome)i), cover->outcomes[i],
-             outcome_needed(i));
+        line(context, "outcome", hd_outcome_name((enum hd_outcome)i), cover->outcomes[i], true);
     for (int i = 0; i < HD_OUTCOME_COUNT; i++)
         if (cover->requeued[i] > 0 || i == HD_OUTCOME_INFRA || i == HD_OUTCOME_FAILED ||
             i == HD_OUTCOME_PREEMPTED)
@@ -100,6 +94,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
              i != HD_REPLY_VIEW);
     line(context, "verdict", "accepted", cover->verdicts[HD_VERDICT_ACCEPTED], true);
     line(context, "verdict", "refused", cover->verdicts[HD_VERDICT_REFUSED], true);
+    line(context, "action", "stop", cover->actions[HD_ACTION_STOP], true);
     line(context, "action", "drop", cover->actions[HD_ACTION_DROP], true);
     for (int i = 0; i < HD_COMMAND_OP_COUNT; i++)
         line(context, "command", hd_command_op_name((enum hd_command_op)i), cover->commands[i],

@@ -56,6 +56,8 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
     text[0] = '\0';
     const char *generator =
         run->full ? "full" : (run->hyperband ? "hyperband" : "successive_halving");
+    if (run->asha != SIM_ASHA_NONE)
+        generator = "asha";
     append(text, size,
            "{\"name\":\"%s\",\"target\":{\"command\":[\"./target\"],"
            "\"retries\":{\"infra\":%u,\"failed\":%u}},",
@@ -67,6 +69,8 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
     append(text, size, "\"iteration_generator\":{\"name\":\"%s\"", generator);
     if (!run->full)
         append(text, size, ",\"eta\":%u", run->eta);
+    if (run->asha == SIM_ASHA_STOPPING)
+        append(text, size, ",\"type\":\"stopping\"");
     append(text, size, "},\"budget\":{\"min\":%.17g,\"max\":%.17g},", run->budget_min,
            run->budget_max);
     append(text, size, "\"stop\":{\"iterations\":%u", run->iterations);
@@ -102,6 +106,19 @@ static void draw_ladder(struct hd_rng *rng, struct sim_run_plan *run)
     run->iterations = run->full ? 2 + below(rng, chance(rng, 40) ? 40 : 14) : 1 + below(rng, 3);
     if (run->eta == 4 && steps == 2)
         run->iterations = 1;
+}
+
+/* From a stream of its own: the other seeds keep their meaning. */
+static void draw_asha(struct sim_run_plan *run)
+{
+    struct hd_rng rng;
+    hd_rng_fork(run->run_uid, "asha", 0, &rng);
+    if (run->full || run->budget_max < run->budget_min * run->eta || !chance(&rng, 35))
+        return;
+    run->hyperband = false;
+    run->asha = chance(&rng, 50) ? SIM_ASHA_PROMOTION : SIM_ASHA_STOPPING;
+    if (run->asha == SIM_ASHA_STOPPING)
+        run->curves = true;
 }
 
 static void draw_limits(struct hd_rng *rng, struct sim_run_plan *run)
@@ -155,6 +172,7 @@ static void draw_run(struct hd_rng *rng, uint32_t number, uint32_t master, struc
     draw_ladder(rng, run);
     draw_limits(rng, run);
     draw_target(rng, run);
+    draw_asha(run);
     static const char *const samplers[] = {"random", "random", "tpe", "tpe", "sobol"};
     const char *sampler = samplers[below(rng, HD_COUNT(samplers))];
     uint32_t space = chance(rng, 12) ? 3 : below(rng, 3);
@@ -241,5 +259,7 @@ void sim_plan_alone(struct sim_plan *plan, bool with_kills)
     run->retries_failed = 0; /* a back-off gives way to other jobs for a while */
     run->retries_infra = 100;
     run->queue_max = run->queue_min = 0;
+    if (run->asha == SIM_ASHA_STOPPING) /* the stop may come before the end, or after it */
+        run->asha = SIM_ASHA_PROMOTION;
     sim_run_plan_write(run, run->sampler, run->space);
 }

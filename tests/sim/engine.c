@@ -144,6 +144,8 @@ static void draw_end(struct sim *sim, struct sim_container *container)
         if (plan->ends[e].job == container->attempt.job &&
             plan->ends[e].attempt == container->attempt.attempt)
             result->outcome = plan->ends[e].outcome;
+    if (sim->options->plant == SIM_PLANT_STOPS_UNASKED && container->attempt.job % 4 == 3)
+        result->outcome = HD_OUTCOME_STOPPED;
     if (plan->timeout_ms > 0 && work > (double)plan->timeout_ms) {
         work = (double)plan->timeout_ms;
         result->outcome = HD_OUTCOME_TIMEOUT;

@@ -161,6 +161,7 @@ static void fold_queued(struct sim *sim, struct sim_ledger_run *run, const struc
         .queued_seq = fact->seq,
         .waiting_since_ms = sim->now_ms,
         .loss = NAN,
+        .reached = NAN,
     };
 }
 
@@ -196,6 +197,7 @@ static void close_job(struct sim_ledger_run *run, struct sim_job *job, const str
     job->loss = ended->loss;
     job->closed_seq = fact->seq;
     run->closed_count++;
+    run->stopped_count += ended->outcome == HD_OUTCOME_STOPPED ? 1 : 0;
     run->last_result_seq = fact->seq;
     if (ended->outcome == HD_OUTCOME_OK && job->config < run->config_count) {
         run->ok_count++;
@@ -236,8 +238,25 @@ static void fold_ended(struct sim *sim, struct sim_ledger_run *run, struct sim_j
     if (ended->charged)
         job->charged++;
     job->waiting_since_ms = sim->now_ms;
-    if (!ended->requeued && !job->closed)
+    if (!ended->requeued && !job->closed) {
         close_job(run, job, fact);
+        sim_early_closed(sim, run, job);
+    }
+}
+
+void sim_told(const struct hd_fact *fact, uint32_t *ret_job, double *ret_loss)
+{
+    bool point = fact->kind == HD_FACT_CURVE_POINT;
+    *ret_job = point ? fact->as.curve_point.job : fact->as.attempt_ended.job;
+    *ret_loss = point ? fact->as.curve_point.loss : fact->as.attempt_ended.loss;
+}
+
+/* At which budget the sampler hears of a result; NaN: it is none. */
+static double told_budget(const struct sim_job *job, const struct hd_fact_attempt_ended *ended)
+{
+    if (ended->requeued)
+        return NAN;
+    return ended->outcome == HD_OUTCOME_STOPPED ? job->reached : job->budget;
 }
 
 void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact)
@@ -248,6 +267,10 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
             master = &sim->masters[m];
     ledger->facts = sim_grow(sim, ledger->facts, sizeof(*ledger->facts), ledger->fact_count,
                              &ledger->fact_capacity);
+    ledger->told_budgets = sim_grow(sim, ledger->told_budgets, sizeof(*ledger->told_budgets),
+                                    ledger->fact_count, &ledger->told_capacity);
+    double *told = &ledger->told_budgets[ledger->fact_count];
+    *told = NAN;
     ledger->facts[ledger->fact_count++] = sim_fact_copy(sim, fact);
     fact = ledger->facts[ledger->fact_count - 1];
     if (fact->kind == HD_FACT_RUN_CREATED)
@@ -272,6 +295,15 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
         job = sim_ledger_job(ledger, fact->run, fact->as.attempt_ended.job);
         if (job != NULL)
             fold_ended(sim, run, job, fact);
+        if (job != NULL)
+            *told = told_budget(job, &fact->as.attempt_ended);
+        break;
+    case HD_FACT_CURVE_POINT:
+        job = sim_ledger_job(ledger, fact->run, fact->as.curve_point.job);
+        if (job != NULL)
+            *told = sim_early_point(sim, run, job, &fact->as.curve_point);
+        if (!isnan(*told))
+            run->last_result_seq = fact->seq;
         break;
     case HD_FACT_COMMAND_GIVEN:
         if (fact->as.command_given.op < HD_COMMAND_OP_COUNT)
@@ -286,7 +318,6 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
         run->reason = fact->as.run_state.reason;
         break;
     case HD_FACT_RUN_CREATED:
-    case HD_FACT_CURVE_POINT:
     case HD_FACT_REPORT_REFUSED:
     case HD_FACT_KIND_COUNT:
         break;

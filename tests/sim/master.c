@@ -54,6 +54,7 @@ static uint32_t core_plants(enum sim_plant plant)
     case SIM_PLANT_ATTEMPT_REUSED:
     case SIM_PLANT_DIRECTORY_LOST:
     case SIM_PLANT_WRONG_LIMITS:
+    case SIM_PLANT_STOPS_UNASKED:
     case SIM_PLANT_COUNT:
         break;
     }
@@ -65,8 +66,8 @@ static uint32_t core_plants(enum sim_plant plant)
 
 static struct hd_core *new_core(const struct sim *sim)
 {
-    struct hd_core_options options = {
-        .ping_ms = 5000, .shutdown_workers = sim->plan->shutdown_workers};
+    struct hd_core_options options = {.ping_ms = 5000,
+                                      .shutdown_workers = sim->plan->shutdown_workers};
 #ifdef HD_PLANTS
     options.plants = core_plants(sim->options->plant);
 #else

@@ -81,13 +81,16 @@ enum sim_plant {
     SIM_PLANT_FACT_TWISTED,        /* driver: a stored loss is not the reported one */
     SIM_PLANT_ATTEMPT_REUSED,      /* driver: a second attempt is stored as the first */
     SIM_PLANT_DIRECTORY_LOST,      /* shell: starts in an empty directory, says nothing */
-    SIM_PLANT_WRONG_LIMITS, /* driver: the run that is created retries and goes on for ever */
+    SIM_PLANT_WRONG_LIMITS,  /* driver: the run that is created retries and goes on for ever */
+    SIM_PLANT_STOPS_UNASKED, /* shell: a target's end is reported as an early stop */
     SIM_PLANT_COUNT
 };
 const char *sim_plant_name(enum sim_plant plant);
 bool sim_plant_parse(const char *name, enum sim_plant *ret_plant);
 
 /* ---- the plan of one cluster: drawn from a seed, or written by a story --------------------- */
+
+enum sim_asha { SIM_ASHA_NONE, SIM_ASHA_PROMOTION, SIM_ASHA_STOPPING };
 
 struct sim_run_plan {
     char run_id[HD_ID_MAX + 1];
@@ -100,6 +103,7 @@ struct sim_run_plan {
     /* the same, for checkers that must not ask the code under test */
     bool full;
     bool hyperband;
+    enum sim_asha asha; /* in place of both */
     uint32_t eta;
     double budget_min, budget_max;
     uint32_t iterations, configs_max, jobs_max, full_evaluations_max, failures_max; /* 0 none */

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check_early.c: asynchronous halving counted again, the slow way: a rung is a plain list of
+ * losses, a rank is counted. Which jobs were to be stopped follows from the curve points among the
+ * facts; that a promoted config had earned it, from the results.
+ */
+#include "cluster.h"
+
+#include <math.h>
+
+static uint32_t rung_count(const struct sim_ledger_run *run, double *ret_budgets)
+{
+    const struct sim_run_plan *plan = run->plan;
+    uint32_t count = 0, rungs = 0;
+    double budget = plan->budget_min;
+    for (; budget <= plan->budget_max * (1 + 1e-9); budget *= plan->eta)
+        rungs++;
+    budget = plan->budget_max;
+    for (count = 0; count < rungs && count < SIM_RUNGS_MAX; count++) {
+        ret_budgets[rungs - 1 - count] = budget;
+        budget /= plan->eta;
+    }
+    return count;
+}
+
+/* ---- the fold ------------------------------------------------------------------------------- */
+
+static void add_loss(struct sim *sim, struct sim_ledger_run *run, uint32_t rung, uint32_t config,
+                     double loss)
+{
+    struct sim_rung *list = &run->rungs[rung];
+    list->places = sim_grow(sim, list->places, sizeof(*list->places), list->count, &list->capacity);
+    list->places[list->count++] = (struct sim_place){config, loss};
+}
+
+/* Results of the rung that stand before this one. */
+static uint32_t rank_of(const struct sim_rung *list, uint32_t config, double loss)
+{
+    uint32_t rank = 0;
+    for (size_t i = 0; i < list->count; i++)
+        rank += list->places[i].loss < loss ||
+                        (list->places[i].loss == loss && list->places[i].config < config)
+                    ? 1
+                    : 0;
+    return rank;
+}
+
+double sim_early_point(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job,
+                       const struct hd_fact_curve_point *point)
+{
+    double budgets[SIM_RUNGS_MAX];
+    if (run->plan == NULL || run->plan->asha != SIM_ASHA_STOPPING || job->closed || job->decided)
+        return NAN;
+    uint32_t rungs = rung_count(run, budgets), passed = job->passed;
+    while (passed + 1 < rungs && budgets[passed] <= point->step * (1 + 1e-9))
+        passed++;
+    if (passed == job->passed)
+        return NAN;
+    job->passed = passed;
+    job->reached = budgets[passed - 1];
+    struct sim_rung *list = &run->rungs[passed - 1];
+    uint32_t rank = rank_of(list, job->config, point->loss);
+    add_loss(sim, run, passed - 1, job->config, point->loss);
+    size_t count = list->count + list->failed;
+    job->decided = count >= run->plan->eta && rank >= (count + run->plan->eta - 1) / run->plan->eta;
+    return job->reached;
+}
+
+void sim_early_closed(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job)
+{
+    double budgets[SIM_RUNGS_MAX];
+    if (run->plan == NULL || run->plan->asha == SIM_ASHA_NONE)
+        return;
+    uint32_t top = rung_count(run, budgets) - 1;
+    bool ok = job->outcome == HD_OUTCOME_OK && isfinite(job->loss);
+    uint32_t rung = run->plan->asha == SIM_ASHA_PROMOTION ? job->rung : ok ? top : job->passed;
+    if (rung > top)
+        return;
+    if (ok)
+        add_loss(sim, run, rung, job->config, job->loss);
+    else if (!job->decided)
+        run->rungs[rung].failed++;
+}
+
+/* ---- what is checked ------------------------------------------------------------------------ */
+
+static struct sim_ledger_run *run_of(const struct sim_probe *probe)
+{
+    struct sim_ledger *ledger = &probe->master->ledger;
+    return probe->fact->run < ledger->run_count ? &ledger->runs[probe->fact->run] : NULL;
+}
+
+static void stopped_when_decided(struct sim *sim, const struct sim_checker *self,
+                                 const struct sim_probe *probe)
+{
+    if (probe->kind != SIM_PROBE_FACT || probe->fact->kind != HD_FACT_ATTEMPT_ENDED)
+        return;
+    const struct hd_fact_attempt_ended *ended = &probe->fact->as.attempt_ended;
+    struct sim_job *job = sim_ledger_job(&probe->master->ledger, probe->fact->run, ended->job);
+    if (job == NULL)
+        return;
+    if (ended->outcome == HD_OUTCOME_STOPPED && !job->decided)
+        sim_fail(sim, self->name, "job %u is stopped early and nobody decided that", ended->job);
+    else if (ended->outcome == HD_OUTCOME_STOPPED && !isfinite(ended->loss))
+        sim_fail(sim, self->name, "job %u is stopped early and its last loss is forgotten",
+                 ended->job);
+    else if (ended->requeued && job->decided)
+        sim_fail(sim, self->name, "job %u was to be stopped and is tried again", ended->job);
+}
+
+/* No new config can come any more, and nothing runs. */
+static bool at_last(const struct sim_ledger_run *run)
+{
+    for (size_t j = 0; j < run->job_count; j++)
+        if (!run->jobs[j].closed)
+            return false;
+    return true;
+}
+
+static const struct sim_job *job_at(const struct sim_ledger_run *run, uint32_t config,
+                                    uint32_t rung)
+{
+    for (size_t j = 0; j < run->job_count; j++)
+        if (run->jobs[j].config == config && run->jobs[j].rung == rung)
+            return &run->jobs[j];
+    return NULL;
+}
+
+static void promoted_on_merit(struct sim *sim, const struct sim_checker *self,
+                              const struct sim_probe *probe)
+{
+    if (probe->kind != SIM_PROBE_FACT || probe->fact->kind != HD_FACT_JOB_QUEUED)
+        return;
+    const struct sim_ledger_run *run = run_of(probe);
+    const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
+    if (run == NULL || run->plan == NULL || run->plan->asha == SIM_ASHA_NONE)
+        return;
+    double budgets[SIM_RUNGS_MAX];
+    uint32_t rungs = rung_count(run, budgets), rung = queued->rung;
+    bool fresh = isnan(queued->budget_previous);
+    uint32_t first = run->plan->asha == SIM_ASHA_STOPPING ? rungs - 1 : 0;
+    if (rung >= rungs || fabs(queued->budget - budgets[rung]) > 1e-9 * queued->budget ||
+        (fresh && rung != first) || (!fresh && rung == 0)) {
+        sim_fail(sim, self->name, "job %u: rung %u at budget %g is not in the plan", queued->job,
+                 rung, queued->budget);
+        return;
+    }
+    if (fresh)
+        return;
+    const struct sim_job *below = job_at(run, queued->config, rung - 1);
+    const struct sim_rung *list = &run->rungs[rung - 1];
+    if (job_at(run, queued->config, rung) != NULL)
+        sim_fail(sim, self->name, "job %u: config %u runs twice at rung %u", queued->job,
+                 queued->config, rung);
+    else if (below == NULL || !below->closed || below->outcome != HD_OUTCOME_OK)
+        sim_fail(sim, self->name, "job %u: config %u advances without a result", queued->job,
+                 queued->config);
+    else if (rank_of(list, queued->config, below->loss) >=
+                 (list->count + list->failed) / run->plan->eta &&
+             !at_last(run))
+        sim_fail(sim, self->name, "job %u: config %u is not among the best of rung %u", queued->job,
+                 queued->config, rung - 1);
+}
+
+const struct sim_checker sim_checkers_early[] = {
+    {"stopped-when-decided",
+     "A job is stopped early only when its curve said so, its last loss is kept, and it is not "
+     "tried "
+     "again.",
+     stopped_when_decided},
+    {"promoted-on-merit",
+     "Without barriers, a config advances when it is among the best share of its rung so far.",
+     promoted_on_merit},
+};
+const size_t sim_checkers_early_count = HD_COUNT(sim_checkers_early);
