@@ -171,6 +171,12 @@ static void note_end(struct hd_core *core, uint32_t run_number, uint32_t job_num
                   run->has_incumbent && run->incumbent_job == job_number ? " (best so far)" : "");
         return;
     }
+    if (result->outcome == HD_OUTCOME_STOPPED && job->stopping) {
+        core_note(core, HD_NOTE_INFO, run_number,
+                  "job %u: stopped early, at loss %g after %g of budget %g", job_number, job->loss,
+                  job->budget_reached, job->budget);
+        return;
+    }
     core_note(core, HD_NOTE_WARNING, run_number, "job %u: %s on attempt %u%s%.120s -> %s",
               job_number, hd_outcome_name(result->outcome), job->attempt,
               result->message[0] != '\0' ? ": " : "", result->message,

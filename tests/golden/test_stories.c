@@ -224,6 +224,22 @@ static void person_pauses(struct sim_plan *plan)
     script(plan, 22000, SIM_FAULT_PERSON_CANCEL_RUN, 0, 0);
 }
 
+static void stopped_early(struct sim_plan *plan)
+{
+    begin(plan, 2);
+    plan->runs[0].asha = SIM_ASHA_STOPPING;
+    plan->runs[0].budget_max = 4;
+    plan->runs[0].per_budget_ms = 10000;
+    plan->runs[0].curves = true;
+}
+
+static void stopped_and_lost(struct sim_plan *plan)
+{
+    stopped_early(plan);
+    script(plan, 55100, SIM_FAULT_WORKER_REBOOT, 0, 120000);
+    script(plan, 55100, SIM_FAULT_WORKER_REBOOT, 1, 120000);
+}
+
 static const struct story {
     const char *name;
     const char *promise;
@@ -262,6 +278,11 @@ static const struct story {
      time_limit_over_restart},
     {"person-pauses", "pause lets the running job end, resume goes on, cancel ends all",
      person_pauses},
+    {"stopped-early",
+     "a job whose curve is not among the better ones is stopped, and its last loss kept",
+     stopped_early},
+    {"stopped-and-lost", "a job that was to be stopped is not tried again when its worker dies",
+     stopped_and_lost},
 };
 
 /* ---- comparing

@@ -232,7 +232,7 @@ static void fire_point(struct sim *sim, const struct sim_event *event)
         sim_worker_asleep(sim, worker))
         return;
     struct hd_point point = {container->attempt, container->budget * (double)event->who / POINTS,
-                             curve((double)event->who, 0.1)};
+                             loss_of(sim, container) + 0.05 * (double)(POINTS - event->who)};
     struct hd_agent_event progress = {.kind = HD_AGENT_EVENT_PROGRESS,
                                       .attempt = container->attempt,
                                       .points = &point,
