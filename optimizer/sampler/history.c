@@ -315,9 +315,11 @@ enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number,
     uint32_t slot = find_slot(rung->told, rung->slots, rung->slot_count, config_number);
     if (rung->slots[slot] != 0) {
         replace_result(rung, rung->slots[slot] - 1, loss);
+        history->replace_count++;
         return HD_OK;
     }
-    rung->told[rung->told_count] = (struct hd_told){.config_number = config_number, .loss = loss};
+    rung->told[rung->told_count] = (struct hd_told){
+        .config_number = config_number, .sequence = history->tell_count++, .loss = loss};
     rung->finite_count += isfinite(loss) ? 1 : 0;
     rung->slots[slot] = ++rung->told_count;
     insert_best(rung, rung->told_count - 1);

@@ -20,8 +20,9 @@
 
 struct hd_told {
     uint32_t config_number;
-    uint32_t padding;
-    double loss; /* finite, or INFINITY for everything else */
+    uint32_t
+        sequence; /* how many results were told before it, at any budget; rises within a rung */
+    double loss;  /* finite, or INFINITY for everything else */
 };
 
 /* The results at one budget. */
@@ -31,7 +32,7 @@ struct hd_history_rung {
     uint32_t told_count, told_capacity;
     uint32_t finite_count;
     uint32_t replaced_count; /* results that changed in place: a fold over told begins again */
-    uint32_t *slots; /* open addressing by config number: 1 + index into told; 0 is empty */
+    uint32_t *slots;         /* open addressing by config number: 1 + index into told; 0 is empty */
     uint32_t slot_count;
     uint32_t best[HD_HISTORY_BEST_MAX]; /* indexes into told, by (loss, config number) */
     uint32_t best_count;                /* min(finite_count, HD_HISTORY_BEST_MAX) */
@@ -50,7 +51,9 @@ struct hd_history {
     uint32_t pending_count;
     struct hd_history_rung **rungs; /* by budget, rising */
     uint32_t rung_count, rung_capacity;
-    double *scratch; /* twice param_count values */
+    uint32_t tell_count;    /* results told, replacements not counted */
+    uint32_t replace_count; /* results that a later one replaced: what was folded is void */
+    double *scratch;        /* twice param_count values */
 };
 
 HD_NODISCARD enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
