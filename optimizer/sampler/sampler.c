@@ -6,12 +6,8 @@
 #include <string.h>
 
 static const struct hd_sampler_ops *const all_ops[] = {
-    &hd_sampler_random_ops,
-    &hd_sampler_sobol_ops,
-    &hd_sampler_tpe_ops,
-    &hd_sampler_de_ops,
-    &hd_sampler_cmaes_ops,
-    &hd_sampler_gp_ops,
+    &hd_sampler_random_ops, &hd_sampler_sobol_ops, &hd_sampler_tpe_ops,
+    &hd_sampler_de_ops,     &hd_sampler_cmaes_ops, &hd_sampler_gp_ops,
 };
 
 static const char *const all_names[] = {"random", "sobol", "tpe", "de", "cmaes", "gp", NULL};
@@ -37,7 +33,8 @@ static enum hd_code find_checked(const struct hd_sampler_spec *spec,
     if (*ret_ops == NULL) {
         const char *nearest = hd_nearest(spec->name, all_names, HD_COUNT(all_names) - 1);
         return hd_fail(err, HD_E_INVALID, "unknown sampler \"%s\"; %s%s", spec->name,
-                       nearest != NULL ? "did you mean " : "known are random, sobol, tpe and gp",
+                       nearest != NULL ? "did you mean "
+                                       : "known are random, sobol, tpe, de, cmaes and gp",
                        nearest != NULL ? nearest : "");
     }
     if (spec->settings != NULL && spec->settings->kind != HD_VALUE_OBJECT)
