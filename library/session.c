@@ -29,6 +29,18 @@ static enum hd_code keep_info(struct hyperdock_session *session, uint32_t config
     return HD_OK;
 }
 
+/* A job that reaches a rung on its way tells the sampler as much as one that ends there. */
+static enum hd_code learn_point(struct hyperdock_session *session, const struct hd_fact *fact,
+                                struct hd_err *err)
+{
+    double budget;
+    if (!hd_core_milestone(session->core, fact->seq, &budget))
+        return HD_OK;
+    struct hd_job_view job;
+    hd_core_view_job(session->core, session->run, fact->as.curve_point.job, &job);
+    return hd_sampler_tell(session->sampler, job.config, budget, fact->as.curve_point.loss, err);
+}
+
 enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fact *fact,
                            struct hd_err *err)
 {
@@ -39,13 +51,17 @@ enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fa
                    ? hd_sampler_add(session->sampler, proposed->config, proposed->values, err)
                    : code;
     }
+    if (fact->kind == HD_FACT_CURVE_POINT)
+        return learn_point(session, fact, err);
     const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
     if (fact->kind != HD_FACT_ATTEMPT_ENDED || ended->requeued)
         return HD_OK;
     struct hd_job_view job;
     hd_core_view_job(session->core, session->run, ended->job, &job);
-    double loss = ended->outcome == HD_OUTCOME_OK ? ended->loss : NAN;
-    return hd_sampler_tell(session->sampler, job.config, job.budget, loss, err);
+    bool stopped = ended->outcome == HD_OUTCOME_STOPPED;
+    double loss = stopped || ended->outcome == HD_OUTCOME_OK ? ended->loss : NAN;
+    double budget = stopped && !isnan(job.budget_reached) ? job.budget_reached : job.budget;
+    return hd_sampler_tell(session->sampler, job.config, budget, loss, err);
 }
 
 /* ---- outstanding jobs ----------------------------------------------------------------------- */
@@ -420,10 +436,9 @@ enum hd_code session_report(struct hyperdock_session *session, uint32_t job, dou
     hd_free(held);
     if (code != HD_OK)
         return code;
-    bool stop = false;
-    for (size_t i = 0; session->replied && i < session->reply.command_count; i++)
-        if (hd_attempt_ref_equal(session->reply.commands[i].attempt, point.attempt))
-            stop = true;
-    *ret_stop = stop;
+    /* Not the reply's commands: it has room for some only, and each held job may have one. */
+    struct hd_job_view view;
+    hd_core_view_job(session->core, session->run, job, &view);
+    *ret_stop = view.stopping || !view.running;
     return HD_OK;
 }

@@ -453,6 +453,88 @@ static void files_of_others_are_refused(void **state)
     test_dir_remove(dir);
 }
 
+/* ---- reports -------------------------------------------------------------------------------- */
+
+static struct hyperdock_session *stopping_session(void)
+{
+    struct hyperdock_experiment *experiment = NULL;
+    struct hyperdock_session *session = NULL;
+    assert_int_equal(hyperdock_experiment_new(&experiment), HYPERDOCK_OK);
+    assert_e(hyperdock_experiment_add_float(experiment, "x", 0, 1, 0, 0));
+    assert_e(hyperdock_experiment_set_budgets(experiment, 1, 9));
+    assert_e(hyperdock_experiment_set_iteration_generator(experiment, "asha",
+                                                          "{eta: 3, type: stopping}"));
+    assert_e(hyperdock_experiment_set(experiment, "stop.configs", "30"));
+    assert_e(hyperdock_experiment_set_seed(experiment, DEFAULT_SEED));
+    assert_e(hyperdock_open(experiment, NULL, &session));
+    hyperdock_experiment_free(experiment);
+    return session;
+}
+
+/* Job after job, each reporting after every unit of its budget until it is told to stop. */
+static struct hyperdock_session *tell_with_reports(struct hyperdock_session *session,
+                                                   uint32_t pause, const char *path,
+                                                   struct story *story, uint32_t *ret_stopped)
+{
+    enum hyperdock_answer answer;
+    uint32_t job;
+    memset(story, 0, sizeof(*story));
+    *ret_stopped = 0;
+    for (;;) {
+        assert_s(hyperdock_ask(session, &answer, &job));
+        if (answer != HYPERDOCK_ASK_JOB)
+            break;
+        double x, budget, loss = NAN, step = 1;
+        const char *json;
+        enum hyperdock_decision decision = HYPERDOCK_CONTINUE;
+        assert_s(hyperdock_job_json(session, job, &json));
+        story->configs[story->count++] = strdup(json);
+        assert_s(hyperdock_get_double(session, job, "x", &x));
+        assert_s(hyperdock_job_budget(session, job, &budget, NULL));
+        for (; step < budget && decision == HYPERDOCK_CONTINUE; step++) {
+            loss = x + 1 / step;
+            assert_s(hyperdock_report(session, job, step, loss, &decision));
+            if (job == pause && step == 2)
+                session = save_and_load(session, path);
+        }
+        *ret_stopped += decision == HYPERDOCK_STOP ? 1 : 0;
+        if (decision == HYPERDOCK_STOP)
+            assert_s(hyperdock_tell_outcome(session, job, HYPERDOCK_OUTCOME_STOPPED, loss));
+        else
+            assert_s(hyperdock_tell(session, job, x + 1 / budget));
+    }
+    assert_int_equal(answer, HYPERDOCK_ASK_DONE);
+    hd_copy_text(story->reason, sizeof(story->reason), hyperdock_done_reason(session));
+    return session;
+}
+
+/* Bad jobs are stopped on the way and good ones are not; the best is one that went to the end; and
+ * all of it is the same when the session was saved and loaded between two reports. */
+static void reports_stop_bad_jobs(void **state)
+{
+    (void)state;
+    char *dir = test_dir_make();
+    char path[500];
+    struct story whole, loaded;
+    uint32_t stopped, stopped_again, best;
+    double value, budget;
+    hd_format(path, sizeof(path), "%s/copy.db", dir);
+    struct hyperdock_session *session =
+        tell_with_reports(stopping_session(), UINT32_MAX, NULL, &whole, &stopped);
+    assert_int_equal(whole.count, 30);
+    assert_true(stopped > 5 && stopped < 30);
+    assert_s(hyperdock_best(session, &best, &value));
+    assert_s(hyperdock_job_budget(session, best, &budget, NULL));
+    assert_true(budget == 9 && value < 1 + 1.0 / 9);
+    hyperdock_close(session);
+    hyperdock_close(tell_with_reports(stopping_session(), 0, path, &loaded, &stopped_again));
+    assert_int_equal(stopped, stopped_again);
+    assert_same_story(&whole, &loaded);
+    story_free(&whole);
+    story_free(&loaded);
+    test_dir_remove(dir);
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 /* Every allocation fails once, in each of the first calls: the call says so and can be repeated,
@@ -544,6 +626,7 @@ int main(void)
         cmocka_unit_test(maximizing_turns_the_value),
         cmocka_unit_test(a_session_survives_files),
         cmocka_unit_test(files_of_others_are_refused),
+        cmocka_unit_test(reports_stop_bad_jobs),
         cmocka_unit_test(no_memory_is_an_answer),
         cmocka_unit_test(opening_without_memory_fails_cleanly),
         cmocka_unit_test(the_version_is_that_of_the_header),
