@@ -12,13 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROBLEMS_MAX 256
 #define METHODS_MAX 64
 #define SEEDS_MAX 100000
 
 struct options {
     const char *suite, *tasks, *checkpoints, *data_dir, *methods_file, *accounting;
-    const char *sampler, *generator;
+    const char *sampler, *generator, *against, *json, *svg;
     struct hd_text_list methods;
     int64_t seeds, first_seed, workers, jobs;
     double full_evaluations;
@@ -29,7 +28,7 @@ struct work {
     struct options options;
     struct hd_value *methods_file;
     struct hd_value *own_method;
-    struct bench_problem *problems[PROBLEMS_MAX];
+    struct bench_problem *problems[BENCH_PROBLEMS_MAX];
     const char *method_names[METHODS_MAX];
     const struct hd_value *methods[METHODS_MAX];
     struct bench_unit *units;
@@ -84,8 +83,8 @@ static enum hd_code open_problems(struct work *work, struct hd_err *err)
         code = bench_tasks(work->options.suite, work->options.data_dir, &names, err);
     const char *text = hd_buf_text(&names);
     while (code == HD_OK && next_word(&text, word, sizeof(word))) {
-        if (work->plan.problem_count == PROBLEMS_MAX)
-            code = hd_fail(err, HD_E_LIMIT, "--task: at most %d", PROBLEMS_MAX);
+        if (work->plan.problem_count == BENCH_PROBLEMS_MAX)
+            code = hd_fail(err, HD_E_LIMIT, "--task: at most %d", BENCH_PROBLEMS_MAX);
         else
             code = bench_problem_open(work->options.suite, word, work->options.data_dir,
                                       &work->problems[work->plan.problem_count], err);
@@ -215,8 +214,62 @@ static enum hd_code plan_units(struct work *work, struct hd_err *err)
     return bench_results_new(count, &work->results, err);
 }
 
+typedef enum hd_code writer(const struct work *work, struct hd_buf *out, struct hd_err *err);
+
+static enum hd_code write_json(const struct work *work, struct hd_buf *out, struct hd_err *err)
+{
+    return bench_json_write(&work->plan, work->results, work->checkpoints, work->checkpoint_count,
+                            out, err);
+}
+
+static enum hd_code write_svg(const struct work *work, struct hd_buf *out, struct hd_err *err)
+{
+    return bench_svg_write(&work->plan, work->results, out, err);
+}
+
+static enum hd_code write_file(const struct work *work, const char *path, writer *write_it,
+                               struct hd_err *err)
+{
+    struct hd_buf text;
+    if (path == NULL)
+        return HD_OK;
+    hd_buf_init(&text, BENCH_REPORT_BYTES_MAX);
+    enum hd_code code = write_it(work, &text, err);
+    if (code == HD_OK)
+        code = hd_file_write_atomic(path, hd_buf_text(&text), text.size, 0644, err);
+    hd_buf_release(&text);
+    return code;
+}
+
+/* SIZE_MAX: not compared. */
+static enum hd_code find_against(const struct work *work, size_t *ret_against, struct hd_err *err)
+{
+    const char *name = work->options.against;
+    *ret_against = SIZE_MAX;
+    for (size_t m = 0; name != NULL && m < work->plan.method_count; m++)
+        if (hd_streq(work->method_names[m], name))
+            *ret_against = m;
+    return name != NULL && *ret_against == SIZE_MAX
+               ? hd_fail(err, HD_E_NOTFOUND, "--against %s: is none of the methods that run", name)
+               : HD_OK;
+}
+
+static enum hd_code print_all(const struct work *work, size_t against, struct hd_err *err)
+{
+    bench_table_print(&work->plan, work->results, work->checkpoints, work->checkpoint_count,
+                      work->options.by_task);
+    enum hd_code code = HD_OK;
+    if (against != SIZE_MAX)
+        code = bench_compare_print(&work->plan, work->results, against, work->checkpoints,
+                                   work->checkpoint_count, err);
+    if (code == HD_OK)
+        code = write_file(work, work->options.json, write_json, err);
+    return code == HD_OK ? write_file(work, work->options.svg, write_svg, err) : code;
+}
+
 static enum hd_code execute(struct work *work, struct hd_err *err)
 {
+    size_t against = SIZE_MAX;
     enum hd_code code = read_accounting(work->options.accounting, &work->plan.accounting, err);
     if (code == HD_OK)
         code = read_checkpoints(work, err);
@@ -227,14 +280,12 @@ static enum hd_code execute(struct work *work, struct hd_err *err)
     if (code == HD_OK)
         code = check_methods(work, err);
     if (code == HD_OK)
+        code = find_against(work, &against, err);
+    if (code == HD_OK)
         code = plan_units(work, err);
     if (code == HD_OK)
         code = bench_pool_run(&work->plan, work->results, err);
-    if (code != HD_OK)
-        return code;
-    bench_table_print(&work->plan, work->results, work->checkpoints, work->checkpoint_count,
-                      work->options.by_task);
-    return HD_OK;
+    return code == HD_OK ? print_all(work, against, err) : code;
 }
 
 static void release(struct work *work)
@@ -284,6 +335,11 @@ int bench_command_run(int argc, char **argv)
         {"accounting", NULL, HD_OPTION_TEXT, &o->accounting, "NAME",
          "ended: a job's steps are seen and charged when it ends (default); running: seen when "
          "reached; steps: charged when reached too"},
+        {"against", NULL, HD_OPTION_TEXT, &o->against, "METHOD",
+         "compare the others with it, run by run"},
+        {"json", NULL, HD_OPTION_TEXT, &o->json, "FILE", "write the raw results"},
+        {"svg", NULL, HD_OPTION_TEXT, &o->svg, "FILE",
+         "draw regret against budget and virtual time"},
         {"by-task", NULL, HD_OPTION_FLAG, &o->by_task, NULL, "a table for each task as well"},
         {"jobs", NULL, HD_OPTION_INT, &o->jobs, "N", "runs at the same time (one a processor)", 1,
          256},
