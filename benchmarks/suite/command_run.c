@@ -92,7 +92,7 @@ static enum hd_code open_problems(struct work *work, struct hd_err *err)
             work->plan.problem_count++;
     }
     if (code == HD_OK && work->plan.problem_count == 0)
-        code = hd_fail(err, HD_E_INVALID, "--task: no task is named");
+        code = hd_fail(err, HD_E_INVALID, "--task: '' is no task");
     hd_buf_release(&names);
     return code;
 }
