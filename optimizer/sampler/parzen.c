@@ -15,11 +15,18 @@
 #define KERNELS_MAX (HD_PARZEN_BAD_MAX + 2 * HD_PARZEN_EXTRA_MAX)
 /* A normal draw lands in [0, 1] at least every third time (centre 0.5, deviation 1). */
 #define DRAWS_MAX 32
+/* Wide draws: their part of the candidates rises with the dimension; see struct manner. */
+#define WIDE_DIMENSION 24.0
+#define WIDE_PART_MAX (2.0 / 3)
+#define WIDE_FACTOR 2.5
+#define CROSSED_PART 0.8
 
-/* Deviation of good kernels: the spread of the good configs, shrunk towards SPREAD as if
- * SPREAD_COUNT more of them had that spread: two or three good ones say little. SPREAD itself
- * falls as results come in, and the usual n^(-1/(d+4)) is applied. */
-#define SPREAD 0.3
+/* Deviation of good kernels: the spread of the good configs, shrunk towards a usual spread as if
+ * SPREAD_COUNT more of them had that one: two or three good ones say little. The usual spread rises
+ * a little with the dimension, falls as results come in, and the usual n^(-1/(d+4)) is applied. */
+#define SPREAD 0.28
+#define SPREAD_RISE 0.004 /* a dimension */
+#define SPREAD_MAX 0.4
 #define SPREAD_COUNT 4.0
 #define SPREAD_FALL (-0.2)
 #define SPREAD_FALL_FROM 10.0
@@ -128,7 +135,9 @@ static double good_sigma(const struct hd_parzen *parzen, size_t d, double told_c
         double offset = (double)*hd_density_centre(&parzen->good, k, d) - mean;
         squares += isnan(offset) ? 0 : offset * offset;
     }
-    double spread = SPREAD * pow(told_count / SPREAD_FALL_FROM, SPREAD_FALL);
+    double usual = SPREAD + SPREAD_RISE * (double)parzen->history->dimension;
+    usual = usual < SPREAD_MAX ? usual : SPREAD_MAX;
+    double spread = usual * pow(told_count / SPREAD_FALL_FROM, SPREAD_FALL);
     double variance = (squares + SPREAD_COUNT * spread * spread) / (count - 1 + SPREAD_COUNT);
     double narrowing = pow(count, -1 / (4 + (double)parzen->history->dimension));
     return sigma_in_bounds(&parzen->axes[d], sqrt(variance) * narrowing, GOOD_SIGMA_MIN);
@@ -380,11 +389,23 @@ enum hd_code hd_parzen_build(struct hd_parzen *parzen, const struct hd_parzen_se
     return code;
 }
 
-static double draw_number(const struct hd_density *good, size_t d, size_t kernel,
+/* How a candidate is drawn. All are judged by the same densities, so that a manner that does not
+ * help costs no more than its share of the candidates. */
+struct manner {
+    bool crossed; /* each coordinate comes from a component of its own: good parts are recombined */
+    bool wide;    /* broader steps, that end at the border of the cube rather than start again: with
+                   * many params a config with some of them at their ends is never drawn otherwise */
+};
+
+static double draw_number(const struct hd_density *good, size_t d, size_t kernel, bool wide,
                           struct hd_rng *rng)
 {
     double centre = (double)*hd_density_centre(good, kernel, d);
     double sigma = SQRT_HALF / (double)good->scales[d];
+    if (wide) {
+        double x = centre + WIDE_FACTOR * sigma * hd_rng_normal(rng);
+        return x < 0 ? 0 : x > 1 ? 1 : x;
+    }
     for (int draw = 0; draw < DRAWS_MAX; draw++) {
         double x = centre + sigma * hd_rng_normal(rng);
         if (x >= 0 && x < 1)
@@ -403,21 +424,39 @@ static double draw_choice(const struct hd_density *good, size_t d, size_t kernel
     return hd_rng_double(rng);
 }
 
+static size_t draw_component(const struct hd_parzen *parzen, struct hd_rng *rng)
+{
+    double part = hd_rng_double(rng);
+    size_t kernel = 0;
+    while (kernel < parzen->good.count && part >= parzen->good_cumulative[kernel])
+        kernel++;
+    return kernel;
+}
+
+static struct manner draw_manner(const struct hd_parzen *parzen, struct hd_rng *rng)
+{
+    double wide = (double)parzen->history->dimension / WIDE_DIMENSION;
+    wide = wide < WIDE_PART_MAX ? wide : WIDE_PART_MAX;
+    struct manner manner = {.crossed = hd_rng_double(rng) < CROSSED_PART};
+    manner.wide = hd_rng_double(rng) < wide;
+    return manner;
+}
+
 void hd_parzen_draw(const struct hd_parzen *parzen, struct hd_rng *rng, double *ret_point)
 {
     const struct hd_density *good = &parzen->good;
-    double part = hd_rng_double(rng);
-    size_t kernel = 0;
-    while (kernel < good->count && part >= parzen->good_cumulative[kernel])
-        kernel++;
+    struct manner manner = draw_manner(parzen, rng);
+    size_t kernel = draw_component(parzen, rng);
     for (size_t d = 0; d < good->dimension; d++) {
         double x;
+        if (manner.crossed)
+            kernel = draw_component(parzen, rng);
         if (kernel == good->count || isnan(*hd_density_centre(good, kernel, d)))
             x = hd_rng_double(rng);
         else if (parzen->axes[d].choice)
             x = draw_choice(good, d, kernel, rng);
         else
-            x = draw_number(good, d, kernel, rng);
+            x = draw_number(good, d, kernel, manner.wide, rng);
         ret_point[d] = hd_axis_snap(&parzen->axes[d], x);
     }
 }

@@ -22,7 +22,7 @@
 #define LEGAL_DRAWS_MAX 16
 /* A budget with this many results a dimension (and one more dimension) has a model of its own;
  * before that the budget with the most results has one. */
-#define RESULTS_PER_DIMENSION 4
+#define RESULTS_PER_DIMENSION 3
 
 struct tpe {
     struct hd_sampler base;

@@ -269,7 +269,7 @@ static void tell_many(struct hd_sampler *sampler, uint32_t first, uint32_t count
 static void test_the_budget_of_the_model(void **state)
 {
     /* Promise: quasi-random until a budget has ten results (two of them finite), then the budget
-     * with the most, and the highest one as soon as it has 4 (d + 1). */
+     * with the most, and the highest one as soon as it has 3 (d + 1). */
     (void)state;
     struct hd_err err = {0};
     struct hd_rng rng;
@@ -296,9 +296,9 @@ static void test_the_budget_of_the_model(void **state)
         double model_budget;
     } rows[] = {
         {0, 9, 1, false, "sobol", NAN}, {9, 1, 1, false, "tpe", 1},
-        {0, 12, 3, true, "tpe", 1}, /* failures alone make no model */
+        {0, 9, 3, true, "tpe", 1}, /* failures alone make no model */
         {20, 2, 3, false, "tpe", 3},    {10, 15, 1, false, "tpe", 1},
-        {0, 15, 9, false, "tpe", 1},    {15, 1, 9, false, "tpe", 9},
+        {0, 11, 9, false, "tpe", 1},    {11, 1, 9, false, "tpe", 9},
     };
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
         tell_many(sampler, rows[i].first, rows[i].count, rows[i].budget, rows[i].failed);
