@@ -45,6 +45,8 @@ static void on_every_generator(promise *check)
         for (size_t i = 0; i < HD_COUNT(ladders); i++) {
             struct hd_iter_gen_spec spec = spec_make(*name, &ladders[i]);
             check(&spec);
+            if (i % 3 != 1)
+                continue; /* the variants cost as much again each */
             spec.early_stopping.rule =
                 i % 2 == 0 ? HD_STOPPING_RULE_MEDIAN : HD_STOPPING_RULE_CURVE;
             spec.early_stopping.curves_min = 2;

@@ -237,6 +237,48 @@ static void test_a_used_up_space_ends_the_run(void **state)
     hd_space_free(space);
 }
 
+static void test_reports_stop_a_job(void **state)
+{
+    /* Promise: a job whose curve is among the worse is told to stop; its loss counts at the rung
+     * that it reached, a rung on the way counts for the incumbent, and whoever ends by itself is
+     * told as ever. */
+    (void)state;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of(plane);
+    struct hd_optimizer *optimizer = NULL;
+    struct hd_sampler_spec sampler = {.name = "random", .seed = 1};
+    struct hd_iter_gen_spec gen = {
+        .name = "asha", .eta = 2, .budget_min = 1, .budget_max = 4, .type = HD_ASHA_TYPE_STOPPING};
+    assert_hd_ok(hd_optimizer_new(space, &sampler, &gen, &optimizer, &err));
+    struct hd_optimizer_job jobs[2];
+    enum hd_ask_answer answer;
+    for (int i = 0; i < 2; i++)
+        assert_hd_ok(hd_optimizer_ask(optimizer, &answer, &jobs[i], &err));
+    enum hd_decision decision = HD_DECISION_STOP;
+    assert_hd_ok(hd_optimizer_report(optimizer, 0, 1, 0.3, &decision, &err));
+    assert_int_equal(decision, HD_DECISION_CONTINUE);
+    struct hd_optimizer_best best;
+    assert_true(hd_optimizer_best(optimizer, &best));
+    assert_true(best.budget == 1 && best.loss == 0.3 && best.job_number == 0);
+    assert_int_equal(hd_optimizer_tell_stopped(optimizer, 0, 0.3, &err), HD_E_CONFLICT);
+    assert_hd_ok(hd_optimizer_report(optimizer, 1, 2, 0.5, &decision, &err));
+    assert_int_equal(decision, HD_DECISION_CONTINUE); /* the first at budget 2 */
+    assert_hd_ok(hd_optimizer_report(optimizer, 0, 2, 0.6, &decision, &err));
+    assert_int_equal(decision, HD_DECISION_STOP);
+    assert_hd_ok(hd_optimizer_tell_stopped(optimizer, 0, 0.25, &err));
+    assert_true(hd_optimizer_best(optimizer, &best));
+    assert_true(best.budget == 2 && best.loss == 0.25 && best.job_number == 0);
+    assert_int_equal(hd_optimizer_report(optimizer, 0, 3, 0.1, &decision, &err), HD_E_CONFLICT);
+    assert_int_equal(hd_optimizer_report(optimizer, 7, 1, 0.1, &decision, &err), HD_E_NOTFOUND);
+    assert_int_equal(hd_optimizer_report(optimizer, 1, NAN, 0.1, &decision, &err), HD_E_INVALID);
+    assert_hd_ok(hd_optimizer_tell(optimizer, 1, true, 0.4, &err));
+    assert_true(hd_optimizer_best(optimizer, &best));
+    assert_true(best.budget == 4 && best.loss == 0.4 && best.job_number == 1);
+    assert_int_equal(hd_optimizer_pending_count(optimizer), 0);
+    hd_optimizer_free(optimizer);
+    hd_space_free(space);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_wait_and_done),
         cmocka_unit_test(test_wrong_tells_are_refused),
         cmocka_unit_test(test_a_used_up_space_ends_the_run),
+        cmocka_unit_test(test_reports_stop_a_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
