@@ -532,6 +532,50 @@ static void the_state_of_another_experiment_is_refused(void **state)
                    2, "seed");
 }
 
+static bool decides(struct talk *talk, const char *report, const char *decision)
+{
+    struct hd_value *answer = ask_for(talk, report);
+    const struct hd_value *word = hd_value_get(answer, "decision");
+    bool same =
+        word != NULL && word->kind == HD_VALUE_STRING && hd_streq(word->as.string, decision);
+    hd_value_free(answer);
+    return same;
+}
+
+/* A job whose curve is among the worse is told to stop, by a killed session's successor too. */
+static void a_report_may_stop_a_job(void **state)
+{
+    (void)state;
+    struct talk talk = {0};
+    const char *file = cluster_path(&cluster, "stopping.yaml");
+    const char *path = cluster_path(&cluster, "stopping.db");
+    test_file_write(file, "name: st\ntarget: {command: [none]}\nobjective: loss\n"
+                          "space: {x: {type: float, low: 0, high: 1}}\n"
+                          "iteration_generator: {name: asha, eta: 2, type: stopping}\n"
+                          "budget: {min: 1, max: 4}\n");
+    const char *const argv[] = {cluster_program("HD"), "ask-tell", file, "--state", path, NULL};
+    talk_start(&talk, argv);
+    for (int i = 0; i < 2; i++)
+        hd_value_free(ask_for(&talk, "{\"op\":\"ask\"}"));
+    assert_true(
+        decides(&talk, "{\"op\":\"report\",\"job\":0,\"budget\":1,\"loss\":0.3}", "continue"));
+    assert_true(decides(&talk, "{\"op\":\"report\",\"job\":1,\"budget\":1,\"loss\":0.5}", "stop"));
+    kill(talk.pid, SIGKILL);
+    assert_int_equal(talk_close(&talk), 128 + SIGKILL);
+    talk_start(&talk, argv);
+    assert_true(decides(&talk, "{\"op\":\"report\",\"job\":1,\"budget\":2,\"loss\":0.4}", "stop"));
+    assert_true(
+        decides(&talk, "{\"op\":\"report\",\"job\":0,\"budget\":2,\"loss\":0.2}", "continue"));
+    struct hd_value *answer =
+        ask_for(&talk, "{\"op\":\"tell\",\"job\":1,\"state\":\"stopped\",\"loss\":0.4}");
+    assert_true(says(answer, "ok"));
+    hd_value_free(answer);
+    answer = ask_for(&talk, "{\"op\":\"report\",\"job\":1,\"budget\":3,\"loss\":0.4}");
+    assert_non_null(strstr(error_of(answer), "told already"));
+    hd_value_free(answer);
+    assert_int_equal(talk_close(&talk), 0);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -570,6 +614,7 @@ int main(void)
         WITH_CLUSTER(a_killed_session_goes_on_where_it_was),
         WITH_CLUSTER(a_session_killed_in_the_middle_of_a_line_loses_nothing),
         WITH_CLUSTER(the_state_of_another_experiment_is_refused),
+        WITH_CLUSTER(a_report_may_stop_a_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
