@@ -60,40 +60,19 @@ struct hd_driver {
 
 /* ---- history to the samplers ----------------------------------------------------------------- */
 
-static enum hd_code pass_point(struct hd_driver *driver, struct hd_actor *actor,
-                               const struct hd_fact *fact, struct hd_err *err)
-{
-    double budget;
-    if (!hd_core_milestone(driver->core, fact->seq, &budget))
-        return HD_OK;
-    struct hd_job_view job;
-    hd_core_view_job(driver->core, fact->run, fact->as.curve_point.job, &job);
-    return hd_actor_tell(actor, job.config, budget, fact->as.curve_point.loss, err);
-}
-
 static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fact,
                               struct hd_err *err)
 {
-    bool milestone = fact->kind == HD_FACT_CURVE_POINT;
-    if (fact->kind != HD_FACT_CONFIG_PROPOSED && fact->kind != HD_FACT_ATTEMPT_ENDED && !milestone)
-        return HD_OK;
     struct hd_actor *actor = driver->actors[fact->run];
+    struct hd_lesson lesson;
     if (actor == NULL)
         return HD_OK;
-    if (milestone)
-        return pass_point(driver, actor, fact, err);
     if (fact->kind == HD_FACT_CONFIG_PROPOSED)
         return hd_actor_add(actor, fact->as.config_proposed.config, fact->as.config_proposed.values,
                             err);
-    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
-    if (ended->requeued)
-        return HD_OK;
-    struct hd_job_view job;
-    hd_core_view_job(driver->core, fact->run, ended->job, &job);
-    bool stopped = ended->outcome == HD_OUTCOME_STOPPED;
-    bool counts = ended->outcome == HD_OUTCOME_OK || stopped;
-    double budget = stopped && !isnan(job.budget_reached) ? job.budget_reached : job.budget;
-    return hd_actor_tell(actor, job.config, budget, counts ? ended->loss : NAN, err);
+    return hd_core_lesson(driver->core, fact, &lesson)
+               ? hd_actor_tell(actor, lesson.config, lesson.budget, lesson.loss, err)
+               : HD_OK;
 }
 
 /* A run's sampler thread; history so far must have been passed before start. */

@@ -30,17 +30,6 @@ static enum hd_code keep_info(struct hyperdock_session *session, uint32_t config
 }
 
 /* A job that reaches a rung on its way tells the sampler as much as one that ends there. */
-static enum hd_code learn_point(struct hyperdock_session *session, const struct hd_fact *fact,
-                                struct hd_err *err)
-{
-    double budget;
-    if (!hd_core_milestone(session->core, fact->seq, &budget))
-        return HD_OK;
-    struct hd_job_view job;
-    hd_core_view_job(session->core, session->run, fact->as.curve_point.job, &job);
-    return hd_sampler_tell(session->sampler, job.config, budget, fact->as.curve_point.loss, err);
-}
-
 enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fact *fact,
                            struct hd_err *err)
 {
@@ -51,17 +40,10 @@ enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fa
                    ? hd_sampler_add(session->sampler, proposed->config, proposed->values, err)
                    : code;
     }
-    if (fact->kind == HD_FACT_CURVE_POINT)
-        return learn_point(session, fact, err);
-    const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
-    if (fact->kind != HD_FACT_ATTEMPT_ENDED || ended->requeued)
-        return HD_OK;
-    struct hd_job_view job;
-    hd_core_view_job(session->core, session->run, ended->job, &job);
-    bool stopped = ended->outcome == HD_OUTCOME_STOPPED;
-    double loss = stopped || ended->outcome == HD_OUTCOME_OK ? ended->loss : NAN;
-    double budget = stopped && !isnan(job.budget_reached) ? job.budget_reached : job.budget;
-    return hd_sampler_tell(session->sampler, job.config, budget, loss, err);
+    struct hd_lesson lesson;
+    return hd_core_lesson(session->core, fact, &lesson)
+               ? hd_sampler_tell(session->sampler, lesson.config, lesson.budget, lesson.loss, err)
+               : HD_OK;
 }
 
 /* ---- outstanding jobs ----------------------------------------------------------------------- */

@@ -174,13 +174,43 @@ void hd_core_view_worker(const struct hd_core *core, uint32_t index,
     hd_assert(false && "a worker index beyond hd_core_worker_count()");
 }
 
-bool hd_core_milestone(const struct hd_core *core, uint64_t seq, double *ret_budget)
+static bool milestone_of(const struct hd_core *core, uint64_t seq, double *ret_budget)
 {
     for (size_t i = 0; i < core->milestone_count; i++) {
         if (core->milestones[i].seq == seq) {
             *ret_budget = core->milestones[i].budget;
             return true;
         }
+    }
+    return false;
+}
+
+static struct hd_lesson lesson_of_end(const struct job *job,
+                                      const struct hd_fact_attempt_ended *ended)
+{
+    struct hd_lesson lesson = {.config = job->config, .budget = job->budget, .loss = NAN};
+    if (ended->outcome == HD_OUTCOME_OK)
+        lesson.loss = ended->loss;
+    if (ended->outcome == HD_OUTCOME_STOPPED && isfinite(job->budget_reached)) {
+        lesson.loss = ended->loss;
+        lesson.budget = job->budget_reached;
+    }
+    return lesson;
+}
+
+bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
+                    struct hd_lesson *ret_lesson)
+{
+    double budget;
+    if (fact->kind == HD_FACT_ATTEMPT_ENDED && !fact->as.attempt_ended.requeued) {
+        const struct job *job = &core->runs[fact->run]->jobs[fact->as.attempt_ended.job];
+        *ret_lesson = lesson_of_end(job, &fact->as.attempt_ended);
+        return true;
+    }
+    if (fact->kind == HD_FACT_CURVE_POINT && milestone_of(core, fact->seq, &budget)) {
+        const struct job *job = &core->runs[fact->run]->jobs[fact->as.curve_point.job];
+        *ret_lesson = (struct hd_lesson){job->config, budget, fact->as.curve_point.loss};
+        return true;
     }
     return false;
 }

@@ -175,10 +175,16 @@ bool hd_core_find_run(const struct hd_core *core, const char *run_id, uint32_t *
 void hd_core_view_run(const struct hd_core *core, uint32_t run, struct hd_run_view *ret_view);
 void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
                       struct hd_job_view *ret_view);
-/* Is the curve point with that seq, of the last step or apply, a milestone at which the run's
- * sampler is told its loss? Then at which budget. The end of a stopped job is told at its
- * budget_reached. */
-bool hd_core_milestone(const struct hd_core *core, uint64_t seq, double *ret_budget);
+/* What a fact of the last step or apply teaches its run's sampler: the end of a job at its budget,
+ * the end of a stopped one at the last milestone it passed, a curve point that is a milestone
+ * there. loss NaN: failed. false: nothing. */
+struct hd_lesson {
+    uint32_t config;
+    double budget;
+    double loss;
+};
+bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
+                    struct hd_lesson *ret_lesson);
 /* The config's values, param_count of them; borrowed. */
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
 /* Every run is finished, cancelled or paused, and none has a live attempt. */
