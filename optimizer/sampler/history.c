@@ -231,6 +231,14 @@ static uint32_t find_slot(const struct hd_told *told, const uint32_t *slots, uin
     return slot;
 }
 
+const struct hd_told *hd_history_find(const struct hd_history_rung *rung, uint32_t config_number)
+{
+    if (rung->slot_count == 0)
+        return NULL;
+    uint32_t slot = find_slot(rung->told, rung->slots, rung->slot_count, config_number);
+    return rung->slots[slot] != 0 ? &rung->told[rung->slots[slot] - 1] : NULL;
+}
+
 static bool reserve_told(struct hd_history_rung *rung)
 {
     if (rung->told_count == rung->told_capacity) {

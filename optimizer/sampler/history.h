@@ -64,6 +64,8 @@ HD_NODISCARD enum hd_code hd_history_add(struct hd_history *history, uint32_t co
                                          const double *values, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number,
                                           double budget, double loss, struct hd_err *err);
+/* The result of a config at this budget, or NULL. */
+const struct hd_told *hd_history_find(const struct hd_history_rung *rung, uint32_t config_number);
 /* Was a config equal to this one added? (By 64-bit hash: a false yes costs one redraw.) */
 bool hd_history_has(const struct hd_history *history, const double *values);
 const float *hd_history_units(const struct hd_history *history, uint32_t config_number);

@@ -6,11 +6,12 @@
 #include <string.h>
 
 static const struct hd_sampler_ops *const all_ops[] = {
-    &hd_sampler_random_ops, &hd_sampler_sobol_ops, &hd_sampler_tpe_ops,
-    &hd_sampler_de_ops,     &hd_sampler_cmaes_ops, &hd_sampler_gp_ops,
+    &hd_sampler_random_ops, &hd_sampler_sobol_ops, &hd_sampler_tpe_ops,    &hd_sampler_de_ops,
+    &hd_sampler_cmaes_ops,  &hd_sampler_gp_ops,    &hd_sampler_forest_ops, &hd_sampler_cqr_ops,
 };
 
-static const char *const all_names[] = {"random", "sobol", "tpe", "de", "cmaes", "gp", NULL};
+static const char *const all_names[] = {"random", "sobol",  "tpe", "de", "cmaes",
+                                        "gp",     "forest", "cqr", NULL};
 
 const char *const *hd_sampler_names(void)
 {

@@ -39,6 +39,8 @@ extern const struct hd_sampler_ops hd_sampler_tpe_ops;
 extern const struct hd_sampler_ops hd_sampler_de_ops;
 extern const struct hd_sampler_ops hd_sampler_cmaes_ops;
 extern const struct hd_sampler_ops hd_sampler_gp_ops;
+extern const struct hd_sampler_ops hd_sampler_forest_ops;
+extern const struct hd_sampler_ops hd_sampler_cqr_ops;
 
 /* A sampler over the history of another one (a portfolio's arm): it never adds or tells, its caller
  * has done so. */
