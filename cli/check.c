@@ -56,6 +56,12 @@ static void describe_range(const struct hd_param *param, char *cell)
     (void)hd_format(cell, CLI_CELL_MAX, "%.100s .. %.100s%s%s%.100s", cli_number(param->low, low),
                     cli_number(param->high, high), param->log ? ", log" : "",
                     step[0] != '\0' ? ", step " : "", step);
+    if (param->normal) {
+        char mean[CLI_CELL_MAX], range[CLI_CELL_MAX];
+        (void)hd_copy_text(range, sizeof(range), cell);
+        (void)hd_format(cell, CLI_CELL_MAX, "%.150s, normal %.40s +- %.40s", range,
+                        cli_number(param->mean, mean), cli_number(param->sd, low));
+    }
 }
 
 static void describe_default(const struct hd_param *param, char *cell)
@@ -74,6 +80,30 @@ static void describe_default(const struct hd_param *param, char *cell)
     hd_value_free(value);
 }
 
+static void print_rule(const struct hd_space *space, const char *subject,
+                       const struct hd_condition *conditions, size_t count)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, HD_EXPERIMENT_BYTES_MAX);
+    if (hd_conditions_write(space, conditions, count, &text, NULL) == HD_OK)
+        printf("%s %s\n", subject, hd_buf_text(&text));
+    hd_buf_release(&text);
+}
+
+static void print_rules(const struct hd_space *space)
+{
+    for (size_t i = 0; i < space->param_count; i++) {
+        const struct hd_param *param = &space->params[i];
+        char subject[HD_PARAM_NAME_MAX + 32];
+        (void)hd_format(subject, sizeof(subject), "%s when", param->name);
+        if (param->condition_count > 0)
+            print_rule(space, subject, param->conditions, param->condition_count);
+    }
+    for (size_t i = 0; i < space->forbidden_count; i++)
+        print_rule(space, "never", space->forbidden[i].conditions,
+                   space->forbidden[i].condition_count);
+}
+
 static void print_space(const struct hd_space *space)
 {
     static const char *const titles[] = {"PARAM", "TYPE", "VALUES", "DEFAULT", "LEVELS"};
@@ -89,8 +119,10 @@ static void print_space(const struct hd_space *space)
         cli_table_row(table, row);
     }
     cli_table_end(table);
+    print_rules(space);
     double size = hd_space_size(space);
-    printf("%zu params, %s configs\n", space->param_count,
+    printf("%zu params, %s%s configs\n", space->param_count,
+           space->size_exact || isinf(size) ? "" : "at most ",
            isinf(size) ? "infinitely many" : cli_number(size, cells[0]));
 }
 

@@ -46,8 +46,11 @@ enum hd_code hd_actor_new(uint32_t run, const struct hd_experiment *experiment, 
     actor->space = experiment->space;
     actor->seed = seed;
     actor->answers = answers;
-    struct hd_sampler_spec spec = {
-        .name = experiment->sampler_name, .settings = experiment->sampler_settings, .seed = seed};
+    struct hd_sampler_spec spec = {.name = experiment->sampler_name,
+                                   .settings = experiment->sampler_settings,
+                                   .seed = seed,
+                                   .initial = experiment->initial,
+                                   .initial_count = experiment->initial_count};
     enum hd_code code = hd_sampler_new(&spec, experiment->space, &actor->sampler, err);
     if (code == HD_OK)
         code = hd_queue_new(MAILBOX_MAX, &actor->mailbox, err);

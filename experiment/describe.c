@@ -34,6 +34,25 @@ static struct hd_value *describe_sampler(const struct hd_experiment *experiment)
     return finish(map, good);
 }
 
+static struct hd_value *describe_initial(const struct hd_experiment *experiment)
+{
+    struct hd_value *list = hd_value_new_array();
+    size_t width = experiment->space->param_count;
+    enum hd_code code = list != NULL ? HD_OK : HD_E_NOMEM;
+    for (size_t i = 0; i < experiment->initial_count && code == HD_OK; i++) {
+        struct hd_value *config = NULL;
+        code =
+            hd_config_to_value(experiment->space, experiment->initial + i * width, &config, NULL);
+        if (code == HD_OK)
+            code = hd_value_append(list, config);
+    }
+    if (code != HD_OK) {
+        hd_value_free(list);
+        return NULL;
+    }
+    return list;
+}
+
 static struct hd_value *describe_budget(const struct hd_experiment *experiment)
 {
     if (!experiment->budget_given)
@@ -116,7 +135,8 @@ enum hd_code hd_experiment_describe(const struct hd_experiment *experiment,
         hd_value_free(map);
         return hd_fail(err, HD_E_NOMEM, "no memory to describe an experiment");
     }
-    good = put(map, "space", space) && put(map, "sampler", describe_sampler(experiment)) &&
+    good = put(map, "space", space) && put(map, "initial", describe_initial(experiment)) &&
+           put(map, "sampler", describe_sampler(experiment)) &&
            put(map, "iteration_generator", hd_generator_describe(&experiment->iter_gen)) &&
            put(map, "budget", describe_budget(experiment)) &&
            put(map, "stop", describe_stop(experiment)) && describe_running(experiment, map);

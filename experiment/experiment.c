@@ -2,6 +2,8 @@
 /* experiment.c: the experiment as a whole, without its target and its space. */
 #include "read.h"
 
+#include <hd/sampler.h>
+
 #include <math.h>
 #include <string.h>
 
@@ -13,6 +15,7 @@ static const char *const top_names[] = {
     "target",
     "objective",
     "space",
+    "initial",
     "sampler",
     "iteration_generator",
     "budget",
@@ -35,6 +38,7 @@ void hd_experiment_free(struct hd_experiment *experiment)
     hd_target_release(&experiment->target);
     hd_free(experiment->objective.name);
     hd_space_free(experiment->space);
+    hd_free(experiment->initial);
     hd_free(experiment->sampler_name);
     hd_value_free(experiment->sampler_settings);
     hd_free(experiment->budget_unit);
@@ -112,6 +116,48 @@ static enum hd_code parse_space(const struct hd_reader *reader, const struct hd_
                             "missing; give at least one param, such as "
                             "lr: {type: float, low: 1.0e-5, high: 1.0, log: true}");
     return hd_space_parse(space, reader->file, "space", &experiment->space, reader->err);
+}
+
+/* ---- initial configs ---- */
+
+static enum hd_code parse_initial_config(const struct hd_reader *reader,
+                                         const struct hd_value *item,
+                                         struct hd_experiment *experiment)
+{
+    char path[READ_PATH_MAX];
+    size_t width = experiment->space->param_count, number = experiment->initial_count;
+    double *values = experiment->initial + number * width;
+    hd_format(path, sizeof(path), "initial[%zu]", number);
+    if (hd_config_from_value(experiment->space, item, values, reader->err) != HD_OK)
+        return hd_read_wrap(reader, item, path, "");
+    for (size_t i = 0; i < number; i++)
+        if (hd_config_equal(experiment->space, experiment->initial + i * width, values))
+            return hd_read_fail(reader, HD_E_INVALID, item, path, "", "is the same as initial[%zu]",
+                                i);
+    experiment->initial_count++;
+    return HD_OK;
+}
+
+static enum hd_code parse_initial(const struct hd_reader *reader, const struct hd_value *root,
+                                  struct hd_experiment *experiment)
+{
+    const struct hd_value *list = hd_read_member(root, "initial");
+    if (list == NULL)
+        return HD_OK;
+    if (list->kind != HD_VALUE_ARRAY)
+        return hd_read_wrong_type(reader, list, "initial", "",
+                                  "a list of configs, such as [{lr: 0.1, units: 64}]");
+    size_t count = list->as.array.count;
+    if (count > HD_INITIAL_MAX)
+        return hd_read_fail(reader, HD_E_LIMIT, list, "initial", "", "at most %d are allowed",
+                            HD_INITIAL_MAX);
+    experiment->initial = hd_calloc(count + 1, experiment->space->param_count * sizeof(double));
+    if (experiment->initial == NULL)
+        return hd_read_nomem(reader);
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; i < count && code == HD_OK; i++)
+        code = parse_initial_config(reader, list->as.array.items[i], experiment);
+    return code;
 }
 
 /* ---- budget and iteration generator ---- */
@@ -329,6 +375,8 @@ static enum hd_code parse_root(const struct hd_reader *reader, const struct hd_v
         code = parse_name(reader, root, experiment);
     if (code == HD_OK)
         code = parse_space(reader, root, experiment);
+    if (code == HD_OK)
+        code = parse_initial(reader, root, experiment);
     if (code == HD_OK)
         code = hd_target_parse(reader, root, experiment->space, &experiment->target);
     if (code == HD_OK)

@@ -68,6 +68,7 @@ static const struct alias section_aliases[] = {
 };
 
 static const struct alias key_aliases[] = {
+    {NULL, "forbidden", "space", "forbidden"},
     {"iteration_generator", "min_budget", "budget", "min"},
     {"iteration_generator", "max_budget", "budget", "max"},
     {NULL, "min_budget", "budget", "min"},

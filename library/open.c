@@ -29,7 +29,9 @@ static enum hd_code open_sampler(struct hyperdock_session *session, struct hd_er
     hd_core_view_run(session->core, session->run, &run);
     struct hd_sampler_spec spec = {.name = run.experiment->sampler_name,
                                    .settings = run.experiment->sampler_settings,
-                                   .seed = run.seed};
+                                   .seed = run.seed,
+                                   .initial = run.experiment->initial,
+                                   .initial_count = run.experiment->initial_count};
     session->values = hd_calloc(run.experiment->space->param_count, sizeof(*session->values));
     if (session->values == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a config");

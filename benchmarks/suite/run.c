@@ -353,6 +353,8 @@ static enum hd_code prepare(struct state *state)
     struct hd_sampler_spec sampler = {
         .name = experiment->sampler_name,
         .settings = experiment->sampler_settings,
+        .initial = experiment->initial,
+        .initial_count = experiment->initial_count,
         .seed = spec->seed,
     };
     state->workers = calloc(spec->workers, sizeof(*state->workers));

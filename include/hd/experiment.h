@@ -64,6 +64,9 @@ struct hd_experiment {
     struct hd_target target;
     struct hd_objective objective;
     struct hd_space *space;
+    double
+        *initial; /* [initial_count][space->param_count]: legal, different configs to try first */
+    size_t initial_count;
     char *sampler_name;
     struct hd_value *sampler_settings; /* object, may be empty */
     struct hd_iter_gen_spec iter_gen;  /* budgets and stop.iterations included */

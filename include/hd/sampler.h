@@ -21,11 +21,16 @@ struct hd_sampler_spec {
     const char *name;
     const struct hd_value *settings; /* object or NULL; borrowed during creation only */
     uint64_t seed;
+    /* Whole configs to be proposed first: config number i gets the i-th, unless an equal one exists
+     * already. [initial_count][param_count], legal; copied. */
+    const double *initial;
+    size_t initial_count;
 };
+#define HD_INITIAL_MAX 10000
 
 /* What a proposal says of itself; becomes config_info. */
 struct hd_proposal_info {
-    char sampler[HD_SAMPLER_NAME_MAX]; /* "tpe", "random", "sobol" */
+    char sampler[HD_SAMPLER_NAME_MAX]; /* "tpe", "random", "sobol", "initial" */
     bool model;                        /* a model chose it */
     double model_budget;               /* the budget the model was built on; NaN without */
     uint32_t model_count;              /* observations in it */

@@ -7,8 +7,16 @@
 
 #define NOT_PENDING UINT32_MAX
 #define DRAWS_MAX 64
-/* Places of the enumeration that are looked at beyond the number of configs there are. */
-#define WALK_MAX 100000u
+#define DRAWS_LAST 4096 /* where no table of all configs helps */
+
+static enum hd_code make_grid(struct hd_history *history, struct hd_err *err)
+{
+    if (hd_space_size(history->space) > HD_HISTORY_GRID_MAX)
+        return HD_OK;
+    enum hd_code code = hd_grid_new(history->space, 0, &history->grid, err);
+    /* Cases that are too many for a table: draws have to do. */
+    return code == HD_E_LIMIT ? HD_OK : code;
+}
 
 enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
                              struct hd_err *err)
@@ -26,7 +34,10 @@ enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *
             history->params[dimension++] = i;
     }
     hd_assert(dimension == history->dimension);
-    return HD_OK;
+    enum hd_code code = make_grid(history, err);
+    if (code != HD_OK)
+        hd_history_release(history);
+    return code;
 }
 
 static void rung_free(struct hd_history_rung *rung)
@@ -49,6 +60,7 @@ void hd_history_release(struct hd_history *history)
     hd_free(history->pending);
     hd_free(history->pending_at);
     hd_free(history->scratch);
+    hd_grid_free(history->grid);
     *history = (struct hd_history){0};
 }
 
@@ -356,38 +368,27 @@ bool hd_history_take_unused(const struct hd_history *history, const double *poin
     return true;
 }
 
-/* Mixed-radix counting over the levels of all free params, active or not. */
-static void step_levels(const struct hd_history *history, double *values)
+/* The next unused config after a random place. Of distinct_count + 1 different configs one is
+ * unused: the loop ends. */
+static bool walk_grid(const struct hd_history *history, struct hd_rng *rng, double *values)
 {
-    for (size_t d = 0; d < history->dimension; d++) {
-        size_t index = history->params[d];
-        const struct hd_param *param = &history->space->params[index];
-        double level = hd_param_level_of(param, values[index]) + 1;
-        bool carry = level >= hd_param_levels(param);
-        values[index] = hd_param_level_value(param, carry ? 0 : level);
-        if (!carry)
-            return;
+    uint64_t size = hd_grid_size(history->grid), place = hd_rng_below(rng, size);
+    for (size_t i = 0; i <= history->distinct_count; i++) {
+        hd_grid_config(history->grid, place, values);
+        if (!hd_history_has(history, values))
+            return true;
+        place = place + 1 < size ? place + 1 : 0;
     }
+    return false;
 }
 
-/* Walks the enumeration from a random place on. Without rules the walk ends at an unused config
- * after distinct_count steps; with them many places are the same config or none. */
-static bool walk_to_unused(const struct hd_history *history, struct hd_rng *rng, double *ret_values)
+static bool draw_often(const struct hd_history *history, struct hd_rng *rng, double *values,
+                       int draws)
 {
-    const struct hd_space *space = history->space;
-    double *place = history->scratch, *values = history->scratch + space->param_count;
-    for (size_t i = 0; i < space->param_count; i++) {
-        const struct hd_param *param = &space->params[i];
-        place[i] = hd_param_is_free(param) ? hd_param_from_unit(param, hd_rng_double(rng))
-                                           : param->default_value;
-    }
-    for (size_t i = 0; i <= history->distinct_count + WALK_MAX; i++) {
-        memcpy(values, place, space->param_count * sizeof(*values));
-        if (hd_space_finish(space, values) && !hd_history_has(history, values)) {
-            memcpy(ret_values, values, space->param_count * sizeof(*values));
+    for (int draw = 0; draw < draws; draw++) {
+        hd_space_sample(history->space, rng, values);
+        if (!hd_history_has(history, values))
             return true;
-        }
-        step_levels(history, place);
     }
     return false;
 }
@@ -399,21 +400,14 @@ enum hd_code hd_history_draw_unused(const struct hd_history *history, struct hd_
     if (code != HD_OK)
         return code;
     double *values = history->scratch;
-    bool infinite = isinf(hd_space_size(history->space));
-    for (int draw = 0; draw < DRAWS_MAX; draw++) {
-        hd_space_sample(history->space, rng, values);
-        if (!hd_space_finish(history->space, values))
-            continue;
-        /* The last draw of an infinite space may repeat a config: that is so unlikely otherwise
-         * that it is the better answer. */
-        if (!hd_history_has(history, values) || (infinite && draw >= DRAWS_MAX / 2)) {
-            memcpy(ret_values, values, history->space->param_count * sizeof(*values));
-            return HD_OK;
-        }
-    }
-    if (!infinite && walk_to_unused(history, rng, ret_values))
-        return HD_OK;
-    if (infinite)
-        return hd_fail(err, HD_E_LIMIT, "%d draws met forbidden clauses", DRAWS_MAX);
-    return hd_fail(err, HD_E_LIMIT, "all configs of the space are used");
+    bool found = draw_often(history, rng, values, DRAWS_MAX);
+    if (!found && history->grid != NULL)
+        found = walk_grid(history, rng, values);
+    else if (!found)
+        found = draw_often(history, rng, values, DRAWS_LAST);
+    /* Of infinitely many: so unlikely that a repeated config is the better answer. */
+    if (!found && !isinf(hd_space_size(history->space)))
+        return hd_fail(err, HD_E_LIMIT, "no config of the space was found that is not used");
+    memcpy(ret_values, values, history->space->param_count * sizeof(*values));
+    return HD_OK;
 }

@@ -54,7 +54,10 @@ struct hd_history {
     uint32_t tell_count;    /* results told, replacements not counted */
     uint32_t replace_count; /* results that a later one replaced: what was folded is void */
     double *scratch;        /* twice param_count values */
+    /* All configs, where they are few: for the last unused ones. NULL: many. */
+    struct hd_grid *grid;
 };
+#define HD_HISTORY_GRID_MAX 1000000.0
 
 HD_NODISCARD enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
                                           struct hd_err *err);
@@ -76,9 +79,9 @@ bool hd_history_values_of(const struct hd_history *history, const double *point,
 /* The same, and false also when that config is used; ret_values is then untouched. */
 bool hd_history_take_unused(const struct hd_history *history, const double *point,
                             double *ret_values);
-/* An unused config drawn uniformly; in finite spaces, when draws keep hitting used ones, the next
- * unused one after a random place in the enumeration. HD_E_LIMIT: every config is used, or nothing
- * but forbidden ones was found. A space with nothing to choose gives its only config once. */
+/* An unused config drawn from the space; in finite spaces, when draws keep hitting used ones, the
+ * next unused one after a random place in the enumeration. HD_E_LIMIT: every config is used. A
+ * space with nothing to choose gives its only config once. */
 HD_NODISCARD enum hd_code hd_history_draw_unused(const struct hd_history *history,
                                                  struct hd_rng *rng, double *ret_values,
                                                  struct hd_err *err);

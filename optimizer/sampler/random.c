@@ -67,8 +67,10 @@ static enum hd_code sobol_suggest(struct hd_sampler *base, uint32_t config_numbe
     struct hd_rng rng;
     (void)budget;
     hd_rng_fork(base->seed, "sobol", config_number, &rng);
-    return hd_suggest_sobol(base->history, sampler->sobol, &rng, config_number, ret_values,
-                            ret_info, err);
+    /* The sequence begins after the initial configs. */
+    uint32_t first = (uint32_t)base->initial_count;
+    uint32_t index = config_number >= first ? config_number - first : config_number;
+    return hd_suggest_sobol(base->history, sampler->sobol, &rng, index, ret_values, ret_info, err);
 }
 
 const struct hd_sampler_ops hd_sampler_sobol_ops = {

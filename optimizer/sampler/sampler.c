@@ -6,12 +6,13 @@
 #include <string.h>
 
 static const struct hd_sampler_ops *const all_ops[] = {
-    &hd_sampler_random_ops, &hd_sampler_sobol_ops, &hd_sampler_tpe_ops,    &hd_sampler_de_ops,
-    &hd_sampler_cmaes_ops,  &hd_sampler_gp_ops,    &hd_sampler_forest_ops, &hd_sampler_cqr_ops,
+    &hd_sampler_random_ops, &hd_sampler_sobol_ops,  &hd_sampler_tpe_ops,
+    &hd_sampler_grid_ops,   &hd_sampler_de_ops,     &hd_sampler_cmaes_ops,
+    &hd_sampler_gp_ops,     &hd_sampler_forest_ops, &hd_sampler_cqr_ops,
 };
 
-static const char *const all_names[] = {"random", "sobol",  "tpe", "de", "cmaes",
-                                        "gp",     "forest", "cqr", NULL};
+static const char *const all_names[] = {"random", "sobol", "tpe",    "grid", "de",
+                                        "cmaes",  "gp",    "forest", "cqr",  NULL};
 
 const char *const *hd_sampler_names(void)
 {
@@ -35,7 +36,7 @@ static enum hd_code find_checked(const struct hd_sampler_spec *spec,
         const char *nearest = hd_nearest(spec->name, all_names, HD_COUNT(all_names) - 1);
         return hd_fail(err, HD_E_INVALID, "unknown sampler \"%s\"; %s%s", spec->name,
                        nearest != NULL ? "did you mean "
-                                       : "known are random, sobol, tpe, de, cmaes and gp",
+                                       : "see docs/optimizers.md for those that are known",
                        nearest != NULL ? nearest : "");
     }
     if (spec->settings != NULL && spec->settings->kind != HD_VALUE_OBJECT)
@@ -65,6 +66,30 @@ static enum hd_code make(const struct hd_sampler_ops *ops, const struct hd_sampl
     return HD_OK;
 }
 
+static enum hd_code copy_initial(struct hd_sampler *sampler, const struct hd_sampler_spec *spec,
+                                 struct hd_err *err)
+{
+    size_t width = sampler->space->param_count;
+    if (spec->initial_count > HD_INITIAL_MAX)
+        return hd_fail(err, HD_E_LIMIT, "at most %d initial configs are allowed", HD_INITIAL_MAX);
+    for (size_t i = 0; i < spec->initial_count; i++) {
+        enum hd_code code = hd_space_check(sampler->space, spec->initial + i * width, err);
+        if (code != HD_OK) {
+            if (err != NULL)
+                hd_fail_in(err, "initial config %zu", i);
+            return code;
+        }
+    }
+    if (spec->initial_count == 0)
+        return HD_OK;
+    sampler->initial = hd_calloc(spec->initial_count, width * sizeof(double));
+    if (sampler->initial == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the initial configs");
+    memcpy(sampler->initial, spec->initial, spec->initial_count * width * sizeof(double));
+    sampler->initial_count = spec->initial_count;
+    return HD_OK;
+}
+
 enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_space *space,
                             struct hd_sampler **ret_sampler, struct hd_err *err)
 {
@@ -76,14 +101,19 @@ enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_
     if (history == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a history");
     code = hd_history_init(history, space, err);
+    struct hd_sampler *sampler = NULL;
     if (code == HD_OK)
-        code = make(ops, spec, history, ret_sampler, err);
+        code = make(ops, spec, history, &sampler, err);
+    if (code == HD_OK)
+        code = copy_initial(sampler, spec, err);
     if (code != HD_OK) {
+        hd_sampler_free(sampler);
         hd_history_release(history);
         hd_free(history);
         return code;
     }
-    (*ret_sampler)->owns_history = true;
+    sampler->owns_history = true;
+    *ret_sampler = sampler;
     return HD_OK;
 }
 
@@ -101,6 +131,7 @@ void hd_sampler_free(struct hd_sampler *sampler)
         return;
     if (sampler->ops->release != NULL)
         sampler->ops->release(sampler);
+    hd_free(sampler->initial);
     if (sampler->owns_history) {
         hd_history_release(sampler->history);
         hd_free(sampler->history);
@@ -120,6 +151,15 @@ enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number,
     return hd_history_tell(sampler->history, config_number, budget, loss, err);
 }
 
+/* The initial config of this number, when there is one that no config equals. */
+static const double *initial_of(const struct hd_sampler *sampler, uint32_t config_number)
+{
+    if (config_number >= sampler->initial_count)
+        return NULL;
+    const double *values = sampler->initial + config_number * sampler->space->param_count;
+    return hd_history_has(sampler->history, values) ? NULL : values;
+}
+
 enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_number, double budget,
                                 double *ret_values, struct hd_proposal_info *ret_info,
                                 struct hd_err *err)
@@ -130,8 +170,13 @@ enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_numb
     enum hd_code code = hd_history_check_left(sampler->history, err);
     if (code != HD_OK)
         return code;
-    hd_copy_text(info.sampler, sizeof(info.sampler), sampler->ops->name);
-    code = sampler->ops->suggest(sampler, config_number, budget, ret_values, &info, err);
+    const double *initial = initial_of(sampler, config_number);
+    hd_copy_text(info.sampler, sizeof(info.sampler),
+                 initial != NULL ? "initial" : sampler->ops->name);
+    if (initial != NULL)
+        memcpy(ret_values, initial, sampler->space->param_count * sizeof(*initial));
+    else
+        code = sampler->ops->suggest(sampler, config_number, budget, ret_values, &info, err);
     if (code == HD_OK && ret_info != NULL)
         *ret_info = info;
     return code;

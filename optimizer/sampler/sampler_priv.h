@@ -31,6 +31,8 @@ struct hd_sampler {
     uint64_t seed;
     struct hd_history *history; /* shared by a portfolio and its arms */
     bool owns_history;
+    double *initial; /* [initial_count][param_count] */
+    size_t initial_count;
 };
 
 extern const struct hd_sampler_ops hd_sampler_random_ops;
@@ -41,6 +43,7 @@ extern const struct hd_sampler_ops hd_sampler_cmaes_ops;
 extern const struct hd_sampler_ops hd_sampler_gp_ops;
 extern const struct hd_sampler_ops hd_sampler_forest_ops;
 extern const struct hd_sampler_ops hd_sampler_cqr_ops;
+extern const struct hd_sampler_ops hd_sampler_grid_ops;
 
 /* A sampler over the history of another one (a portfolio's arm): it never adds or tells, its caller
  * has done so. */

@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-static bool has_choices(const struct hd_param *param)
+bool hd_param_has_choices(const struct hd_param *param)
 {
     switch (param->kind) {
     case HD_PARAM_CATEGORICAL:
@@ -27,7 +27,7 @@ static bool has_choices(const struct hd_param *param)
 
 double hd_param_levels(const struct hd_param *param)
 {
-    if (has_choices(param))
+    if (hd_param_has_choices(param))
         return (double)param->choice_count;
     if (param->low == param->high)
         return 1;
@@ -44,7 +44,7 @@ bool hd_param_is_free(const struct hd_param *param)
 
 double hd_param_level_value(const struct hd_param *param, double level)
 {
-    if (has_choices(param))
+    if (hd_param_has_choices(param))
         return level;
     if (level == 0)
         return param->low;
@@ -58,7 +58,7 @@ double hd_param_level_value(const struct hd_param *param, double level)
 
 double hd_param_level_of(const struct hd_param *param, double value)
 {
-    if (has_choices(param))
+    if (hd_param_has_choices(param))
         return value;
     if (param->low == param->high)
         return 0;
@@ -67,25 +67,24 @@ double hd_param_level_of(const struct hd_param *param, double value)
     return level < 0 ? 0 : level > last ? last : level;
 }
 
-/* The interval that [0, 1] stands for: with half a step beyond both ends. On a log scale the
- * margin never reaches zero. */
+/* The interval that [0, 1] stands for, of values or of their logarithms: with half a step beyond
+ * both ends. On a log scale the margin never reaches zero. */
 struct interval {
     double low, high;
-    bool log;
 };
 
 static struct interval param_interval(const struct hd_param *param)
 {
-    if (has_choices(param))
-        return (struct interval){-0.5, (double)param->choice_count - 0.5, false};
-    if (param->step == 0)
-        return (struct interval){param->low, param->high, param->log};
-    double last = hd_param_level_value(param, hd_param_levels(param) - 1);
-    double margin = param->step / 2;
-    if (!param->log)
-        return (struct interval){param->low - margin, last + margin, false};
-    double margin_low = margin < param->low / 2 ? margin : param->low / 2;
-    return (struct interval){log(param->low - margin_low), log(last + margin), true};
+    if (hd_param_has_choices(param))
+        return (struct interval){-0.5, (double)param->choice_count - 0.5};
+    double low = param->low, high = param->high;
+    if (param->step != 0) {
+        double margin = param->step / 2;
+        double margin_low = param->log && margin > low / 2 ? low / 2 : margin;
+        high = hd_param_level_value(param, hd_param_levels(param) - 1) + margin;
+        low -= margin_low;
+    }
+    return param->log ? (struct interval){log(low), log(high)} : (struct interval){low, high};
 }
 
 static double clamp_unit(double unit)
@@ -93,9 +92,23 @@ static double clamp_unit(double unit)
     return unit > 0 ? (unit < 1 ? unit : 1) : 0;
 }
 
-static double to_unit_raw(struct interval interval, double value)
+static struct hd_normal normal_of(const struct hd_param *param, struct interval interval)
 {
-    double x = interval.log ? log(value) : value;
+    struct hd_normal normal = {.mean = param->log ? log(param->mean) : param->mean,
+                               .sd = param->sd,
+                               .low = interval.low,
+                               .high = interval.high};
+    hd_normal_init(&normal);
+    return normal;
+}
+
+static double to_unit_raw(const struct hd_param *param, struct interval interval, double value)
+{
+    double x = param->log ? log(value) : value;
+    if (param->normal) {
+        struct hd_normal normal = normal_of(param, interval);
+        return clamp_unit(hd_normal_unit(&normal, x));
+    }
     return clamp_unit((x - interval.low) / (interval.high - interval.low));
 }
 
@@ -104,40 +117,62 @@ void hd_param_level_range(const struct hd_param *param, double value, double *re
 {
     double levels = hd_param_levels(param);
     double level = hd_param_level_of(param, value);
-    if (has_choices(param) || param->low == param->high || !param->log) {
+    if (param->cumulative != NULL) {
+        *ret_low = param->cumulative[(size_t)level];
+        *ret_high = param->cumulative[(size_t)level + 1];
+        return;
+    }
+    if (hd_param_has_choices(param) || levels == 1 || (!param->log && !param->normal)) {
         *ret_low = level / levels;
         *ret_high = (level + 1) / levels;
         return;
     }
     struct interval interval = param_interval(param);
     double centre = hd_param_level_value(param, level);
-    *ret_low = level == 0 ? 0 : to_unit_raw(interval, centre - param->step / 2);
-    *ret_high = level == levels - 1 ? 1 : to_unit_raw(interval, centre + param->step / 2);
+    *ret_low = level == 0 ? 0 : to_unit_raw(param, interval, centre - param->step / 2);
+    *ret_high = level == levels - 1 ? 1 : to_unit_raw(param, interval, centre + param->step / 2);
 }
 
 double hd_param_to_unit(const struct hd_param *param, double value)
 {
-    if (isinf(hd_param_levels(param))) {
-        struct interval interval = param_interval(param);
-        if (!interval.log)
-            return to_unit_raw(interval, value);
-        interval.low = log(interval.low);
-        interval.high = log(interval.high);
-        return to_unit_raw(interval, value);
-    }
+    if (isinf(hd_param_levels(param)))
+        return to_unit_raw(param, param_interval(param), value);
     double low, high;
     hd_param_level_range(param, value, &low, &high);
     return (low + high) / 2;
 }
 
+static double normal_from_unit(const struct hd_param *param, double unit)
+{
+    struct hd_normal normal = normal_of(param, param_interval(param));
+    double x = hd_normal_from_unit(&normal, unit);
+    return param->log ? exp(x) : x;
+}
+
 static double continuous_from_unit(const struct hd_param *param, double unit)
 {
     double value;
-    if (param->log)
+    if (param->normal)
+        value = normal_from_unit(param, unit);
+    else if (param->log)
         value = exp(log(param->low) * (1 - unit) + log(param->high) * unit);
     else
         value = param->low * (1 - unit) + param->high * unit;
     return value < param->low ? param->low : value > param->high ? param->high : value;
+}
+
+/* The choice whose share of [0, 1] holds the unit. */
+static double weighted_level(const struct hd_param *param, double unit)
+{
+    size_t low = 0, high = param->choice_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (param->cumulative[middle] <= unit)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (double)low;
 }
 
 double hd_param_from_unit(const struct hd_param *param, double unit)
@@ -149,7 +184,11 @@ double hd_param_from_unit(const struct hd_param *param, double unit)
     if (isinf(levels))
         return continuous_from_unit(param, unit);
     double level;
-    if (!has_choices(param) && param->log) {
+    if (param->cumulative != NULL) {
+        level = weighted_level(param, unit);
+    } else if (!hd_param_has_choices(param) && param->normal) {
+        level = hd_param_level_of(param, normal_from_unit(param, unit));
+    } else if (!hd_param_has_choices(param) && param->log) {
         struct interval interval = param_interval(param);
         double x = exp(interval.low * (1 - unit) + interval.high * unit);
         level = hd_param_level_of(param, x);
@@ -165,7 +204,7 @@ enum hd_code hd_param_to_value(const struct hd_param *param, double value,
                                struct hd_value **ret_value, struct hd_err *err)
 {
     struct hd_value *scalar = NULL;
-    if (has_choices(param)) {
+    if (hd_param_has_choices(param)) {
         hd_assert(value >= 0 && value < (double)param->choice_count);
         return hd_value_copy(param->choices[(size_t)value], ret_value, err);
     }
@@ -239,7 +278,7 @@ enum hd_code hd_param_from_value(const struct hd_param *param, const struct hd_v
                                  double *ret_value, struct hd_err *err)
 {
     hd_assert(value != NULL);
-    if (has_choices(param))
+    if (hd_param_has_choices(param))
         return choice_from_value(param, value, ret_value, err);
     if (!hd_value_is_number(value))
         return hd_fail(err, HD_E_INVALID, "%s is a number, not %s", param->name,

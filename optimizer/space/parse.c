@@ -4,14 +4,10 @@
  *
  * Every refusal says the file, the line, the path, what is wrong and what would be right.
  */
-#include "space_priv.h"
+#include "parse.h"
 
 #include <math.h>
 #include <string.h>
-
-/* Beyond 2^53 doubles skip whole numbers. */
-#define INT_MAGNITUDE_MAX 9007199254740992.0
-#define PATH_MAX_SIZE (HD_PARAM_NAME_MAX + 256)
 
 static const char *const kind_names[] = {
     [HD_PARAM_FLOAT] = "float",
@@ -27,15 +23,8 @@ const char *hd_param_kind_name(enum hd_param_kind kind)
     return kind_names[kind];
 }
 
-/* Where we are: of one param at a time. */
-struct place {
-    const char *name;         /* the file */
-    char path[PATH_MAX_SIZE]; /* "space.lr" */
-};
-
-/* Puts "file:line: path[.key]: " before the text of err. */
-static enum hd_code fail_at(const struct place *place, const struct hd_value *at, const char *key,
-                            struct hd_err *err)
+enum hd_code hd_parse_fail_at(const struct place *place, const struct hd_value *at, const char *key,
+                              struct hd_err *err)
 {
     if (err == NULL)
         return HD_E_INVALID;
@@ -43,26 +32,26 @@ static enum hd_code fail_at(const struct place *place, const struct hd_value *at
                       key != NULL ? "." : "", key != NULL ? key : "");
 }
 
-#define FAIL_AT(place, at, key, code, ...)                                                         \
-    (hd_fail(err, code, __VA_ARGS__), fail_at(place, at, key, err), code)
-
 /* ---- keys ------------------------------------------------------------------------------- */
 
-#define KEYS_MAX 8
+#define KEYS_MAX 16
 static const char *const *keys_of(enum hd_param_kind kind)
 {
-    static const char *const number_keys[] = {"type", "low",     "high", "log",
-                                              "step", "default", NULL};
-    static const char *const choice_keys[] = {"type", "choices", "default", NULL};
-    static const char *const bool_keys[] = {"type", "default", NULL};
-    static const char *const constant_keys[] = {"type", "value", NULL};
+    static const char *const number_keys[] = {"type",   "low",     "high",  "log",  "step", "q",
+                                              "normal", "default", "prior", "when", NULL};
+    static const char *const choice_keys[] = {"type",  "choices", "weights", "default",
+                                              "prior", "when",    NULL};
+    static const char *const ordinal_keys[] = {"type", "choices", "default", "prior", "when", NULL};
+    static const char *const bool_keys[] = {"type", "default", "prior", "when", NULL};
+    static const char *const constant_keys[] = {"type", "value", "when", NULL};
     switch (kind) {
     case HD_PARAM_FLOAT:
     case HD_PARAM_INT:
         return number_keys;
     case HD_PARAM_CATEGORICAL:
-    case HD_PARAM_ORDINAL:
         return choice_keys;
+    case HD_PARAM_ORDINAL:
+        return ordinal_keys;
     case HD_PARAM_BOOL:
         return bool_keys;
     case HD_PARAM_CONSTANT:
@@ -74,7 +63,7 @@ static const char *const *keys_of(enum hd_param_kind kind)
 
 static bool is_condition_key(const char *key)
 {
-    static const char *const names[] = {"when", "if", "condition", "conditions", "active"};
+    static const char *const names[] = {"if", "condition", "conditions", "active"};
     for (size_t i = 0; i < HD_COUNT(names); i++) {
         if (hd_streq(key, names[i]))
             return true;
@@ -99,8 +88,8 @@ static enum hd_code check_keys(const struct place *place, const struct hd_value 
         if (known)
             continue;
         if (is_condition_key(key))
-            return FAIL_AT(place, item, key, HD_E_UNSUPPORTED,
-                           "conditions are not supported yet by this version; remove this key");
+            return FAIL_AT(place, item, key, HD_E_INVALID,
+                           "unknown key; a condition is written when: {optimizer: [adam, sgd]}");
         const char *nearest = hd_nearest(key, keys, count);
         if (nearest != NULL)
             return FAIL_AT(place, item, key, HD_E_INVALID,
@@ -114,8 +103,7 @@ static enum hd_code check_keys(const struct place *place, const struct hd_value 
 
 /* ---- numbers ---------------------------------------------------------------------------- */
 
-/* The number at key. required: it must be there; otherwise *ret_number stays. */
-static enum hd_code read_number(const struct place *place, const struct hd_value *object,
+enum hd_code hd_parse_number_at(const struct place *place, const struct hd_value *object,
                                 const char *key, bool required, bool whole, double *ret_number,
                                 struct hd_err *err)
 {
@@ -162,6 +150,12 @@ static double decimal_scale(double low, double step)
     return 0;
 }
 
+/* `q` is what other systems call it. */
+static const char *step_key(const struct hd_value *object)
+{
+    return hd_value_get(object, "q") != NULL ? "q" : "step";
+}
+
 static enum hd_code check_range(const struct place *place, const struct hd_value *object,
                                 struct hd_param *param, struct hd_err *err)
 {
@@ -177,26 +171,31 @@ static enum hd_code check_range(const struct place *place, const struct hd_value
     if (param->log && param->low <= 0)
         return FAIL_AT(place, hd_value_get(object, "low"), "low", HD_E_INVALID,
                        "must be above 0 because log is true, but it is %s", low);
-    const struct hd_value *step = hd_value_get(object, "step");
+    const struct hd_value *step = hd_value_get(object, step_key(object));
     if (step != NULL && param->step <= 0)
-        return FAIL_AT(place, step, "step", HD_E_INVALID, "must be above 0");
+        return FAIL_AT(place, step, step_key(object), HD_E_INVALID, "must be above 0");
     if (param->step != 0 && (param->high - param->low) / param->step > INT_MAGNITUDE_MAX)
-        return FAIL_AT(place, step, "step", HD_E_INVALID, "is too small for the range");
+        return FAIL_AT(place, step, step_key(object), HD_E_INVALID, "is too small for the range");
     return HD_OK;
 }
 
 static enum hd_code parse_number(const struct place *place, const struct hd_value *object,
                                  struct hd_param *param, struct hd_err *err)
 {
-    bool whole = param->kind == HD_PARAM_INT;
-    enum hd_code code = read_number(place, object, "low", true, whole, &param->low, err);
+    bool whole = param->kind == HD_PARAM_INT, normal = hd_value_get(object, "normal") != NULL;
+    if (hd_value_get(object, "q") != NULL && hd_value_get(object, "step") != NULL)
+        return FAIL_AT(place, hd_value_get(object, "q"), "q", HD_E_INVALID,
+                       "is also given as step; keep one of them");
+    enum hd_code code = hd_parse_number_at(place, object, "low", !normal, whole, &param->low, err);
     if (code == HD_OK)
-        code = read_number(place, object, "high", true, whole, &param->high, err);
+        code = hd_parse_number_at(place, object, "high", !normal, whole, &param->high, err);
     param->step = whole ? 1 : 0;
     if (code == HD_OK)
-        code = read_number(place, object, "step", false, whole, &param->step, err);
+        code = hd_parse_number_at(place, object, step_key(object), false, whole, &param->step, err);
     if (code == HD_OK)
         code = read_log(place, object, &param->log, err);
+    if (code == HD_OK)
+        code = hd_parse_normal(place, object, param, err);
     if (code == HD_OK)
         code = check_range(place, object, param, err);
     if (code == HD_OK && param->step != 0)
@@ -299,7 +298,8 @@ static enum hd_code parse_choices(const struct place *place, const struct hd_val
         if (code != HD_OK)
             return code;
     }
-    return check_distinct(place, param, err);
+    enum hd_code code = check_distinct(place, param, err);
+    return code == HD_OK ? hd_parse_weights(place, object, param, err) : code;
 }
 
 static enum hd_code parse_bool(struct hd_param *param, struct hd_err *err)
@@ -390,7 +390,7 @@ static enum hd_code parse_default(const struct place *place, const struct hd_val
         return HD_OK;
     enum hd_code code = hd_param_from_value(param, item, &param->default_value, err);
     if (code != HD_OK) {
-        fail_at(place, item, "default", err);
+        hd_parse_fail_at(place, item, "default", err);
         return code;
     }
     param->has_default = true;
@@ -407,6 +407,8 @@ static enum hd_code parse_object(const struct place *place, const struct hd_valu
         code = parse_by_kind(place, object, param, err);
     if (code == HD_OK)
         code = parse_default(place, object, param, err);
+    if (code == HD_OK)
+        code = hd_parse_prior(place, object, param, err);
     return code;
 }
 
@@ -414,14 +416,9 @@ static enum hd_code check_name(const struct place *place, const char *key,
                                const struct hd_value *item, struct hd_err *err)
 {
     size_t size = strlen(key);
-    if (hd_streq(key, "forbidden"))
-        return FAIL_AT(place, item, NULL, HD_E_UNSUPPORTED,
-                       "forbidden clauses are not supported yet by this version (and the name is "
-                       "reserved for them)");
     if (hd_streq(key, "conditions"))
-        return FAIL_AT(place, item, NULL, HD_E_UNSUPPORTED,
-                       "conditions are not supported yet by this version (and the name is "
-                       "reserved for them)");
+        return FAIL_AT(place, item, NULL, HD_E_INVALID,
+                       "the name is reserved; a param's condition is its key when");
     if (size == 0)
         return FAIL_AT(place, item, NULL, HD_E_INVALID, "a param needs a name");
     if (size > HD_PARAM_NAME_MAX)
@@ -469,9 +466,13 @@ static enum hd_code parse_params(const struct hd_value *value, const char *name,
     struct place place = {.name = name};
     size_t count = value->as.object.count;
     space->params = hd_calloc(count + 1, sizeof(*space->params));
-    if (space->params == NULL)
+    space->order = hd_calloc(count + 1, sizeof(*space->order));
+    space->witness = hd_calloc(count + 1, sizeof(*space->witness));
+    if (space->params == NULL || space->order == NULL || space->witness == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for %zu params", count);
     for (size_t i = 0; i < count; i++) {
+        if (hd_streq(value->as.object.keys[i], "forbidden"))
+            continue;
         struct hd_param *param = &space->params[space->param_count++];
         enum hd_code code = parse_param(&place, path, value->as.object.keys[i],
                                         value->as.object.items[i], param, err);
@@ -491,15 +492,18 @@ enum hd_code hd_space_parse(const struct hd_value *value, const char *name, cons
     if (value == NULL || value->kind != HD_VALUE_OBJECT)
         return FAIL_AT(&place, value, NULL, HD_E_INVALID,
                        "must be an object of params, such as {lr: {type: float, low: 0, high: 1}}");
-    if (value->as.object.count == 0)
+    size_t count = value->as.object.count - (hd_value_get(value, "forbidden") != NULL ? 1 : 0);
+    if (count == 0)
         return FAIL_AT(&place, value, NULL, HD_E_INVALID, "has no params");
-    if (value->as.object.count > HD_SPACE_PARAMS_MAX)
+    if (count > HD_SPACE_PARAMS_MAX)
         return FAIL_AT(&place, value, NULL, HD_E_LIMIT, "at most %d params are allowed",
                        HD_SPACE_PARAMS_MAX);
     struct hd_space *space = hd_calloc(1, sizeof(*space));
     if (space == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a space");
     enum hd_code code = parse_params(value, name, path, space, err);
+    if (code == HD_OK)
+        code = hd_parse_conditions(value, name, path, space, err);
     if (code != HD_OK) {
         hd_space_free(space);
         return code;

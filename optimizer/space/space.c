@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* space.c: points of a space: sampling, conditions, checking, identity. */
+/* space.c: points of a space: checking, identity, configs as trees. */
 #include "space_priv.h"
 
 #include <math.h>
@@ -9,9 +9,9 @@ void hd_param_release(struct hd_param *param)
     for (size_t i = 0; i < param->choice_count; i++)
         hd_value_free(param->choices[i]);
     hd_free(param->choices);
-    for (size_t i = 0; i < param->condition_count; i++)
-        hd_free(param->conditions[i].values);
-    hd_free(param->conditions);
+    hd_conditions_free(param->conditions, param->condition_count);
+    hd_free(param->weights);
+    hd_free(param->cumulative);
     hd_free(param->name);
 }
 
@@ -22,117 +22,17 @@ void hd_space_free(struct hd_space *space)
     for (size_t i = 0; i < space->param_count; i++)
         hd_param_release(&space->params[i]);
     hd_free(space->params);
-    for (size_t i = 0; i < space->forbidden_count; i++) {
-        for (size_t j = 0; j < space->forbidden[i].clause_count; j++)
-            hd_free(space->forbidden[i].clauses[j].values);
-        hd_free(space->forbidden[i].clauses);
-    }
+    for (size_t i = 0; i < space->forbidden_count; i++)
+        hd_conditions_free(space->forbidden[i].conditions, space->forbidden[i].condition_count);
     hd_free(space->forbidden);
+    hd_free(space->order);
+    hd_free(space->witness);
     hd_free(space);
 }
 
 double hd_space_size(const struct hd_space *space)
 {
-    double size = 1;
-    for (size_t i = 0; i < space->param_count; i++)
-        size *= hd_param_levels(&space->params[i]);
-    return size;
-}
-
-/* ---- conditions ------------------------------------------------------------------------- */
-
-/* NaN (an inactive parent) fulfils nothing. */
-static bool clause_holds(const struct hd_condition *clause, const double *values)
-{
-    double value = values[clause->parent_index];
-    switch (clause->op) {
-    case HD_CONDITION_IN:
-        for (size_t i = 0; i < clause->value_count; i++) {
-            if (value == clause->values[i])
-                return true;
-        }
-        return false;
-    case HD_CONDITION_LESS:
-        return value < clause->values[0];
-    case HD_CONDITION_GREATER:
-        return value > clause->values[0];
-    }
-    hd_assert(false && "op");
-    return false;
-}
-
-static bool conditions_hold(const struct hd_param *param, const double *values)
-{
-    for (size_t i = 0; i < param->condition_count; i++) {
-        if (!clause_holds(&param->conditions[i], values))
-            return false;
-    }
-    return true;
-}
-
-void hd_space_deactivate(const struct hd_space *space, double *values)
-{
-    /* Values only ever become NaN, so this ends: at the latest after one pass a param. */
-    bool changed = true;
-    while (changed) {
-        changed = false;
-        for (size_t i = 0; i < space->param_count; i++) {
-            if (!isnan(values[i]) && !conditions_hold(&space->params[i], values)) {
-                values[i] = NAN;
-                changed = true;
-            }
-        }
-    }
-}
-
-static bool forbidden_met(const struct hd_forbidden *forbidden, const double *values)
-{
-    for (size_t i = 0; i < forbidden->clause_count; i++) {
-        if (!clause_holds(&forbidden->clauses[i], values))
-            return false;
-    }
-    return forbidden->clause_count > 0;
-}
-
-bool hd_space_finish(const struct hd_space *space, double *values)
-{
-    hd_space_deactivate(space, values);
-    for (size_t i = 0; i < space->forbidden_count; i++) {
-        if (forbidden_met(&space->forbidden[i], values))
-            return false;
-    }
-    return true;
-}
-
-/* ---- making configs --------------------------------------------------------------------- */
-
-void hd_space_sample(const struct hd_space *space, struct hd_rng *rng, double *ret_values)
-{
-    for (size_t i = 0; i < space->param_count; i++) {
-        const struct hd_param *param = &space->params[i];
-        ret_values[i] =
-            hd_param_from_unit(param, hd_param_is_free(param) ? hd_rng_double(rng) : 0.5);
-    }
-    hd_space_deactivate(space, ret_values);
-}
-
-void hd_space_from_cube(const struct hd_space *space, const double *cube, double *ret_values)
-{
-    size_t free_index = 0;
-    for (size_t i = 0; i < space->param_count; i++) {
-        const struct hd_param *param = &space->params[i];
-        ret_values[i] =
-            hd_param_from_unit(param, hd_param_is_free(param) ? cube[free_index++] : 0.5);
-    }
-    hd_assert(free_index == space->free_count);
-    hd_space_deactivate(space, ret_values);
-}
-
-void hd_space_default(const struct hd_space *space, double *ret_values)
-{
-    for (size_t i = 0; i < space->param_count; i++)
-        ret_values[i] = space->params[i].default_value;
-    hd_space_deactivate(space, ret_values);
+    return space->size;
 }
 
 /* ---- checking and identity -------------------------------------------------------------- */
@@ -152,22 +52,45 @@ static enum hd_code check_param(const struct hd_param *param, double value, stru
     return HD_OK;
 }
 
+static enum hd_code refuse_inactive(const struct hd_space *space, const struct hd_param *param,
+                                    struct hd_err *err)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, HD_ERR_TEXT_MAX);
+    (void)!hd_conditions_write(space, param->conditions, param->condition_count, &text, NULL);
+    enum hd_code code =
+        hd_fail(err, HD_E_INVALID, "%s is inactive but has a value; it is active when %s",
+                param->name, hd_buf_text(&text));
+    hd_buf_release(&text);
+    return code;
+}
+
+static enum hd_code refuse_forbidden(const struct hd_space *space, size_t clause,
+                                     struct hd_err *err)
+{
+    struct hd_buf text;
+    hd_buf_init(&text, HD_ERR_TEXT_MAX);
+    (void)!hd_conditions_write(space, space->forbidden[clause].conditions,
+                               space->forbidden[clause].condition_count, &text, NULL);
+    enum hd_code code = hd_fail(err, HD_E_INVALID, "the config meets forbidden clause %zu: %s",
+                                clause + 1, hd_buf_text(&text));
+    hd_buf_release(&text);
+    return code;
+}
+
 enum hd_code hd_space_check(const struct hd_space *space, const double *values, struct hd_err *err)
 {
     for (size_t i = 0; i < space->param_count; i++) {
         const struct hd_param *param = &space->params[i];
-        bool active = conditions_hold(param, values);
+        bool active = hd_conditions_hold(param->conditions, param->condition_count, values);
         if (!active && !isnan(values[i]))
-            return hd_fail(err, HD_E_INVALID, "%s is inactive but has a value", param->name);
+            return refuse_inactive(space, param, err);
         enum hd_code code = active ? check_param(param, values[i], err) : HD_OK;
         if (code != HD_OK)
             return code;
     }
-    for (size_t i = 0; i < space->forbidden_count; i++) {
-        if (forbidden_met(&space->forbidden[i], values))
-            return hd_fail(err, HD_E_INVALID, "the config meets forbidden clause %zu", i + 1);
-    }
-    return HD_OK;
+    size_t clause = 0;
+    return hd_forbidden_next(space, values, &clause) ? refuse_forbidden(space, clause, err) : HD_OK;
 }
 
 uint64_t hd_config_hash(const struct hd_space *space, const double *values)
@@ -261,14 +184,18 @@ static enum hd_code values_from_object(const struct hd_space *space, const struc
         if (code != HD_OK)
             return code;
     }
+    /* Parents first: a constant that is left out takes its value only where it is active. */
     for (size_t i = 0; i < space->param_count; i++) {
-        const struct hd_param *param = &space->params[i];
-        bool active = conditions_hold(param, values);
-        if (active && isnan(values[i]))
+        size_t index = space->order[i];
+        const struct hd_param *param = &space->params[index];
+        bool given = hd_value_get(value, param->name) != NULL;
+        bool active = hd_conditions_hold(param->conditions, param->condition_count, values);
+        if (active && isnan(values[index]))
             return hd_fail(err, HD_E_INVALID, "the config gives no value for %s", param->name);
-        /* A constant that is left out takes its value only where it is active. */
-        if (!active && hd_value_get(value, param->name) == NULL)
-            values[i] = NAN;
+        if (!active && given)
+            return refuse_inactive(space, param, err);
+        if (!active)
+            values[index] = NAN;
     }
     return hd_space_check(space, values, err);
 }

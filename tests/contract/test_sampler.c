@@ -20,6 +20,26 @@ static const char *const mixed_json =
     "\"size\":{\"type\":\"ordinal\",\"choices\":[16,32,64,128]},"
     "\"bias\":{\"type\":\"bool\"},\"epochs\":3}";
 
+/* Everything at once: three levels of conditions, comparisons, alternatives, normals, weights,
+ * priors, clauses that cut a good part away. */
+static const char *const conditional_json =
+    "{\"optimizer\":{\"type\":\"categorical\",\"choices\":[\"adam\",\"sgd\",\"lbfgs\"],"
+    "\"weights\":[3,2,1]},"
+    "\"lr\":{\"type\":\"float\",\"low\":1e-5,\"high\":1,\"log\":true,\"normal\":{\"mean\":1e-2,"
+    "\"sd\":2},\"prior\":{\"center\":1e-3,\"confidence\":\"high\"}},"
+    "\"momentum\":{\"type\":\"float\",\"low\":0,\"high\":1,\"when\":{\"optimizer\":\"sgd\"}},"
+    "\"nesterov\":{\"type\":\"bool\",\"when\":{\"momentum\":{\"gt\":0.2}}},"
+    "\"beta\":{\"type\":\"float\",\"low\":0.5,\"high\":0.999,\"when\":{\"any\":[{\"optimizer\":"
+    "\"adam\"},{\"nesterov\":true,\"layers\":{\"ge\":3}}]}},"
+    "\"layers\":{\"type\":\"int\",\"low\":1,\"high\":6,\"normal\":{\"mean\":3,\"sd\":1}},"
+    "\"units2\":{\"type\":\"int\",\"low\":8,\"high\":512,\"log\":true,\"when\":{\"layers\":{"
+    "\"gt\":1}}},"
+    "\"units3\":{\"type\":\"ordinal\",\"choices\":[8,64,512],\"when\":{\"layers\":{\"gt\":2},"
+    "\"units2\":{\"not\":[8,9]}}},"
+    "\"tag\":{\"type\":\"constant\",\"value\":\"deep\",\"when\":{\"layers\":{\"ge\":4}}},"
+    "\"forbidden\":[{\"optimizer\":\"lbfgs\",\"layers\":{\"gt\":3}},{\"optimizer\":\"sgd\",\"lr\":{"
+    "\"gt\":0.1}},{\"any\":[{\"units3\":8},{\"units2\":{\"lt\":12}}],\"layers\":[3,4,5]}]}";
+
 static struct hd_space *space_of(const char *json)
 {
     struct hd_err err = {0};
@@ -45,6 +65,8 @@ static double bowl(const struct hd_space *space, const double *values)
 {
     double sum = 0;
     for (size_t i = 0; i < space->param_count; i++) {
+        if (isnan(values[i]))
+            continue;
         double offset = hd_param_to_unit(&space->params[i], values[i]) - 0.3;
         sum += offset * offset;
     }
@@ -109,31 +131,30 @@ static void test_configs_are_legal_and_new(void **state)
     /* Promise: whatever the losses (failed, NaN, infinite, huge, equal) and however many jobs are
      * outstanding, each proposal is a legal config that was not proposed before. */
     (void)state;
+    const char *const jsons[] = {mixed_json, conditional_json};
     const char *name;
-    struct hd_space *space = space_of(mixed_json);
     FOR_EACH_SAMPLER(name)
     {
         static const enum loss_kind kinds[] = {BOWL, CONSTANT, ALL_FAILED, WILD};
-        for (size_t i = 0; i < HD_COUNT(kinds); i++) {
+        for (size_t i = 0; i < HD_COUNT(kinds) * HD_COUNT(jsons); i++) {
+            struct hd_space *space = space_of(jsons[i % HD_COUNT(jsons)]);
             for (uint32_t lag = 0; lag <= 16; lag += 8) {
                 struct hd_sampler *sampler = sampler_of(name, space, 11 + i);
-                run(sampler, space, kinds[i], 120, lag, NULL);
+                uint32_t count = i % HD_COUNT(jsons) == 0 ? 120 : 60;
+                run(sampler, space, kinds[i / HD_COUNT(jsons)], count, lag, NULL);
                 hd_sampler_free(sampler);
             }
+            hd_space_free(space);
         }
     }
-    hd_space_free(space);
 }
 
-static void test_same_history_same_proposals(void **state)
+static void check_replay(const char *json)
 {
-    /* Promise: a fresh sampler that is fed the same adds and tells proposes the same, bit for bit,
-     * also when the first one was asked more often on the way; another seed proposes otherwise. */
-    (void)state;
     enum { COUNT = 80 };
     const char *name;
     struct hd_err err = {0};
-    struct hd_space *space = space_of(mixed_json);
+    struct hd_space *space = space_of(json);
     size_t width = space->param_count;
     FOR_EACH_SAMPLER(name)
     {
@@ -175,6 +196,15 @@ static void test_same_history_same_proposals(void **state)
     hd_space_free(space);
 }
 
+static void test_same_history_same_proposals(void **state)
+{
+    /* Promise: a fresh sampler that is fed the same adds and tells proposes the same, bit for bit,
+     * also when the first one was asked more often on the way; another seed proposes otherwise. */
+    (void)state;
+    check_replay(mixed_json);
+    check_replay(conditional_json);
+}
+
 static void test_small_spaces_are_used_up(void **state)
 {
     /* Promise: in a finite space every config is proposed exactly once, then HD_E_LIMIT. */
@@ -190,6 +220,11 @@ static void test_small_spaces_are_used_up(void **state)
          "\"categorical\",\"choices\":[\"x\",\"y\",\"z\"]},\"d\":{\"type\":\"float\",\"low\":0,"
          "\"high\":1,\"step\":0.25}}",
          150},
+        /* a: 1 2 3; b only with a > 1: 3 levels; not b = 1 with a = 3: 1 + 3 + 2 */
+        {"{\"a\":{\"type\":\"int\",\"low\":1,\"high\":3},\"b\":{\"type\":\"int\",\"low\":0,"
+         "\"high\":"
+         "2,\"when\":{\"a\":{\"gt\":1}}},\"forbidden\":[{\"a\":3,\"b\":1}]}",
+         6},
     };
     const char *name;
     struct hd_err err = {0};
@@ -259,6 +294,47 @@ static void test_results_of_many_budgets(void **state)
             }
         }
         hd_sampler_free(sampler);
+    }
+    hd_space_free(space);
+}
+
+static void test_initial_configs_come_first(void **state)
+{
+    /* Promise: config number i is the i-th initial config unless an equal one exists; later ones
+     * differ from all of them; an illegal one is refused. */
+    (void)state;
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of("{\"a\":{\"type\":\"int\",\"low\":1,\"high\":3},\"b\":{"
+                                      "\"type\":\"bool\",\"when\":{\"a\":3}}}");
+    const double initial[] = {3, 1, 2, NAN, 3, 1};
+    FOR_EACH_SAMPLER(name)
+    {
+        struct hd_sampler_spec spec = {
+            .name = name, .seed = 4, .initial = initial, .initial_count = 3};
+        struct hd_sampler *sampler = NULL;
+        struct hd_proposal_info info;
+        double values[4][2];
+        assert_hd_ok(hd_sampler_new(&spec, space, &sampler, &err));
+        for (uint32_t i = 0; i < 4; i++) {
+            assert_hd_ok(hd_sampler_suggest(sampler, i, 1, values[i], &info, &err));
+            assert_true(hd_streq(info.sampler, "initial") == (i < 2));
+            assert_false(info.model && i < 2);
+            if (i < 2)
+                assert_true(hd_config_equal(space, values[i], &initial[2 * i]));
+            for (uint32_t j = 0; j < i; j++)
+                assert_false(hd_config_equal(space, values[i], values[j]));
+            assert_hd_ok(hd_sampler_add(sampler, i, values[i], &err));
+            assert_hd_ok(hd_sampler_tell(sampler, i, 1, i, &err));
+        }
+        assert_hd_fails(hd_sampler_suggest(sampler, 4, 1, values[0], NULL, &err), HD_E_LIMIT,
+                        "used");
+        hd_sampler_free(sampler);
+        const double illegal[] = {2, NAN, 1, 1};
+        spec.initial = illegal;
+        spec.initial_count = 2;
+        assert_hd_fails(hd_sampler_new(&spec, space, &sampler, &err), HD_E_INVALID,
+                        "initial config 1: b is inactive");
     }
     hd_space_free(space);
 }
@@ -413,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_small_spaces_are_used_up),
         cmocka_unit_test(test_many_dimensions),
         cmocka_unit_test(test_results_of_many_budgets),
+        cmocka_unit_test(test_initial_configs_come_first),
         cmocka_unit_test(test_wrong_calls_are_refused),
         cmocka_unit_test(test_settings_are_checked),
         cmocka_unit_test(test_every_allocation_may_fail),

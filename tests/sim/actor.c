@@ -21,7 +21,9 @@ static void make_sampler(struct sim *sim, struct sim_master *master, uint32_t ru
     hd_core_view_run(master->core, run, &view);
     struct hd_sampler_spec spec = {.name = view.experiment->sampler_name,
                                    .settings = view.experiment->sampler_settings,
-                                   .seed = view.seed};
+                                   .seed = view.seed,
+                                   .initial = view.experiment->initial,
+                                   .initial_count = view.experiment->initial_count};
     struct hd_err err;
     enum hd_code code = hd_sampler_new(&spec, view.experiment->space, &actor->sampler, &err);
     if (code != HD_OK)

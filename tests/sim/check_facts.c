@@ -246,7 +246,9 @@ static struct hd_sampler *fresh_sampler(const struct sim_probe *probe, uint32_t 
     hd_core_view_run(probe->master->shadow, run_number, &view);
     struct hd_sampler_spec spec = {.name = view.experiment->sampler_name,
                                    .settings = view.experiment->sampler_settings,
-                                   .seed = view.seed};
+                                   .seed = view.seed,
+                                   .initial = view.experiment->initial,
+                                   .initial_count = view.experiment->initial_count};
     struct hd_sampler *sampler = NULL;
     struct hd_err err;
     enum hd_code code = hd_sampler_new(&spec, view.experiment->space, &sampler, &err);

@@ -215,7 +215,7 @@ static void add_condition(struct hd_space *space, size_t child, size_t parent,
     assert_non_null(param->conditions);
     param->condition_count = 1;
     param->conditions[0] =
-        (struct hd_condition){.parent_index = parent, .op = op, .value_count = 1};
+        (struct hd_condition){.op = op, .node_count = 1, .parent_index = parent, .value_count = 1};
     param->conditions[0].values = hd_calloc(1, sizeof(double));
     assert_non_null(param->conditions[0].values);
     param->conditions[0].values[0] = value;
@@ -227,15 +227,18 @@ static void add_forbidden(struct hd_space *space)
     space->forbidden = hd_calloc(1, sizeof(*space->forbidden));
     assert_non_null(space->forbidden);
     space->forbidden_count = 1;
-    space->forbidden[0].clauses = hd_calloc(2, sizeof(struct hd_condition));
-    assert_non_null(space->forbidden[0].clauses);
-    space->forbidden[0].clause_count = 2;
+    space->forbidden[0].conditions = hd_calloc(3, sizeof(struct hd_condition));
+    assert_non_null(space->forbidden[0].conditions);
+    space->forbidden[0].condition_count = 3;
+    space->forbidden[0].conditions[0] =
+        (struct hd_condition){.op = HD_CONDITION_ALL, .node_count = 3};
     for (size_t i = 0; i < 2; i++) {
-        struct hd_condition *clause = &space->forbidden[0].clauses[i];
-        *clause = (struct hd_condition){.parent_index = i, .op = HD_CONDITION_IN, .value_count = 1};
-        clause->values = hd_calloc(1, sizeof(double));
-        assert_non_null(clause->values);
-        clause->values[0] = i == 0 ? 1 : 9;
+        struct hd_condition *leaf = &space->forbidden[0].conditions[1 + i];
+        *leaf = (struct hd_condition){
+            .op = HD_CONDITION_IN, .node_count = 1, .parent_index = i, .value_count = 1};
+        leaf->values = hd_calloc(1, sizeof(double));
+        assert_non_null(leaf->values);
+        leaf->values[0] = i == 0 ? 1 : 9;
     }
 }
 

@@ -290,7 +290,8 @@ static struct hd_space *branched_space(void)
         param->conditions = hd_calloc(1, sizeof(*param->conditions));
         assert_non_null(param->conditions);
         param->condition_count = 1;
-        *param->conditions = (struct hd_condition){.op = HD_CONDITION_IN, .value_count = 1};
+        *param->conditions =
+            (struct hd_condition){.op = HD_CONDITION_IN, .node_count = 1, .value_count = 1};
         param->conditions->values = hd_calloc(1, sizeof(double));
         assert_non_null(param->conditions->values);
         param->conditions->values[0] = parents[i];
@@ -338,8 +339,8 @@ static void test_forests_beat_random_on_branches(void **state)
     struct hd_space *space = branched_space();
     double forbidden_choice = 2;
     struct hd_condition clause = {
-        .op = HD_CONDITION_IN, .values = &forbidden_choice, .value_count = 1};
-    struct hd_forbidden forbidden = {.clauses = &clause, .clause_count = 1};
+        .op = HD_CONDITION_IN, .node_count = 1, .values = &forbidden_choice, .value_count = 1};
+    struct hd_forbidden forbidden = {.conditions = &clause, .condition_count = 1};
     space->forbidden = &forbidden;
     space->forbidden_count = 1;
     for (size_t i = 0; i < HD_COUNT(settings); i++) {

@@ -31,8 +31,8 @@ static void add_condition(struct hd_space *space, size_t child, size_t parent, s
     param->conditions = hd_calloc(1, sizeof(*param->conditions));
     assert_non_null(param->conditions);
     param->condition_count = 1;
-    param->conditions[0] =
-        (struct hd_condition){.parent_index = parent, .op = HD_CONDITION_IN, .value_count = count};
+    param->conditions[0] = (struct hd_condition){
+        .op = HD_CONDITION_IN, .node_count = 1, .parent_index = parent, .value_count = count};
     param->conditions[0].values = hd_calloc(count, sizeof(double));
     assert_non_null(param->conditions[0].values);
     for (size_t i = 0; i < count; i++)
@@ -490,24 +490,13 @@ static double branched(const double *v)
     return 1.5 * sqrt(x * x + y * y) + z;
 }
 
-static struct hd_space *branched_space(void)
-{
-    struct hd_space *space =
-        space_of("{\"a\":{\"type\":\"categorical\",\"choices\":[\"p\",\"q\",\"r\"]},"
-                 "\"x\":{\"type\":\"float\",\"low\":0,\"high\":1},"
-                 "\"n\":{\"type\":\"int\",\"low\":1,\"high\":9},"
-                 "\"u\":{\"type\":\"float\",\"low\":0,\"high\":1},"
-                 "\"v\":{\"type\":\"float\",\"low\":0,\"high\":1},"
-                 "\"w\":{\"type\":\"categorical\",\"choices\":[0,1,2]}}");
-    add_condition(space, 1, 0, 2);
-    add_condition(space, 2, 0, 1);
-    space->params[2].conditions[0].values[0] = 1;
-    for (size_t i = 3; i < 6; i++) {
-        add_condition(space, i, 0, 1);
-        space->params[i].conditions[0].values[0] = 2;
-    }
-    return space;
-}
+#define BRANCHED                                                                                   \
+    "\"a\":{\"type\":\"categorical\",\"choices\":[\"p\",\"q\",\"r\"]},"                            \
+    "\"x\":{\"type\":\"float\",\"low\":0,\"high\":1,\"when\":{\"a\":[\"p\",\"q\"]}},"              \
+    "\"n\":{\"type\":\"int\",\"low\":1,\"high\":9,\"when\":{\"a\":\"q\"}},"                        \
+    "\"u\":{\"type\":\"float\",\"low\":0,\"high\":1,\"when\":{\"a\":\"r\"}},"                      \
+    "\"v\":{\"type\":\"float\",\"low\":0,\"high\":1,\"when\":{\"a\":\"r\"}},"                      \
+    "\"w\":{\"type\":\"categorical\",\"choices\":[0,1,2],\"when\":{\"a\":\"r\"}}"
 
 static struct hd_sampler *preset_of(const char *preset, const struct hd_space *space, uint64_t seed)
 {
@@ -567,26 +556,20 @@ static void test_tpe_beats_random_on_branches(void **state)
     /* Promise: in a conditional space every proposal is a legal config, and TPE finds better ones
      * than random search does, p < 0.01, with and without a forbidden clause. */
     (void)state;
-    struct hd_space *space = branched_space();
-    struct hd_condition clause = {.parent_index = 5, .op = HD_CONDITION_IN, .value_count = 1};
-    double forbidden_choice = 1;
-    clause.values = &forbidden_choice;
-    struct hd_forbidden forbidden = {.clauses = &clause, .clause_count = 1};
+    static const char *const jsons[] = {"{" BRANCHED "}",
+                                        "{" BRANCHED ",\"forbidden\":[{\"w\":1}]}"};
     for (size_t forbidden_count = 0; forbidden_count < 2; forbidden_count++) {
         double tpe[SEEDS], random[SEEDS];
-        space->forbidden = &forbidden;
-        space->forbidden_count = forbidden_count;
+        struct hd_space *space = space_of(jsons[forbidden_count]);
         for (uint64_t seed = 0; seed < SEEDS; seed++) {
             tpe[seed] = best_of("tpe", space, branched, seed, 60);
             random[seed] = best_of("random", space, branched, seed, 60);
         }
+        hd_space_free(space);
         double z = wilcoxon_z(tpe, random, SEEDS);
         print_message("# %zu forbidden clauses: z = %.2f\n", forbidden_count, z);
         assert_true(z > 2.33);
     }
-    space->forbidden = NULL;
-    space->forbidden_count = 0;
-    hd_space_free(space);
 }
 
 static const char *const mixed_json =
@@ -633,7 +616,7 @@ static void test_presets_beat_random(void **state)
      * beats random search on a mixed space, p < 0.01. */
     (void)state;
     double random[SEEDS], found[SEEDS];
-    struct hd_space *space = space_of(mixed_json), *branches = branched_space();
+    struct hd_space *space = space_of(mixed_json), *branches = space_of("{" BRANCHED "}");
     for (uint64_t seed = 0; seed < SEEDS; seed++)
         random[seed] = best_of("random", space, mixed, seed, 80);
     for (size_t i = 0; i < HD_PRESET_COUNT; i++) {
