@@ -112,7 +112,7 @@ static void measure(const char *name, const struct hd_space *space, const char *
 
 int main(int argc, char **argv)
 {
-    static const uint32_t counts[] = {100, 1000, 10000, 100000};
+    static const uint32_t counts[] = {100, 500, 1000, 10000, 100000};
     uint64_t most = 100000;
     if (argc > 2 && !hd_parse_u64(argv[2], &most)) {
         fprintf(stderr, "usage: bench_suggest [SAMPLER [MAX_OBSERVATIONS]]\n");
