@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -241,17 +242,21 @@ static enum hd_code look(const struct run_arguments *arguments, const char *run_
 }
 
 /* The disk below a run of our own. Programs wait for room and say so in their logs only; a
- * directory that is gone does not come back. */
-static enum hd_code look_at_disk(const char *state_dir, struct progress *progress, bool *full,
-                                 struct hd_err *err)
+ * directory that is gone does not come back: one of that name that a worker has made since is
+ * another one. `home` is the directory as it was at the first look. */
+static enum hd_code look_at_disk(const char *state_dir, struct stat *home,
+                                 struct progress *progress, bool *full, struct hd_err *err)
 {
+    struct stat now;
     struct statvfs disk;
+    bool here = stat(state_dir, &now) == 0;
+    if (here && home->st_ino == 0)
+        *home = now;
+    if (here ? now.st_ino != home->st_ino || now.st_dev != home->st_dev : errno == ENOENT)
+        return hd_fail(err, HD_E_NOTFOUND,
+                       "the state directory %s has been removed: the run is stopped", state_dir);
     if (statvfs(state_dir, &disk) != 0)
-        return errno == ENOENT
-                   ? hd_fail(err, HD_E_NOTFOUND,
-                             "the state directory %s has been removed: the run is stopped",
-                             state_dir)
-                   : HD_OK;
+        return HD_OK;
     bool now_full = disk.f_blocks > 0 && disk.f_bavail * disk.f_frsize < DISK_BYTES_MIN;
     if (now_full != *full)
         progress_note(progress, now_full ? "the disk of the state directory is full: jobs and "
@@ -267,6 +272,7 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
 {
     int64_t next_ms = 0, missed_ms = HD_NEVER_MS;
     bool ended = false, over = false, first = true, full = false;
+    struct stat home = {.st_ino = 0};
     plan_total(arguments, run_id, progress);
     while (interrupts == 0 && !over) {
         tick();
@@ -296,7 +302,7 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
             return HD_OK;
         }
         code = cluster == NULL ? look_for_master(arguments, run_id, code, &missed_ms, err)
-                               : look_at_disk(arguments->state_dir, progress, &full, err);
+                               : look_at_disk(arguments->state_dir, &home, progress, &full, err);
         if (code != HD_OK)
             return code;
     }
