@@ -278,6 +278,11 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
         tick();
         if (cluster != NULL) {
             enum hd_code code = cluster_tend(cluster, &over, ret_exit, err);
+            struct hd_err reason;
+            /* Programs that fail because their directory is gone are not the reason. */
+            if (code != HD_OK && look_at_disk(arguments->state_dir, &home, progress, &full,
+                                              &reason) == HD_E_NOTFOUND)
+                *err = reason;
             if (code != HD_OK)
                 return code;
         }
