@@ -21,6 +21,7 @@ struct mail {
     double budget;
     double loss;
     uint64_t cut;
+    char proposed_by[HD_SAMPLER_NAME_MAX];
     double values[];
 };
 
@@ -65,11 +66,13 @@ enum hd_code hd_actor_new(uint32_t run, const struct hd_experiment *experiment, 
 /* ---- the thread's side ----------------------------------------------------------------------- */
 
 static enum hd_code add(struct hd_actor *actor, uint32_t config, const double *values,
-                        struct hd_err *err)
+                        const char *proposed_by, struct hd_err *err)
 {
     if (config < actor->config_count)
         return HD_OK; /* its own suggestion, coming back as a fact */
-    enum hd_code code = hd_sampler_add(actor->sampler, config, values, err);
+    enum hd_code code = hd_sampler_credit(actor->sampler, config, proposed_by, err);
+    if (code == HD_OK)
+        code = hd_sampler_add(actor->sampler, config, values, err);
     if (code == HD_OK)
         actor->config_count = config + 1;
     return code;
@@ -104,7 +107,8 @@ static void answer(struct hd_actor *actor, const struct mail *mail)
         suggestion->exhausted = true;
     else if (code != HD_OK)
         suggest_anyway(actor, suggestion, &err);
-    if (!suggestion->exhausted && add(actor, mail->config, suggestion->values, &err) != HD_OK)
+    if (!suggestion->exhausted &&
+        add(actor, mail->config, suggestion->values, suggestion->info.sampler, &err) != HD_OK)
         hd_log(HD_LOG_WARNING, "sampler: %s", err.text);
     while (hd_queue_push(actor->answers, suggestion) != HD_OK) {
         /* Bounded by the asks outstanding; full only when the driver is far behind. */
@@ -125,7 +129,7 @@ static void *actor_main(void *context)
         enum mail_kind kind = mail->kind;
         switch (kind) {
         case MAIL_ADD:
-            code = add(actor, mail->config, mail->values, &err);
+            code = add(actor, mail->config, mail->values, mail->proposed_by, &err);
             break;
         case MAIL_TELL:
             code = hd_sampler_tell(actor->sampler, mail->config, mail->budget, mail->loss, &err);
@@ -164,11 +168,13 @@ static enum hd_code post(struct hd_actor *actor, const struct mail *mail, const 
 }
 
 enum hd_code hd_actor_add(struct hd_actor *actor, uint32_t config, const double *values,
-                          struct hd_err *err)
+                          const char *proposed_by, struct hd_err *err)
 {
     if (!actor->started)
-        return add(actor, config, values, err);
-    return post(actor, &(struct mail){.kind = MAIL_ADD, .config = config}, values, err);
+        return add(actor, config, values, proposed_by, err);
+    struct mail mail = {.kind = MAIL_ADD, .config = config};
+    (void)hd_copy_text(mail.proposed_by, sizeof(mail.proposed_by), proposed_by);
+    return post(actor, &mail, values, err);
 }
 
 enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budget, double loss,

@@ -69,7 +69,7 @@ static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fa
         return HD_OK;
     if (fact->kind == HD_FACT_CONFIG_PROPOSED)
         return hd_actor_add(actor, fact->as.config_proposed.config, fact->as.config_proposed.values,
-                            err);
+                            fact->as.config_proposed.info.sampler, err);
     return hd_core_lesson(driver->core, fact, &lesson)
                ? hd_actor_tell(actor, lesson.config, lesson.budget, lesson.loss, err)
                : HD_OK;

@@ -28,7 +28,8 @@ HD_NODISCARD enum hd_code hd_actor_new(uint32_t run, const struct hd_experiment 
                                        struct hd_actor **ret_actor, struct hd_err *err);
 /* History: before start directly into the sampler, afterwards through its mailbox, in order. */
 HD_NODISCARD enum hd_code hd_actor_add(struct hd_actor *actor, uint32_t config,
-                                       const double *values, struct hd_err *err);
+                                       const double *values, const char *proposed_by,
+                                       struct hd_err *err);
 HD_NODISCARD enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budget,
                                         double loss, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_actor_start(struct hd_actor *actor, struct hd_err *err);

@@ -36,6 +36,9 @@ enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fa
     if (fact->kind == HD_FACT_CONFIG_PROPOSED) {
         const struct hd_fact_config_proposed *proposed = &fact->as.config_proposed;
         enum hd_code code = keep_info(session, proposed->config, &proposed->info, err);
+        if (code == HD_OK)
+            code =
+                hd_sampler_credit(session->sampler, proposed->config, proposed->info.sampler, err);
         return code == HD_OK
                    ? hd_sampler_add(session->sampler, proposed->config, proposed->values, err)
                    : code;

@@ -117,6 +117,8 @@ static enum hd_code propose(struct hd_optimizer *optimizer, const struct hd_slot
     enum hd_code code = hd_sampler_suggest(optimizer->sampler, number, slot->budget,
                                            values_of(optimizer, number), &config->info, err);
     if (code == HD_OK)
+        code = hd_sampler_credit(optimizer->sampler, number, config->info.sampler, err);
+    if (code == HD_OK)
         code = hd_sampler_add(optimizer->sampler, number, values_of(optimizer, number), err);
     if (code == HD_OK)
         optimizer->config_count++;

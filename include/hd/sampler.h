@@ -50,6 +50,10 @@ void hd_sampler_free(struct hd_sampler *sampler);
  * legal. */
 HD_NODISCARD enum hd_code hd_sampler_add(struct hd_sampler *sampler, uint32_t config_number,
                                          const double *values, struct hd_err *err);
+/* The sampler named in the config's hd_proposal_info: a portfolio learns from it which of its arms
+ * does well. Just before the config's add(); others ignore it. */
+HD_NODISCARD enum hd_code hd_sampler_credit(struct hd_sampler *sampler, uint32_t config_number,
+                                            const char *name, struct hd_err *err);
 /* A job of that config ended for good. loss NaN or infinite: failed or diverged: counts as
  * among the worst, never breaks the model. A later result at the same budget replaces. */
 HD_NODISCARD enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number,

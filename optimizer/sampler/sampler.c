@@ -3,16 +3,19 @@
 #include "sampler_priv.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#define NAMES_TEXT_MAX 200
+
 static const struct hd_sampler_ops *const all_ops[] = {
-    &hd_sampler_random_ops, &hd_sampler_sobol_ops,  &hd_sampler_tpe_ops,
-    &hd_sampler_grid_ops,   &hd_sampler_de_ops,     &hd_sampler_cmaes_ops,
-    &hd_sampler_gp_ops,     &hd_sampler_forest_ops, &hd_sampler_cqr_ops,
+    &hd_sampler_random_ops, &hd_sampler_sobol_ops, &hd_sampler_tpe_ops, &hd_sampler_grid_ops,
+    &hd_sampler_de_ops,     &hd_sampler_cmaes_ops, &hd_sampler_gp_ops,  &hd_sampler_forest_ops,
+    &hd_sampler_cqr_ops,    &hd_sampler_auto_ops,
 };
 
-static const char *const all_names[] = {"random", "sobol", "tpe",    "grid", "de",
-                                        "cmaes",  "gp",    "forest", "cqr",  NULL};
+static const char *const all_names[] = {"random", "sobol",  "tpe", "grid", "de", "cmaes",
+                                        "gp",     "forest", "cqr", "auto", NULL};
 
 const char *const *hd_sampler_names(void)
 {
@@ -28,17 +31,25 @@ static const struct hd_sampler_ops *find_ops(const char *name)
     return NULL;
 }
 
+static enum hd_code refuse_name(const char *name, struct hd_err *err)
+{
+    const char *nearest = hd_nearest(name, all_names, HD_COUNT(all_names) - 1);
+    if (nearest != NULL)
+        return hd_fail(err, HD_E_INVALID, "unknown sampler \"%s\"; did you mean %s", name, nearest);
+    char known[NAMES_TEXT_MAX] = "";
+    size_t used = 0;
+    for (size_t i = 0; all_names[i] != NULL && used < sizeof(known); i++)
+        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "",
+                                 all_names[i]);
+    return hd_fail(err, HD_E_INVALID, "unknown sampler \"%s\"; known are %s", name, known);
+}
+
 static enum hd_code find_checked(const struct hd_sampler_spec *spec,
                                  const struct hd_sampler_ops **ret_ops, struct hd_err *err)
 {
     *ret_ops = find_ops(spec->name);
-    if (*ret_ops == NULL) {
-        const char *nearest = hd_nearest(spec->name, all_names, HD_COUNT(all_names) - 1);
-        return hd_fail(err, HD_E_INVALID, "unknown sampler \"%s\"; %s%s", spec->name,
-                       nearest != NULL ? "did you mean "
-                                       : "see docs/optimizers.md for those that are known",
-                       nearest != NULL ? nearest : "");
-    }
+    if (*ret_ops == NULL)
+        return refuse_name(spec->name, err);
     if (spec->settings != NULL && spec->settings->kind != HD_VALUE_OBJECT)
         return hd_fail(err, HD_E_INVALID, "the settings of a sampler are an object");
     return HD_OK;
@@ -143,6 +154,13 @@ enum hd_code hd_sampler_add(struct hd_sampler *sampler, uint32_t config_number,
                             const double *values, struct hd_err *err)
 {
     return hd_history_add(sampler->history, config_number, values, err);
+}
+
+enum hd_code hd_sampler_credit(struct hd_sampler *sampler, uint32_t config_number, const char *name,
+                               struct hd_err *err)
+{
+    return sampler->ops->credit != NULL ? sampler->ops->credit(sampler, config_number, name, err)
+                                        : HD_OK;
 }
 
 enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number, double budget,

@@ -19,6 +19,9 @@ struct hd_sampler_ops {
                             struct hd_err *err);
     /* Also of a half-prepared sampler. May be NULL. */
     void (*release)(struct hd_sampler *sampler);
+    /* See hd_sampler_credit(). May be NULL. */
+    enum hd_code (*credit)(struct hd_sampler *sampler, uint32_t config_number, const char *name,
+                           struct hd_err *err);
     /* The space has a config left (checked). ret_info is filled with the name and no model. */
     enum hd_code (*suggest)(struct hd_sampler *sampler, uint32_t config_number, double budget,
                             double *ret_values, struct hd_proposal_info *ret_info,
@@ -44,6 +47,7 @@ extern const struct hd_sampler_ops hd_sampler_gp_ops;
 extern const struct hd_sampler_ops hd_sampler_forest_ops;
 extern const struct hd_sampler_ops hd_sampler_cqr_ops;
 extern const struct hd_sampler_ops hd_sampler_grid_ops;
+extern const struct hd_sampler_ops hd_sampler_auto_ops;
 
 /* A sampler over the history of another one (a portfolio's arm): it never adds or tells, its caller
  * has done so. */

@@ -93,9 +93,10 @@ static double loss_of(enum loss_kind kind, const struct hd_space *space, const d
 }
 
 /* Runs count jobs with `lag` of them always outstanding; every config must be legal and new.
- * Configs go to ret_configs[count][param_count] when given. */
+ * Configs go to ret_configs[count][param_count] when given, who proposed them to ret_origins. */
 static void run(struct hd_sampler *sampler, const struct hd_space *space, enum loss_kind kind,
-                uint32_t count, uint32_t lag, double *ret_configs)
+                uint32_t count, uint32_t lag, double *ret_configs,
+                char (*ret_origins)[HD_SAMPLER_NAME_MAX])
 {
     struct hd_err err = {0};
     double *configs = calloc(count, space->param_count * sizeof(double));
@@ -110,7 +111,10 @@ static void run(struct hd_sampler *sampler, const struct hd_space *space, enum l
             assert_true(info.model == isfinite(info.model_budget));
             for (uint32_t j = 0; j < i; j++)
                 assert_false(hd_config_equal(space, values, configs + j * space->param_count));
+            assert_hd_ok(hd_sampler_credit(sampler, i, info.sampler, &err));
             assert_hd_ok(hd_sampler_add(sampler, i, values, &err));
+            if (ret_origins != NULL)
+                memcpy(ret_origins[i], info.sampler, sizeof(info.sampler));
         }
         if (i >= lag) {
             const double *values = configs + (i - lag) * space->param_count;
@@ -141,7 +145,7 @@ static void test_configs_are_legal_and_new(void **state)
             for (uint32_t lag = 0; lag <= 16; lag += 8) {
                 struct hd_sampler *sampler = sampler_of(name, space, 11 + i);
                 uint32_t count = i % HD_COUNT(jsons) == 0 ? 120 : 60;
-                run(sampler, space, kinds[i / HD_COUNT(jsons)], count, lag, NULL);
+                run(sampler, space, kinds[i / HD_COUNT(jsons)], count, lag, NULL, NULL);
                 hd_sampler_free(sampler);
             }
             hd_space_free(space);
@@ -159,8 +163,9 @@ static void check_replay(const char *json)
     FOR_EACH_SAMPLER(name)
     {
         double configs[COUNT * 16], values[16], again[16];
+        char origins[COUNT][HD_SAMPLER_NAME_MAX];
         struct hd_sampler *first = sampler_of(name, space, 5);
-        run(first, space, BOWL, COUNT, 3, configs);
+        run(first, space, BOWL, COUNT, 3, configs, origins);
         struct hd_sampler *replay = sampler_of(name, space, 5);
         struct hd_sampler *other = sampler_of(name, space, 6);
         for (uint32_t i = 0; i < COUNT + 3; i++) {
@@ -171,6 +176,7 @@ static void check_replay(const char *json)
                     assert_hd_ok(hd_sampler_suggest(replay, i, 1, values, NULL, &err));
                     assert_memory_equal(values, configs + i * width, width * sizeof(double));
                 }
+                assert_hd_ok(hd_sampler_credit(replay, i, origins[i], &err));
                 assert_hd_ok(hd_sampler_add(replay, i, configs + i * width, &err));
                 assert_hd_ok(hd_sampler_add(other, i, configs + i * width, &err));
             }
@@ -234,7 +240,7 @@ static void test_small_spaces_are_used_up(void **state)
             double values[VALUES_MAX];
             struct hd_space *space = space_of(rows[i].json);
             struct hd_sampler *sampler = sampler_of(name, space, 3);
-            run(sampler, space, BOWL, rows[i].size, 0, NULL);
+            run(sampler, space, BOWL, rows[i].size, 0, NULL, NULL);
             assert_hd_fails(hd_sampler_suggest(sampler, rows[i].size, 1, values, NULL, &err),
                             HD_E_LIMIT, "configs of the space are used");
             hd_sampler_free(sampler);
@@ -262,7 +268,7 @@ static void test_many_dimensions(void **state)
     FOR_EACH_SAMPLER(name)
     {
         struct hd_sampler *sampler = sampler_of(name, space, 2);
-        run(sampler, space, BOWL, 60, 4, NULL);
+        run(sampler, space, BOWL, 60, 4, NULL, NULL);
         hd_sampler_free(sampler);
     }
     hd_space_free(space);
