@@ -32,17 +32,43 @@ static const char *known_generator(const char *given)
     return given;
 }
 
-static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_value *object,
-                               struct hd_experiment *experiment)
+/* What "auto" stands for with several budgets: the measured best of the asynchronous generators for
+ * model-based samplers. A small eta loses less to a rung that ranks badly; the delay keeps the
+ * first few results of a rung from promoting too many (docs/optimizers.md). Whole budgets stay
+ * whole unless the file says otherwise: an epoch and a half is no epoch. */
+static void choose_auto(const struct hd_value *root, struct hd_iter_gen_spec *spec)
+{
+    const struct hd_value *budget = hd_read_member(root, "budget");
+    if (budget == NULL || hd_read_member(budget, "integer") == NULL)
+        spec->budget_integer = spec->budget_min == floor(spec->budget_min) &&
+                               spec->budget_max == floor(spec->budget_max);
+    hd_assert(hd_copy_text(spec->name, sizeof(spec->name), "asha"));
+    spec->eta = 2;
+    spec->delayed = true;
+    spec->delay_results = 20;
+}
+
+static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_value *root,
+                               const struct hd_value *object, struct hd_experiment *experiment)
 {
     struct hd_iter_gen_spec *spec = &experiment->iter_gen;
     const char *const *names = hd_iter_gen_names();
     size_t count = count_names(names), index = 0;
     const struct hd_value *name = hd_read_member(object, "name");
-    const char *known = spec->budget_min < spec->budget_max ? "hyperband" : "full";
+    const char *known = spec->budget_min < spec->budget_max ? "auto" : "full";
+    if (name == NULL && spec->table_count > 0)
+        known = "hyperband";
     if (name != NULL) {
         if (name->kind == HD_VALUE_STRING)
             known = known_generator(name->as.string);
+        if (hd_streq(known, "auto") && !(spec->budget_min < spec->budget_max))
+            known = "full";
+    }
+    if (hd_streq(known, "auto")) {
+        choose_auto(root, spec);
+        return HD_OK;
+    }
+    if (name != NULL) {
         while (index < count && !hd_streq(names[index], known))
             index++;
         if (name->kind != HD_VALUE_STRING || index == count) /* tells what is wrong */
@@ -180,6 +206,8 @@ static enum hd_code parse_asynchronous(const struct hd_reader *reader,
     if (code == HD_OK)
         code = hd_read_bool(reader, object, path, "delayed", &spec->delayed);
     if (code == HD_OK)
+        code = hd_read_u32(reader, object, path, "delay_results", 0, 1000000, &spec->delay_results);
+    if (code == HD_OK)
         code = hd_read_bool(reader, object, path, "learned_brackets", &spec->learned_brackets);
     if (code == HD_OK)
         code =
@@ -200,6 +228,7 @@ enum hd_code hd_generator_parse(const struct hd_reader *reader, const struct hd_
                                         "early_stopping",
                                         "type",
                                         "delayed",
+                                        "delay_results",
                                         "learned_brackets",
                                         "raise_uninformative",
                                         "promote_fraction"};
@@ -215,7 +244,7 @@ enum hd_code hd_generator_parse(const struct hd_reader *reader, const struct hd_
     if (code == HD_OK)
         code = parse_brackets(reader, object, experiment);
     if (code == HD_OK)
-        code = parse_name(reader, object, experiment);
+        code = parse_name(reader, root, object, experiment);
     if (code == HD_OK)
         code = hd_read_double(reader, object, path, "eta", &spec->eta);
     if (code == HD_OK && spec->eta < 2)
@@ -303,6 +332,7 @@ struct hd_value *hd_generator_describe(const struct hd_iter_gen_spec *spec)
                 put(map, "early_stopping", describe_stopping(&spec->early_stopping)) &&
                 put(map, "type", hd_value_new_string(types[spec->type])) &&
                 put(map, "delayed", hd_value_new_bool(spec->delayed)) &&
+                put(map, "delay_results", hd_value_new_int(spec->delay_results)) &&
                 put(map, "learned_brackets", hd_value_new_bool(spec->learned_brackets)) &&
                 put(map, "raise_uninformative", hd_value_new_bool(spec->raise_uninformative)) &&
                 put(map, "promote_fraction", new_positive(spec->promote_fraction));

@@ -69,7 +69,7 @@ enum hd_code hd_sampler_part_parse(const struct hd_reader *reader, const struct 
         code = hd_read_text(reader, object, "sampler", "name", &given);
     if (code != HD_OK)
         return code;
-    const char *known = known_sampler(given != NULL ? given : "tpe");
+    const char *known = known_sampler(given != NULL ? given : "auto");
     experiment->sampler_name = hd_strdup(known);
     experiment->sampler_settings = hd_value_new_object();
     hd_free(given);

@@ -80,9 +80,10 @@ struct hd_iter_gen_spec {
 
     /* asha, async_hyperband */
     enum hd_asha_type type;
-    uint32_t brackets;     /* bracket s starts at rung s; 0: 1 for asha, all for async_hyperband */
-    bool delayed;          /* promotes only while rung k has >= eta times the configs it promoted */
-    bool learned_brackets; /* weights from how well a rung predicts the top one */
+    uint32_t brackets; /* bracket s starts at rung s; 0: 1 for asha, all for async_hyperband */
+    bool delayed;      /* promotes only while rung k has >= eta times the configs it promoted */
+    uint32_t delay_results;   /* ... until the next rung has so many results; 0: always */
+    bool learned_brackets;    /* weights from how well a rung predicts the top one */
     bool raise_uninformative; /* new configs start above a rung that predicts nothing */
     double
         promote_fraction; /* of a rung's results, that goes on; 0: 1/eta, or the ratio of rungs */

@@ -161,8 +161,11 @@ static bool promotes(const struct asynchronous *gen, uint32_t k)
     const struct hd_rung_result *best = hd_rung_best_open(rung);
     if (best == NULL || !best->in_top)
         return false;
-    return !gen->spec.delayed ||
-           rung->promoted_count < quota(gen->fractions[k], result_count(rung));
+    if (!gen->spec.delayed)
+        return true;
+    if (gen->spec.delay_results > 0 && result_count(&gen->rungs[k + 1]) >= gen->spec.delay_results)
+        return true;
+    return rung->promoted_count < quota(gen->fractions[k], result_count(rung));
 }
 
 /* The end of a run that never filled its rungs: the best of the highest one goes on, so that

@@ -122,7 +122,7 @@ static void defaults(void **state)
     assert_int_equal(e->target.retries_failed, 0);
     assert_true(e->objective.exit_code_only && !e->objective.maximize && !e->objective.has_goal);
     assert_string_equal(e->objective.name, "loss");
-    assert_string_equal(e->sampler_name, "tpe");
+    assert_string_equal(e->sampler_name, "auto");
     assert_int_equal(e->sampler_settings->as.object.count, 0);
     assert_string_equal(e->iter_gen.name, "full");
     assert_true(e->iter_gen.eta > 2.9 && e->iter_gen.eta < 3.1);
@@ -144,6 +144,33 @@ static void defaults(void **state)
     e = parse_good(LEAST "budget: {min: 1, max: 9}\n");
     assert_string_equal(e->iter_gen.name, "hyperband"); /* where there are budgets to choose from */
     hd_experiment_free(e);
+}
+
+/* Several budgets and no generator, or `auto`: what stands for it is written out, and whole budgets
+ * stay whole unless the file says otherwise. */
+static void automatic_generator(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *name;
+        bool integer;
+    } rows[] = {
+        {LEAST "budget: {min: 1, max: 27}\n", "asha", true},
+        {LEAST "budget: {min: 1, max: 27}\niteration_generator: auto\n", "asha", true},
+        {LEAST "budget: {min: 1, max: 27, integer: false}\n", "asha", false},
+        {LEAST "budget: {min: 0.5, max: 27}\n", "asha", false},
+        {LEAST "iteration_generator: auto\n", "full", false},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_experiment *e = parse_good(rows[i].text);
+        bool several = hd_streq(rows[i].name, "asha");
+        assert_string_equal(e->iter_gen.name, rows[i].name);
+        assert_int_equal(e->iter_gen.budget_integer, rows[i].integer);
+        assert_int_equal(e->iter_gen.delayed, several);
+        assert_int_equal(e->iter_gen.delay_results, several ? 20 : 0);
+        hd_experiment_free(e);
+    }
 }
 
 static void assert_described(const struct hd_experiment *experiment, const char *part)
@@ -711,6 +738,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(complete_file),
         cmocka_unit_test(defaults),
+        cmocka_unit_test(automatic_generator),
         cmocka_unit_test(aliases),
         cmocka_unit_test(errors),
         cmocka_unit_test(size_is_bounded),
