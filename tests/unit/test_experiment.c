@@ -142,7 +142,7 @@ static void defaults(void **state)
     assert_int_equal(e->holder_wait_ms, 20000);
     hd_experiment_free(e);
     e = parse_good(LEAST "budget: {min: 1, max: 9}\n");
-    assert_string_equal(e->iter_gen.name, "hyperband"); /* where there are budgets to choose from */
+    assert_string_equal(e->iter_gen.name, "asha"); /* where there are budgets to choose from */
     hd_experiment_free(e);
 }
 
@@ -195,7 +195,7 @@ static void aliases(void **state)
         {LEAST "optimizer: {name: Random}\n", "\"sampler\":{\"name\":\"random\"}"},
         {LEAST "sampler: ETPE\n", "\"sampler\":{\"name\":\"tpe\"}"},
         {LEAST "min_budget: 1\nmax_budget: 9\nbudget: {unit: s}\n",
-         "\"budget\":{\"min\":1.0,\"max\":9.0,\"unit\":\"s\",\"integer\":false}"},
+         "\"budget\":{\"min\":1.0,\"max\":9.0,\"unit\":\"s\",\"integer\":true}"},
         {LEAST "iter_generator: {name: HyperBand, min_budget: 1, max_budget: 9, eta: 2}\n",
          "\"iteration_generator\":{\"name\":\"hyperband\",\"eta\":2.0,\"rule\":\"hpbandster\","},
         {LEAST
