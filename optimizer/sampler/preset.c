@@ -296,16 +296,15 @@ static double best_of_coordinate(const struct hd_preset *preset, size_t d, struc
 void hd_preset_draw(const struct hd_preset *preset, struct hd_rng *rng, double *ret_point)
 {
     size_t dimension = preset->history->dimension;
-    bool joint = preset->good.rule.joint, inside = true;
+    bool joint = preset->good.rule.joint;
     size_t component = joint ? hd_mixture_pick(&preset->good, rng) : 0;
     for (size_t d = 0; d < dimension; d++) {
         ret_point[d] = joint ? hd_mixture_draw(&preset->good, component, d, preset->factor, rng)
                              : best_of_coordinate(preset, d, rng);
-        inside = inside && ret_point[d] >= 0 && ret_point[d] <= 1;
     }
-    /* etpe: candidates beside the cube are random ones instead, its only exploration. */
+    /* etpe: what falls beside the cube is put on its edge, where UltraOpt's space puts it. */
     for (size_t d = 0; d < dimension; d++)
-        ret_point[d] = hd_axis_snap(&preset->axes[d], inside ? ret_point[d] : hd_rng_double(rng));
+        ret_point[d] = hd_axis_snap(&preset->axes[d], fmin(fmax(ret_point[d], 0), 1));
 }
 
 double hd_preset_score(const struct hd_preset *preset, const float *point)
