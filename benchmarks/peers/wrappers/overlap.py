@@ -20,4 +20,4 @@ class Overlap:
             self.brackets.append(bracket)
             found = bracket.get_next_run()
         self.brackets = [b for b in self.brackets if not b.is_finished]
-        return (bracket, *found[:3])
+        return bracket, found[0], found[1], found[-1]  # UltraOpt has the info of the config between

@@ -9,6 +9,10 @@ from smac.runhistory.enumerations import StatusType
 from virtual import Exhausted, Job
 from wrappers.spaces import make_space, values_of
 
+# SMAC models the logarithm of the cost and takes all that is not above zero for the same tiny cost:
+# an accuracy with its sign turned is told as an error, and minima below zero are lifted above it.
+SHIFT = {"lcbench": 100, "functions": 4}
+
 JOBS_PER_FULL_EVALUATION = 60  # more than there can be: the loop ends the run
 
 
@@ -17,6 +21,7 @@ class Smac:
 
     def __init__(self, problem, seed, workers, full_evaluations, folder, multi_fidelity):
         self.problem, self.multi_fidelity = problem, multi_fidelity
+        self.shift = SHIFT.get(problem.suite, 0)
         facade = MultiFidelityFacade if multi_fidelity else HyperparameterOptimizationFacade
         budgets = {"min_budget": problem.budget_min, "max_budget": problem.budget_max} if multi_fidelity else {}
         scenario = Scenario(
@@ -27,9 +32,10 @@ class Smac:
             seed=seed,
             **budgets,
         )
+        unused = (lambda config, seed, budget: 0.0) if multi_fidelity else (lambda config, seed: 0.0)
         self.smac = facade(
             scenario,
-            lambda config, seed=0, budget=0: 0.0,
+            unused,
             initial_design=facade.get_initial_design(scenario, n_configs=20 if multi_fidelity else 10),
             logging_level=False,
             overwrite=True,
@@ -48,5 +54,5 @@ class Smac:
         if loss is None:
             value = TrialValue(cost=float("inf"), status=StatusType.CRASHED)
         else:
-            value = TrialValue(cost=loss)
+            value = TrialValue(cost=loss + self.shift)
         self.smac.tell(job.tag, value, save=False)

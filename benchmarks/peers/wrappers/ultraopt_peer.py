@@ -4,6 +4,11 @@ the master's network is left out. A config keeps its id from rung to rung."""
 import logging
 import math
 
+import pandas
+
+# tabular_nn, which UltraOpt imports, looks for it where pandas had it before 1.5.
+pandas.core.common.SettingWithCopyWarning = pandas.errors.SettingWithCopyWarning
+
 from ultraopt.multi_fidelity import HyperBandIterGenerator
 from ultraopt.optimizer import ETPEOptimizer
 from ultraopt.structure import Job as TheirJob
