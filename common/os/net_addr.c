@@ -140,8 +140,12 @@ enum hd_code hd_net_split(const char *text, uint16_t port_default, char *ret_hos
     return HD_OK;
 }
 
+/* nng takes the first address of a name. Where "localhost" is ::1 first, it would not find those who
+ * listen on 127.0.0.1, as all of ours do. */
 void hd_net_url(char *url, size_t url_size, bool tls, const char *host, uint16_t port)
 {
+    if (hd_streq(host, "localhost"))
+        host = "127.0.0.1";
     bool v6 = strchr(host, ':') != NULL;
     bool fits = hd_format(url, url_size, "%s://%s%s%s:%u", tls ? "tls+tcp" : "tcp", v6 ? "[" : "",
                           host, v6 ? "]" : "", (unsigned)port);

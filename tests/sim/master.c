@@ -141,10 +141,10 @@ void sim_master_start(struct sim *sim, uint32_t index)
 
 static void forget_process(struct sim_master *master)
 {
+    for (uint32_t r = 0; r < SIM_RUNS_MAX; r++)
+        sim_actor_release(&master->actors[r]); /* first: samplers borrow the spaces of the core */
     hd_core_free(master->core);
     master->core = NULL;
-    for (uint32_t r = 0; r < SIM_RUNS_MAX; r++)
-        sim_actor_release(&master->actors[r]);
     master->inbox_count = 0;
     master->batch_count = 0;
     master->reply_count = 0;
