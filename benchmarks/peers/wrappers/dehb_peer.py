@@ -13,6 +13,8 @@ class Dehb:
     reports = False
 
     def __init__(self, problem, seed, workers, full_evaluations, folder):
+        if problem.budget_min == problem.budget_max:
+            raise ValueError("DEHB needs a smallest budget below the largest")
         self.problem = problem
         # n_workers is for its own pool of processes, which is not used; ask may be called at will.
         self.dehb = DEHB(
