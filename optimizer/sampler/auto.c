@@ -101,6 +101,7 @@ static enum hd_code auto_credit(struct hd_sampler *base, uint32_t config_number,
     }
     while (portfolio->origin_count <= config_number)
         portfolio->origins[portfolio->origin_count++] = NO_ARM;
+    portfolio->origins[config_number] = NO_ARM; /* also when an add() failed before */
     for (size_t i = 0; i < portfolio->arm_count; i++) {
         if (hd_streq(portfolio->arms[i].name, name))
             portfolio->origins[config_number] = (unsigned char)i;

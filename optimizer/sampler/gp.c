@@ -204,20 +204,13 @@ static void follow(struct gp_sampler *gp)
 static void append_pending(struct gp_sampler *gp)
 {
     const struct hd_history *history = gp->base.history;
-    uint32_t numbers[PENDING_MAX], count = 0;
+    uint32_t pending = history->pending_count;
+    uint32_t count = pending < PENDING_MAX ? pending : PENDING_MAX;
     size_t width = gp->code.shape.feature_count;
-    for (uint32_t i = 0; i < history->pending_count; i++) {
-        uint32_t number = history->pending[i];
-        if (count == PENDING_MAX && number < numbers[count - 1])
-            continue;
-        uint32_t at = count < PENDING_MAX ? count++ : count - 1;
-        for (; at > 0 && number > numbers[at - 1]; at--)
-            numbers[at] = numbers[at - 1];
-        numbers[at] = number;
-    }
     double *features = gp->features + (size_t)gp->seen.count * width;
     for (uint32_t i = 0; i < count; i++) {
-        hd_gp_code_row(&gp->code, hd_history_units(history, numbers[i]), features + i * width);
+        uint32_t number = history->pending[pending - 1 - i]; /* the newest first */
+        hd_gp_code_row(&gp->code, hd_history_units(history, number), features + i * width);
         gp->fidelities[gp->seen.count + i] = 1;
     }
     hd_gp_append(gp->gp, features, gp->fidelities + gp->seen.count, count);

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#define NOT_PENDING UINT32_MAX
 #define DRAWS_MAX 64
 #define DRAWS_LAST 4096 /* where no table of all configs helps */
 
@@ -58,7 +57,6 @@ void hd_history_release(struct hd_history *history)
     hd_free(history->units);
     hd_free(history->hashes);
     hd_free(history->pending);
-    hd_free(history->pending_at);
     hd_free(history->scratch);
     hd_grid_free(history->grid);
     *history = (struct hd_history){0};
@@ -145,8 +143,7 @@ static bool reserve_config(struct hd_history *history)
     size_t capacity = history->config_capacity != 0 ? (size_t)history->config_capacity * 2 : 64;
     size_t row = history->dimension * sizeof(float);
     if (!grow(&history->units, capacity, row != 0 ? row : 1) ||
-        !grow(&history->pending, capacity, sizeof(uint32_t)) ||
-        !grow(&history->pending_at, capacity, sizeof(uint32_t)))
+        !grow(&history->pending, capacity, sizeof(uint32_t)))
         return false;
     history->config_capacity = (uint32_t)capacity;
     return true;
@@ -183,7 +180,6 @@ enum hd_code hd_history_add(struct hd_history *history, uint32_t config_number,
     size_t slot = find_hash(history->hashes, history->hash_slots, key);
     history->distinct_count += history->hashes[slot] == 0;
     history->hashes[slot] = key;
-    history->pending_at[config_number] = history->pending_count;
     history->pending[history->pending_count++] = config_number;
     history->config_count++;
     return HD_OK;
@@ -307,13 +303,19 @@ static void replace_result(struct hd_history_rung *rung, uint32_t index, double 
 
 static void end_pending(struct hd_history *history, uint32_t config_number)
 {
-    uint32_t at = history->pending_at[config_number];
-    if (at == NOT_PENDING)
+    uint32_t low = 0, high = history->pending_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (history->pending[middle] < config_number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == history->pending_count || history->pending[low] != config_number)
         return;
-    uint32_t last = history->pending[--history->pending_count];
-    history->pending[at] = last;
-    history->pending_at[last] = at;
-    history->pending_at[config_number] = NOT_PENDING;
+    history->pending_count--;
+    memmove(&history->pending[low], &history->pending[low + 1],
+            (history->pending_count - low) * sizeof(*history->pending));
 }
 
 enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number, double budget,
@@ -334,6 +336,10 @@ enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number,
     loss = isfinite(loss) ? loss : INFINITY;
     uint32_t slot = find_slot(rung->told, rung->slots, rung->slot_count, config_number);
     if (rung->slots[slot] != 0) {
+        /* Said again, as by a job that ends at its last milestone: nothing that was folded is void.
+         */
+        if (rung->told[rung->slots[slot] - 1].loss == loss)
+            return HD_OK;
         replace_result(rung, rung->slots[slot] - 1, loss);
         history->replace_count++;
         return HD_OK;

@@ -7,7 +7,8 @@
  * needs) and as a set of hashes; results are kept by budget, in the order they were told, with the
  * best few of each budget sorted. Memory is linear: 4 bytes a config and free param, about 40 a
  * config, about 30 a result. add() and tell() take amortised O(1) plus at most
- * HD_HISTORY_BEST_MAX moves; only a result that replaces one of the best scans its budget.
+ * HD_HISTORY_BEST_MAX moves and a memmove of the pending configs' numbers; only a result that
+ * replaces another one scans its budget.
  */
 #ifndef HD_HISTORY_H
 #define HD_HISTORY_H
@@ -46,8 +47,10 @@ struct hd_history {
     uint32_t config_count, config_capacity;
     uint64_t *hashes; /* open addressing; 0 is empty */
     size_t hash_slots, distinct_count;
-    uint32_t *pending;    /* configs with no result at any budget; the order is of no meaning */
-    uint32_t *pending_at; /* of each config: its place in pending, or UINT32_MAX */
+    /* Configs with no result at any budget, by rising number: in which order configs were added and
+     * results told does not show, since a master that was restarted hears of both in another one.
+     */
+    uint32_t *pending;
     uint32_t pending_count;
     struct hd_history_rung **rungs; /* by budget, rising */
     uint32_t rung_count, rung_capacity;

@@ -38,13 +38,16 @@ enum hd_code hd_search_prepare(struct hd_search *search, struct hd_err *err)
 
 /* ---- scores -------------------------------------------------------------------------------- */
 
+/* The newest ones. */
 static void collect_pending(struct hd_search *search)
 {
     const struct hd_history *history = search->rows->history;
     search->pending_count = 0;
     if (search->reach <= 0)
         return;
-    for (uint32_t i = 0; i < history->pending_count && i < HD_SEARCH_PENDING_MAX; i++)
+    uint32_t count = history->pending_count;
+    for (uint32_t i = count > HD_SEARCH_PENDING_MAX ? count - HD_SEARCH_PENDING_MAX : 0; i < count;
+         i++)
         hd_rows_of_config(search->rows, history->pending[i],
                           search->pending + (search->pending_count++) * search->rows->width);
 }

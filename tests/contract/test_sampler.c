@@ -211,6 +211,42 @@ static void test_same_history_same_proposals(void **state)
     check_replay(conditional_json);
 }
 
+static void test_the_interleaving_of_adds_and_tells_does_not_show(void **state)
+{
+    /* Promise: the same configs and the same results propose the same, whether a config was added
+     * long before a result came or just before it: a master that was restarted hears of what was
+     * computed ahead later than the first one did. */
+    (void)state;
+    enum { COUNT = 340, TOLD = 30, STRIDE = 11 };
+    const char *name;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of(mixed_json);
+    double configs[COUNT][VALUES_MAX], values[VALUES_MAX], again[VALUES_MAX];
+    struct hd_rng rng;
+    hd_rng_seed(&rng, 9);
+    for (uint32_t i = 0; i < COUNT; i++)
+        hd_space_sample(space, &rng, configs[i]);
+    FOR_EACH_SAMPLER(name)
+    {
+        struct hd_sampler *ahead = sampler_of(name, space, 5), *behind = sampler_of(name, space, 5);
+        for (uint32_t i = 0; i < COUNT; i++)
+            assert_hd_ok(hd_sampler_add(ahead, i, configs[i], &err));
+        for (uint32_t i = 0; i < COUNT; i++) {
+            assert_hd_ok(hd_sampler_add(behind, i, configs[i], &err));
+            if (i % STRIDE != 0 || i / STRIDE >= TOLD)
+                continue;
+            assert_hd_ok(hd_sampler_tell(ahead, i, 1, bowl(space, configs[i]), &err));
+            assert_hd_ok(hd_sampler_tell(behind, i, 1, bowl(space, configs[i]), &err));
+        }
+        assert_hd_ok(hd_sampler_suggest(ahead, COUNT, 1, values, NULL, &err));
+        assert_hd_ok(hd_sampler_suggest(behind, COUNT, 1, again, NULL, &err));
+        assert_memory_equal(values, again, space->param_count * sizeof(double));
+        hd_sampler_free(ahead);
+        hd_sampler_free(behind);
+    }
+    hd_space_free(space);
+}
+
 static void test_small_spaces_are_used_up(void **state)
 {
     /* Promise: in a finite space every config is proposed exactly once, then HD_E_LIMIT. */
@@ -492,6 +528,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_configs_are_legal_and_new),
         cmocka_unit_test(test_same_history_same_proposals),
+        cmocka_unit_test(test_the_interleaving_of_adds_and_tells_does_not_show),
         cmocka_unit_test(test_small_spaces_are_used_up),
         cmocka_unit_test(test_many_dimensions),
         cmocka_unit_test(test_results_of_many_budgets),
