@@ -446,7 +446,12 @@ static enum hd_code short_life(const char *name, const struct hd_space *space, s
     double values[16];
     enum hd_code code = hd_sampler_new(&spec, space, &sampler, err);
     for (uint32_t i = 0; i < 70 && code == HD_OK; i++) {
-        code = hd_sampler_suggest(sampler, i, 1, values, NULL, err);
+        struct hd_rng rng;
+        hd_rng_fork(1, "life", i, &rng);
+        if (i % 9 == 0) /* models are dear, and this is lived a thousand times */
+            code = hd_sampler_suggest(sampler, i, 1, values, NULL, err);
+        else
+            hd_space_sample(space, &rng, values);
         if (code == HD_OK)
             code = hd_sampler_add(sampler, i, values, err);
         if (code == HD_OK)
