@@ -9,13 +9,14 @@
 #define NAMES_TEXT_MAX 200
 
 static const struct hd_sampler_ops *const all_ops[] = {
-    &hd_sampler_random_ops, &hd_sampler_sobol_ops, &hd_sampler_tpe_ops, &hd_sampler_grid_ops,
-    &hd_sampler_de_ops,     &hd_sampler_cmaes_ops, &hd_sampler_gp_ops,  &hd_sampler_forest_ops,
-    &hd_sampler_cqr_ops,    &hd_sampler_auto_ops,
+    &hd_sampler_random_ops, &hd_sampler_sobol_ops,     &hd_sampler_tpe_ops,
+    &hd_sampler_grid_ops,   &hd_sampler_de_ops,        &hd_sampler_cmaes_ops,
+    &hd_sampler_gp_ops,     &hd_sampler_forest_ops,    &hd_sampler_cqr_ops,
+    &hd_sampler_auto_ops,   &hd_sampler_priorband_ops,
 };
 
-static const char *const all_names[] = {"random", "sobol",  "tpe", "grid", "de", "cmaes",
-                                        "gp",     "forest", "cqr", "auto", NULL};
+static const char *const all_names[] = {"random", "sobol",  "tpe", "grid", "de",        "cmaes",
+                                        "gp",     "forest", "cqr", "auto", "priorband", NULL};
 
 const char *const *hd_sampler_names(void)
 {

@@ -48,6 +48,7 @@ extern const struct hd_sampler_ops hd_sampler_forest_ops;
 extern const struct hd_sampler_ops hd_sampler_cqr_ops;
 extern const struct hd_sampler_ops hd_sampler_grid_ops;
 extern const struct hd_sampler_ops hd_sampler_auto_ops;
+extern const struct hd_sampler_ops hd_sampler_priorband_ops;
 
 /* A sampler over the history of another one (a portfolio's arm): it never adds or tells, its caller
  * has done so. */
