@@ -4,17 +4,29 @@
 
 Reads DIR/STAGE/meson-logs/testlog.json of each stage and DIR/stages.result (lines "passed|failed|skipped NAME").
 A test's own TAP lines count one each, any other test as one; a test that ended badly without a
-line that says so counts as one failure more. Prints the names of what failed and was skipped, and writes
+line that says so counts as one failure more. Prints the names of what failed and was skipped with the
+last lines that a failed test printed (a log's end is what people and machines keep), and writes
 "PASSED FAILED SKIPPED SKIPPED_DOCKER" to DIR/counts.result.
 """
 import json, os, re, sys
 
 work, stages = sys.argv[1], sys.argv[2:]
-passed, failed, skipped = [], [], []
+TAIL_LINES, TAIL_CHARACTERS = 60, 8000
+passed, failed, skipped, said = [], [], [], []
 bins = {"passed": passed, "failed": failed, "skipped": skipped}
 tap = re.compile(r"^(not )?ok\b(?: +\d+)?(?: +-)? *([^#\n]*?) *(?:# *(?:SKIP|TODO)\b *(.*))?$", re.I | re.M)
 
+def last_words(record):
+    text = (record.get("stdout") or "") + (record.get("stderr") or "")
+    return "\n".join(text[-TAIL_CHARACTERS:].splitlines()[-TAIL_LINES:])
+
 def add_test(stage, record):
+    before = len(failed)
+    count_test(stage, record)
+    if len(failed) > before:
+        said.append((stage + ": " + record["name"].removeprefix("hyperdock:"), last_words(record)))
+
+def count_test(stage, record):
     name = stage + ": " + record["name"].removeprefix("hyperdock:")
     result = record["result"]
     lines = [match.groups() for match in tap.finditer(record.get("stdout") or "")]
@@ -51,6 +63,9 @@ for title, names in (("Failed", failed), ("Skipped", skipped)):
         print(title + ":")
         for name in names:
             print("  " + name)
+for name, words in said:
+    print("---- " + name + " said at the end:")
+    print(words)
 docker = sum("docker" in name.lower() for name in skipped)
 with open(work + "/counts.result", "w") as out:
     print(len(passed), len(failed), len(skipped), docker, file=out)

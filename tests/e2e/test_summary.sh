@@ -57,9 +57,19 @@ counts_are "1 1 0 0" "a build that fails is a failure"
 record a "unit / x" OK 'not ok text in the middle is ok\nok 1 - one\n# not ok 2\nokay 3\n'
 counts_are "1 1 0 0" "only lines of TAP count"
 
-record a "unit / x" FAIL '1..1\nnot ok 1 - breaks\n'
-python3 "$root/scripts/summarize.py" "$top" a b | grep -q '^  a: unit / x: breaks$'
-status=$?
-count=$((count + 1))
-if [ $status -eq 0 ]; then echo "ok $count - failures are named"; else echo "not ok $count - failures are named"; fi
+says() { # says PATTERN PROMISE: of one failed test beside a good one
+    count=$((count + 1))
+    record a "unit / x" FAIL '1..1\nnot ok 1 - breaks\n# the reason\n'
+    record b "unit / y" OK '1..1\nok 1 - holds\n# not of interest\n'
+    python3 "$root/scripts/summarize.py" "$top" a b >"$top/out" 2>&1
+    if grep -q "$1" "$top/out" && ! grep -q 'not of interest' "$top/out"; then
+        echo "ok $count - $2"
+    else
+        echo "not ok $count - $2"
+        sed 's/^/# /' "$top/out"
+    fi
+    clear_all
+}
+says '^  a: unit / x: breaks$' "failures are named"
+says '^# the reason$' "a failed test's last words are shown, a good one's are not"
 echo "1..$count"
