@@ -82,6 +82,13 @@ HD_NODISCARD enum hd_code bench_functions_open(struct bench_problem *problem, co
                                                struct hd_err *err);
 HD_NODISCARD enum hd_code bench_functions_tasks(const char *data_dir, struct hd_buf *out,
                                                 struct hd_err *err);
+HD_NODISCARD enum hd_code bench_conditional_open(struct bench_problem *problem,
+                                                 const char *data_dir, struct hd_err *err);
+HD_NODISCARD enum hd_code bench_conditional_tasks(const char *data_dir, struct hd_buf *out,
+                                                  struct hd_err *err);
+/* Fills problem->space from JSON; errors name the task. */
+HD_NODISCARD enum hd_code bench_parse_space(struct bench_problem *problem, const char *json,
+                                            struct hd_err *err);
 /* All outputs of the surrogate, in the order of model.json; `epoch` need not be whole. */
 #define BENCH_LCBENCH_OUTPUTS 6
 void bench_lcbench_outputs(const struct bench_problem *problem, const double *values, double epoch,
@@ -103,6 +110,7 @@ struct bench_run_spec {
     uint32_t workers;
     double full_evaluations; /* ends when so much is spent */
     enum bench_accounting accounting;
+    bool core; /* through the master's core instead of the optimizer object */
 };
 
 /* After `spent` full evaluations, at virtual time `time`, the regret was this. Rising; only steps

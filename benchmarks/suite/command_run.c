@@ -21,7 +21,7 @@ struct options {
     struct hd_text_list methods;
     int64_t seeds, first_seed, workers, jobs;
     double full_evaluations;
-    bool by_task, quiet;
+    bool by_task, core, quiet;
 };
 
 struct work {
@@ -208,6 +208,7 @@ static enum hd_code plan_units(struct work *work, struct hd_err *err)
     work->plan.methods = work->methods;
     work->plan.method_names = work->method_names;
     work->plan.workers = (uint32_t)work->options.workers;
+    work->plan.core = work->options.core;
     work->plan.full_evaluations = work->options.full_evaluations;
     work->plan.processes = (uint32_t)work->options.jobs;
     work->plan.progress = !work->options.quiet && isatty(STDERR_FILENO);
@@ -335,6 +336,8 @@ int bench_command_run(int argc, char **argv)
         {"accounting", NULL, HD_OPTION_TEXT, &o->accounting, "NAME",
          "ended: a job's steps are seen and charged when it ends (default); running: seen when "
          "reached; steps: charged when reached too"},
+        {"core", NULL, HD_OPTION_FLAG, &o->core, NULL,
+         "through the master's core and its workers in place of the optimizer alone"},
         {"against", NULL, HD_OPTION_TEXT, &o->against, "METHOD",
          "compare the others with it, run by run"},
         {"json", NULL, HD_OPTION_TEXT, &o->json, "FILE", "write the raw results"},

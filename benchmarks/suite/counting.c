@@ -52,7 +52,6 @@ static enum hd_code make_space(struct bench_problem *problem, const struct size 
                                struct hd_err *err)
 {
     struct hd_buf text;
-    struct hd_value *space = NULL;
     hd_buf_init(&text, 1 << 16);
     enum hd_code code = hd_buf_puts(&text, "{", err);
     for (size_t i = 0; code == HD_OK && i < size->bits; i++)
@@ -62,11 +61,7 @@ static enum hd_code make_space(struct bench_problem *problem, const struct size 
         code = hd_buf_printf(&text, err, "\"float%zu\":{\"type\":\"float\",\"low\":0,\"high\":1}%s",
                              i, i + 1 < size->floats ? "," : "}");
     if (code == HD_OK)
-        code = hd_json_parse(hd_buf_text(&text), text.size, "counting_ones", &hd_value_limits_file,
-                             &space, err);
-    if (code == HD_OK)
-        code = hd_space_parse(space, "counting_ones", "space", &problem->space, err);
-    hd_value_free(space);
+        code = bench_parse_space(problem, hd_buf_text(&text), err);
     hd_buf_release(&text);
     return code;
 }

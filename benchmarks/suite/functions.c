@@ -6,7 +6,6 @@
 #include "bench.h"
 
 #include <math.h>
-#include <string.h>
 
 #define PI 3.14159265358979323846
 #define DIMENSION_MAX 16
@@ -141,8 +140,11 @@ static const struct function functions[] = {
     {"hartmann6-mf", HARTMANN6, -3.3223680114155, 1, hartmann6},
     {"currin-mf", "{\"x1\":" UNIT ",\"x2\":" UNIT "}", -13.798722044728434, 3, currin},
     {"ackley10", CUBE10(WIDE("-32.768", "32.768")), 0, 0, ackley},
+    {"ackley10-mf", CUBE10(WIDE("-32.768", "32.768")), 0, 5, ackley},
     {"rosenbrock5", CUBE5(WIDE("-5", "10")), 0, 0, rosenbrock},
+    {"rosenbrock5-mf", CUBE5(WIDE("-5", "10")), 0, 1000, rosenbrock},
     {"rastrigin10", CUBE10(WIDE("-5.12", "5.12")), 0, 0, rastrigin},
+    {"rastrigin10-mf", CUBE10(WIDE("-5.12", "5.12")), 0, 30, rastrigin},
     {"mixed", MIXED, 0, 0, mixed},
     {"mixed-mf", MIXED, 0, 0.5, mixed},
 };
@@ -177,19 +179,13 @@ enum hd_code bench_functions_open(struct bench_problem *problem, const char *dat
     for (size_t i = 0; i < HD_COUNT(functions); i++) {
         if (!hd_streq(functions[i].name, problem->task))
             continue;
-        struct hd_value *space = NULL;
-        enum hd_code code = hd_json_parse(functions[i].space, strlen(functions[i].space),
-                                          problem->task, &hd_value_limits_file, &space, err);
-        if (code == HD_OK)
-            code = hd_space_parse(space, problem->task, "space", &problem->space, err);
-        hd_value_free(space);
         problem->ops = &ops;
         problem->state = (void *)(uintptr_t)&functions[i];
         problem->budget_min = 1;
         problem->budget_max = functions[i].bias > 0 ? BUDGET_MAX : 1;
         problem->eta = 3;
         problem->best = functions[i].minimum;
-        return code;
+        return bench_parse_space(problem, functions[i].space, err);
     }
     return hd_fail(err, HD_E_NOTFOUND, "functions has no task %s; hd-bench tasks lists them",
                    problem->task);

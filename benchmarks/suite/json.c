@@ -49,9 +49,10 @@ enum hd_code bench_json_write(const struct bench_plan *plan, const struct bench_
                               struct hd_err *err)
 {
     static const char *const accountings[] = {"ended", "running", "steps"};
-    enum hd_code code =
-        hd_buf_printf(out, err, "{\"suite\":\"%s\",\"workers\":%u,\"accounting\":\"%s\"",
-                      plan->problems[0]->suite, plan->workers, accountings[plan->accounting]);
+    enum hd_code code = hd_buf_printf(
+        out, err, "{\"suite\":\"%s\",\"workers\":%u,\"accounting\":\"%s\",\"core\":%s",
+        plan->problems[0]->suite, plan->workers, accountings[plan->accounting],
+        plan->core ? "true" : "false");
     if (code == HD_OK)
         code = put_number(out, ",\"full_evaluations\":", plan->full_evaluations, err);
     for (size_t i = 0; code == HD_OK && i < count; i++)

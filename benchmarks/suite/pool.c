@@ -49,6 +49,7 @@ static void run_unit(const struct bench_plan *plan, const struct bench_unit *uni
             .workers = plan->workers,
             .full_evaluations = plan->full_evaluations,
             .accounting = plan->accounting,
+            .core = plan->core,
         };
         result->code = bench_run(&spec, &result->trace, &err);
     }

@@ -27,6 +27,7 @@ struct bench_plan {
     uint32_t workers;
     double full_evaluations;
     enum bench_accounting accounting;
+    bool core;
     uint32_t processes;
     bool progress; /* a bar on standard error when that is a terminal */
 };

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct suite {
     const char *name;
@@ -18,6 +19,7 @@ static const struct suite suites[] = {
     {"taskset", bench_taskset_open, bench_taskset_tasks},
     {"counting_ones", bench_counting_open, bench_counting_tasks},
     {"functions", bench_functions_open, bench_functions_tasks},
+    {"conditional", bench_conditional_open, bench_conditional_tasks},
 };
 
 const char *const *bench_suites(void)
@@ -80,6 +82,17 @@ enum hd_code bench_problem_open(const char *suite, const char *task, const char 
     }
     *ret_problem = problem;
     return HD_OK;
+}
+
+enum hd_code bench_parse_space(struct bench_problem *problem, const char *json, struct hd_err *err)
+{
+    struct hd_value *space = NULL;
+    enum hd_code code =
+        hd_json_parse(json, strlen(json), problem->task, &hd_value_limits_file, &space, err);
+    if (code == HD_OK)
+        code = hd_space_parse(space, problem->task, "space", &problem->space, err);
+    hd_value_free(space);
+    return code;
 }
 
 void bench_problem_free(struct bench_problem *problem)

@@ -4,7 +4,7 @@
  * another. The next thing that happens is always the earliest step a worker reaches; of two at the
  * same moment that of the lower worker. Only the optimizer takes real time.
  */
-#include "bench.h"
+#include "tuner.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ struct state {
     const struct bench_run_spec *spec;
     const struct bench_problem *problem;
     const struct hd_space *space; /* the experiment's */
-    struct hd_optimizer *optimizer;
+    struct bench_tuner *tuner;
     struct worker *workers;
     struct config *configs;
     size_t config_count, config_capacity;
@@ -181,14 +181,21 @@ static enum hd_code start(struct state *state, struct worker *worker,
     return HD_OK;
 }
 
-static enum hd_code tell(struct state *state, struct worker *worker, double loss)
+static uint32_t number_of(const struct state *state, const struct worker *worker)
+{
+    return (uint32_t)(worker - state->workers);
+}
+
+static enum hd_code tell(struct state *state, struct worker *worker, double loss, bool stopped)
 {
     double before = cpu_s();
-    bool ok = isfinite(loss);
     worker->busy = false;
-    if (!ok)
+    if (stopped)
+        state->trace->stopped++;
+    else if (!isfinite(loss))
         state->trace->failed++;
-    enum hd_code code = hd_optimizer_tell(state->optimizer, worker->job, ok, loss, state->err);
+    enum hd_code code = state->tuner->ops->tell(state->tuner, number_of(state, worker), worker->job,
+                                                state->now, loss, stopped, state->err);
     state->trace->optimizer_s += cpu_s() - before;
     return code;
 }
@@ -213,27 +220,18 @@ static enum hd_code end_curve(struct state *state, struct worker *worker, uint32
     if (steps > 0)
         config->reached = last;
     note(state);
-    if (!stopped)
-        return tell(state, worker, config->losses[last - 1]);
-    double before = cpu_s();
-    worker->busy = false;
-    state->trace->stopped++;
-    enum hd_code code = hd_optimizer_tell_stopped(state->optimizer, worker->job,
-                                                  config->losses[last - 1], state->err);
-    state->trace->optimizer_s += cpu_s() - before;
-    return code;
+    return tell(state, worker, config->losses[last - 1], stopped);
 }
 
 static enum hd_code report(struct state *state, const struct worker *worker, uint32_t step,
                            bool *ret_stop)
 {
     double before = cpu_s();
-    enum hd_decision decision = HD_DECISION_CONTINUE;
+    double loss = state->configs[worker->config].losses[step - 1];
     enum hd_code code =
-        hd_optimizer_report(state->optimizer, worker->job, step,
-                            state->configs[worker->config].losses[step - 1], &decision, state->err);
+        state->tuner->ops->report(state->tuner, number_of(state, worker), worker->job, state->now,
+                                  step, loss, ret_stop, state->err);
     state->trace->optimizer_s += cpu_s() - before;
-    *ret_stop = decision == HD_DECISION_STOP;
     return code;
 }
 
@@ -277,7 +275,7 @@ static enum hd_code end_function(struct state *state, struct worker *worker)
         state->exact = problem->ops->exact(problem, config->values);
     }
     note(state);
-    return tell(state, worker, loss);
+    return tell(state, worker, loss, false);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -291,14 +289,16 @@ static enum hd_code hand_out(struct state *state, bool *ret_done)
         if (state->workers[i].busy)
             continue;
         double before = cpu_s();
-        enum hd_code code = hd_optimizer_ask(state->optimizer, &answer, &job, state->err);
+        enum hd_code code =
+            state->tuner->ops->ask(state->tuner, i, state->now, &answer, &job, state->err);
         state->trace->optimizer_s += cpu_s() - before;
         if (code != HD_OK)
             return code;
-        if (answer != HD_ASK_ANSWER_JOB) {
-            *ret_done = answer == HD_ASK_ANSWER_DONE;
+        *ret_done = answer == HD_ASK_ANSWER_DONE;
+        if (*ret_done)
             return HD_OK;
-        }
+        if (answer == HD_ASK_ANSWER_WAIT)
+            continue;
         code = start(state, &state->workers[i], &job);
         if (code != HD_OK)
             return code;
@@ -349,20 +349,11 @@ static enum hd_code loop(struct state *state)
 static enum hd_code prepare(struct state *state)
 {
     const struct bench_run_spec *spec = state->spec;
-    const struct hd_experiment *experiment = spec->experiment;
-    struct hd_sampler_spec sampler = {
-        .name = experiment->sampler_name,
-        .settings = experiment->sampler_settings,
-        .initial = experiment->initial,
-        .initial_count = experiment->initial_count,
-        .seed = spec->seed,
-    };
     state->workers = calloc(spec->workers, sizeof(*state->workers));
     state->used = calloc(spec->problem->row_count + 1, 1);
     if (state->workers == NULL || state->used == NULL)
         return hd_fail(state->err, HD_E_NOMEM, "no memory for a run");
-    return hd_optimizer_new(experiment->space, &sampler, &experiment->iter_gen, &state->optimizer,
-                            state->err);
+    return bench_tuner_new(spec, &state->tuner, state->err);
 }
 
 enum hd_code bench_run(const struct bench_run_spec *spec, struct bench_trace *ret_trace,
@@ -384,7 +375,7 @@ enum hd_code bench_run(const struct bench_run_spec *spec, struct bench_trace *re
         code = loop(&state);
     for (size_t i = 0; i < state.config_count; i++)
         free(state.configs[i].values);
-    hd_optimizer_free(state.optimizer);
+    bench_tuner_free(state.tuner);
     free(state.configs);
     free(state.workers);
     free(state.used);

@@ -153,6 +153,7 @@ struct way {
     uint32_t workers;
     double full_evaluations;
     enum bench_accounting accounting;
+    bool core;
 };
 
 static void run(const struct bench_problem *problem, const struct way *way,
@@ -166,7 +167,8 @@ static void run(const struct bench_problem *problem, const struct way *way,
                                   .seed = way->seed,
                                   .workers = way->workers,
                                   .full_evaluations = way->full_evaluations,
-                                  .accounting = way->accounting};
+                                  .accounting = way->accounting,
+                                  .core = way->core};
     assert_hd_ok(bench_run(&spec, ret_trace, &err));
     hd_experiment_free(experiment);
     hd_value_free(method);
@@ -264,31 +266,78 @@ static void test_determinism(void **state)
     }
 }
 
+/* The master's core with its workers proposes what the optimizer alone proposes: with one worker,
+ * and where no job waits for another with many. Failed and stopped jobs included. */
+static void test_core(void **state)
+{
+    static const struct {
+        const char *suite, *task, *method;
+        uint32_t workers;
+        double full_evaluations;
+    } rows[] = {
+        {"lcbench", "167168", "{sampler: {name: tpe}, iteration_generator: {name: hyperband}}", 1,
+         4},
+        {"lcbench", "126026", "{}", 1, 2},
+        {"lcbench", "3945", HYPERBAND_ONCE, 1, 100},
+        {"conditional", "pipeline-mf", "{}", 1, 4},
+        {"counting_ones", "8+8", "{sampler: {name: tpe, preset: bohb}}", 8, 4},
+        {"taskset", "imdb_patch32_GRU128_bs128", FULL, 8, 40},
+        {"lcbench", "167168",
+         "{sampler: {name: tpe}, iteration_generator: {name: asha, type: stopping}}", 8, 4},
+    };
+    static struct bench_trace traces[2];
+    (void)state;
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct bench_problem *problem = open_problem(rows[i].suite, rows[i].task);
+        for (int core = 0; core < 2; core++) {
+            run(problem,
+                &(struct way){rows[i].method, 3, rows[i].workers, rows[i].full_evaluations,
+                              BENCH_ACCOUNTING_ENDED, core == 1},
+                &traces[core]);
+            traces[core].optimizer_s = 0;
+        }
+        assert_true(traces[0].jobs > 5);
+        if (memcmp(&traces[0], &traces[1], sizeof(traces[0])) != 0)
+            fail_msg("%s: %u jobs and %u, %u configs and %u", rows[i].task, traces[0].jobs,
+                     traces[1].jobs, traces[0].configs, traces[1].configs);
+        bench_problem_free(problem);
+    }
+}
+
 /* ---- problems -------------------------------------------------------------------------------- */
 
-/* Each function has its minimum where the literature says, and is nowhere lower; its largest budget
- * is without bias. */
+/* Each function has its minimum where the literature says (ours where we put it), and is nowhere
+ * lower; its largest budget is without bias, its lowest is not. */
 static void test_minima(void **state)
 {
     static const struct {
-        const char *task;
-        double at[10];
+        const char *suite, *task;
+        double at[15];
     } rows[] = {
-        {"branin", {3.141592653589793, 2.275}},
-        {"hartmann3", {0.114614, 0.555649, 0.852547}},
-        {"hartmann6", {0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573}},
-        {"currin-mf", {0.2166667, 0}},
-        {"ackley10", {0}},
-        {"rosenbrock5", {1, 1, 1, 1, 1}},
-        {"rastrigin10", {0}},
-        {"mixed-mf", {0.45, 1e-3, 12, 1, 0}},
+        {"functions", "branin", {3.141592653589793, 2.275}},
+        {"functions", "hartmann3", {0.114614, 0.555649, 0.852547}},
+        {"functions", "hartmann6", {0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573}},
+        {"functions", "currin-mf", {0.2166667, 0}},
+        {"functions", "ackley10", {0}},
+        {"functions", "rosenbrock5", {1, 1, 1, 1, 1}},
+        {"functions", "rastrigin10", {0}},
+        {"functions", "ackley10-mf", {0}},
+        {"functions", "rosenbrock5-mf", {1, 1, 1, 1, 1}},
+        {"functions", "rastrigin10-mf", {0}},
+        {"functions", "mixed-mf", {0.45, 1e-3, 12, 1, 0}},
+        {"conditional",
+         "pipeline-mf",
+         {2, NAN, NAN, NAN, NAN, NAN, NAN, 0, 0.03162277660168379, 0.9, NAN, 2, 128, 64, NAN}},
+        {"conditional", "switches-mf", {1, 0.7, 1, 0.25, 1, 0.55, 1, 0.1, 1, 0.85, 1, 0.4}},
     };
     (void)state;
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
-        struct bench_problem *problem = open_problem("functions", rows[i].task);
-        double values[10], lowest = problem->ops->exact(problem, rows[i].at);
+        struct bench_problem *problem = open_problem(rows[i].suite, rows[i].task);
+        double values[15], lowest = problem->ops->exact(problem, rows[i].at);
         struct hd_rng rng;
+        int biased = 0;
         hd_rng_seed(&rng, i);
+        assert_hd_ok(hd_space_check(problem->space, rows[i].at, &err));
         if (!(fabs(lowest - problem->best) < 1e-4))
             fail_msg("%s: %.9g, not %.9g", rows[i].task, lowest, problem->best);
         for (int n = 0; n < 2000; n++) {
@@ -296,7 +345,9 @@ static void test_minima(void **state)
             double exact = problem->ops->exact(problem, values);
             assert_true(exact >= problem->best - 1e-9);
             assert_true(problem->ops->value(problem, values, problem->budget_max, &rng) == exact);
+            biased += problem->ops->value(problem, values, problem->budget_min, &rng) != exact;
         }
+        assert_true(problem->budget_min == problem->budget_max ? biased == 0 : biased > 500);
         bench_problem_free(problem);
     }
 }
@@ -468,7 +519,7 @@ static void test_program(void **state)
     char *dir = test_dir_make();
     char *log = hd_path_join(dir, "log"), *json = hd_path_join(dir, "r.json");
     char *svg = hd_path_join(dir, "r.svg");
-    const char *const rows[][16] = {
+    const char *const rows[][20] = {
         {"0", "best-known", "--help"},
         {"0", "--accounting", "run", "--help"},
         {"2", "did you mean tasks", "taks"},
@@ -480,13 +531,16 @@ static void test_program(void **state)
          "gp"},
         {"2", "'' is no task", "run", "--method", "tpe-full", "--task", ""},
         {"0", "currin-mf", "tasks"},
+        {"0", "pipeline-mf", "tasks"},
+        {"0", "Mean regret", "run", "--suite", "conditional", "--task", "switches-mf", "--method",
+         "auto", "--seeds", "1", "--full-evaluations", "2", "--checkpoints", "2", "--core"},
         {"0", "Regret less that of random-full", "run", "--suite", "functions", "--task", "branin",
          "--method", "random-full", "--sampler", "{name: tpe}", "--against", "random-full",
          "--json", json, "--svg"},
     };
     (void)state;
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
-        const char *argv[20] = {getenv("HD_BENCH")};
+        const char *argv[24] = {getenv("HD_BENCH")};
         size_t count = 1, size;
         pid_t pid;
         int status;
@@ -528,10 +582,11 @@ int main(void)
         cmocka_unit_test(test_vectors),        cmocka_unit_test(test_curve_pieces),
         cmocka_unit_test(test_resume_charges), cmocka_unit_test(test_accounting),
         cmocka_unit_test(test_stopping),       cmocka_unit_test(test_determinism),
-        cmocka_unit_test(test_minima),         cmocka_unit_test(test_table),
-        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_bad_methods),
-        cmocka_unit_test(test_wilcoxon),       cmocka_unit_test(test_library),
-        cmocka_unit_test(test_library_rows),   cmocka_unit_test(test_program),
+        cmocka_unit_test(test_core),           cmocka_unit_test(test_minima),
+        cmocka_unit_test(test_table),          cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_bad_methods),    cmocka_unit_test(test_wilcoxon),
+        cmocka_unit_test(test_library),        cmocka_unit_test(test_library_rows),
+        cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
