@@ -287,8 +287,9 @@ static void assert_state(enum hd_run_state state, const char *reason)
 {
     struct hd_run_view view = run_view(0);
     assert_string_equal(hd_run_state_name(view.state), hd_run_state_name(state));
-    if (strstr(view.reason, reason) == NULL)
-        fail_msg("reason \"%s\" does not hold \"%s\"", view.reason, reason);
+    const char *given = view.reason != NULL ? view.reason : "none";
+    if (strstr(given, reason) == NULL)
+        fail_msg("reason \"%s\" does not hold \"%s\"", given, reason);
 }
 
 /* ---- every request may arrive twice -----------------------------------------------------------
