@@ -21,10 +21,13 @@
 #define HD_CONDITION_DEPTH_MAX 32   /* any and all within one another */
 #define HD_CONDITION_NODES_MAX 1000 /* of one `when` or one forbidden clause */
 #define HD_SPACE_FORBIDDEN_MAX 1000 /* clauses */
+#define HD_SPACE_COMPARED_MAX 10000 /* values and groups in all expressions of a space together */
 #define HD_SPACE_DRAWS_MAX 100      /* draws before a config is repaired instead */
 #define HD_SPACE_REPAIR_MAX 1000    /* steps of a repair before the known legal config is taken */
 #define HD_SPACE_NEIGHBOUR_DRAWS_MAX 100
-#define HD_SPACE_VISITS_MAX 65536      /* cases looked at when the configs of a space are counted */
+#define HD_SPACE_VISITS_MAX 65536 /* cases looked at when the configs of a space are counted */
+#define HD_SPACE_WORK_MAX                                                                          \
+    (1u << 26) /* values and groups looked at for that: a fraction of a second */
 #define HD_GRID_ENTRIES_MAX (1u << 20) /* cases times params that an hd_grid may hold */
 #define HD_GRID_POINTS_MAX 1000
 
@@ -124,9 +127,9 @@ HD_NODISCARD enum hd_code hd_conditions_write(const struct hd_space *space,
  * Errors say "file:line: path: what" (path like "space.lr.low") and the nearest known key; `name`
  * is the file, `path` the prefix. Refused too: conditions that form a cycle, and clauses that
  * forbid everything. The latter is decided exactly while at most HD_SPACE_VISITS_MAX cases have to
- * be looked at (a case gives each param that some expression looks at a value or a range of values
- * that no expression tells apart); beyond, a space is refused when no legal config is found by
- * drawing and repairing.
+ * be looked at, in HD_SPACE_WORK_MAX steps (a case gives each param that some expression looks at a
+ * value or a range of values that no expression tells apart); beyond, a space is refused when no
+ * legal config is found by drawing and repairing.
  */
 HD_NODISCARD enum hd_code hd_space_parse(const struct hd_value *value, const char *name,
                                          const char *path, struct hd_space **ret_space,

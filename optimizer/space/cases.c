@@ -349,12 +349,18 @@ enum hd_code hd_cases_init(struct hd_cases *cases, const struct hd_space *space,
     double values[HD_SPACE_PARAMS_MAX];
     *cases = (struct hd_cases){.space = space, .points = points};
     cases->dimensions = hd_calloc(space->param_count, sizeof(*cases->dimensions));
-    if (cases->dimensions == NULL)
-        return hd_fail(err, HD_E_NOMEM, "no memory to count the configs of a space");
-    enum hd_code code = make_components(cases, err);
+    cases->clause_weights = hd_calloc(space->forbidden_count + 1, sizeof(size_t));
+    enum hd_code code = cases->dimensions != NULL && cases->clause_weights != NULL
+                            ? make_components(cases, err)
+                            : hd_fail(err, HD_E_NOMEM, "no memory to count the configs of a space");
+    for (size_t i = 0; i < space->forbidden_count && code == HD_OK; i++)
+        cases->clause_weights[i] = hd_conditions_weight(space->forbidden[i].conditions,
+                                                        space->forbidden[i].condition_count);
     for (size_t i = 0; i < space->param_count && code == HD_OK; i++) {
         struct hd_dimension *dimension = &cases->dimensions[i];
         dimension->levels = hd_param_levels(&space->params[i]);
+        dimension->weight =
+            hd_conditions_weight(space->params[i].conditions, space->params[i].condition_count);
         dimension->grid = isinf(dimension->levels) && points > 0;
         if (dimension->grid)
             dimension->levels = points;
@@ -376,9 +382,10 @@ void hd_cases_release(struct hd_cases *cases)
         hd_free(component->looked_at);
         hd_free(component->clauses);
         hd_free(component->cases);
-        hd_free(component->case_counts);
+        hd_free(component->case_ends);
     }
     hd_free(cases->dimensions);
     hd_free(cases->components);
+    hd_free(cases->clause_weights);
     *cases = (struct hd_cases){0};
 }

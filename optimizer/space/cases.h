@@ -26,6 +26,7 @@ struct hd_dimension {
     double levels;    /* INFINITY: none */
     bool grid;        /* a float without step that is cut into levels */
     size_t component; /* number of it */
+    size_t weight;    /* of its conditions */
     bool looked_at;
     struct hd_range *ranges; /* when looked at */
     size_t range_count;
@@ -41,9 +42,9 @@ struct hd_component {
     /* What was found; cases are kept on demand only. */
     double count;         /* configs */
     uint64_t count_whole; /* the same, at most UINT64_MAX */
-    bool cut_off;         /* HD_SPACE_VISITS_MAX was reached: count is not below the exact number */
+    bool cut_off;         /* a limit was reached: count is not below the exact number */
     uint32_t *cases;      /* [case][looked_at_count]: index of the range, or HD_CASE_INACTIVE */
-    double *case_counts;
+    double *case_ends;    /* rising: the number of configs in this case and those before it */
     size_t case_count, case_capacity;
 };
 
@@ -52,7 +53,9 @@ struct hd_cases {
     struct hd_dimension *dimensions; /* [param_count] */
     struct hd_component *components;
     size_t component_count;
+    size_t *clause_weights; /* [forbidden_count] */
     uint32_t points;
+    uint64_t work; /* of all walks so far: values and groups of the expressions looked at */
 };
 
 /* The structure only; points as for hd_grid_new(), 0: floats without step stay whole. */
@@ -60,7 +63,8 @@ HD_NODISCARD enum hd_code hd_cases_init(struct hd_cases *cases, const struct hd_
                                         uint32_t points, struct hd_err *err);
 void hd_cases_release(struct hd_cases *cases); /* also of a zeroed struct */
 
-/* Runs through the cases of one component. values[param_count] is scratch; when a case is found
+/* Runs through the cases of one component; at visits_max cases, and when all walks together have
+ * done HD_SPACE_WORK_MAX, it is cut off. values[param_count] is scratch; when a case is found
  * and ret_example is not NULL, the first one is written there (params of this component). keep:
  * cases are stored. ignored: clauses that do not count, or NULL. HD_E_LIMIT: too many to keep. */
 struct hd_case_walk {

@@ -63,6 +63,14 @@ bool hd_conditions_hold(const struct hd_condition *conditions, size_t count, con
     return count == 0 || node_holds(conditions, values);
 }
 
+size_t hd_conditions_weight(const struct hd_condition *conditions, size_t count)
+{
+    size_t weight = 0;
+    for (size_t i = 0; i < count; i++)
+        weight += conditions[i].value_count > 0 ? conditions[i].value_count : 1;
+    return weight;
+}
+
 bool hd_forbidden_next(const struct hd_space *space, const double *values, size_t *index)
 {
     for (; *index < space->forbidden_count; (*index)++) {

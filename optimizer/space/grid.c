@@ -25,10 +25,12 @@ static enum hd_code list_component(struct hd_grid *grid, struct hd_component *co
                                 .visits_max = HD_SPACE_VISITS_MAX};
     enum hd_code code = hd_cases_walk(&walk, err);
     if (code == HD_OK && component->cut_off)
-        code = hd_fail(err, HD_E_LIMIT,
-                       "the conditions and forbidden clauses of the space make more than %d cases: "
-                       "too many for a table of all configs",
-                       HD_SPACE_VISITS_MAX);
+        code =
+            hd_fail(err, HD_E_LIMIT,
+                    "the conditions and forbidden clauses of the space make too many cases for a "
+                    "table of all configs (more than %d, or more than %u comparisons to find "
+                    "them)",
+                    HD_SPACE_VISITS_MAX, HD_SPACE_WORK_MAX);
     if (code == HD_OK && !walk.found)
         code = hd_fail(err, HD_E_INVALID,
                        "the forbidden clauses leave no point of the grid; give more points");
@@ -80,6 +82,20 @@ static const uint32_t *case_of(const struct hd_component *component, size_t numb
     return component->cases != NULL ? component->cases + number * component->looked_at_count : NULL;
 }
 
+/* The case of a config by its place among those of the component. */
+static size_t case_at(const struct hd_component *component, double place)
+{
+    size_t low = 0, high = component->case_count > 0 ? component->case_count - 1 : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (place < component->case_ends[middle])
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 /* Writes the first value of each range (or NaN), so that the conditions of the others can be
  * told, and the range of each param into low and count. */
 static void begin_case(const struct hd_grid *grid, const struct hd_component *component,
@@ -114,9 +130,9 @@ static void set_level(const struct hd_grid *grid, size_t index, const struct hd_
 static void component_config(const struct hd_grid *grid, const struct hd_component *component,
                              uint64_t number, double *values, struct hd_range *ranges)
 {
-    size_t at = 0;
-    while (at + 1 < component->case_count && (double)number >= component->case_counts[at])
-        number -= (uint64_t)component->case_counts[at++];
+    size_t at = case_at(component, (double)number);
+    uint64_t before = at > 0 ? (uint64_t)component->case_ends[at - 1] : 0;
+    number -= before < number ? before : number; /* sums beyond 2^53 are rounded */
     begin_case(grid, component, case_of(component, at), values, ranges);
     for (size_t i = component->param_count; i-- > 0;) {
         size_t index = component->params[i];
@@ -139,11 +155,7 @@ void hd_grid_config(const struct hd_grid *grid, uint64_t index, double *ret_valu
 
 static size_t draw_case(const struct hd_component *component, struct hd_rng *rng)
 {
-    double left = hd_rng_double(rng) * component->count;
-    size_t at = 0;
-    while (at + 1 < component->case_count && left >= component->case_counts[at])
-        left -= component->case_counts[at++];
-    return at;
+    return case_at(component, hd_rng_double(rng) * component->count);
 }
 
 void hd_grid_sample(const struct hd_grid *grid, struct hd_rng *rng, double *ret_values)

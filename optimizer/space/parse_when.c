@@ -16,7 +16,21 @@ struct builder {
     const struct hd_space *space;
     struct hd_condition *nodes;
     size_t count, capacity;
+    size_t weight; /* of the expressions so far, and of this one */
 };
+
+/* Bounds what one look at all expressions costs. */
+static enum hd_code add_weight(struct builder *builder, const struct hd_value *at, size_t weight,
+                               struct hd_err *err)
+{
+    if (weight > HD_SPACE_COMPARED_MAX - builder->weight)
+        return FAIL_AT(&builder->place, at, NULL, HD_E_LIMIT,
+                       "the conditions and forbidden clauses of a space together have at most %d "
+                       "values; say the same with comparisons or fewer clauses",
+                       HD_SPACE_COMPARED_MAX);
+    builder->weight += weight;
+    return HD_OK;
+}
 
 static enum hd_code add_node(struct builder *builder, const struct hd_value *at,
                              enum hd_condition_op op, size_t parent_index, struct hd_err *err)
@@ -56,8 +70,14 @@ static enum hd_code find_param(const struct builder *builder, const char *name,
                    nearest != NULL ? "\"?" : "");
 }
 
-static enum hd_code reserve_values(struct hd_condition *node, size_t count, struct hd_err *err)
+/* Of the newest node. */
+static enum hd_code reserve_values(struct builder *builder, const struct hd_value *at, size_t count,
+                                   struct hd_err *err)
 {
+    struct hd_condition *node = &builder->nodes[builder->count - 1];
+    enum hd_code code = add_weight(builder, at, count, err);
+    if (code != HD_OK)
+        return code;
     node->values = hd_calloc(count, sizeof(double));
     return node->values != NULL
                ? HD_OK
@@ -77,7 +97,7 @@ static enum hd_code add_membership(struct builder *builder, size_t param_index,
                        "the list of values of %s is empty", param->name);
     enum hd_code code = add_node(builder, item, op, param_index, err);
     if (code == HD_OK)
-        code = reserve_values(&builder->nodes[builder->count - 1], count, err);
+        code = reserve_values(builder, item, count, err);
     for (size_t i = 0; i < count && code == HD_OK; i++) {
         const struct hd_value *scalar = list ? item->as.array.items[i] : item;
         struct hd_condition *node = &builder->nodes[builder->count - 1];
@@ -162,7 +182,7 @@ static enum hd_code add_comparison(struct builder *builder, size_t param_index, 
     if (code == HD_OK)
         code = add_node(builder, item, ops[at], param_index, err);
     if (code == HD_OK)
-        code = reserve_values(&builder->nodes[builder->count - 1], 1, err);
+        code = reserve_values(builder, item, 1, err);
     if (code != HD_OK)
         return code;
     struct hd_condition *node = &builder->nodes[builder->count - 1];
@@ -177,15 +197,17 @@ static enum hd_code parse_map(struct builder *builder, const struct hd_value *ma
                               struct hd_err *err);
 
 /* Closes an inner node: of a single child nothing but the child stays. */
-static void end_group(struct builder *builder, size_t start, size_t children)
+static enum hd_code end_group(struct builder *builder, const struct hd_value *at, size_t start,
+                              size_t children, struct hd_err *err)
 {
     struct hd_condition *node = &builder->nodes[start];
     if (children != 1) {
         node->node_count = builder->count - start;
-        return;
+        return add_weight(builder, at, 1, err);
     }
     builder->count--;
     memmove(node, node + 1, (builder->count - start) * sizeof(*node));
+    return HD_OK;
 }
 
 static enum hd_code parse_comparisons(struct builder *builder, size_t param_index,
@@ -199,9 +221,7 @@ static enum hd_code parse_comparisons(struct builder *builder, size_t param_inde
     for (size_t i = 0; i < count && code == HD_OK; i++)
         code = add_comparison(builder, param_index, map->as.object.keys[i], map->as.object.items[i],
                               err);
-    if (code == HD_OK)
-        end_group(builder, start, count);
-    return code;
+    return code == HD_OK ? end_group(builder, map, start, count, err) : code;
 }
 
 /* any: [..], all: [..] */
@@ -212,9 +232,7 @@ static enum hd_code parse_group(struct builder *builder, enum hd_condition_op op
     enum hd_code code = add_node(builder, list, op, 0, err);
     for (size_t i = 0; i < count && code == HD_OK; i++)
         code = parse_map(builder, list->as.array.items[i], depth + 1, err);
-    if (code == HD_OK)
-        end_group(builder, start, count);
-    return code;
+    return code == HD_OK ? end_group(builder, list, start, count, err) : code;
 }
 
 static bool is_list_of_maps(const struct hd_value *item)
@@ -253,9 +271,7 @@ static enum hd_code parse_map(struct builder *builder, const struct hd_value *ma
     enum hd_code code = add_node(builder, map, HD_CONDITION_ALL, 0, err);
     for (size_t i = 0; i < count && code == HD_OK; i++)
         code = parse_member(builder, map->as.object.keys[i], map->as.object.items[i], depth, err);
-    if (code == HD_OK)
-        end_group(builder, start, count);
-    return code;
+    return code == HD_OK ? end_group(builder, map, start, count, err) : code;
 }
 
 /* On success the caller owns the nodes. */

@@ -18,6 +18,8 @@ HD_NODISCARD enum hd_code hd_param_describe(const struct hd_space *space,
                                             struct hd_value **ret_value, struct hd_err *err);
 const char *hd_param_kind_name(enum hd_param_kind kind);
 const char *hd_confidence_name(enum hd_confidence confidence);
+/* What looking at an expression costs at most: its values and its groups. */
+size_t hd_conditions_weight(const struct hd_condition *conditions, size_t count);
 /* The word of a comparison in a file: "gt". */
 const char *hd_condition_word(enum hd_condition_op op);
 

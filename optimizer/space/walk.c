@@ -12,10 +12,11 @@
 #define WITNESS_DRAWS 2000
 #define CORE_CLAUSES_MAX 64 /* up to so many clauses the guilty ones are singled out */
 
-static bool is_active(const struct hd_space *space, size_t index, const double *values)
+static bool is_active(const struct hd_case_walk *walk, size_t index)
 {
-    const struct hd_param *param = &space->params[index];
-    return hd_conditions_hold(param->conditions, param->condition_count, values);
+    const struct hd_param *param = &walk->cases->space->params[index];
+    walk->cases->work += walk->cases->dimensions[index].weight;
+    return hd_conditions_hold(param->conditions, param->condition_count, walk->values);
 }
 
 /* Params that are not assigned yet are NaN, which makes comparisons false, and expressions know no
@@ -28,13 +29,15 @@ static bool is_forbidden(const struct hd_case_walk *walk)
         const struct hd_forbidden *forbidden = &space->forbidden[clause];
         if (walk->ignored != NULL && walk->ignored[clause])
             continue;
+        walk->cases->work += walk->cases->clause_weights[clause];
         if (hd_conditions_hold(forbidden->conditions, forbidden->condition_count, walk->values))
             return true;
     }
     return false;
 }
 
-static enum hd_code keep_case(struct hd_case_walk *walk, double count, struct hd_err *err)
+/* The case that was just counted. */
+static enum hd_code keep_case(struct hd_case_walk *walk, struct hd_err *err)
 {
     struct hd_component *component = walk->component;
     size_t width = component->looked_at_count;
@@ -47,16 +50,16 @@ static enum hd_code keep_case(struct hd_case_walk *walk, double count, struct hd
         size_t capacity = component->case_capacity * 2 + 16;
         uint32_t *cases = hd_realloc(component->cases, capacity * width * sizeof(*cases));
         component->cases = cases != NULL ? cases : component->cases;
-        double *counts = hd_realloc(component->case_counts, capacity * sizeof(*counts));
-        component->case_counts = counts != NULL ? counts : component->case_counts;
-        if (cases == NULL || counts == NULL)
+        double *ends = hd_realloc(component->case_ends, capacity * sizeof(*ends));
+        component->case_ends = ends != NULL ? ends : component->case_ends;
+        if (cases == NULL || ends == NULL)
             return hd_fail(err, HD_E_NOMEM, "no memory for a table of all configs");
         component->case_capacity = capacity;
     }
     if (width > 0)
         memcpy(component->cases + component->case_count * width, walk->chosen,
                width * sizeof(*walk->chosen));
-    component->case_counts[component->case_count++] = count;
+    component->case_ends[component->case_count++] = component->count;
     return HD_OK;
 }
 
@@ -69,7 +72,7 @@ static enum hd_code end_case(struct hd_case_walk *walk, double count, struct hd_
         const struct hd_dimension *dimension = &walk->cases->dimensions[index];
         if (dimension->looked_at)
             continue;
-        bool active = is_active(space, index, walk->values);
+        bool active = is_active(walk, index);
         walk->values[index] = active ? space->params[index].default_value : NAN;
         count *= active ? dimension->levels : 1;
     }
@@ -78,7 +81,7 @@ static enum hd_code end_case(struct hd_case_walk *walk, double count, struct hd_
             walk->ret_example[component->params[i]] = walk->values[component->params[i]];
     walk->found = true;
     walk->component->count += count;
-    return walk->keep ? keep_case(walk, count, err) : HD_OK;
+    return walk->keep ? keep_case(walk, err) : HD_OK;
 }
 
 static bool has_ended(const struct hd_case_walk *walk)
@@ -95,12 +98,12 @@ static enum hd_code walk_from(struct hd_case_walk *walk, size_t depth, double co
     size_t index = walk->component->looked_at[depth];
     const struct hd_dimension *dimension = &walk->cases->dimensions[index];
     enum hd_code code = HD_OK;
-    if (!is_active(walk->cases->space, index, walk->values)) {
+    if (!is_active(walk, index)) {
         walk->chosen[depth] = HD_CASE_INACTIVE;
         return walk_from(walk, depth + 1, count, err);
     }
     for (size_t i = 0; i < dimension->range_count && code == HD_OK && !has_ended(walk); i++) {
-        if (walk->visits++ >= walk->visits_max) {
+        if (walk->visits++ >= walk->visits_max || walk->cases->work >= HD_SPACE_WORK_MAX) {
             walk->component->cut_off = true;
             break;
         }
