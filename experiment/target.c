@@ -332,7 +332,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
                              const struct hd_space *space, struct hd_target *target)
 {
     static const char *const names[] = {"image",     "command", "env",        "data",   "base_dir",
-                                        "resources", "timeout", "stop_grace", "retries"};
+                                        "resources", "timeout", "stop_grace", "checkpoint",
+                                        "retries"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -360,6 +361,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
     if (code == HD_OK)
         code = hd_read_ms(reader, object, PATH, "stop_grace", 0, STOP_GRACE_MS_MAX,
                           &target->stop_grace_ms);
+    if (code == HD_OK)
+        code = hd_read_bool(reader, object, PATH, "checkpoint", &target->checkpoint);
     if (code == HD_OK)
         code = parse_retries(reader, object, target);
     return code;

@@ -166,16 +166,31 @@ static void drain(struct hd_agent *agent)
     }
 }
 
-static void leave(struct hd_agent *agent)
+/* By when targets must have ended, so that their results can still be reported. */
+static int64_t targets_end_ms(const struct hd_agent *agent, int64_t by_ms)
+{
+    if (by_ms == HD_NEVER_MS)
+        return HD_NEVER_MS;
+    int64_t left_ms = by_ms > agent->now_ms ? by_ms - agent->now_ms : 0;
+    return by_ms - (left_ms / 4 < HD_AGENT_REPORT_MS ? left_ms / 4 : HD_AGENT_REPORT_MS);
+}
+
+/* by_ms HD_NEVER_MS: nothing but the targets' own grace is in the way. */
+static void leave(struct hd_agent *agent, int64_t by_ms)
 {
     drain(agent);
-    if (agent->leaving)
+    if (agent->leaving) {
+        if (by_ms < agent->leave_deadline_ms)
+            agent->leave_deadline_ms = by_ms;
         return;
+    }
     agent->leaving = true;
     agent->leave_deadline_ms =
         agent->now_ms + (agent->running_count == 0
                              ? HD_AGENT_LEAVE_MS
                              : agent->options.stop_grace_ms + AGENT_GIVE_UP_MS);
+    if (by_ms != HD_NEVER_MS && (agent->running_count > 0 || by_ms < agent->leave_deadline_ms))
+        agent->leave_deadline_ms = by_ms;
     for (uint32_t i = 0; i < HD_HELD_MAX; i++) {
         struct held *held = &agent->held[i];
         if (held->state != HELD_RUNNING)
@@ -184,7 +199,19 @@ static void leave(struct hd_agent *agent)
         struct hd_agent_action *action = agent_action(agent, HD_AGENT_STOP);
         action->attempt = held->attempt;
         action->outcome = HD_OUTCOME_PREEMPTED;
+        action->deadline_ms = targets_end_ms(agent, by_ms);
     }
+}
+
+static void leave_in_time(struct hd_agent *agent)
+{
+    const struct hd_agent_options *options = &agent->options;
+    if (agent->leaving || options->end_ms == 0 ||
+        agent->now_ms < options->end_ms - options->grace_ms)
+        return;
+    agent_note(agent, "this worker's time is over: leaving, %u targets are stopped",
+               agent->running_count);
+    leave(agent, options->end_ms);
 }
 
 /* Every master has said that it will have no job again, or that we may go. */
@@ -226,6 +253,8 @@ enum hd_code hd_agent_new(const struct hd_agent_options *options, struct hd_agen
     if (options->slots < 1 || options->slots > HD_HELD_MAX)
         return hd_fail(err, HD_E_INVALID, "parallelism is %u, must be 1 to %d", options->slots,
                        HD_HELD_MAX);
+    if (options->end_ms != 0 && options->grace_ms < 1)
+        return hd_fail(err, HD_E_INVALID, "a worker that has an end needs a grace before it");
     struct hd_agent *agent = hd_calloc(1, sizeof(*agent));
     if (agent != NULL) {
         agent->masters = hd_calloc(HD_AGENT_MASTERS_MAX, sizeof(*agent->masters));
@@ -301,10 +330,13 @@ void hd_agent_step(struct hd_agent *agent, const struct hd_agent_event *event,
         break;
     case HD_AGENT_EVENT_LEAVE:
         agent_note(agent, "leaving: %u targets are stopped", agent->running_count);
-        leave(agent);
+        leave(agent, event->leave_by_ms != 0      ? event->leave_by_ms
+                     : agent->options.end_ms != 0 ? agent->options.end_ms
+                                                  : HD_NEVER_MS);
         break;
     }
     if (!agent->exited) {
+        leave_in_time(agent);
         leave_when_idle(agent);
         agent_pump(agent);
     }

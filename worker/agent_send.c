@@ -136,14 +136,26 @@ static uint32_t choose_master(struct hd_agent *agent, bool riding, int64_t *ret_
     return AGENT_NONE;
 }
 
+/* How long a target that starts now may run; 0: as long as it likes. */
+static int64_t time_left_ms(const struct hd_agent *agent)
+{
+    const struct hd_agent_options *options = &agent->options;
+    if (options->end_ms == 0)
+        return 0;
+    int64_t left_ms = options->end_ms - options->grace_ms - agent->now_ms;
+    return left_ms > 1 ? left_ms : 1;
+}
+
 static void send_lease(struct hd_agent *agent, uint32_t m, int64_t wait_ms)
 {
     struct lane *lane = &agent->masters[m].lanes[HD_LANE_LEASE];
     lane->wait_ms = wait_ms;
     lane->by_report = false;
     agent->lease_master = m;
-    send(agent, m, HD_LANE_LEASE, HD_REQUEST_LEASE, wait_ms + AGENT_LEASE_SLACK_MS)->wait_ms =
-        wait_ms;
+    struct hd_request *request =
+        send(agent, m, HD_LANE_LEASE, HD_REQUEST_LEASE, wait_ms + AGENT_LEASE_SLACK_MS);
+    request->wait_ms = wait_ms;
+    request->left_ms = time_left_ms(agent);
 }
 
 static void pump_leases(struct hd_agent *agent)
@@ -227,6 +239,7 @@ static void send_report(struct hd_agent *agent, uint32_t m, const struct held *h
     request->result = held->result;
     request->lease_next = lane->lease_next;
     request->lease_sequence = lane->lease_next ? lane->lease_sequence : 0;
+    request->left_ms = lane->lease_next ? time_left_ms(agent) : 0;
     if (lane->lease_next)
         agent->masters[m].lanes[HD_LANE_LEASE].state = LANE_BUSY;
 }
@@ -375,6 +388,8 @@ void agent_pump(struct hd_agent *agent)
             pump_master(agent, m);
     pump_leases(agent);
     pump_look_up(agent);
+    if (agent->options.end_ms != 0 && !agent->leaving)
+        want(agent, agent->options.end_ms - agent->options.grace_ms);
     if (!agent->draining && agent->held_count == 0 && agent->options.idle_timeout_ms > 0)
         want(agent, agent->idle_since_ms + agent->options.idle_timeout_ms);
 }

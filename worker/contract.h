@@ -77,6 +77,7 @@ HD_NODISCARD enum hd_code hd_workspace_make(const struct hd_root *root, const ch
 void hd_workspace_discard(const struct hd_workspace *workspace);
 /* Asks a target to stop cleanly: run_dir/control/stop. */
 void hd_workspace_ask_stop(const char *run_dir);
+bool hd_workspace_asked_stop(const char *run_dir);
 /* As root: what the target left is made the owner's, and what the owner may, the image's user may
  * too (it has to go on with it at the next budget). Otherwise nothing. Follows no links. */
 void hd_workspace_own(const struct hd_root *root, const char *directory);
@@ -93,6 +94,7 @@ struct hd_plan_input {
     size_t extra_env_count;
     bool container; /* the target sees /hyperdock instead of host paths */
     int64_t now_wall_ms;
+    int64_t stop_wall_ms; /* when the worker has to leave; 0: not known */
 };
 /* A job for an engine; every text lives in the arena. */
 struct hd_plan {

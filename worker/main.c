@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c: hd-worker. */
 #include "shell.h"
+#include "until.h"
 
 #include <errno.h>
 #include <hd/message.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define WORK_DIR_DEFAULT "./hyperdock-work"
+#define GRACE_MS_DEFAULT 30000
+#define GRACE_MS_MAX 86400000
 #define CREDENTIALS_TRIES 100 /* as the reference systems: the master may start after us */
 #define CREDENTIALS_INTERVAL_MS 3000
 
@@ -21,6 +25,8 @@ struct settings {
     const char *worker_id, *work_dir;
     struct hd_text_list data, env;
     int64_t idle_timeout_ms;
+    const char *until;
+    int64_t grace_ms; /* 0: not given */
     const char *engine, *token_file;
     struct hd_net_security security;
     const char *log_level;
@@ -79,6 +85,16 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->idle_timeout_ms,
          .hint = "DURATION",
          .help = "leave after so long without a job; 0 never"},
+        {.name = "until",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->until,
+         .hint = "TIME",
+         .help = "be gone by then: a duration, 08:30, a date, or @SECONDS"},
+        {.name = "grace",
+         .kind = HD_OPTION_DURATION,
+         .value = &settings->grace_ms,
+         .hint = "DURATION",
+         .help = "SIGTERM leaves so long; before --until, targets are asked to stop"},
         {.name = "engine",
          .kind = HD_OPTION_TEXT,
          .value = &settings->engine,
@@ -118,7 +134,8 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
         .name = "hd-worker",
         .summary = "evaluates jobs on this machine",
         .usage = "hd-worker [options]",
-        .epilogue = "SIGTERM or Ctrl-C: finish what runs, then leave; twice: stop it and leave.",
+        .epilogue = "SIGTERM or Ctrl-C: finish what runs, then leave; twice: stop it and leave.\n"
+                    "With --grace, SIGTERM: stop it, hand it back, leave within that time.",
         .options = options,
         .option_count = HD_COUNT(options),
     };
@@ -187,6 +204,8 @@ static enum hd_code check(const struct settings *settings, enum hd_engine_choice
                        "give --nameserver or --credentials-dir, not both: the file names one");
     if (code == HD_OK)
         code = check_list("data", &settings->data, err);
+    if (code == HD_OK && (settings->grace_ms < 0 || settings->grace_ms > GRACE_MS_MAX))
+        code = hd_fail(err, HD_E_INVALID, "--grace: must be at most 1d");
     if (code == HD_OK)
         code = check_nameserver(settings, err);
     return code == HD_OK ? check_list("env", &settings->env, err) : code;
@@ -217,6 +236,28 @@ static enum hd_code find_token(const struct settings *settings, char *ret_token,
                                err);
 }
 
+/* When this worker has to be gone: as we were told, or as Slurm says. */
+static enum hd_code find_end(const struct settings *settings, struct hd_shell_settings *shell,
+                             struct hd_err *err)
+{
+    int64_t end_wall_ms = 0, now_wall_ms = hd_clock_wall_ms();
+    const char *slurm = getenv("SLURM_JOB_END_TIME");
+    struct hd_err ignored;
+    shell->term_is_notice = settings->grace_ms > 0;
+    shell->grace_ms = settings->grace_ms > 0 ? settings->grace_ms : GRACE_MS_DEFAULT;
+    if (settings->until != NULL) {
+        if (hd_until_parse(settings->until, now_wall_ms, &end_wall_ms, err) != HD_OK)
+            return hd_fail_in(err, "--until");
+    } else if (slurm == NULL ||
+               hd_until_parse_epoch(slurm, now_wall_ms, &end_wall_ms, &ignored) != HD_OK) {
+        return HD_OK;
+    }
+    shell->end_ms = hd_clock_ms() + (end_wall_ms - now_wall_ms);
+    hd_log(HD_LOG_INFO, "this worker ends in %lld s, its targets %lld s earlier",
+           (long long)((end_wall_ms - now_wall_ms) / 1000), (long long)(shell->grace_ms / 1000));
+    return HD_OK;
+}
+
 static enum hd_code serve(const struct settings *settings, enum hd_engine_choice engine,
                           int stop_fd, struct hd_err *err)
 {
@@ -233,7 +274,7 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         code = hd_seat_take(&root, host, settings->worker_id, &seat, err);
     if (code != HD_OK)
         return code;
-    const struct hd_shell_settings shell = {
+    struct hd_shell_settings shell = {
         .root = &root,
         .seat = &seat,
         .host = host,
@@ -251,7 +292,9 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
     };
     hd_log(HD_LOG_INFO, "worker %s, %lld at a time, in %s", seat.worker,
            (long long)settings->parallelism, root.path);
-    code = hd_shell_run(&shell, err);
+    code = find_end(settings, &shell, err);
+    if (code == HD_OK)
+        code = hd_shell_run(&shell, err);
     hd_seat_release(&seat);
     hd_log(HD_LOG_INFO, "left");
     return code;

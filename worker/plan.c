@@ -116,6 +116,15 @@ static struct hd_value *pair_value(const char *key_a, struct hd_value *a, const 
     return object;
 }
 
+/* Whatever comes first: the end of its time, or of its worker's. */
+static struct hd_value *deadline_value(const struct hd_plan_input *input, int64_t timeout_ms)
+{
+    int64_t at_ms = timeout_ms > 0 ? input->now_wall_ms + timeout_ms : HD_NEVER_MS;
+    if (input->stop_wall_ms > 0 && input->stop_wall_ms < at_ms)
+        at_ms = input->stop_wall_ms;
+    return at_ms == HD_NEVER_MS ? hd_value_new_null() : hd_value_new_int(at_ms / 1000);
+}
+
 static enum hd_code write_job(struct making *making)
 {
     const struct hd_plan_input *input = making->input;
@@ -150,10 +159,7 @@ static enum hd_code write_job(struct making *making)
                    hd_value_new_string(experiment->objective.maximize ? "maximize" : "minimize"),
                    &code),
         &code);
-    set(job, "deadline",
-        timeout_ms > 0 ? hd_value_new_int((input->now_wall_ms + timeout_ms) / 1000)
-                       : hd_value_new_null(),
-        &code);
+    set(job, "deadline", deadline_value(input, timeout_ms), &code);
     set(job, "gpus", hd_value_new_array(), &code);
     set(job, "cpus", number_or_null(experiment->target.cpus > 0 ? experiment->target.cpus : NAN),
         &code);

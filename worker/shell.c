@@ -76,7 +76,7 @@ static void perform(struct shell *shell, struct hd_agent_action *action)
         shell_start(shell, action->lease, action->master);
         break;
     case HD_AGENT_STOP:
-        shell_stop(shell, action->attempt, action->outcome);
+        shell_stop(shell, action->attempt, action->outcome, action->deadline_ms);
         break;
     case HD_AGENT_DROP:
         shell_drop(shell, action->attempt);
@@ -199,14 +199,28 @@ static void take_masters(struct shell *shell, const struct hd_lookup_answer *ans
     step(shell, &event);
 }
 
+/* The machine goes away: nothing is left to wait for. */
+static void take_notice(struct shell *shell)
+{
+    struct hd_agent_event event = {.kind = HD_AGENT_EVENT_LEAVE,
+                                   .leave_by_ms = hd_clock_ms() + shell->settings->grace_ms};
+    step(shell, &event);
+}
+
 static void take_signals(struct shell *shell, int *count)
 {
     struct signalfd_siginfo info;
     while (read(shell->settings->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        tell_simple(shell, *count == 0 ? HD_AGENT_EVENT_DRAIN : HD_AGENT_EVENT_LEAVE);
-        if (++*count == 1)
-            hd_log(HD_LOG_INFO, "once more to stop the targets and leave at once");
+        bool notice = shell->settings->term_is_notice && info.ssi_signo == SIGTERM;
+        if (notice && *count == 0)
+            take_notice(shell);
+        else
+            tell_simple(shell, *count == 0 ? HD_AGENT_EVENT_DRAIN : HD_AGENT_EVENT_LEAVE);
         tell_pending(shell);
+        if (++*count > 1)
+            (void)shell_terminate(shell, true);
+        else
+            hd_log(HD_LOG_INFO, "once more to stop the targets and leave at once");
     }
 }
 
@@ -237,6 +251,8 @@ static int wait_ms(const struct shell *shell)
     int64_t now_ms = hd_clock_ms(), at_ms = hd_agent_deadline_ms(shell->agent);
     if (shell_needs_ticks(shell) && shell->tick_at_ms < at_ms)
         at_ms = shell->tick_at_ms;
+    if (shell->terminate_at_ms < at_ms)
+        at_ms = shell->terminate_at_ms;
     if (at_ms <= now_ms)
         return 0;
     return at_ms - now_ms > WAIT_MS_MAX ? WAIT_MS_MAX : (int)(at_ms - now_ms);
@@ -263,6 +279,7 @@ static void loop(struct shell *shell)
         if (!shell->leaving && hd_clock_ms() >= hd_agent_deadline_ms(shell->agent))
             tell_simple(shell, HD_AGENT_EVENT_TIMEOUT);
         tell_pending(shell);
+        shell->terminate_at_ms = shell_terminate(shell, false);
     }
 }
 
@@ -284,6 +301,8 @@ static enum hd_code open_agent(struct shell *shell, struct hd_err *err)
         .slots = settings->slots,
         .idle_timeout_ms = settings->idle_timeout_ms,
         .stop_grace_ms = STOP_GRACE_MS,
+        .end_ms = settings->end_ms,
+        .grace_ms = settings->grace_ms,
     };
     if (!hd_copy_text(options.worker, sizeof(options.worker), settings->seat->worker) ||
         !hd_copy_text(options.root, sizeof(options.root), settings->root->id) ||
@@ -342,6 +361,7 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
     if (shell == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for the worker");
     shell->settings = settings;
+    shell->terminate_at_ms = HD_NEVER_MS;
     (void)hd_copy_text(shell->token, sizeof(shell->token), settings->token);
     enum hd_code code = hd_format(shell->journal_dir, sizeof(shell->journal_dir), "%s/attempts",
                                   settings->seat->state_dir)

@@ -25,6 +25,9 @@ struct hd_shell_settings {
     const char *run_id; /* "" any */
     uint32_t slots;
     int64_t idle_timeout_ms;
+    int64_t end_ms;      /* hd_clock_ms() by which this worker is gone; 0: not known */
+    int64_t grace_ms;    /* how long before it targets are asked to stop */
+    bool term_is_notice; /* SIGTERM: the machine goes away in grace_ms */
     enum hd_engine_choice engine;
     const struct hd_text_list *data; /* "NAME=PATH" */
     const struct hd_text_list *env;  /* "K=V" */

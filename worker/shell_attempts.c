@@ -17,7 +17,7 @@ struct entry *shell_find(struct shell *shell, struct hd_attempt_ref attempt)
     return NULL;
 }
 
-static struct entry *add_entry(struct shell *shell, struct hd_attempt_ref attempt)
+struct entry *shell_add_entry(struct shell *shell, struct hd_attempt_ref attempt)
 {
     for (size_t i = 0; i < HD_HELD_MAX; i++) {
         if (shell->entries[i] != NULL)
@@ -27,14 +27,15 @@ static struct entry *add_entry(struct shell *shell, struct hd_attempt_ref attemp
             return NULL;
         entry->attempt = attempt;
         entry->stop_outcome = HD_OUTCOME_PREEMPTED; /* asked for by a process that is gone */
-        entry->last_loss = (double)NAN;
+        entry->last_loss = entry->last_step = entry->budget = (double)NAN;
+        entry->term_at_ms = HD_NEVER_MS;
         shell->entries[i] = entry;
         return entry;
     }
     return NULL;
 }
 
-static void free_entry(struct shell *shell, struct entry *entry)
+void shell_free_entry(struct shell *shell, struct entry *entry)
 {
     for (size_t i = 0; i < HD_HELD_MAX; i++)
         if (shell->entries[i] == entry)
@@ -48,7 +49,7 @@ void shell_free_entries(struct shell *shell)
 {
     for (size_t i = 0; i < HD_HELD_MAX; i++)
         if (shell->entries[i] != NULL)
-            free_entry(shell, shell->entries[i]);
+            shell_free_entry(shell, shell->entries[i]);
 }
 
 /* ---- ends ----------------------------------------------------------------------------------- */
@@ -70,7 +71,7 @@ static void keep(struct shell *shell, struct entry *entry)
 }
 
 /* The texts of `result` are copied. */
-static void end(struct shell *shell, struct entry *entry, const struct hd_result *result)
+void shell_end(struct shell *shell, struct entry *entry, const struct hd_result *result)
 {
     entry->ended = true;
     entry->result = *result;
@@ -87,8 +88,8 @@ static void end(struct shell *shell, struct entry *entry, const struct hd_result
     keep(shell, entry);
 }
 
-static void end_unstarted(struct shell *shell, struct entry *entry, enum hd_outcome outcome,
-                          const char *why)
+void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outcome outcome,
+                         const char *why)
 {
     int64_t now_wall_ms = hd_clock_wall_ms();
     const struct hd_result result = {
@@ -100,7 +101,7 @@ static void end_unstarted(struct shell *shell, struct entry *entry, enum hd_outc
         .message = why,
         .info_json = "",
     };
-    end(shell, entry, &result);
+    shell_end(shell, entry, &result);
 }
 
 static void read_curve(struct shell *shell, struct entry *entry)
@@ -112,10 +113,18 @@ static void read_curve(struct shell *shell, struct entry *entry)
     while ((count = hd_metrics_read(&entry->metrics, entry->workspace.run_dir, entry->experiment,
                                     entry->attempt, points, POINTS_MAX)) > 0) {
         entry->last_loss = points[count - 1].loss;
+        entry->last_step = points[count - 1].step;
         struct hd_agent_event event = {
             .kind = HD_AGENT_EVENT_PROGRESS, .points = points, .point_count = count};
         shell_tell(shell, &event);
     }
+}
+
+/* It was asked to stop by itself and has ended: stopped, unless its curve says that it was done. */
+static bool stopped_itself(const struct entry *entry, const struct hd_engine_end *end)
+{
+    bool done = end->exit_code == 0 && entry->last_step >= entry->budget;
+    return entry->asked && end->kind == HD_END_EXITED && !end->oom_killed && !done;
 }
 
 static void classify(struct shell *shell, struct entry *entry, const struct hd_engine_end *raw)
@@ -137,7 +146,7 @@ static void classify(struct shell *shell, struct entry *entry, const struct hd_e
     }
     result.message = message;
     result.info_json = loss.info_json;
-    end(shell, entry, &result);
+    shell_end(shell, entry, &result);
 }
 
 void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
@@ -146,7 +155,9 @@ void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
     if (entry == NULL || entry->ended || entry->experiment == NULL)
         return;
     read_curve(shell, entry);
-    classify(shell, entry, &news->end);
+    struct hd_engine_end end = news->end;
+    end.stopped = end.stopped || stopped_itself(entry, &end);
+    classify(shell, entry, &end);
 }
 
 /* ---- starting ------------------------------------------------------------------------------- */
@@ -256,6 +267,14 @@ static void free_directory(struct shell *shell, const struct entry *entry)
     }
 }
 
+/* When a target here will be asked to stop, for its own plans; 0: not known. */
+static int64_t stop_wall_ms(const struct hd_shell_settings *settings)
+{
+    if (settings->end_ms == 0)
+        return 0;
+    return hd_clock_wall_ms() + settings->end_ms - settings->grace_ms - hd_clock_ms();
+}
+
 static enum hd_code run_lease(struct shell *shell, struct entry *entry,
                               const struct hd_lease *lease, char *data_dir, struct hd_err *err)
 {
@@ -276,6 +295,7 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
         .extra_env_count = settings->env->count,
         .container = entry->engine == shell->docker,
         .now_wall_ms = hd_clock_wall_ms(),
+        .stop_wall_ms = stop_wall_ms(settings),
     };
     code = hd_plan_make(&input, &plan, err);
     if (code != HD_OK)
@@ -304,7 +324,7 @@ static void fail_start(struct shell *shell, struct entry *entry, const struct hd
     entry->workspace.directory[0] = '\0';
     /* Without it a result would have no master to go to after our own death. */
     (void)!keep_attempt(shell, entry, lease, &err);
-    end_unstarted(shell, entry, outcome, why);
+    shell_end_unstarted(shell, entry, outcome, why);
 }
 
 void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t master)
@@ -314,7 +334,7 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     char *data_dir = NULL;
     const char *why = "";
     enum hd_outcome outcome;
-    struct entry *entry = add_entry(shell, lease->attempt);
+    struct entry *entry = shell_add_entry(shell, lease->attempt);
     if (entry == NULL) {
         /* Not held here although the agent holds it: only the short memory is to blame. */
         hd_log(HD_LOG_ERROR, "job %u: no memory to start it", lease->attempt.job);
@@ -323,6 +343,7 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     }
     (void)hd_copy_text(entry->master, sizeof(entry->master),
                        hd_agent_master_id(shell->agent, master));
+    entry->budget = lease->budget;
     hd_format(name, sizeof(name), "experiment of %s", lease->run_id);
     enum hd_code code = hd_experiment_parse_text(lease->target_json, strlen(lease->target_json),
                                                  name, NULL, &entry->experiment, &err);
@@ -347,16 +368,54 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
 
 /* ---- stopping and forgetting ---------------------------------------------------------------- */
 
-void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome)
+static void terminate(struct entry *entry, int64_t grace_ms)
+{
+    entry->term_at_ms = HD_NEVER_MS;
+    hd_workspace_ask_stop(entry->workspace.run_dir);
+    hd_engine_stop(entry->engine, entry->attempt, grace_ms);
+}
+
+/* One that keeps checkpoints is asked at once, and may take until the last moment; another one
+ * works on until then, and may be done before. */
+void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome,
+                int64_t deadline_ms)
 {
     struct entry *entry = shell_find(shell, attempt);
     if (entry == NULL || entry->ended || entry->engine == NULL)
         return;
+    const struct hd_target *target = &entry->experiment->target;
+    int64_t left_ms = deadline_ms - hd_clock_ms();
     entry->stop_outcome = outcome;
-    hd_workspace_ask_stop(entry->workspace.run_dir);
-    hd_engine_stop(entry->engine, attempt, entry->experiment->target.stop_grace_ms);
     hd_log(HD_LOG_INFO, "job %u, attempt %u: asked to stop (%s)", attempt.job, attempt.attempt,
            hd_outcome_name(outcome));
+    if (deadline_ms == HD_NEVER_MS) {
+        terminate(entry, target->stop_grace_ms);
+        return;
+    }
+    if (left_ms < 0)
+        left_ms = 0;
+    entry->term_grace_ms =
+        target->stop_grace_ms < left_ms / 2 ? target->stop_grace_ms : left_ms / 2;
+    entry->term_at_ms = deadline_ms - entry->term_grace_ms;
+    if (target->checkpoint) {
+        entry->asked = true;
+        hd_workspace_ask_stop(entry->workspace.run_dir);
+    }
+}
+
+int64_t shell_terminate(struct shell *shell, bool hurry)
+{
+    int64_t next_ms = HD_NEVER_MS, now_ms = hd_clock_ms();
+    for (size_t i = 0; i < HD_HELD_MAX; i++) {
+        struct entry *entry = shell->entries[i];
+        if (entry == NULL || entry->ended || entry->term_at_ms == HD_NEVER_MS)
+            continue;
+        if (hurry || entry->term_at_ms <= now_ms)
+            terminate(entry, entry->term_grace_ms);
+        else if (entry->term_at_ms < next_ms)
+            next_ms = entry->term_at_ms;
+    }
+    return next_ms;
 }
 
 void shell_drop(struct shell *shell, struct hd_attempt_ref attempt)
@@ -371,7 +430,7 @@ void shell_drop(struct shell *shell, struct hd_attempt_ref attempt)
     hd_log(HD_LOG_INFO, "job %u, attempt %u: dropped, the master has given it to another",
            attempt.job, attempt.attempt);
     hd_journal_forget(shell->journal_dir, attempt);
-    free_entry(shell, entry);
+    shell_free_entry(shell, entry);
 }
 
 void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict)
@@ -388,7 +447,7 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
             hd_workspace_discard(&entry->workspace);
     }
     hd_journal_forget(shell->journal_dir, attempt);
-    free_entry(shell, entry);
+    shell_free_entry(shell, entry);
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */
@@ -410,168 +469,4 @@ bool shell_needs_ticks(const struct shell *shell)
         if (shell->entries[i] != NULL && !shell->entries[i]->kept)
             return true;
     return false;
-}
-
-/* ---- engines -------------------------------------------------------------------------------- */
-
-enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
-{
-    const struct hd_shell_settings *settings = shell->settings;
-    const struct hd_engine_options options = {
-        .worker = settings->seat->worker,
-        .state_dir = settings->seat->state_dir,
-        .queue = shell->engine_news,
-    };
-    enum hd_code code = HD_OK;
-    if (settings->engine != HD_ENGINE_DOCKER && shell->process == NULL)
-        code = hd_engine_open_process(&options, &shell->process, err);
-    if (code != HD_OK || settings->engine == HD_ENGINE_PROCESS || shell->docker != NULL)
-        return code;
-    code = hd_engine_open_docker(&options, &shell->docker, err);
-    if (code == HD_OK || settings->engine == HD_ENGINE_DOCKER)
-        return code;
-    hd_log(HD_LOG_INFO, "no Docker engine, commands only: %s", err->text);
-    return HD_OK;
-}
-
-/* ---- what an earlier process left ----------------------------------------------------------- */
-
-static struct hd_engine *engine_named(const struct shell *shell, const char *name)
-{
-    if (hd_streq(name, "docker"))
-        return shell->docker;
-    return hd_streq(name, "process") ? shell->process : NULL;
-}
-
-static bool copy_kept(struct entry *entry, const struct hd_journal_attempt *kept)
-{
-    struct hd_workspace *workspace = &entry->workspace;
-    workspace->start = kept->start;
-    return hd_copy_text(entry->master, sizeof(entry->master), kept->master) &&
-           hd_copy_text(workspace->run_dir, sizeof(workspace->run_dir), kept->run_dir) &&
-           hd_copy_text(workspace->work_dir, sizeof(workspace->work_dir), kept->work_dir) &&
-           hd_copy_text(workspace->directory, sizeof(workspace->directory), kept->directory);
-}
-
-static enum hd_code adopt(struct entry *entry, const struct hd_journal_attempt *kept,
-                          const char *worker, struct hd_err *err)
-{
-    char log_path[HD_PATH_MAX];
-    if (!hd_format(log_path, sizeof(log_path), "%s/log.txt", kept->run_dir))
-        return hd_fail(err, HD_E_LIMIT, "the path of the log is too long");
-    const struct hd_target *target = &entry->experiment->target;
-    const struct hd_engine_job job = {
-        .attempt = entry->attempt,
-        .worker = worker,
-        .run_id = kept->run_id,
-        .config_id = kept->config_id,
-        .run_dir = kept->run_dir,
-        .work_dir = kept->work_dir,
-        .log_path = log_path,
-        .image = target->image,
-        .timeout_ms = hd_experiment_timeout_ms(entry->experiment, kept->budget),
-        .stop_grace_ms = target->stop_grace_ms,
-        .cpus = target->cpus,
-        .memory_bytes = target->memory_bytes,
-        .pids = target->pids,
-    };
-    return hd_engine_adopt(entry->engine, entry->attempt, &job, err);
-}
-
-static void tell_adopted(struct shell *shell, const struct entry *entry)
-{
-    struct hd_agent_event event = {
-        .kind = HD_AGENT_EVENT_ADOPTED, .attempt = entry->attempt, .master_id = entry->master};
-    shell_tell(shell, &event);
-}
-
-static void recover_one(struct shell *shell, struct entry *entry,
-                        const struct hd_journal_attempt *kept, const struct hd_result *result)
-{
-    struct hd_err err;
-    entry->engine = engine_named(shell, kept->engine);
-    if (hd_experiment_parse_text(kept->experiment_json, strlen(kept->experiment_json),
-                                 "kept experiment", NULL, &entry->experiment, &err) != HD_OK)
-        entry->experiment = NULL;
-    /* Held before it is ended: the agent learns whose it is. */
-    tell_adopted(shell, entry);
-    if (result != NULL) {
-        hd_log(HD_LOG_INFO, "job %u, attempt %u: its result waits for master %s",
-               entry->attempt.job, entry->attempt.attempt, entry->master);
-        (void)hd_copy_text(entry->workspace.directory, sizeof(entry->workspace.directory),
-                           result->directory);
-        end(shell, entry, result);
-    } else if (entry->experiment == NULL) {
-        end_unstarted(shell, entry, HD_OUTCOME_INFRA, "the worker's journal could not be read");
-    } else if (entry->engine == NULL ||
-               adopt(entry, kept, shell->settings->seat->worker, &err) != HD_OK) {
-        end_unstarted(shell, entry, HD_OUTCOME_INFRA,
-                      "the worker ended before the target was started");
-    } else {
-        hd_log(HD_LOG_INFO, "job %u, attempt %u: found again", entry->attempt.job,
-               entry->attempt.attempt);
-    }
-}
-
-static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref attempt,
-                                 struct hd_err *err)
-{
-    struct hd_arena *arena = NULL;
-    struct hd_journal_attempt kept;
-    struct hd_result result;
-    bool has_result = false;
-    enum hd_code code = hd_arena_new(2 * HD_JOURNAL_FILE_MAX, &arena, err);
-    if (code != HD_OK)
-        return code;
-    if (hd_journal_read(shell->journal_dir, attempt, arena, &kept, &result, &has_result, err) !=
-        HD_OK) {
-        hd_log(HD_LOG_ERROR, "job %u, attempt %u: passed over: %s", attempt.job, attempt.attempt,
-               err->text);
-    } else if (hd_streq(kept.engine, "docker") && shell->docker == NULL && !has_result) {
-        code =
-            hd_fail(err, HD_E_BUSY,
-                    "job %u of run %s was started in Docker by an earlier process, and no Docker "
-                    "engine answers: start it first",
-                    attempt.job, kept.run_id);
-    } else {
-        struct entry *entry = add_entry(shell, attempt);
-        if (entry == NULL || !copy_kept(entry, &kept)) {
-            free_entry(shell, entry);
-            code = hd_fail(err, HD_E_LIMIT, "job %u, attempt %u: no room to take it up again",
-                           attempt.job, attempt.attempt);
-        } else {
-            recover_one(shell, entry, &kept, has_result ? &result : NULL);
-        }
-    }
-    hd_arena_free(arena);
-    return code;
-}
-
-/* What an engine has and the journal does not: it was acknowledged, or never told to anybody. */
-static enum hd_code drop_unknown(struct shell *shell, struct hd_engine *engine, struct hd_err *err)
-{
-    struct hd_engine_found *found = hd_calloc(HD_HELD_MAX, sizeof(*found));
-    size_t count = 0;
-    if (found == NULL)
-        return hd_fail(err, HD_E_NOMEM, "no memory to list what the engine runs");
-    enum hd_code code = hd_engine_list(engine, found, HD_HELD_MAX, &count, err);
-    for (size_t i = 0; i < count && code == HD_OK; i++)
-        if (shell_find(shell, found[i].attempt) == NULL)
-            hd_engine_drop(engine, found[i].attempt);
-    hd_free(found);
-    return code;
-}
-
-enum hd_code shell_recover(struct shell *shell, struct hd_err *err)
-{
-    struct hd_attempt_ref attempts[HD_HELD_MAX];
-    size_t count = 0;
-    enum hd_code code = hd_journal_list(shell->journal_dir, attempts, HD_HELD_MAX, &count, err);
-    for (size_t i = 0; i < count && code == HD_OK; i++)
-        code = recover_kept(shell, attempts[i], err);
-    struct hd_engine *engines[] = {shell->docker, shell->process};
-    for (size_t i = 0; i < HD_COUNT(engines) && code == HD_OK; i++)
-        if (engines[i] != NULL)
-            code = drop_unknown(shell, engines[i], err);
-    return code;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* shell_internal.h: the shell's state, shared by shell.c (events and actions, the network) and
- * shell_attempts.c (targets, from lease to acknowledgement). */
+ * shell_attempts.c (targets, from lease to acknowledgement); shell_recover.c (what an earlier
+ * process left). */
 #ifndef HD_SHELL_INTERNAL_H
 #define HD_SHELL_INTERNAL_H
 
@@ -21,9 +22,15 @@ struct entry {
     enum hd_outcome stop_outcome; /* what an end that we asked for means */
     struct hd_metrics metrics;
     double last_loss; /* of the curve; NaN none */
-    bool ended;       /* result is set */
-    bool kept;        /* and on disk, and the agent was told */
-    bool complained;  /* that it could not be put on disk */
+    double last_step;
+    double budget;
+    bool asked; /* to stop by itself, with control/stop */
+    int64_t
+        term_at_ms; /* when it gets its SIGTERM; HD_NEVER_MS: not to be stopped, or has got it */
+    int64_t term_grace_ms;
+    bool ended;      /* result is set */
+    bool kept;       /* and on disk, and the agent was told */
+    bool complained; /* that it could not be put on disk */
     struct hd_result result;
     char message[HD_MESSAGE_MAX];
     char info_json[HD_INFO_JSON_MAX];
@@ -60,19 +67,32 @@ struct shell {
     struct pending pending[SHELL_PENDING_MAX];
     size_t pending_first, pending_count;
     int64_t tick_at_ms;
-    bool leaving; /* the agent said EXIT */
+    int64_t terminate_at_ms; /* the next SIGTERM that is due */
+    bool leaving;            /* the agent said EXIT */
 };
 
 /* shell.c */
 void shell_add_pending(struct shell *shell, const struct pending *pending);
 void shell_tell(struct shell *shell, struct hd_agent_event *event);
 
-/* shell_attempts.c */
+/* shell_recover.c */
 enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err);
 /* What an earlier process left: running, ended, or with a result to report. */
 enum hd_code shell_recover(struct shell *shell, struct hd_err *err);
+
+/* shell_attempts.c */
+struct entry *shell_add_entry(struct shell *shell, struct hd_attempt_ref attempt);
+void shell_free_entry(struct shell *shell, struct entry *entry);
+/* The texts of `result` are copied. */
+void shell_end(struct shell *shell, struct entry *entry, const struct hd_result *result);
+void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outcome outcome,
+                         const char *why);
 void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t master);
-void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome);
+/* The target has ended by deadline_ms; HD_NEVER_MS: it has the grace of its experiment. */
+void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome,
+                int64_t deadline_ms);
+/* Sends the SIGTERMs whose time has come; all of them when `hurry`. When the next one is due. */
+int64_t shell_terminate(struct shell *shell, bool hurry);
 void shell_drop(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict);
 void shell_take_end(struct shell *shell, const struct hd_engine_news *news);

@@ -190,6 +190,14 @@ void hd_workspace_ask_stop(const char *run_dir)
         close(fd);
 }
 
+bool hd_workspace_asked_stop(const char *run_dir)
+{
+    char path[HD_PATH_MAX];
+    struct stat st;
+    return hd_format(path, sizeof(path), "%s/control/stop", run_dir) && lstat(path, &st) == 0 &&
+           S_ISREG(st.st_mode);
+}
+
 /* ---- whose it is ---------------------------------------------------------------------------- */
 
 struct owning {

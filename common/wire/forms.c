@@ -158,6 +158,7 @@ static const struct hd_field request_fields[] = {
     TEXT("ho", hd_request, host, HD_ADDRESS_MAX - 1),
     MANY("p", HD_FIELD_LIST, hd_request, points, point_count, HD_PING_POINTS_MAX, &point_shape),
     I64("wt", hd_request, wait_ms, HD_LEASE_WAIT_MS_MAX),
+    I64("lf", hd_request, left_ms, INT64_MAX),
     STRUCT("re", hd_request, result, result_shape),
     BOOL("nx", hd_request, lease_next),
     U64("lq", hd_request, lease_sequence),

@@ -193,6 +193,7 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
     if (ended->by_report)
         note_report(core, ended->worker, ended->incarnation, ended->sequence);
     job->last_by_report = ended->by_report;
+    core_learn_duration(run, job, from_budget, ended);
     if (ended->directory[0] != '\0') {
         struct config *config = &run->configs[job->config];
         config->root = core_add_root(core, ended->root);

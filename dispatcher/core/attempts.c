@@ -56,6 +56,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
     core_unpark(core, worker);
 
     struct live *live = &run->live[run->jobs[job_number].place];
+    run->unfit_since_ms = HD_NEVER_MS;
     live->until_ms = core->now_ms + run->experiment->lease_ms;
     if (live->until_ms < core->expiry_ms)
         core->expiry_ms = live->until_ms;

@@ -18,6 +18,8 @@
 #define HD_TIME_GAP_MS_MAX 600000 /* how much of a silence between two facts counts as run time */
 #define HD_BACKOFF_MS_FIRST 1000
 #define HD_BACKOFF_MS_MAX 30000
+#define HD_DURATIONS_MAX 64 /* amounts of work whose durations are known */
+#define HD_DURATIONS_KEPT 8
 #define HD_COMBINED_WAIT_MS_MAX                                                                    \
     1000 /* how long a report's acknowledgement may wait for the next job */
 
@@ -82,6 +84,13 @@ struct ready {
     struct hd_proposal_info info;
 };
 
+/* How long the last jobs with this much to do took. */
+struct duration {
+    double work; /* budget, less what the state they began with had */
+    int64_t kept_ms[HD_DURATIONS_KEPT];
+    uint32_t count, next;
+};
+
 struct run {
     char run_id[HD_ID_MAX + 1];
     uint64_t run_uid;
@@ -115,8 +124,11 @@ struct run {
     uint64_t cut; /* seq of the last result */
     int64_t created_wall_ms, last_wall_ms;
     int64_t elapsed_ms;
+    struct duration durations[HD_DURATIONS_MAX];
+    uint32_t duration_count;
 
     /* volatile */
+    int64_t unfit_since_ms; /* since when nobody stays long enough; HD_NEVER_MS: not so */
     int64_t
         elapsed_mark_ms; /* monotonic time of the last fact in this life, or of the first step */
     struct ready *ready; /* ring of HD_ASKS_MAX */
@@ -139,6 +151,7 @@ struct parked {
     uint64_t lease_sequence; /* of the lease lane */
     enum hd_verdict verdict;
     int64_t deadline_ms;
+    int64_t leaves_ms; /* when targets there are stopped; HD_NEVER_MS: it stays */
     char run_id[HD_ID_MAX + 1];
     uint32_t next, previous; /* list of parked workers, oldest first */
 };
@@ -161,6 +174,7 @@ struct worker {
     uint32_t root;
     uint32_t running; /* live attempts; a fold over facts, kept for speed */
     int64_t last_seen_ms;
+    bool unfit_told; /* this incarnation leaves too early for some jobs, and people know */
     char host[HD_ID_MAX + 1];
     struct parked parked;
 };
@@ -247,6 +261,14 @@ void core_fill_lease(struct hd_core *core, uint32_t run, const struct live *live
                      struct hd_reply *reply);
 void core_expire_leases(struct hd_core *core);
 void core_first_event(struct hd_core *core);
+
+/* durations.c: how long jobs take, and who stays long enough */
+void core_learn_duration(struct run *run, const struct job *job, double from_budget,
+                         const struct hd_fact_attempt_ended *ended);
+/* What jobs with this much to do usually take; 0: not known. */
+int64_t core_usual_ms(const struct run *run, double budget, double from);
+bool core_fits(struct hd_core *core, uint32_t run, struct worker *worker, double budget,
+               double from);
 
 /* parked.c: long polls that wait */
 void core_park(struct hd_core *core, struct worker *worker, const struct parked *poll);

@@ -85,6 +85,12 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
     hash = hd_hash_u64(hash, run->cut);
     hash = hd_hash_u64(hash, (uint64_t)run->elapsed_ms);
     hash = hd_hash_u64(hash, hd_iter_gen_digest(run->gen));
+    for (uint32_t i = 0; i < run->duration_count; i++) {
+        const struct duration *duration = &run->durations[i];
+        hash = hd_hash_double(hash, duration->work);
+        for (uint32_t k = 0; k < duration->count; k++)
+            hash = hd_hash_u64(hash, (uint64_t)duration->kept_ms[k]);
+    }
     return digest_jobs(core, run, digest_configs(core, run, hash));
 }
 

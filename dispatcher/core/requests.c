@@ -122,6 +122,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
         core_answer_parked(core, worker, HD_REPLY_STALE);
     if (!worker->known || request->incarnation > worker->incarnation) {
         worker->poll_sequence = worker->poll_answered = 0;
+        worker->unfit_told = false;
         core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: hello (%u slots, %zu held)", worker->id,
                   request->slots, request->held_count);
     }
@@ -255,6 +256,9 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
         .sequence = request->sequence,
         .lease_sequence = lease_sequence,
         .verdict = verdict,
+        .leaves_ms = request->left_ms > 0 && request->left_ms < HD_NEVER_MS - core->now_ms
+                         ? core->now_ms + request->left_ms
+                         : HD_NEVER_MS,
     };
     (void)hd_copy_text(parked.run_id, sizeof(parked.run_id), request->run_id);
     struct live *live = granted(core, worker, lease_sequence);

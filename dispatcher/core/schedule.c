@@ -223,15 +223,26 @@ static bool may_take(const struct hd_core *core, const struct run *run, const st
            !root_is_served(core, config->root, run->experiment->lease_ms);
 }
 
-static uint32_t pick_queued(const struct hd_core *core, const struct run *run,
-                            const struct worker *worker)
+static bool fits_queued(struct hd_core *core, uint32_t run_number, const struct queued *queued,
+                        struct worker *worker)
 {
+    const struct run *run = core->runs[run_number];
+    const struct job *job = &run->jobs[queued->job];
+    const struct config *config = &run->configs[job->config];
+    bool holds = config->root != HD_NONE && config->root == worker->root;
+    return core_fits(core, run_number, worker, job->budget, holds ? config->state_budget : NAN);
+}
+
+static uint32_t pick_queued(struct hd_core *core, uint32_t run_number, struct worker *worker)
+{
+    const struct run *run = core->runs[run_number];
     uint32_t best = HD_NONE;
     int best_rank = 0;
     for (uint32_t i = 0; i < run->queue_count; i++) {
         const struct queued *queued = &run->queue[i];
         int rank;
-        if (!may_take(core, run, queued, worker, &rank))
+        if (!may_take(core, run, queued, worker, &rank) ||
+            !fits_queued(core, run_number, queued, worker))
             continue;
         const struct job *job = &run->jobs[queued->job];
         const struct job *other = best == HD_NONE ? NULL : &run->jobs[best];
@@ -309,8 +320,25 @@ static uint32_t asks_allowed(const struct run *run, const struct hd_slot *slot)
     return allowed;
 }
 
+/* Whether the worker, NULL for nobody yet, stays long enough for the generator's next job. */
+static bool fits_slot(struct hd_core *core, uint32_t run_number, const struct hd_slot *slot,
+                      struct worker *worker)
+{
+    const struct run *run = core->runs[run_number];
+    double from = NAN;
+    if (worker == NULL)
+        return true;
+    if (slot->kind == HD_SLOT_PROMOTE) {
+        const struct config *config = &run->configs[slot->config_number];
+        if (config->root != HD_NONE && config->root == worker->root)
+            from = config->state_budget;
+    }
+    return core_fits(core, run_number, worker, slot->budget, from);
+}
+
 /* Queues the generator's next job, or says that a sampler must answer first. */
-static enum offer generate(struct hd_core *core, uint32_t run_number, bool may_open)
+static enum offer generate(struct hd_core *core, uint32_t run_number, struct worker *worker,
+                           bool may_open)
 {
     struct run *run = core->runs[run_number];
     if (limited(run))
@@ -319,6 +347,8 @@ static enum offer generate(struct hd_core *core, uint32_t run_number, bool may_o
     hd_iter_gen_next(run->gen, may_open, &slot);
     bool fresh = slot.kind == HD_SLOT_NEW;
     if (!fresh && slot.kind != HD_SLOT_PROMOTE)
+        return OFFER_NOTHING;
+    if (!fits_slot(core, run_number, &slot, worker))
         return OFFER_NOTHING;
     if (fresh && run->ready_count == 0) {
         if (run->exhausted || run->awaiting >= asks_allowed(run, &slot))
@@ -368,14 +398,13 @@ static uint32_t next_run(const struct hd_core *core, const struct worker *worker
 /* True when the worker is served or one of its runs is about to serve it. */
 static bool feed_from(struct hd_core *core, uint32_t run_number, struct worker *worker)
 {
-    struct run *run = core->runs[run_number];
     for (;;) {
-        uint32_t job = pick_queued(core, run, worker);
+        uint32_t job = pick_queued(core, run_number, worker);
         if (job != HD_NONE) {
             core_lease(core, run_number, job, worker);
             return true;
         }
-        enum offer offer = generate(core, run_number, true);
+        enum offer offer = generate(core, run_number, worker, true);
         if (offer != OFFER_QUEUED)
             return offer == OFFER_AWAITED;
         /* A promotion may have to wait for the holder of its directory: then look further. */
@@ -409,7 +438,7 @@ static void prefetch(struct hd_core *core, uint32_t run_number)
     else if (filled >= experiment->queue_max) /* what is only asked for does not fill it */
         run->refilling = false;
     while (run->refilling && ahead < experiment->queue_max) {
-        if (generate(core, run_number, false) == OFFER_NOTHING)
+        if (generate(core, run_number, NULL, false) == OFFER_NOTHING)
             return;
         if (core->again)
             return;

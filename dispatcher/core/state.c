@@ -210,6 +210,7 @@ enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, c
         return code;
     }
     run->elapsed_mark_ms = HD_NEVER_MS;
+    run->unfit_since_ms = HD_NEVER_MS;
     *ret_run = run;
     return HD_OK;
 }

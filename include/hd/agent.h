@@ -18,6 +18,8 @@
  *    report) or as a new one (hello, ping), after the hello.
  *  - A lease that arrives while leaving is not started: it is reported as preempted, and its
  *    acknowledgement comes for an attempt that the shell never had.
+ *  - A worker that knows its end stops its targets grace_ms before it, says in each poll how long a
+ *    target may still run, and is gone by then whether it was heard or not.
  *  - STOP comes once an attempt. DROP is never given for an attempt that ended: its report gets a
  *    verdict. An ENDED that nobody waits for is answered by DROP.
  *  - Curve points of an ended attempt go out before its report.
@@ -34,6 +36,7 @@
 #define HD_AGENT_POINTS_MAX 1024   /* curve points kept for a master; beyond, every second goes */
 #define HD_AGENT_LEAVE_MS 10000    /* how long a leaving worker waits for acknowledgements */
 #define HD_AGENT_BYE_MS 3000       /* and for the answer to its bye */
+#define HD_AGENT_REPORT_MS 2000    /* of the time to leave, kept for reports; at most a quarter */
 
 struct hd_agent;
 
@@ -46,6 +49,8 @@ struct hd_agent_options {
     uint32_t slots;             /* 1..HD_HELD_MAX */
     int64_t idle_timeout_ms;    /* 0: never leaves by itself */
     int64_t stop_grace_ms;      /* between TERM and KILL of a target */
+    int64_t end_ms;             /* on the clock of the events: gone by then; 0: not known */
+    int64_t grace_ms;           /* with end_ms: how long before it targets are stopped; 1 or more */
 };
 
 enum hd_agent_event_kind {
@@ -58,7 +63,8 @@ enum hd_agent_event_kind {
     HD_AGENT_EVENT_PROGRESS,    /* curve points of a running attempt */
     HD_AGENT_EVENT_ENDED,       /* an attempt ended; its result is on disk */
     HD_AGENT_EVENT_DRAIN,       /* first SIGTERM: no more jobs, leave when done */
-    HD_AGENT_EVENT_LEAVE,       /* second SIGTERM: stop targets, report preempted, leave */
+    HD_AGENT_EVENT_LEAVE,       /* second SIGTERM, or the machine goes away: stop targets, report
+                                   preempted, leave */
 };
 
 struct hd_agent_master {
@@ -84,6 +90,8 @@ struct hd_agent_event {
     const struct hd_result *result;
     const struct hd_point *points;
     size_t point_count;
+    /* LEAVE: gone by then; 0: when all is reported */
+    int64_t leave_by_ms;
 };
 
 enum hd_agent_action_kind {
@@ -102,7 +110,8 @@ struct hd_agent_action {
     uint32_t master;
     enum hd_lane lane;
     struct hd_request request;     /* SEND */
-    int64_t deadline_ms;           /* SEND: report LANE_FAILED when no reply came by then */
+    int64_t deadline_ms;           /* SEND: report LANE_FAILED when no reply came by then. STOP: the
+                                      target must have ended by then; HD_NEVER_MS: its own grace */
     const struct hd_lease *lease;  /* START: borrowed from the reply event */
     struct hd_attempt_ref attempt; /* STOP, DROP, ACKNOWLEDGED */
     enum hd_outcome outcome;       /* STOP: stopped, cancelled or preempted */

@@ -41,6 +41,7 @@ struct hd_target {
     int64_t timeout_base_ms;      /* 0 with per_budget 0: no limit */
     double timeout_per_budget_ms; /* whole milliseconds */
     int64_t stop_grace_ms;        /* default 10 s */
+    bool checkpoint;              /* it goes on from what it kept in work; default false */
     uint32_t retries_infra;       /* default 2 */
     uint32_t retries_failed;      /* default 0 */
 };

@@ -89,6 +89,7 @@ struct hd_request {
     size_t point_count;
     /* LEASE; REPORT with lease_next */
     int64_t wait_ms;
+    int64_t left_ms; /* how long a target may run there; 0: as long as it likes */
     /* REPORT */
     struct hd_result result;
     bool lease_next;

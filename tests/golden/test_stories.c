@@ -145,6 +145,30 @@ static void preempted(struct sim_plan *plan)
     script(plan, 8000, SIM_FAULT_WORKER_LEAVE, 0, -1);
 }
 
+/* The target keeps its state: another worker on the same disk goes on with it. */
+static void preempted_goes_on(struct sim_plan *plan)
+{
+    begin(plan, 2);
+    full(&plan->runs[0], 1);
+    plan->workers[1].root = 0;
+    plan->workers[1].start_ms = 9000;
+    plan->runs[0].base_ms = 1000;
+    plan->runs[0].per_budget_ms = 20000;
+    plan->runs[0].checkpoint = true;
+    script(plan, 8000, SIM_FAULT_WORKER_NOTICE, 0, 6000);
+}
+
+/* Its three seconds would end in the middle of a job that takes five. */
+static void knows_its_end(struct sim_plan *plan)
+{
+    begin(plan, 2);
+    full(&plan->runs[0], 3);
+    plan->workers[1].start_ms = 6000;
+    plan->workers[1].life_mean_ms = 8000;
+    plan->workers[1].knows_end = true;
+    plan->workers[1].grace_ms = 1000;
+}
+
 static void failures_pause(struct sim_plan *plan)
 {
     begin(plan, 2);
@@ -259,6 +283,11 @@ static const struct story {
     {"repeated-poll", "a poll that was answered and arrives again gets no job: nobody would run it",
      repeated_poll},
     {"preempted", "a worker that is told to leave gives its job back, uncharged", preempted},
+    {"preempted-goes-on",
+     "a target that was asked to stop in time is gone on with by the next worker",
+     preempted_goes_on},
+    {"knows-its-end", "a worker that leaves soon takes no job that it cannot finish",
+     knows_its_end},
     {"failures-pause", "five failures without a success pause the run", failures_pause},
     {"goal-reached", "a reached goal ends the run and what still runs", goal_reached},
     {"holder-returns", "a promotion waits for the worker that has the directory", holder_returns},

@@ -194,13 +194,23 @@ static bool may_serve(const struct sim *sim, const char *worker, const char *run
     return false;
 }
 
+/* One that knows its end takes nothing that it cannot finish. */
+static bool leaves_soon(const struct sim *sim, const char *id)
+{
+    for (uint32_t w = 0; w < sim->plan->worker_count; w++)
+        if (hd_streq(sim->workers[w].id, id))
+            return sim->workers[w].plan->knows_end && sim->workers[w].ends_ms != HD_NEVER_MS;
+    return false;
+}
+
 static bool somebody_waits(const struct sim *sim, const struct sim_master *master,
                            const struct sim_ledger_run *run)
 {
     for (uint32_t w = 0; w < hd_core_worker_count(master->core); w++) {
         struct hd_worker_view view;
         hd_core_view_worker(master->core, w, &view);
-        if (view.parked && !view.draining && may_serve(sim, view.id, run->run_id))
+        if (view.parked && !view.draining && may_serve(sim, view.id, run->run_id) &&
+            !leaves_soon(sim, view.id))
             return true;
     }
     return false;

@@ -288,7 +288,8 @@ struct sim_directory {
     const char *name;
     uint64_t run_uid;
     uint32_t config;
-    double budget; /* trained to */
+    double budget;  /* trained to */
+    double reached; /* NaN, or what its checkpoint has reached, of a target that keeps them */
     struct sim_container *writer;
 };
 
@@ -306,8 +307,10 @@ struct sim_container {
     const char *master_id;
     uint32_t config;
     double budget, budget_previous;
+    double from; /* where its work begins */
     struct sim_directory *directory;
     int64_t started_ms, ends_ms;
+    bool ended; /* and counted */
     bool running;
     bool removed;        /* dropped or acknowledged: nothing is left of it */
     bool on_disk;        /* its result is */
@@ -346,14 +349,17 @@ struct sim_worker {
     struct sim_client clients[HD_AGENT_MASTERS_MAX];
     int64_t timer_ms;
     struct sim_container *containers;
-    uint32_t terms; /* SIGTERMs got */
-    bool exited;    /* by itself */
-    bool was_told;  /* to leave, by a signal */
+    uint32_t terms;  /* SIGTERMs got */
+    bool exited;     /* by itself */
+    bool was_told;   /* to leave, by a signal or its end */
+    int64_t ends_ms; /* of the machine, HD_NEVER_MS: it stays */
 };
 
 void sim_worker_start(struct sim *sim, uint32_t index);
 void sim_worker_crash(struct sim *sim, uint32_t index, bool machine_too, int64_t down_ms);
 void sim_worker_term(struct sim *sim, uint32_t index);
+/* The machine goes away in grace_ms, and says so. */
+void sim_worker_notice(struct sim *sim, uint32_t index, int64_t grace_ms);
 void sim_worker_receive(struct sim *sim, struct sim_message *message);
 void sim_worker_disconnected(struct sim *sim, struct sim_connection *connection);
 void sim_worker_step(struct sim *sim, struct sim_worker *worker,
@@ -364,7 +370,7 @@ void sim_worker_release(struct sim_worker *worker);
 void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct hd_lease *lease,
                       const char *master_id);
 void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt,
-                     enum hd_outcome outcome);
+                     enum hd_outcome outcome, int64_t deadline_ms);
 void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt);
 void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
                              struct hd_attempt_ref attempt, enum hd_verdict verdict);

@@ -60,8 +60,9 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
         generator = "asha";
     append(text, size,
            "{\"name\":\"%s\",\"target\":{\"command\":[\"./target\"],"
-           "\"retries\":{\"infra\":%u,\"failed\":%u}},",
-           run->run_id, run->retries_infra, run->retries_failed);
+           "\"retries\":{\"infra\":%u,\"failed\":%u},\"checkpoint\":%s},",
+           run->run_id, run->retries_infra, run->retries_failed,
+           run->checkpoint ? "true" : "false");
     append(text, size, "\"objective\":{\"name\":\"loss\"");
     if (run->has_goal)
         append(text, size, ",\"goal\":%.17g", run->goal);
@@ -209,6 +210,27 @@ static void draw_climate(struct hd_rng *rng, struct sim_climate *climate)
             climate->fault_mean_ms[fault] = between(rng, 5000, 40000);
 }
 
+/* Machines that are lent for a while: some say until when, some only at the last moment. */
+static void draw_lives(uint64_t seed, struct sim_plan *plan)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "lives", 0, &rng);
+    for (uint32_t r = 0; r < plan->run_count; r++) {
+        struct sim_run_plan *run = &plan->runs[r];
+        run->checkpoint = chance(&rng, 30);
+        sim_run_plan_write(run, run->sampler, run->space);
+    }
+    bool lent = chance(&rng, 25);
+    for (uint32_t w = 0; w < plan->worker_count; w++) {
+        struct sim_worker_plan *worker = &plan->workers[w];
+        if (!lent || chance(&rng, 30))
+            continue;
+        worker->life_mean_ms = between(&rng, 10000, 60000);
+        worker->knows_end = chance(&rng, 50);
+        worker->grace_ms = between(&rng, 100, 10000);
+    }
+}
+
 void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
 {
     struct hd_rng rng;
@@ -233,6 +255,7 @@ void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
         if (w > 0 && chance(&rng, 15))
             hd_format(worker->run_id, sizeof(worker->run_id), "r%u", below(&rng, plan->run_count));
     }
+    draw_lives(seed, plan);
     plan->resume_paused = chance(&rng, 80);
     /* With several runs whoever has served one may leave before the next is there. */
     plan->shutdown_workers = plan->run_count == 1 && chance(&rng, 30);
@@ -249,6 +272,7 @@ void sim_plan_alone(struct sim_plan *plan, bool with_kills)
             climate->fault_mean_ms[fault] = 20000;
     plan->master_count = plan->run_count = plan->worker_count = 1;
     plan->workers[0].slots = 1;
+    plan->workers[0].life_mean_ms = 0;
     plan->shutdown_workers = false;
     struct sim_run_plan *run = &plan->runs[0];
     /* What depends on how often or how long something was tried is out of the comparison. */

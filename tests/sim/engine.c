@@ -43,6 +43,7 @@ static struct sim_directory *make_directory(struct sim *sim, struct sim_root *ro
     directory = sim_alloc(sim, sizeof(*directory));
     directory->name = sim_text(sim, name);
     directory->budget = NAN;
+    directory->reached = NAN;
     root->directories = sim_grow(sim, root->directories, sizeof(struct sim_directory *),
                                  root->count, &root->capacity);
     root->directories[root->count++] = directory;
@@ -73,6 +74,7 @@ static void choose_directory(struct sim *sim, struct sim_worker *worker,
     }
     container->directory = make_directory(sim, worker->root, fresh);
     container->directory->budget = held->budget;
+    container->directory->reached = held->reached;
     sim->cover->resumed_from_copy++;
 }
 
@@ -121,8 +123,8 @@ static void draw_end(struct sim *sim, struct sim_container *container)
     bool diverges = hd_rng_below(&rng, 1000) < plan->diverging_permille;
     hd_rng_fork(plan->run_uid ^ sim->seed, "attempt",
                 (uint64_t)container->attempt.job * 1000 + container->attempt.attempt, &rng);
-    double from = isnan(container->budget_previous) ? 0 : container->budget_previous;
-    double work = (double)plan->base_ms + (double)plan->per_budget_ms * (container->budget - from);
+    double work =
+        (double)plan->base_ms + (double)plan->per_budget_ms * (container->budget - container->from);
     if (!sim->plan->story)
         work *= 0.5 + hd_rng_double(&rng);
     if (hd_rng_below(&rng, 1000) < plan->straggler_permille)
@@ -195,8 +197,37 @@ static void fire_harvest(struct sim *sim, const struct sim_event *event)
            container);
 }
 
+/* What it has done, what it has kept of that, and what is lost. */
+static void count_work(struct sim *sim, struct sim_container *container, bool kept)
+{
+    const struct sim_run_plan *plan = container->plan;
+    int64_t ran_ms = sim->now_ms - container->started_ms;
+    int64_t whole_ms = container->ends_ms - container->started_ms - plan->base_ms;
+    int64_t worked_ms = ran_ms - plan->base_ms;
+    if (container->ended)
+        return;
+    container->ended = true;
+    sim->cover->computed_ms += ran_ms;
+    if (worked_ms < 0 || !kept) {
+        sim->cover->lost_ms += ran_ms;
+        return;
+    }
+    double share = whole_ms > 0 ? fmin((double)worked_ms / (double)whole_ms, 1) : 1;
+    if (container->result.outcome == HD_OUTCOME_OK)
+        share = 1;
+    else
+        sim->cover->lost_ms += plan->base_ms;
+    if (plan->checkpoint)
+        container->directory->reached =
+            container->from + share * (container->budget - container->from);
+}
+
 static void ended(struct sim *sim, struct sim_container *container)
 {
+    const struct hd_result *result = &container->result;
+    bool stopped = container->stop_order > 0 && result->outcome != HD_OUTCOME_INFRA;
+    count_work(sim, container,
+               result->outcome == HD_OUTCOME_OK || (stopped && container->plan->checkpoint));
     container->running = false;
     sim_trace(sim, "%s: job %u.%u ended: %s", container->worker->id, container->attempt.job,
               container->attempt.attempt, hd_outcome_name(container->result.outcome));
@@ -243,8 +274,9 @@ static void fire_point(struct sim *sim, const struct sim_event *event)
 /* ---- what the agent asks for
  * ------------------------------------------------------------------------------------ */
 
-static void kill_container(struct sim_container *container)
+static void kill_container(struct sim *sim, struct sim_container *container)
 {
+    count_work(sim, container, false);
     if (container->directory->writer == container)
         container->directory->writer = NULL;
     container->running = false;
@@ -261,7 +293,7 @@ static void kill_older(struct sim *sim, struct sim_worker *worker, struct sim_co
         if (c != container && c->running && !c->removed && c->directory == container->directory) {
             sim_trace(sim, "%s kills job %u.%u: its directory goes on", worker->id, c->attempt.job,
                       c->attempt.attempt);
-            kill_container(c);
+            kill_container(sim, c);
         }
 }
 
@@ -279,6 +311,8 @@ static void tell_start(struct sim *sim, const struct sim_container *container,
     char from[64] = "from the start";
     if (!isnan(lease->budget_previous))
         hd_format(from, sizeof(from), "from budget %g", lease->budget_previous);
+    if (!isnan(container->directory->reached) && container->from == container->directory->reached)
+        hd_format(from, sizeof(from), "from its checkpoint");
     const char *where = "in a new directory";
     if (lease->directory[0] != '\0')
         where = hd_streq(container->directory->name, lease->directory) ? "in place" : "on a copy";
@@ -305,6 +339,11 @@ void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct h
     container->result.started_wall_ms = sim->now_ms;
     container->running = true;
     choose_directory(sim, worker, container, lease);
+    container->from = isnan(container->budget_previous) ? 0 : container->budget_previous;
+    if (container->plan->checkpoint && container->directory->reached > container->from) {
+        container->from = container->directory->reached;
+        sim->cover->preempted_in_place++;
+    }
     kill_older(sim, worker, container);
     container->next = worker->containers;
     worker->containers = container;
@@ -324,18 +363,20 @@ void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct h
 }
 
 void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt,
-                     enum hd_outcome outcome)
+                     enum hd_outcome outcome, int64_t deadline_ms)
 {
     struct sim_container *container = find_container(worker, attempt);
     if (container == NULL || !container->running || container->stop_order > 0)
         return;
+    int64_t end_ms = sim->now_ms + sim_between(sim, 1, 5000);
+    if (end_ms > deadline_ms)
+        end_ms = deadline_ms > sim->now_ms ? deadline_ms : sim->now_ms;
     container->stop_order++;
     container->result.outcome = outcome;
     container->result.loss = NAN;
     container->result.exit_code = 143;
     container->result.message = "stopped";
-    sim_at(sim, sim->now_ms + sim_between(sim, 1, 5000), fire_end, 0, container->stop_order,
-           container);
+    sim_at(sim, end_ms, fire_end, 0, container->stop_order, container);
 }
 
 void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt)
@@ -344,7 +385,7 @@ void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attem
     if (container == NULL || sim->options->plant == SIM_PLANT_DROP_IGNORED)
         return;
     sim_tell(sim, "%s drops job %u attempt %u", worker->id, attempt.job, attempt.attempt);
-    kill_container(container);
+    kill_container(sim, container);
 }
 
 void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
@@ -358,7 +399,7 @@ void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
                               .attempt = attempt,
                               .verdict = verdict};
     sim_probe(sim, &probe);
-    kill_container(container);
+    kill_container(sim, container);
 }
 
 /* ---- a new incarnation, a new boot

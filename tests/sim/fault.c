@@ -11,6 +11,7 @@ static const char *const fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_WORKER_STALL] = "worker-stall",
     [SIM_FAULT_WORKER_DRAIN] = "worker-drain",
     [SIM_FAULT_WORKER_LEAVE] = "worker-leave",
+    [SIM_FAULT_WORKER_NOTICE] = "worker-notice",
     [SIM_FAULT_MASTER_CRASH] = "master-crash",
     [SIM_FAULT_CRASH_BEFORE_COMMIT] = "master-crash-before-commit",
     [SIM_FAULT_CRASH_AFTER_COMMIT] = "master-crash-after-commit",
@@ -104,6 +105,11 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
         if (fault == SIM_FAULT_WORKER_LEAVE)
             sim_worker_term(sim, who);
         break;
+    case SIM_FAULT_WORKER_NOTICE:
+        if (!sim->workers[who].alive)
+            return;
+        sim_worker_notice(sim, who, for_ms >= 0 ? for_ms : sim_between(sim, 1000, 60000));
+        break;
     case SIM_FAULT_MASTER_CRASH:
         if (!master->alive)
             return;
@@ -192,7 +198,7 @@ static uint32_t victims(const struct sim *sim, enum sim_fault fault)
 {
     if (fault >= SIM_FAULT_PERSON_PAUSE)
         return sim->plan->run_count;
-    if (fault <= SIM_FAULT_WORKER_LEAVE || fault == SIM_FAULT_LINK_CUT ||
+    if (fault <= SIM_FAULT_WORKER_NOTICE || fault == SIM_FAULT_LINK_CUT ||
         fault == SIM_FAULT_LINK_CUT_ONE_WAY || fault == SIM_FAULT_CONNECTION_RESET)
         return sim->plan->worker_count;
     return sim->plan->master_count;

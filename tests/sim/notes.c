@@ -7,6 +7,7 @@
 static const char *const kinds[] = {
     "expired",
     "came back without it",
+    "wait for another",
     "promoted to budget",
     "(from the start: its directory is elsewhere)",
     "(from the start: its directory holds no finished budget)",

@@ -35,6 +35,7 @@ enum sim_fault {
     SIM_FAULT_WORKER_STALL,  /* the process alone stops for a while; containers run */
     SIM_FAULT_WORKER_DRAIN,  /* one SIGTERM */
     SIM_FAULT_WORKER_LEAVE,  /* two */
+    SIM_FAULT_WORKER_NOTICE, /* the machine goes away in a moment, and says so */
     SIM_FAULT_MASTER_CRASH,  /* between two batches */
     SIM_FAULT_CRASH_BEFORE_COMMIT,
     SIM_FAULT_CRASH_AFTER_COMMIT, /* durable, and nothing said */
@@ -121,6 +122,7 @@ struct sim_run_plan {
     uint32_t diverging_permille; /* of configs: NaN at every budget */
     uint32_t flaky_permille;     /* of attempts: any other outcome */
     bool curves;
+    bool checkpoint; /* keeps its state when it is stopped, and goes on from there */
     struct {
         uint32_t job, attempt;
         enum hd_outcome outcome;
@@ -135,6 +137,10 @@ struct sim_worker_plan {
     uint32_t root; /* workers with one number share a file system */
     char run_id[HD_ID_MAX + 1];
     int64_t start_ms;
+    int64_t life_mean_ms; /* 0: the machine stays; else it goes away after a random time, and
+                             another comes */
+    bool knows_end;       /* it is told at its start; otherwise grace_ms before, 0: not at all */
+    int64_t grace_ms;
 };
 
 struct sim_script_line {
@@ -193,6 +199,8 @@ struct sim_cover {
     uint64_t actions[3]; /* of enum hd_attempt_action, in replies */
     uint64_t commands[HD_COMMAND_OP_COUNT];
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
+    uint64_t preempted_in_place;  /* began from what a stopped one had kept */
+    int64_t computed_ms, lost_ms; /* by targets; and what had to be done again of it */
     uint64_t paused_ends, finished_ends, cancelled_ends;
     uint64_t proposals_checked, proposals_by_model;
     uint64_t notes[SIM_NOTE_KINDS_MAX];

@@ -5,6 +5,7 @@
  */
 #include "cluster.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -232,7 +233,10 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
                          master_id_of(sim, &worker->clients[action->master]));
         break;
     case HD_AGENT_STOP:
-        sim_engine_stop(sim, worker, action->attempt, action->outcome);
+        sim_engine_stop(sim, worker, action->attempt, action->outcome,
+                        action->deadline_ms == HD_NEVER_MS
+                            ? HD_NEVER_MS
+                            : action->deadline_ms - worker->clock_offset_ms);
         break;
     case HD_AGENT_DROP:
         sim_engine_drop(sim, worker, action->attempt);
@@ -304,6 +308,76 @@ void sim_worker_step(struct sim *sim, struct sim_worker *worker, const struct hd
 /* ---- birth, death, signals
  * ----------------------------------------------------------------------------- */
 
+static void fire_start(struct sim *sim, const struct sim_event *event);
+
+static void fire_machine_end(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_worker *worker = &sim->workers[event->who];
+    if (worker->epoch != event->epoch || sim->calm)
+        return;
+    sim_tell(sim, "%s: its machine goes away", worker->id);
+    if (worker->alive) {
+        sim_worker_crash(sim, event->who, true, -1);
+        return;
+    }
+    sim_engine_reboot(sim, worker); /* what it had not waited for */
+    sim_at(sim, sim->now_ms + sim_between(sim, 100, sim->plan->climate.down_max_ms), fire_start,
+           event->who, worker->epoch, NULL);
+}
+
+static void fire_notice(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_worker *worker = process_for(sim, event);
+    if (worker == NULL || sim->calm)
+        return;
+    worker->was_told = true;
+    struct hd_agent_event leave = {.kind = HD_AGENT_EVENT_LEAVE,
+                                   .leave_by_ms = worker->ends_ms + worker->clock_offset_ms};
+    sim_worker_step(sim, worker, &leave);
+}
+
+void sim_worker_notice(struct sim *sim, uint32_t index, int64_t grace_ms)
+{
+    struct sim_worker *worker = &sim->workers[index];
+    sim_tell(sim, "%s: its machine goes away in %lld ms", worker->id, (long long)grace_ms);
+    worker->ends_ms = sim->now_ms + grace_ms;
+    sim_at(sim, sim->now_ms, fire_notice, index, worker->epoch, NULL);
+    sim_at(sim, worker->ends_ms, fire_machine_end, index, worker->epoch, NULL);
+}
+
+static void fire_late_notice(struct sim *sim, const struct sim_event *event)
+{
+    const struct sim_worker *worker = &sim->workers[event->who];
+    if (worker->epoch == event->epoch && worker->alive && !sim->calm)
+        sim_worker_notice(sim, event->who, worker->plan->grace_ms);
+}
+
+/* Draws how long this machine stays, and says so in the way of its plan. */
+static void draw_life(struct sim *sim, struct sim_worker *worker, struct hd_agent_options *options)
+{
+    const struct sim_worker_plan *plan = worker->plan;
+    worker->ends_ms = HD_NEVER_MS;
+    if (plan->life_mean_ms == 0 || sim->calm)
+        return;
+    int64_t life_ms =
+        1 + (int64_t)(-log(1.0 - hd_rng_double(&sim->rng)) * (double)plan->life_mean_ms);
+    int64_t ends_ms = sim->now_ms + life_ms;
+    if (!plan->knows_end && plan->grace_ms > 0) {
+        int64_t told_ms = ends_ms - plan->grace_ms;
+        sim_at(sim, told_ms > sim->now_ms ? told_ms : sim->now_ms, fire_late_notice, worker->index,
+               worker->epoch, NULL);
+        return;
+    }
+    worker->ends_ms = ends_ms;
+    sim_at(sim, ends_ms, fire_machine_end, worker->index, worker->epoch, NULL);
+    if (!plan->knows_end)
+        return;
+    sim_tell(sim, "%s has %lld ms", worker->id, (long long)life_ms);
+    options->end_ms = ends_ms + worker->clock_offset_ms;
+    options->grace_ms = plan->grace_ms;
+    worker->was_told = true;
+}
+
 void sim_worker_start(struct sim *sim, uint32_t index)
 {
     struct sim_worker *worker = &sim->workers[index];
@@ -313,16 +387,17 @@ void sim_worker_start(struct sim *sim, uint32_t index)
     (void)hd_copy_text(options.root, sizeof(options.root), worker->root->id);
     (void)hd_copy_text(options.host, sizeof(options.host), worker->id);
     (void)hd_copy_text(options.run_id, sizeof(options.run_id), worker->plan->run_id);
+    worker->was_told = false;
+    worker->clock_offset_ms = sim->plan->story ? 0 : sim_between(sim, 0, 1000000);
+    draw_life(sim, worker, &options);
     struct hd_err err;
     enum hd_code code = hd_agent_new(&options, &worker->agent, &err);
     hd_assert(code == HD_OK);
     worker->alive = true;
     worker->exited = false;
-    worker->was_told = false;
     worker->terms = 0;
     worker->timer_ms = HD_NEVER_MS;
     worker->stalled_until_ms = 0;
-    worker->clock_offset_ms = sim->plan->story ? 0 : sim_between(sim, 0, 1000000);
     sim_tell(sim, "%s starts (incarnation %llu)", worker->id, (unsigned long long)worker->epoch);
     sim_engine_adopt(sim, worker);
     struct hd_agent_event timeout = {.kind = HD_AGENT_EVENT_TIMEOUT};

@@ -135,6 +135,7 @@ static struct hd_request any_request(void)
         .points = points,
         .point_count = any_count(HD_PING_POINTS_MAX),
         .wait_ms = (int64_t)hd_rng_below(&rng, HD_LEASE_WAIT_MS_MAX + 1),
+        .left_ms = (int64_t)hd_rng_below(&rng, UINT32_MAX),
         .result = any_result(),
         .lease_next = any_bool(),
         .lease_sequence = any_u64(),
@@ -259,6 +260,7 @@ static void same_request(const struct hd_request *a, const struct hd_request *b)
         same_double(a->points[i].loss, b->points[i].loss);
     }
     assert_true(a->wait_ms == b->wait_ms);
+    assert_true(a->left_ms == b->left_ms);
     same_result(&a->result, &b->result);
     assert_int_equal(a->lease_next, b->lease_next);
     assert_true(a->lease_sequence == b->lease_sequence);

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engines, and what an earlier process of this worker left in them and in its journal. */
+#include "shell_internal.h"
+
+#include <string.h>
+
+/* ---- engines -------------------------------------------------------------------------------- */
+
+enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    const struct hd_engine_options options = {
+        .worker = settings->seat->worker,
+        .state_dir = settings->seat->state_dir,
+        .queue = shell->engine_news,
+    };
+    enum hd_code code = HD_OK;
+    if (settings->engine != HD_ENGINE_DOCKER && shell->process == NULL)
+        code = hd_engine_open_process(&options, &shell->process, err);
+    if (code != HD_OK || settings->engine == HD_ENGINE_PROCESS || shell->docker != NULL)
+        return code;
+    code = hd_engine_open_docker(&options, &shell->docker, err);
+    if (code == HD_OK || settings->engine == HD_ENGINE_DOCKER)
+        return code;
+    hd_log(HD_LOG_INFO, "no Docker engine, commands only: %s", err->text);
+    return HD_OK;
+}
+
+/* ---- what an earlier process left ----------------------------------------------------------- */
+
+static struct hd_engine *engine_named(const struct shell *shell, const char *name)
+{
+    if (hd_streq(name, "docker"))
+        return shell->docker;
+    return hd_streq(name, "process") ? shell->process : NULL;
+}
+
+static bool copy_kept(struct entry *entry, const struct hd_journal_attempt *kept)
+{
+    struct hd_workspace *workspace = &entry->workspace;
+    workspace->start = kept->start;
+    entry->budget = kept->budget;
+    return hd_copy_text(entry->master, sizeof(entry->master), kept->master) &&
+           hd_copy_text(workspace->run_dir, sizeof(workspace->run_dir), kept->run_dir) &&
+           hd_copy_text(workspace->work_dir, sizeof(workspace->work_dir), kept->work_dir) &&
+           hd_copy_text(workspace->directory, sizeof(workspace->directory), kept->directory);
+}
+
+static enum hd_code adopt(struct entry *entry, const struct hd_journal_attempt *kept,
+                          const char *worker, struct hd_err *err)
+{
+    char log_path[HD_PATH_MAX];
+    if (!hd_format(log_path, sizeof(log_path), "%s/log.txt", kept->run_dir))
+        return hd_fail(err, HD_E_LIMIT, "the path of the log is too long");
+    const struct hd_target *target = &entry->experiment->target;
+    const struct hd_engine_job job = {
+        .attempt = entry->attempt,
+        .worker = worker,
+        .run_id = kept->run_id,
+        .config_id = kept->config_id,
+        .run_dir = kept->run_dir,
+        .work_dir = kept->work_dir,
+        .log_path = log_path,
+        .image = target->image,
+        .timeout_ms = hd_experiment_timeout_ms(entry->experiment, kept->budget),
+        .stop_grace_ms = target->stop_grace_ms,
+        .cpus = target->cpus,
+        .memory_bytes = target->memory_bytes,
+        .pids = target->pids,
+    };
+    return hd_engine_adopt(entry->engine, entry->attempt, &job, err);
+}
+
+static void tell_adopted(struct shell *shell, const struct entry *entry)
+{
+    struct hd_agent_event event = {
+        .kind = HD_AGENT_EVENT_ADOPTED, .attempt = entry->attempt, .master_id = entry->master};
+    shell_tell(shell, &event);
+}
+
+static void recover_one(struct shell *shell, struct entry *entry,
+                        const struct hd_journal_attempt *kept, const struct hd_result *result)
+{
+    struct hd_err err;
+    entry->engine = engine_named(shell, kept->engine);
+    if (hd_experiment_parse_text(kept->experiment_json, strlen(kept->experiment_json),
+                                 "kept experiment", NULL, &entry->experiment, &err) != HD_OK)
+        entry->experiment = NULL;
+    /* Held before it is ended: the agent learns whose it is. */
+    tell_adopted(shell, entry);
+    if (result != NULL) {
+        hd_log(HD_LOG_INFO, "job %u, attempt %u: its result waits for master %s",
+               entry->attempt.job, entry->attempt.attempt, entry->master);
+        (void)hd_copy_text(entry->workspace.directory, sizeof(entry->workspace.directory),
+                           result->directory);
+        shell_end(shell, entry, result);
+    } else if (entry->experiment == NULL) {
+        shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
+                            "the worker's journal could not be read");
+    } else if (entry->engine == NULL ||
+               adopt(entry, kept, shell->settings->seat->worker, &err) != HD_OK) {
+        shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
+                            "the worker ended before the target was started");
+    } else {
+        /* Asked by the process before us; what it then leaves is no result. */
+        entry->asked = entry->experiment->target.checkpoint &&
+                       hd_workspace_asked_stop(entry->workspace.run_dir);
+        hd_log(HD_LOG_INFO, "job %u, attempt %u: found again", entry->attempt.job,
+               entry->attempt.attempt);
+    }
+}
+
+static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref attempt,
+                                 struct hd_err *err)
+{
+    struct hd_arena *arena = NULL;
+    struct hd_journal_attempt kept;
+    struct hd_result result;
+    bool has_result = false;
+    enum hd_code code = hd_arena_new(2 * HD_JOURNAL_FILE_MAX, &arena, err);
+    if (code != HD_OK)
+        return code;
+    if (hd_journal_read(shell->journal_dir, attempt, arena, &kept, &result, &has_result, err) !=
+        HD_OK) {
+        hd_log(HD_LOG_ERROR, "job %u, attempt %u: passed over: %s", attempt.job, attempt.attempt,
+               err->text);
+    } else if (hd_streq(kept.engine, "docker") && shell->docker == NULL && !has_result) {
+        code =
+            hd_fail(err, HD_E_BUSY,
+                    "job %u of run %s was started in Docker by an earlier process, and no Docker "
+                    "engine answers: start it first",
+                    attempt.job, kept.run_id);
+    } else {
+        struct entry *entry = shell_add_entry(shell, attempt);
+        if (entry == NULL || !copy_kept(entry, &kept)) {
+            shell_free_entry(shell, entry);
+            code = hd_fail(err, HD_E_LIMIT, "job %u, attempt %u: no room to take it up again",
+                           attempt.job, attempt.attempt);
+        } else {
+            recover_one(shell, entry, &kept, has_result ? &result : NULL);
+        }
+    }
+    hd_arena_free(arena);
+    return code;
+}
+
+/* What an engine has and the journal does not: it was acknowledged, or never told to anybody. */
+static enum hd_code drop_unknown(struct shell *shell, struct hd_engine *engine, struct hd_err *err)
+{
+    struct hd_engine_found *found = hd_calloc(HD_HELD_MAX, sizeof(*found));
+    size_t count = 0;
+    if (found == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory to list what the engine runs");
+    enum hd_code code = hd_engine_list(engine, found, HD_HELD_MAX, &count, err);
+    for (size_t i = 0; i < count && code == HD_OK; i++)
+        if (shell_find(shell, found[i].attempt) == NULL)
+            hd_engine_drop(engine, found[i].attempt);
+    hd_free(found);
+    return code;
+}
+
+enum hd_code shell_recover(struct shell *shell, struct hd_err *err)
+{
+    struct hd_attempt_ref attempts[HD_HELD_MAX];
+    size_t count = 0;
+    enum hd_code code = hd_journal_list(shell->journal_dir, attempts, HD_HELD_MAX, &count, err);
+    for (size_t i = 0; i < count && code == HD_OK; i++)
+        code = recover_kept(shell, attempts[i], err);
+    struct hd_engine *engines[] = {shell->docker, shell->process};
+    for (size_t i = 0; i < HD_COUNT(engines) && code == HD_OK; i++)
+        if (engines[i] != NULL)
+            code = drop_unknown(shell, engines[i], err);
+    return code;
+}
