@@ -68,6 +68,7 @@ void agent_forget_held(struct hd_agent *agent, struct held *held)
     }
     held->state = HELD_FREE;
     agent->held_count--;
+    agent->drain_deadline_ms = HD_NEVER_MS;
     if (agent->held_count == 0)
         agent->idle_since_ms = agent->now_ms;
 }
@@ -268,6 +269,7 @@ enum hd_code hd_agent_new(const struct hd_agent_options *options, struct hd_agen
     agent->lease_master = AGENT_NONE;
     agent->bye_deadline_ms = HD_NEVER_MS;
     agent->leave_deadline_ms = HD_NEVER_MS;
+    agent->drain_deadline_ms = HD_NEVER_MS;
     agent->deadline_ms = INT64_MIN;
     *ret_agent = agent;
     return HD_OK;

@@ -100,7 +100,8 @@ struct hd_agent {
     bool leaving;          /* second signal */
     bool exited;
     int64_t leave_deadline_ms;
-    int64_t bye_deadline_ms; /* HD_NEVER_MS: not saying bye */
+    int64_t drain_deadline_ms; /* HD_NEVER_MS: something runs, or a result was just taken */
+    int64_t bye_deadline_ms;   /* HD_NEVER_MS: not saying bye */
     int64_t lookup_due_ms, lookup_lost_ms;
     bool looking_up;
     int64_t idle_since_ms;

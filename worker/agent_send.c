@@ -359,9 +359,21 @@ static bool say_bye(struct hd_agent *agent)
     return all_told;
 }
 
+/* How long acknowledgements are waited for. */
+static bool waited_enough(struct hd_agent *agent)
+{
+    if (agent->leaving)
+        return due(agent, agent->leave_deadline_ms);
+    if (!agent->draining || agent->held_count == 0 || agent->running_count > 0)
+        return false;
+    if (agent->drain_deadline_ms == HD_NEVER_MS)
+        agent->drain_deadline_ms = agent->now_ms + HD_AGENT_DRAIN_MS;
+    return due(agent, agent->drain_deadline_ms);
+}
+
 static bool pump_leaving(struct hd_agent *agent)
 {
-    if (agent->leaving && due(agent, agent->leave_deadline_ms)) {
+    if (waited_enough(agent)) {
         agent_note(agent, "leaving with %u results not acknowledged: they stay on disk",
                    agent->held_count - agent->running_count);
         quit(agent);

@@ -23,6 +23,8 @@
  *  - STOP comes once an attempt. DROP is never given for an attempt that ended: its report gets a
  *    verdict. An ENDED that nobody waits for is answered by DROP.
  *  - Curve points of an ended attempt go out before its report.
+ *  - A draining worker with results that nobody takes leaves all the same, and they stay on disk
+ *    for the next worker of its directory: their master may be gone for good.
  *  - Everything is bounded; each event may come twice.
  */
 #ifndef HD_AGENT_H
@@ -35,6 +37,7 @@
 #define HD_AGENT_DEADLINE_MS 25000 /* the longest deadline of a request; longer than a parked poll */
 #define HD_AGENT_POINTS_MAX 1024   /* curve points kept for a master; beyond, every second goes */
 #define HD_AGENT_LEAVE_MS 10000    /* how long a leaving worker waits for acknowledgements */
+#define HD_AGENT_DRAIN_MS 30000    /* and a draining one, since the last of them */
 #define HD_AGENT_BYE_MS 3000       /* and for the answer to its bye */
 #define HD_AGENT_REPORT_MS 2000    /* of the time to leave, kept for reports; at most a quarter */
 

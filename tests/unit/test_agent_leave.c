@@ -38,6 +38,22 @@ static void leaving_stops_what_runs_and_does_not_wait_for_ever(void **state)
     hd_agent_free(agent);
 }
 
+static void draining_does_not_wait_for_a_master_that_is_gone(void **state)
+{
+    (void)state;
+    struct hd_agent *agent = agent_with(2, "", 0);
+    STORY(agent, {"@0", "lookup"}, {"masters A=a", "connect 0 a; hello 0#1"},
+          {"0 control#1 ok", "lease 0#1 wait=20000"},
+          {"0 lease#1 lease 7.1", "start 7.1; lease 0#2 wait=20000"},
+          {"drain", "ping 0#2 7.1 seen=1 draining"}, {"0 control#2 ok", ""},
+          {"0 lease#2 nothing", ""}, {"@1000 ended 7.1 ok", "report 0#1 7.1 ok"},
+          {"@2000 0 report#1 failed", "lookup"},
+          {"@2100", "connect 0 a; hello 0#3 7.1 seen=2 draining"}, {"0 control#3 failed", ""},
+          {"masters", ""}, {"@31000", "exit"});
+    assert_int_equal(hd_agent_held_count(agent), 1);
+    hd_agent_free(agent);
+}
+
 static void leaving_gives_up_targets_that_do_not_end(void **state)
 {
     (void)state;
@@ -172,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draining_ends_with_bye_when_the_hands_are_empty),
         cmocka_unit_test(leaving_stops_what_runs_and_does_not_wait_for_ever),
+        cmocka_unit_test(draining_does_not_wait_for_a_master_that_is_gone),
         cmocka_unit_test(leaving_gives_up_targets_that_do_not_end),
         cmocka_unit_test(a_bye_that_is_not_answered_does_not_hold_the_worker),
         cmocka_unit_test(a_worker_leaves_when_its_run_is_over),
