@@ -6,6 +6,7 @@
 
 #include <hd/os.h>
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 struct options {
     const char *suite, *tasks, *checkpoints, *data_dir, *methods_file, *accounting;
-    const char *sampler, *generator, *against, *json, *svg;
+    const char *sampler, *generator, *against, *json, *lines, *svg;
     struct hd_text_list methods;
     int64_t seeds, first_seed, workers, jobs;
     double full_evaluations;
@@ -209,6 +210,8 @@ static enum hd_code plan_units(struct work *work, struct hd_err *err)
     work->plan.method_names = work->method_names;
     work->plan.workers = (uint32_t)work->options.workers;
     work->plan.core = work->options.core;
+    work->plan.checkpoints = work->checkpoints;
+    work->plan.checkpoint_count = work->checkpoint_count;
     work->plan.full_evaluations = work->options.full_evaluations;
     work->plan.processes = (uint32_t)work->options.jobs;
     work->plan.progress = !work->options.quiet && isatty(STDERR_FILENO);
@@ -219,8 +222,7 @@ typedef enum hd_code writer(const struct work *work, struct hd_buf *out, struct 
 
 static enum hd_code write_json(const struct work *work, struct hd_buf *out, struct hd_err *err)
 {
-    return bench_json_write(&work->plan, work->results, work->checkpoints, work->checkpoint_count,
-                            out, err);
+    return bench_json_write(&work->plan, work->results, out, err);
 }
 
 static enum hd_code write_svg(const struct work *work, struct hd_buf *out, struct hd_err *err)
@@ -257,15 +259,28 @@ static enum hd_code find_against(const struct work *work, size_t *ret_against, s
 
 static enum hd_code print_all(const struct work *work, size_t against, struct hd_err *err)
 {
-    bench_table_print(&work->plan, work->results, work->checkpoints, work->checkpoint_count,
-                      work->options.by_task);
+    bool tables = work->plan.lines != stdout;
     enum hd_code code = HD_OK;
-    if (against != SIZE_MAX)
+    if (tables)
+        bench_table_print(&work->plan, work->results, work->checkpoints, work->checkpoint_count,
+                          work->options.by_task);
+    if (tables && against != SIZE_MAX)
         code = bench_compare_print(&work->plan, work->results, against, work->checkpoints,
                                    work->checkpoint_count, err);
     if (code == HD_OK)
         code = write_file(work, work->options.json, write_json, err);
     return code == HD_OK ? write_file(work, work->options.svg, write_svg, err) : code;
+}
+
+static enum hd_code open_lines(struct work *work, struct hd_err *err)
+{
+    const char *path = work->options.lines;
+    if (path == NULL)
+        return HD_OK;
+    work->plan.lines = hd_streq(path, "-") ? stdout : fopen(path, "ae");
+    return work->plan.lines != NULL
+               ? HD_OK
+               : hd_fail(err, HD_E_IO, "--lines %s: %s", path, strerror(errno));
 }
 
 static enum hd_code execute(struct work *work, struct hd_err *err)
@@ -285,6 +300,8 @@ static enum hd_code execute(struct work *work, struct hd_err *err)
     if (code == HD_OK)
         code = plan_units(work, err);
     if (code == HD_OK)
+        code = open_lines(work, err);
+    if (code == HD_OK)
         code = bench_pool_run(&work->plan, work->results, err);
     return code == HD_OK ? print_all(work, against, err) : code;
 }
@@ -295,6 +312,8 @@ static void release(struct work *work)
         bench_problem_free(work->problems[i]);
     bench_results_free(work->results, work->plan.unit_count);
     free(work->units);
+    if (work->plan.lines != NULL && work->plan.lines != stdout)
+        (void)fclose(work->plan.lines); /* each line was flushed and looked at */
     hd_value_free(work->methods_file);
     hd_value_free(work->own_method);
 }
@@ -341,6 +360,8 @@ int bench_command_run(int argc, char **argv)
         {"against", NULL, HD_OPTION_TEXT, &o->against, "METHOD",
          "compare the others with it, run by run"},
         {"json", NULL, HD_OPTION_TEXT, &o->json, "FILE", "write the raw results"},
+        {"lines", NULL, HD_OPTION_TEXT, &o->lines, "FILE",
+         "append a line of JSON for each run when it ends; -: to standard output, without tables"},
         {"svg", NULL, HD_OPTION_TEXT, &o->svg, "FILE",
          "draw regret against budget and virtual time"},
         {"by-task", NULL, HD_OPTION_FLAG, &o->by_task, NULL, "a table for each task as well"},

@@ -10,13 +10,13 @@ static enum hd_code put_number(struct hd_buf *out, const char *before, double nu
     return hd_buf_printf(out, err, "%s%s", before, number != number ? "null" : text);
 }
 
+/* Without braces. */
 static enum hd_code put_run(const struct bench_plan *plan, const struct bench_unit *unit,
-                            const struct bench_trace *trace, const double *checkpoints,
-                            size_t count, struct hd_buf *out, struct hd_err *err)
+                            const struct bench_trace *trace, struct hd_buf *out, struct hd_err *err)
 {
     enum hd_code code = hd_buf_printf(
         out, err,
-        "{\"task\":\"%s\",\"method\":\"%s\",\"seed\":%llu,\"jobs\":%u,\"configs\":%u,"
+        "\"task\":\"%s\",\"method\":\"%s\",\"seed\":%llu,\"jobs\":%u,\"configs\":%u,"
         "\"stopped\":%u,\"failed\":%u,\"exhausted\":%s",
         plan->problems[unit->problem_index]->task, plan->method_names[unit->method_index],
         (unsigned long long)unit->seed, trace->jobs, trace->configs, trace->stopped, trace->failed,
@@ -27,9 +27,9 @@ static enum hd_code put_run(const struct bench_plan *plan, const struct bench_un
         code = put_number(out, ",\"time\":", trace->time, err);
     if (code == HD_OK)
         code = put_number(out, ",\"optimizer_s\":", trace->optimizer_s, err);
-    for (size_t i = 0; code == HD_OK && i < count; i++)
+    for (size_t i = 0; code == HD_OK && i < plan->checkpoint_count; i++)
         code = put_number(out, i == 0 ? ",\"regret\":[" : ",",
-                          bench_trace_at(trace, checkpoints[i]), err);
+                          bench_trace_at(trace, plan->checkpoints[i]), err);
     if (code == HD_OK)
         code = hd_buf_puts(out, "],\"trace\":[", err);
     for (uint32_t i = 0; code == HD_OK && i < trace->step_count; i++) {
@@ -41,12 +41,11 @@ static enum hd_code put_run(const struct bench_plan *plan, const struct bench_un
         if (code == HD_OK)
             code = hd_buf_puts(out, "]", err);
     }
-    return code == HD_OK ? hd_buf_puts(out, "]}", err) : code;
+    return code == HD_OK ? hd_buf_puts(out, "]", err) : code;
 }
 
-enum hd_code bench_json_write(const struct bench_plan *plan, const struct bench_result *results,
-                              const double *checkpoints, size_t count, struct hd_buf *out,
-                              struct hd_err *err)
+/* What all runs share, without a brace at the end. */
+static enum hd_code put_plan(const struct bench_plan *plan, struct hd_buf *out, struct hd_err *err)
 {
     static const char *const accountings[] = {"ended", "running", "steps"};
     enum hd_code code = hd_buf_printf(
@@ -55,10 +54,29 @@ enum hd_code bench_json_write(const struct bench_plan *plan, const struct bench_
         plan->core ? "true" : "false");
     if (code == HD_OK)
         code = put_number(out, ",\"full_evaluations\":", plan->full_evaluations, err);
-    for (size_t i = 0; code == HD_OK && i < count; i++)
-        code = put_number(out, i == 0 ? ",\"checkpoints\":[" : ",", checkpoints[i], err);
+    for (size_t i = 0; code == HD_OK && i < plan->checkpoint_count; i++)
+        code = put_number(out, i == 0 ? ",\"checkpoints\":[" : ",", plan->checkpoints[i], err);
+    return code == HD_OK ? hd_buf_puts(out, "]", err) : code;
+}
+
+enum hd_code bench_json_line(const struct bench_plan *plan, const struct bench_unit *unit,
+                             const struct bench_trace *trace, struct hd_buf *out,
+                             struct hd_err *err)
+{
+    enum hd_code code = put_plan(plan, out, err);
     if (code == HD_OK)
-        code = hd_buf_puts(out, "],\n\"methods\":{", err);
+        code = hd_buf_puts(out, ",", err);
+    if (code == HD_OK)
+        code = put_run(plan, unit, trace, out, err);
+    return code == HD_OK ? hd_buf_puts(out, "}\n", err) : code;
+}
+
+enum hd_code bench_json_write(const struct bench_plan *plan, const struct bench_result *results,
+                              struct hd_buf *out, struct hd_err *err)
+{
+    enum hd_code code = put_plan(plan, out, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(out, ",\n\"methods\":{", err);
     for (size_t m = 0; code == HD_OK && m < plan->method_count; m++) {
         code = hd_buf_printf(out, err, "%s\"%s\":", m == 0 ? "" : ",", plan->method_names[m]);
         if (code == HD_OK)
@@ -67,9 +85,11 @@ enum hd_code bench_json_write(const struct bench_plan *plan, const struct bench_
     if (code == HD_OK)
         code = hd_buf_puts(out, "},\n\"runs\":[\n", err);
     for (size_t i = 0; code == HD_OK && i < plan->unit_count; i++) {
-        code = put_run(plan, &plan->units[i], &results[i].trace, checkpoints, count, out, err);
+        code = hd_buf_puts(out, "{", err);
         if (code == HD_OK)
-            code = hd_buf_puts(out, i + 1 < plan->unit_count ? ",\n" : "\n", err);
+            code = put_run(plan, &plan->units[i], &results[i].trace, out, err);
+        if (code == HD_OK)
+            code = hd_buf_puts(out, i + 1 < plan->unit_count ? "},\n" : "}\n", err);
     }
     return code == HD_OK ? hd_buf_puts(out, "]}\n", err) : code;
 }

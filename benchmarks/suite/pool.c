@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pool.c: processes, so that a run that dies takes no other along and nothing is shared but
  * results: unit i of n processes goes to the process that takes it first from a pipe of numbers. */
-#include "pool.h"
+#include "report.h"
 
 #include <hd/os.h>
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,7 +57,7 @@ static void run_unit(const struct bench_plan *plan, const struct bench_unit *uni
                         plan->method_names[unit->method_index], problem->task,
                         (unsigned long long)unit->seed, err.text);
     hd_experiment_free(experiment);
-    result->done = true;
+    __atomic_store_n(&result->done, true, __ATOMIC_RELEASE);
 }
 
 /* Takes units until there are none: the counter lies after the last result. */
@@ -104,27 +103,64 @@ static enum hd_code check(const struct bench_plan *plan, const struct bench_resu
     return HD_OK;
 }
 
+/* A line for each run that has ended since the last time. */
+static enum hd_code write_lines(const struct bench_plan *plan, const struct bench_result *results,
+                                uint8_t *written, struct hd_err *err)
+{
+    for (size_t i = 0; plan->lines != NULL && i < plan->unit_count; i++) {
+        struct hd_buf line;
+        if (written[i] || !__atomic_load_n(&results[i].done, __ATOMIC_ACQUIRE) ||
+            results[i].code != HD_OK)
+            continue;
+        written[i] = 1;
+        hd_buf_init(&line, BENCH_REPORT_BYTES_MAX);
+        enum hd_code code = bench_json_line(plan, &plan->units[i], &results[i].trace, &line, err);
+        if (code == HD_OK &&
+            (fputs(hd_buf_text(&line), plan->lines) == EOF || fflush(plan->lines) != 0))
+            code = hd_fail(err, HD_E_IO, "--lines: %s", strerror(errno));
+        hd_buf_release(&line);
+        if (code != HD_OK)
+            return code;
+    }
+    return HD_OK;
+}
+
+static bool any_failed(const struct bench_plan *plan, const struct bench_result *results)
+{
+    for (size_t i = 0; i < plan->unit_count; i++)
+        if (results[i].done && results[i].code != HD_OK)
+            return true;
+    return false;
+}
+
 /* Counts what comes through the pipe until all ends of it are closed. */
-static void follow(const struct bench_plan *plan, const struct bench_result *results, int done_fd,
-                   const pid_t *pids, uint32_t count)
+static enum hd_code follow(const struct bench_plan *plan, const struct bench_result *results,
+                           int done_fd, const pid_t *pids, uint32_t count, struct hd_err *err)
 {
     int64_t started_ms = hd_clock_ms();
     size_t done = 0;
     char bytes[64];
+    enum hd_code code = HD_OK;
+    uint8_t *written = calloc(plan->unit_count + 1, 1);
+    if (written == NULL)
+        code = hd_fail(err, HD_E_NOMEM, "no memory for %zu runs", plan->unit_count);
     show(plan, 0, started_ms);
     for (;;) {
+        if (code != HD_OK || any_failed(plan, results))
+            for (uint32_t p = 0; p < count; p++)
+                kill(pids[p], SIGTERM);
         ssize_t got = read(done_fd, bytes, sizeof(bytes));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
-            return;
+            break;
         done += (size_t)got;
         show(plan, done, started_ms);
-        for (size_t i = 0; i < plan->unit_count; i++)
-            if (results[i].done && results[i].code != HD_OK)
-                for (uint32_t p = 0; p < count; p++)
-                    kill(pids[p], SIGTERM);
+        if (code == HD_OK)
+            code = write_lines(plan, results, written, err);
     }
+    free(written);
+    return code;
 }
 
 enum hd_code bench_pool_run(const struct bench_plan *plan, struct bench_result *ret_results,
@@ -150,8 +186,9 @@ enum hd_code bench_pool_run(const struct bench_plan *plan, struct bench_result *
         pids[count++] = pid;
     }
     close(ends[1]);
+    enum hd_code code = HD_OK;
     if (count > 0)
-        follow(plan, ret_results, ends[0], pids, count);
+        code = follow(plan, ret_results, ends[0], pids, count, err);
     close(ends[0]);
     for (uint32_t i = 0; i < count; i++) {
         int status = 0;
@@ -161,5 +198,5 @@ enum hd_code bench_pool_run(const struct bench_plan *plan, struct bench_result *
     }
     if (count == 0 && plan->unit_count > 0)
         return hd_fail(err, HD_E_IO, "fork: %s", strerror(errno));
-    return check(plan, ret_results, died, err);
+    return code == HD_OK ? check(plan, ret_results, died, err) : code;
 }

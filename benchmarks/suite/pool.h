@@ -5,6 +5,8 @@
 
 #include "bench.h"
 
+#include <stdio.h>
+
 /* One run: results[index] belongs to units[index]. */
 struct bench_unit {
     size_t problem_index, method_index;
@@ -29,7 +31,10 @@ struct bench_plan {
     enum bench_accounting accounting;
     bool core;
     uint32_t processes;
+    const double *checkpoints; /* [checkpoint_count]: where a line of JSON tells regrets */
+    size_t checkpoint_count;
     bool progress; /* a bar on standard error when that is a terminal */
+    FILE *lines;   /* a line of JSON for each run, when it ends; NULL: none */
 };
 
 /* ret_results[unit_count], zeroed memory shared between processes: from bench_results_new. The

@@ -39,9 +39,13 @@ double bench_wilcoxon(double *differences, size_t count);
 
 /* Appended to out. At most BENCH_PROBLEMS_MAX problems. */
 HD_NODISCARD enum hd_code bench_json_write(const struct bench_plan *plan,
-                                           const struct bench_result *results,
-                                           const double *checkpoints, size_t count,
-                                           struct hd_buf *out, struct hd_err *err);
+                                           const struct bench_result *results, struct hd_buf *out,
+                                           struct hd_err *err);
+/* One run and what was asked for, in one line. */
+HD_NODISCARD enum hd_code bench_json_line(const struct bench_plan *plan,
+                                          const struct bench_unit *unit,
+                                          const struct bench_trace *trace, struct hd_buf *out,
+                                          struct hd_err *err);
 HD_NODISCARD enum hd_code bench_svg_write(const struct bench_plan *plan,
                                           const struct bench_result *results, struct hd_buf *out,
                                           struct hd_err *err);

@@ -188,10 +188,11 @@ enum hd_code bench_svg_write(const struct bench_plan *plan, const struct bench_r
         out, err,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
         "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" "
-        "fill=\"white\"/>\n<text x=\"%.0f\" y=\"14\">mean regret, %s, %zu tasks, %u "
-        "workers</text>\n",
+        "fill=\"white\"/>\n<text x=\"%.0f\" y=\"14\">mean regret and its standard "
+        "error, %s, %zu task%s, %u worker%s</text>\n",
         2 * PANEL_WIDTH + 2 * MARGIN + 60, height, MARGIN, plan->problems[0]->suite,
-        plan->problem_count, plan->workers);
+        plan->problem_count, plan->problem_count == 1 ? "" : "s", plan->workers,
+        plan->workers == 1 ? "" : "s");
     for (size_t i = 0; code == HD_OK && i < HD_COUNT(panels); i++) {
         find_range(plan, results, units, &panels[i]);
         code = draw_axes(&panels[i], out, err);

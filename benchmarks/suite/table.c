@@ -134,9 +134,10 @@ static void print_costs(const struct bench_plan *plan, const struct bench_result
 void bench_table_print(const struct bench_plan *plan, const struct bench_result *results,
                        const double *checkpoints, size_t count, bool by_task)
 {
-    printf("Mean regret and its standard error after so many full evaluations; %zu tasks, %u "
-           "workers, %zu runs of each method:\n\n",
-           plan->problem_count, plan->workers, plan->unit_count / plan->method_count);
+    printf("Mean regret and its standard error after so many full evaluations; %zu task%s, %u "
+           "worker%s, %zu runs of each method:\n\n",
+           plan->problem_count, plan->problem_count == 1 ? "" : "s", plan->workers,
+           plan->workers == 1 ? "" : "s", plan->unit_count / plan->method_count);
     print_head(plan, checkpoints, count, "method", 15);
     printf("\n");
     print_rows(plan, results, SIZE_MAX, checkpoints, count);
