@@ -136,6 +136,21 @@ class Compare(unittest.TestCase):
         self.assertTrue(math.isnan(compare.regret_at(run, 5, None)))
         self.assertTrue(math.isnan(compare.regret_at(run, 0.1, None)))
 
+    def test_regrets_of_tasks_of_any_size_are_parts_of_the_other_method_s(self):
+        compare = load_compare()
+        other = {("small", 1): 0.1, ("small", 2): 0.3, ("large", 1): 1000.0, ("solved", 1): 0.0}
+        own = {("small", 1): 0.1, ("small", 2): 0.1, ("large", 1): 500.0, ("solved", 1): 0.0}
+        scaled = compare.relative(own, other)
+        self.assertEqual(set(scaled[0]), {("small", 1), ("small", 2), ("large", 1)})
+        self.assertAlmostEqual(scaled[0]["small", 2], 0.5)
+        self.assertAlmostEqual(scaled[1]["small", 2], 1.5)
+        self.assertAlmostEqual(scaled[0]["large", 1], 0.5)
+
+    def test_a_task_is_won_by_its_own_seeds(self):
+        other = {(task, seed): 1.0 + seed / 100 for task in ("won", "even", "lost") for seed in range(8)}
+        own = {pair: value + {"won": -0.5, "even": 0.0, "lost": 0.5}[pair[0]] for pair, value in other.items()}
+        self.assertEqual(load_compare().verdicts(own, other), [1, 1, 1])
+
 
 if __name__ == "__main__":
     unittest.main()
