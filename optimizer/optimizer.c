@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct config {
@@ -19,6 +20,7 @@ struct job {
     bool stopped; /* a report was answered so */
     double budget, budget_previous;
     double budget_reached; /* of the last rung that it passed; NaN: none */
+    bool has_score;        /* it ended well */
 };
 
 struct hd_optimizer {
@@ -31,8 +33,12 @@ struct hd_optimizer {
     struct job *jobs;
     uint32_t *pending; /* numbers of outstanding jobs, rising */
     uint32_t job_count, job_capacity, pending_count;
+    uint32_t objective_count;
+    bool has_vectors;
+    struct hd_score *scores; /* [job]; with several objectives or constraints, else NULL */
+    bool has_best;
     uint32_t best_job;
-    double best_loss; /* NaN: none yet */
+    struct hd_score best_score;
     double best_budget;
 };
 
@@ -45,7 +51,9 @@ enum hd_code hd_optimizer_new(const struct hd_space *space,
     if (optimizer == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for an optimizer");
     optimizer->space = space;
-    optimizer->best_loss = NAN;
+    optimizer->objective_count =
+        sampler_spec->objective_count > 0 ? sampler_spec->objective_count : 1;
+    optimizer->has_vectors = optimizer->objective_count > 1 || sampler_spec->constrained;
     enum hd_code code = hd_sampler_new(sampler_spec, space, &optimizer->sampler, err);
     if (code == HD_OK)
         code = hd_iter_gen_new(iter_gen_spec, &optimizer->gen, err);
@@ -66,6 +74,7 @@ void hd_optimizer_free(struct hd_optimizer *optimizer)
     hd_free(optimizer->configs);
     hd_free(optimizer->values);
     hd_free(optimizer->jobs);
+    hd_free(optimizer->scores);
     hd_free(optimizer->pending);
     hd_free(optimizer);
 }
@@ -100,7 +109,12 @@ static enum hd_code reserve(struct hd_optimizer *optimizer, struct hd_err *err)
         optimizer->jobs = jobs != NULL ? jobs : optimizer->jobs;
         uint32_t *pending = hd_realloc(optimizer->pending, capacity * sizeof(*pending));
         optimizer->pending = pending != NULL ? pending : optimizer->pending;
-        if (jobs == NULL || pending == NULL)
+        struct hd_score *scores = NULL;
+        if (optimizer->has_vectors) {
+            scores = hd_realloc(optimizer->scores, capacity * sizeof(*scores));
+            optimizer->scores = scores != NULL ? scores : optimizer->scores;
+        }
+        if (jobs == NULL || pending == NULL || (optimizer->has_vectors && scores == NULL))
             return hd_fail(err, HD_E_NOMEM, "no memory for another job");
         optimizer->job_capacity = (uint32_t)capacity;
     }
@@ -216,26 +230,28 @@ static int compare_ids(struct hd_config_id a, struct hd_config_id b)
 }
 
 static bool is_better(const struct hd_optimizer *optimizer, const struct job *job, double budget,
-                      double loss)
+                      const struct hd_score *score)
 {
-    if (isnan(optimizer->best_loss))
+    if (!optimizer->has_best)
         return true;
     const struct job *best = &optimizer->jobs[optimizer->best_job];
     if (budget != optimizer->best_budget)
         return budget > optimizer->best_budget;
-    if (loss != optimizer->best_loss)
-        return loss < optimizer->best_loss;
+    int order = hd_score_compare(score, &optimizer->best_score, optimizer->objective_count);
+    if (order != 0)
+        return order < 0;
     return compare_ids(optimizer->configs[job->config_number].id,
                        optimizer->configs[best->config_number].id) < 0;
 }
 
 static void note_result(struct hd_optimizer *optimizer, uint32_t job_number, double budget,
-                        double loss)
+                        const struct hd_score *score)
 {
-    if (!is_better(optimizer, &optimizer->jobs[job_number], budget, loss))
+    if (!is_better(optimizer, &optimizer->jobs[job_number], budget, score))
         return;
+    optimizer->has_best = true;
     optimizer->best_job = job_number;
-    optimizer->best_loss = loss;
+    optimizer->best_score = *score;
     optimizer->best_budget = budget;
 }
 
@@ -266,30 +282,43 @@ static enum hd_code find_open(const struct hd_optimizer *optimizer, uint32_t job
     return HD_OK;
 }
 
-static void end_job(struct hd_optimizer *optimizer, uint32_t job_number, bool ok, double loss)
+static void end_job(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
+                    const struct hd_score *score)
 {
     struct job *job = &optimizer->jobs[job_number];
-    hd_iter_gen_ended(optimizer->gen, job->iteration, job->rung, job->config_number, ok, loss);
+    hd_iter_gen_ended_score(optimizer->gen, job->iteration, job->rung, job->config_number, ok,
+                            score);
     job->ended = true;
+    job->has_score = ok;
+    if (ok && optimizer->scores != NULL)
+        optimizer->scores[job_number] = *score;
     end_pending(optimizer, job_number);
 }
 
-enum hd_code hd_optimizer_tell(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
-                               double loss, struct hd_err *err)
+enum hd_code hd_optimizer_tell_score(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
+                                     const struct hd_score *score, struct hd_err *err)
 {
     enum hd_code code = find_open(optimizer, job_number, err);
     if (code != HD_OK)
         return code;
     const struct job *job = &optimizer->jobs[job_number];
-    ok = ok && isfinite(loss);
-    code =
-        hd_sampler_tell(optimizer->sampler, job->config_number, job->budget, ok ? loss : NAN, err);
+    static const struct hd_score failed = {.losses = {NAN}};
+    ok = ok && hd_score_is_finite(score, optimizer->objective_count);
+    code = hd_sampler_tell_score(optimizer->sampler, job->config_number, job->budget,
+                                 ok ? score : &failed, err);
     if (code != HD_OK)
         return code;
-    end_job(optimizer, job_number, ok, loss);
+    end_job(optimizer, job_number, ok, score);
     if (ok)
-        note_result(optimizer, job_number, job->budget, loss);
+        note_result(optimizer, job_number, job->budget, score);
     return HD_OK;
+}
+
+enum hd_code hd_optimizer_tell(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
+                               double loss, struct hd_err *err)
+{
+    struct hd_score score = hd_score_of(loss);
+    return hd_optimizer_tell_score(optimizer, job_number, ok, &score, err);
 }
 
 enum hd_code hd_optimizer_tell_stopped(struct hd_optimizer *optimizer, uint32_t job_number,
@@ -307,9 +336,10 @@ enum hd_code hd_optimizer_tell_stopped(struct hd_optimizer *optimizer, uint32_t 
     code = hd_sampler_tell(optimizer->sampler, job->config_number, budget, ok ? loss : NAN, err);
     if (code != HD_OK)
         return code;
-    end_job(optimizer, job_number, false, loss);
+    struct hd_score score = hd_score_of(loss);
+    end_job(optimizer, job_number, false, &score);
     if (ok)
-        note_result(optimizer, job_number, budget, loss);
+        note_result(optimizer, job_number, budget, &score);
     return HD_OK;
 }
 
@@ -332,7 +362,8 @@ enum hd_code hd_optimizer_report(struct hd_optimizer *optimizer, uint32_t job_nu
     *ret_decision = answer.decision;
     if (!answer.milestone || !isfinite(loss))
         return HD_OK;
-    note_result(optimizer, job_number, answer.budget, loss);
+    struct hd_score score = hd_score_of(loss);
+    note_result(optimizer, job_number, answer.budget, &score);
     /* The sampler's memory failing must not undo what the generator has seen: it merely learns
      * less. */
     code = hd_sampler_tell(optimizer->sampler, job->config_number, answer.budget, loss, err);
@@ -353,18 +384,85 @@ void hd_optimizer_pending(const struct hd_optimizer *optimizer, size_t index,
     describe_job(optimizer, optimizer->pending[index], ret_job);
 }
 
-bool hd_optimizer_best(const struct hd_optimizer *optimizer, struct hd_optimizer_best *ret_best)
+static struct hd_optimizer_best describe_best(const struct hd_optimizer *optimizer,
+                                              uint32_t job_number, double budget,
+                                              const struct hd_score *score)
 {
-    if (isnan(optimizer->best_loss))
-        return false;
-    const struct job *job = &optimizer->jobs[optimizer->best_job];
-    *ret_best = (struct hd_optimizer_best){
-        .job_number = optimizer->best_job,
+    const struct job *job = &optimizer->jobs[job_number];
+    return (struct hd_optimizer_best){
+        .job_number = job_number,
         .config_number = job->config_number,
         .config_id = optimizer->configs[job->config_number].id,
         .values = values_of(optimizer, job->config_number),
-        .budget = optimizer->best_budget,
-        .loss = optimizer->best_loss,
+        .budget = budget,
+        .loss = score->losses[0],
+        .score = *score,
     };
+}
+
+bool hd_optimizer_best(const struct hd_optimizer *optimizer, struct hd_optimizer_best *ret_best)
+{
+    if (!optimizer->has_best)
+        return false;
+    *ret_best = describe_best(optimizer, optimizer->best_job, optimizer->best_budget,
+                              &optimizer->best_score);
     return true;
+}
+
+static int compare_jobs(const void *a, const void *b)
+{
+    const struct hd_optimizer_best *x = a, *y = b;
+    return (x->job_number > y->job_number) - (x->job_number < y->job_number);
+}
+
+/* The jobs of the highest budget as rows; the number of them. */
+static size_t gather_rows(const struct hd_optimizer *optimizer, struct hd_pareto_row *rows,
+                          uint32_t *job_numbers)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < optimizer->job_count; i++) {
+        if (!optimizer->jobs[i].has_score || optimizer->jobs[i].budget != optimizer->best_budget)
+            continue;
+        rows[count] = (struct hd_pareto_row){.losses = optimizer->scores[i].losses,
+                                             .violation = optimizer->scores[i].violation};
+        job_numbers[count++] = i;
+    }
+    return count;
+}
+
+enum hd_code hd_optimizer_front(const struct hd_optimizer *optimizer,
+                                struct hd_optimizer_best **ret_front, size_t *ret_count,
+                                struct hd_err *err)
+{
+    size_t most = optimizer->objective_count > 1 ? optimizer->job_count : 1, count = 0;
+    if (!optimizer->has_best) {
+        *ret_front = NULL;
+        *ret_count = 0;
+        return HD_OK;
+    }
+    struct hd_optimizer_best *front = hd_calloc(most, sizeof(*front));
+    struct hd_pareto_row *rows = hd_calloc(most, sizeof(*rows));
+    uint32_t *job_numbers = hd_calloc(most, sizeof(*job_numbers));
+    if (front == NULL || rows == NULL || job_numbers == NULL) {
+        hd_free(front);
+        front = NULL;
+    } else if (optimizer->objective_count == 1) {
+        (void)hd_optimizer_best(optimizer, &front[count++]);
+    } else {
+        size_t row_count = gather_rows(optimizer, rows, job_numbers);
+        hd_pareto_order(rows, row_count, optimizer->objective_count);
+        for (; count < row_count && rows[count].rank == 0; count++) {
+            uint32_t job_number = job_numbers[rows[count].index];
+            front[count] = describe_best(optimizer, job_number, optimizer->best_budget,
+                                         &optimizer->scores[job_number]);
+        }
+        qsort(front, count, sizeof(*front), compare_jobs);
+    }
+    hd_free(rows);
+    hd_free(job_numbers);
+    if (front == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for a front of %zu results", most);
+    *ret_front = front;
+    *ret_count = count;
+    return HD_OK;
 }

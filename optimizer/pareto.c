@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pareto.c: see pareto.h. */
-#include "pareto.h"
+#include <hd/pareto.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,26 +16,9 @@ bool hd_pareto_dominates(const double *a, const double *b, size_t objectives)
     return better;
 }
 
-/* A row as it is sorted: by its losses from the first (ranks) or the last (volumes) on. */
-struct row {
-    const double *losses;
-    size_t index, objectives;
-};
-
 static int compare_losses(double x, double y)
 {
     return (x > y) - (x < y);
-}
-
-static int compare_rows(const void *a, const void *b)
-{
-    const struct row *x = a, *y = b;
-    for (size_t i = 0; i < x->objectives; i++) {
-        int order = compare_losses(x->losses[i], y->losses[i]);
-        if (order != 0)
-            return order;
-    }
-    return (x->index > y->index) - (x->index < y->index);
 }
 
 static bool is_finite(const double *losses, size_t objectives)
@@ -47,23 +30,48 @@ static bool is_finite(const double *losses, size_t objectives)
     return true;
 }
 
+bool hd_score_is_finite(const struct hd_score *score, size_t objectives)
+{
+    return is_finite(score->losses, objectives) && isfinite(score->violation);
+}
+
+int hd_score_compare(const struct hd_score *a, const struct hd_score *b, size_t objectives)
+{
+    int order = compare_losses(a->violation, b->violation);
+    for (size_t i = 0; i < objectives && order == 0; i++)
+        order = compare_losses(a->losses[i], b->losses[i]);
+    return order;
+}
+
 /* ---- ranks ----------------------------------------------------------------------------------- */
 
-/* Rows in lexicographic order are put into fronts; only an earlier row can dominate a later one.
- * Each front is a list, the newest row first. */
-struct fronts {
-    const struct row *rows;
-    size_t *newest; /* [front]: 1 + place of its newest row */
-    size_t
-        *before; /* [place]: 1 + place of the row that entered the same front before it; 0 none */
-    size_t count;
-};
-
-static bool front_dominates(const struct fronts *fronts, size_t front, size_t place)
+static int compare_indexes(const struct hd_pareto_row *x, const struct hd_pareto_row *y)
 {
-    const struct row *row = &fronts->rows[place];
-    for (size_t at = fronts->newest[front]; at != 0; at = fronts->before[at - 1]) {
-        if (hd_pareto_dominates(fronts->rows[at - 1].losses, row->losses, row->objectives))
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* What can be compared before what cannot, feasible rows before others, those by their violation
+ * and feasible ones by their losses from the first on: only an earlier row can dominate a later
+ * one. */
+static int compare_rows(const void *a, const void *b)
+{
+    const struct hd_pareto_row *x = a, *y = b;
+    bool x_finite = isfinite(x->violation), y_finite = isfinite(y->violation);
+    if (x_finite != y_finite)
+        return x_finite ? -1 : 1;
+    int order = x_finite ? compare_losses(x->violation, y->violation) : 0;
+    for (size_t i = 0; i < x->objectives && order == 0 && x_finite && !(x->violation > 0); i++)
+        order = compare_losses(x->losses[i], y->losses[i]);
+    return order != 0 ? order : compare_indexes(x, y);
+}
+
+/* Fronts are lists of sorted rows, the newest one first. The newest row of front f is kept in
+ * rows[f].tail, and each row's link leads to the one before it; both are 1 + a place, 0 is none. */
+static bool front_dominates(const struct hd_pareto_row *rows, size_t front, size_t place)
+{
+    const struct hd_pareto_row *row = &rows[place];
+    for (size_t at = rows[front].tail; at != 0; at = rows[at - 1].link) {
+        if (hd_pareto_dominates(rows[at - 1].losses, row->losses, row->objectives))
             return true;
         /* With two objectives the newest row of a front has the least second loss. */
         if (row->objectives <= 2)
@@ -74,12 +82,12 @@ static bool front_dominates(const struct fronts *fronts, size_t front, size_t pl
 
 /* If a front dominates a row then so does every front before it: halving finds the first that does
  * not. */
-static size_t find_front(const struct fronts *fronts, size_t place)
+static size_t find_front(const struct hd_pareto_row *rows, size_t front_count, size_t place)
 {
-    size_t low = 0, high = fronts->count;
+    size_t low = 0, high = front_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (front_dominates(fronts, middle, place))
+        if (front_dominates(rows, middle, place))
             low = middle + 1;
         else
             high = middle;
@@ -87,45 +95,101 @@ static size_t find_front(const struct fronts *fronts, size_t place)
     return low;
 }
 
-static void rank_rows(struct fronts *fronts, size_t count, uint32_t *ret_ranks)
+/* Sorts the rows as compare_rows() says and ranks them. */
+static void rank_rows(struct hd_pareto_row *rows, size_t count, size_t objectives)
 {
-    for (size_t place = 0; place < count; place++) {
-        size_t front = find_front(fronts, place);
-        fronts->count += front == fronts->count ? 1 : 0;
-        fronts->before[place] = fronts->newest[front];
-        fronts->newest[front] = place + 1;
-        ret_ranks[fronts->rows[place].index] = (uint32_t)front;
+    for (size_t i = 0; i < count; i++) {
+        rows[i].index = i;
+        rows[i].objectives = objectives;
+        rows[i].tail = rows[i].link = 0;
+        rows[i].crowding = 0;
+        if (!is_finite(rows[i].losses, objectives) || isnan(rows[i].violation))
+            rows[i].violation = INFINITY;
     }
+    qsort(rows, count, sizeof(*rows), compare_rows);
+    size_t front_count = 0, place = 0;
+    for (; place < count && !(rows[place].violation > 0); place++) {
+        size_t front = find_front(rows, front_count, place);
+        front_count += front == front_count ? 1 : 0;
+        rows[place].link = rows[front].tail;
+        rows[front].tail = place + 1;
+        rows[place].rank = (uint32_t)front;
+    }
+    for (; place < count && isfinite(rows[place].violation); place++) {
+        bool same = place > 0 && rows[place - 1].violation == rows[place].violation;
+        front_count += same ? 0 : 1;
+        rows[place].rank = (uint32_t)(front_count - 1);
+    }
+    for (; place < count; place++)
+        rows[place].rank = (uint32_t)front_count;
 }
 
 enum hd_code hd_pareto_ranks(const double *losses, size_t count, size_t objectives,
                              uint32_t *ret_ranks, struct hd_err *err)
 {
-    hd_assert(objectives >= 1 && objectives <= HD_PARETO_OBJECTIVES_MAX);
-    struct row *rows = hd_calloc(count + 1, sizeof(*rows));
-    size_t *newest = hd_calloc(count + 1, sizeof(*newest));
-    size_t *before = hd_calloc(count + 1, sizeof(*before)), finite = 0;
-    enum hd_code code = HD_OK;
-    if (rows == NULL || newest == NULL || before == NULL) {
-        code = hd_fail(err, HD_E_NOMEM, "no memory for the ranks of %zu results", count);
-        goto out;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (is_finite(losses + i * objectives, objectives))
-            rows[finite++] = (struct row){losses + i * objectives, i, objectives};
-    }
-    qsort(rows, finite, sizeof(*rows), compare_rows);
-    struct fronts fronts = {.rows = rows, .newest = newest, .before = before};
-    rank_rows(&fronts, finite, ret_ranks);
-    for (size_t i = 0; i < count; i++) {
-        if (!is_finite(losses + i * objectives, objectives))
-            ret_ranks[i] = (uint32_t)fronts.count;
-    }
-out:
+    hd_assert(objectives >= 1 && objectives <= HD_OBJECTIVES_MAX);
+    struct hd_pareto_row *rows = hd_calloc(count + 1, sizeof(*rows));
+    if (rows == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the ranks of %zu results", count);
+    for (size_t i = 0; i < count; i++)
+        rows[i].losses = losses + i * objectives;
+    rank_rows(rows, count, objectives);
+    for (size_t i = 0; i < count; i++)
+        ret_ranks[rows[i].index] = rows[i].rank;
     hd_free(rows);
-    hd_free(newest);
-    hd_free(before);
-    return code;
+    return HD_OK;
+}
+
+/* ---- the order ------------------------------------------------------------------------------- */
+
+static int compare_ranks(const void *a, const void *b)
+{
+    const struct hd_pareto_row *x = a, *y = b;
+    return x->rank != y->rank ? (x->rank > y->rank) - (x->rank < y->rank) : compare_indexes(x, y);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct hd_pareto_row *x = a, *y = b;
+    int order = compare_losses(y->crowding, x->crowding);
+    return order != 0 ? order : compare_indexes(x, y);
+}
+
+/* By the objective that link names. */
+static int compare_along(const void *a, const void *b)
+{
+    const struct hd_pareto_row *x = a, *y = b;
+    int order = compare_losses(x->losses[x->link], y->losses[y->link]);
+    return order != 0 ? order : compare_indexes(x, y);
+}
+
+static void crowd(struct hd_pareto_row *front, size_t count, size_t objectives)
+{
+    for (size_t k = 0; k < objectives; k++) {
+        for (size_t i = 0; i < count; i++)
+            front[i].link = k;
+        qsort(front, count, sizeof(*front), compare_along);
+        double range = front[count - 1].losses[k] - front[0].losses[k];
+        front[0].crowding = front[count - 1].crowding = INFINITY;
+        for (size_t i = 1; i + 1 < count; i++) {
+            double gap = front[i + 1].losses[k] - front[i - 1].losses[k];
+            front[i].crowding += range > 0 && isfinite(range) ? gap / range : 0;
+        }
+    }
+    qsort(front, count, sizeof(*front), compare_places);
+}
+
+void hd_pareto_order(struct hd_pareto_row *rows, size_t count, size_t objectives)
+{
+    hd_assert(objectives >= 1 && objectives <= HD_OBJECTIVES_MAX);
+    rank_rows(rows, count, objectives);
+    qsort(rows, count, sizeof(*rows), compare_ranks);
+    for (size_t first = 0, end = 0; first < count && !(rows[first].violation > 0); first = end) {
+        for (end = first; end < count && rows[end].rank == rows[first].rank; end++)
+            ;
+        if (objectives > 1 && end - first > 1)
+            crowd(rows + first, end - first, objectives);
+    }
 }
 
 /* ---- volumes --------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #define HD_ITER_GEN_H
 
 #include <hd/base.h>
+#include <hd/pareto.h>
 #include <hd/value.h>
 
 #define HD_RUNGS_MAX 64
@@ -77,6 +78,11 @@ struct hd_iter_gen_spec {
     uint32_t table_count;
     struct hd_bracket_row table[HD_TABLE_BRACKETS_MAX];
     struct hd_early_stopping early_stopping; /* every kind */
+
+    /* Results have more to them than one loss; a rung is then ranked by hd_pareto_order(). 0: one
+     * objective. No early stopping and no stopping type: on their way jobs say one loss only. */
+    uint32_t objective_count;
+    bool constrained;
 
     /* asha, async_hyperband */
     enum hd_asha_type type;
@@ -168,6 +174,9 @@ void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t ru
  * one counts among the results of its rung. O(log configs) there. */
 void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                        uint32_t config_number, bool ok, double loss);
+/* The same with all losses and the violation of constraints. */
+void hd_iter_gen_ended_score(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
+                             uint32_t config_number, bool ok, const struct hd_score *score);
 /* Nothing more is handed out (a stop rule was reached): next() answers DONE from now on, and the
  * generator is finished when the running jobs have ended. */
 void hd_iter_gen_close(struct hd_iter_gen *gen);

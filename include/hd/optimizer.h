@@ -38,12 +38,14 @@ struct hd_optimizer_best {
     struct hd_config_id config_id;
     const double *values; /* as above */
     double budget;        /* that the loss belongs to: of the job, or of a rung on its way */
-    double loss;
+    double loss;          /* the first one, where there are several */
+    struct hd_score score;
 };
 
 struct hd_optimizer;
 
-/* `space` is borrowed and outlives the optimizer; the specs are only read here. */
+/* How many objectives there are and whether there are constraints, both specs say alike. `space` is
+ * borrowed and outlives the optimizer; the specs are only read here. */
 HD_NODISCARD enum hd_code hd_optimizer_new(const struct hd_space *space,
                                            const struct hd_sampler_spec *sampler_spec,
                                            const struct hd_iter_gen_spec *iter_gen_spec,
@@ -60,6 +62,11 @@ HD_NODISCARD enum hd_code hd_optimizer_ask(struct hd_optimizer *optimizer,
  * job; HD_E_CONFLICT: it was told before. On failure nothing has changed. */
 HD_NODISCARD enum hd_code hd_optimizer_tell(struct hd_optimizer *optimizer, uint32_t job_number,
                                             bool ok, double loss, struct hd_err *err);
+
+/* The same with all losses and the violation of constraints. */
+HD_NODISCARD enum hd_code hd_optimizer_tell_score(struct hd_optimizer *optimizer,
+                                                  uint32_t job_number, bool ok,
+                                                  const struct hd_score *score, struct hd_err *err);
 
 /*
  * A running job says how it stands after `step` of its budget. ret_decision: go on, or end it and
@@ -82,8 +89,14 @@ HD_NODISCARD enum hd_code hd_optimizer_tell_stopped(struct hd_optimizer *optimiz
 size_t hd_optimizer_pending_count(const struct hd_optimizer *optimizer);
 void hd_optimizer_pending(const struct hd_optimizer *optimizer, size_t index,
                           struct hd_optimizer_job *ret_job);
-/* The incumbent: the lowest loss at the highest budget that has a result, ties by config id. false
- * while there is none. */
+/* The incumbent: the lowest loss at the highest budget that has a result, ties by config id. With
+ * several objectives that of hd_score_compare(): an end of the front. false while there is none. */
 bool hd_optimizer_best(const struct hd_optimizer *optimizer, struct hd_optimizer_best *ret_best);
+/* Every feasible result at the highest budget that has one, which no other dominates (where none is
+ * feasible: the least infeasible), in the order of their jobs; one objective: the best alone. The
+ * caller frees ret_front with hd_free(); NULL when there is none. HD_E_NOMEM. */
+HD_NODISCARD enum hd_code hd_optimizer_front(const struct hd_optimizer *optimizer,
+                                             struct hd_optimizer_best **ret_front,
+                                             size_t *ret_count, struct hd_err *err);
 
 #endif

@@ -11,6 +11,7 @@
 #ifndef HD_SAMPLER_H
 #define HD_SAMPLER_H
 
+#include <hd/pareto.h>
 #include <hd/space.h>
 
 #define HD_SAMPLER_NAME_MAX 32
@@ -25,6 +26,10 @@ struct hd_sampler_spec {
      * already. [initial_count][param_count], legal; copied. */
     const double *initial;
     size_t initial_count;
+    /* Results have more than one loss, or say whether they are feasible: see
+     * hd_sampler_tell_score(). 0 objectives: one. */
+    uint32_t objective_count;
+    bool constrained;
 };
 #define HD_INITIAL_MAX 10000
 
@@ -58,6 +63,15 @@ HD_NODISCARD enum hd_code hd_sampler_credit(struct hd_sampler *sampler, uint32_t
  * among the worst, never breaks the model. A later result at the same budget replaces. */
 HD_NODISCARD enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number,
                                           double budget, double loss, struct hd_err *err);
+/*
+ * The same with all losses of the spec and the violation of the constraints; a score that is not
+ * finite is a failure. What a sampler makes of several losses is said in docs/optimizers.md; under
+ * every sampler an infeasible config is worse than a feasible one, and the worse the more it
+ * violates.
+ */
+HD_NODISCARD enum hd_code hd_sampler_tell_score(struct hd_sampler *sampler, uint32_t config_number,
+                                                double budget, const struct hd_score *score,
+                                                struct hd_err *err);
 /* Proposes a config for number config_number (which has not been added yet) to run at `budget`.
  * Never returns a config equal to an added one while an unused one can be found. HD_E_LIMIT:
  * a finite space (grid) has no unused config left. Changes nothing that a later answer shows:

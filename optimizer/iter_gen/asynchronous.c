@@ -15,7 +15,9 @@
  * not order the next one (Kendall's correlation) is left out by new configs.
  *
  * Every result of the run stays, about 40 bytes a job, since each may be promoted later; an event
- * costs O(rungs + log results).
+ * costs O(rungs + log results). Results with several losses or constraints cost what
+ * hd_pareto_order() does for their rung; what is learned from the order of rungs is learned from
+ * their first loss.
  */
 #include "kind.h"
 #include "rung.h"
@@ -101,6 +103,8 @@ static enum hd_code asynchronous_make(const struct hd_iter_gen_spec *spec, void 
     gen->rung_count = hd_ladder_budgets(spec, gen->budgets);
     for (uint32_t k = 0; k < gen->rung_count; k++)
         gen->fractions[k] = hd_ladder_fraction(spec, k);
+    for (uint32_t k = 0; k < gen->rung_count; k++)
+        hd_rung_init(&gen->rungs[k], spec->objective_count, spec->constrained);
     gen->bracket_count = hd_asynchronous_brackets(spec);
     for (uint32_t s = 0; s < gen->bracket_count; s++) {
         struct hd_bracket_plan plan;
@@ -417,11 +421,11 @@ static void learn_from_newest(struct asynchronous *gen, uint32_t k)
 
 /* A result of the member at the rung it has come to; it stands before the next one then. */
 static const struct hd_rung_result *add_result(struct asynchronous *gen, struct member *member,
-                                               uint32_t config_number, double loss)
+                                               uint32_t config_number, const struct hd_score *score)
 {
     uint32_t k = member->rung;
     uint32_t below = member->result_rung + 1u == k ? member->result : HD_RUNG_NONE;
-    uint32_t index = hd_rung_add(&gen->rungs[k], config_number, loss, below);
+    uint32_t index = hd_rung_add(&gen->rungs[k], config_number, score, below);
     member->result = index;
     member->result_rung = (uint8_t)k;
     member->rung++;
@@ -430,7 +434,7 @@ static const struct hd_rung_result *add_result(struct asynchronous *gen, struct 
 }
 
 static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
-                               uint32_t config_number, bool ok, double loss)
+                               uint32_t config_number, bool ok, const struct hd_score *score)
 {
     struct asynchronous *gen = state;
     hd_assert(config_number < gen->member_count);
@@ -440,7 +444,7 @@ static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
     expect(gen, member, UINT32_MAX);
     if (ok) {
         member->rung = (uint8_t)rung;
-        (void)add_result(gen, member, config_number, loss);
+        (void)add_result(gen, member, config_number, score);
     } else if (!stopped) {
         gen->rungs[member->rung].failed_count++;
         rung = member->rung;
@@ -450,7 +454,11 @@ static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
                           quota(gen->fractions[rung], result_count(&gen->rungs[rung])));
     member->state = MEMBER_RESTING;
     gen->running_count--;
-    remember(gen, ok ? 1 : 2, config_number, ok ? loss : 0.0);
+    remember(gen, ok ? 1 : 2, config_number, ok ? score->losses[0] : 0.0);
+    for (uint32_t i = 1; ok && i < gen->spec.objective_count; i++)
+        remember(gen, 1, config_number, score->losses[i]);
+    if (ok && gen->spec.constrained)
+        remember(gen, 1, config_number, score->violation);
 }
 
 /* ---- reports --------------------------------------------------------------------------------- */
@@ -496,7 +504,8 @@ static void asynchronous_report(void *state, uint32_t config_number, double step
         bool finite = isfinite(loss);
         const struct hd_rung_result *result = NULL;
         if (finite) {
-            result = add_result(gen, member, config_number, loss);
+            struct hd_score score = hd_score_of(loss);
+            result = add_result(gen, member, config_number, &score);
         } else {
             gen->rungs[k].failed_count++;
             member->rung++;

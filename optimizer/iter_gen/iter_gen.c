@@ -95,10 +95,20 @@ void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t ru
 void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                        uint32_t config_number, bool ok, double loss)
 {
-    ok = ok && isfinite(loss);
-    gen->engine->ended(gen->state, iteration, rung, config_number, ok, loss);
+    struct hd_score score = hd_score_of(loss);
+    for (size_t i = 1; i < HD_OBJECTIVES_MAX; i++)
+        score.losses[i] = loss;
+    hd_iter_gen_ended_score(gen, iteration, rung, config_number, ok, &score);
+}
+
+void hd_iter_gen_ended_score(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
+                             uint32_t config_number, bool ok, const struct hd_score *score)
+{
+    ok = ok &&
+         hd_score_is_finite(score, gen->spec.objective_count > 0 ? gen->spec.objective_count : 1);
+    gen->engine->ended(gen->state, iteration, rung, config_number, ok, score);
     if (gen->stopper != NULL)
-        hd_stopper_ended(gen->stopper, config_number, ok, loss);
+        hd_stopper_ended(gen->stopper, config_number, ok, score->losses[0]);
 }
 
 void hd_iter_gen_close(struct hd_iter_gen *gen)

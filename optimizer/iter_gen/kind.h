@@ -19,7 +19,7 @@ struct hd_iter_engine {
     void (*next)(const void *state, bool may_open, struct hd_slot *ret_slot);
     void (*queued)(void *state, const struct hd_slot *slot, uint32_t config_number);
     void (*ended)(void *state, uint32_t iteration, uint32_t rung, uint32_t config_number, bool ok,
-                  double loss);
+                  const struct hd_score *score);
     /* NULL: intermediate values decide nothing here. */
     void (*report)(void *state, uint32_t config_number, double step, double loss,
                    struct hd_report_answer *ret_answer);

@@ -152,6 +152,24 @@ static enum hd_code check_asynchronous(const struct hd_iter_gen_spec *spec, stru
     return HD_OK;
 }
 
+static enum hd_code check_objectives(const struct hd_iter_gen_spec *spec, struct hd_err *err)
+{
+    if (spec->objective_count > HD_OBJECTIVES_MAX)
+        return hd_fail(err, HD_E_LIMIT, "%u objectives: at most %u are allowed",
+                       spec->objective_count, HD_OBJECTIVES_MAX);
+    if (spec->objective_count <= 1 && !spec->constrained)
+        return HD_OK;
+    if (spec->early_stopping.rule != HD_STOPPING_RULE_NONE)
+        return hd_fail(err, HD_E_INVALID,
+                       "early stopping judges one loss on its way; several objectives and "
+                       "constraints are known at the end only");
+    if (spec->type == HD_ASHA_TYPE_STOPPING)
+        return hd_fail(err, HD_E_INVALID,
+                       "type stopping judges one loss on its way; with several objectives or "
+                       "constraints take type promotion");
+    return HD_OK;
+}
+
 static enum hd_code check_stopping(const struct hd_iter_gen_spec *spec, struct hd_err *err)
 {
     const struct hd_early_stopping *stopping = &spec->early_stopping;
@@ -203,6 +221,8 @@ enum hd_code hd_iter_gen_spec_check(const struct hd_iter_gen_spec *spec, struct 
         return hd_fail(err, HD_E_INVALID,
                        "the maximum budget is %s: a finite number above 0 is expected", text);
     enum hd_code code = check_stopping(spec, err);
+    if (code == HD_OK)
+        code = check_objectives(spec, err);
     if (code != HD_OK || !kind->uses_ladder)
         return code;
     code = check_ladder(spec, err);

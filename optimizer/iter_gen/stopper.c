@@ -147,7 +147,8 @@ static bool worse_than_median(struct hd_stopper *stopper, uint32_t milestone,
         hd_assert(rung->size[HD_RUNG_TOP] > 0);
         worse = best > rung->results[rung->results[0].heap[HD_RUNG_TOP]].loss;
     }
-    (void)hd_rung_add(rung, config_number, best, HD_RUNG_NONE);
+    struct hd_score score = hd_score_of(best);
+    (void)hd_rung_add(rung, config_number, &score, HD_RUNG_NONE);
     hd_rung_set_quota(rung, (rung->count + 1) / 2);
     return worse;
 }

@@ -24,7 +24,8 @@ struct member {
     struct hd_config_id id;
     uint32_t config_number;
     enum member_state state;
-    double loss; /* of an ok member at this rung */
+    double loss;  /* of an ok member at this rung; of vectors its place, once the rung is over */
+    uint32_t row; /* in the vectors of the bracket */
 };
 
 /* Invariant: ended_count <= taken_count <= member_count <= plan->counts[rung]. */
@@ -39,8 +40,13 @@ struct bracket {
     uint32_t capacity;
     struct member *members; /* in the order in which they are handed out */
     uint32_t *by_number;    /* member indexes, sorted by config number */
-    bool ready;             /* something can be handed out; counted in ready_count */
-    uint32_t new_count;     /* new configs it still wants at this rung; counted in new_count */
+    /* Of several objectives or constraints, else NULL: [capacity][width] the losses and then the
+     * violation, and scratch for [capacity] rows. */
+    double *vectors;
+    struct hd_pareto_row *rows;
+    uint32_t width;
+    bool ready;         /* something can be handed out; counted in ready_count */
+    uint32_t new_count; /* new configs it still wants at this rung; counted in new_count */
 };
 
 enum closing {
@@ -62,6 +68,8 @@ struct synchronous {
     uint32_t ready_count;
     uint64_t new_count;
     struct bracket *spare; /* made by reserve() for the next opening */
+    uint32_t width;        /* of a vector; 0: one loss is all */
+    uint32_t objectives;
 };
 
 /* ---- life ------------------------------------------------------------------------------ */
@@ -72,6 +80,8 @@ static void bracket_free(struct bracket *bracket)
         return;
     hd_free(bracket->members);
     hd_free(bracket->by_number);
+    hd_free(bracket->vectors);
+    hd_free(bracket->rows);
     hd_free(bracket);
 }
 
@@ -82,6 +92,8 @@ static enum hd_code synchronous_new(const struct hd_iter_gen_spec *spec, void **
     if (gen == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for the iteration generator");
     gen->spec = *spec;
+    gen->objectives = spec->objective_count > 0 ? spec->objective_count : 1;
+    gen->width = gen->objectives > 1 || spec->constrained ? gen->objectives + 1 : 0;
     gen->cycle = hd_iter_gen_cycle(spec);
     gen->plans = hd_calloc(gen->cycle, sizeof(gen->plans[0]));
     if (gen->plans == NULL) {
@@ -111,6 +123,19 @@ static void synchronous_free(void *state)
 
 /* ---- memory ---------------------------------------------------------------------------- */
 
+static bool grow_vectors(struct bracket *bracket, uint32_t capacity)
+{
+    if (bracket->width == 0)
+        return true;
+    double *vectors = hd_realloc(bracket->vectors, capacity * bracket->width * sizeof(double));
+    if (vectors == NULL)
+        return false;
+    bracket->vectors = vectors;
+    struct hd_pareto_row *rows = hd_realloc(bracket->rows, capacity * sizeof(*rows));
+    bracket->rows = rows != NULL ? rows : bracket->rows;
+    return rows != NULL;
+}
+
 static enum hd_code bracket_grow(struct bracket *bracket, uint32_t capacity, struct hd_err *err)
 {
     if (capacity <= bracket->capacity)
@@ -121,10 +146,11 @@ static enum hd_code bracket_grow(struct bracket *bracket, uint32_t capacity, str
     uint32_t *by_number =
         members == NULL ? NULL
                         : hd_realloc(bracket->by_number, capacity * sizeof(bracket->by_number[0]));
-    if (by_number == NULL)
+    if (by_number != NULL)
+        bracket->by_number = by_number;
+    if (by_number == NULL || !grow_vectors(bracket, capacity))
         return hd_fail(err, HD_E_NOMEM, "no memory for %u configs of iteration %u", capacity,
                        bracket->iteration);
-    bracket->by_number = by_number;
     bracket->capacity = capacity;
     return HD_OK;
 }
@@ -135,6 +161,7 @@ static enum hd_code reserve_spare(struct synchronous *gen, struct hd_err *err)
         gen->spare = hd_calloc(1, sizeof(*gen->spare));
     if (gen->spare == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for another iteration");
+    gen->spare->width = gen->width;
     return bracket_grow(gen->spare, 1, err);
 }
 
@@ -361,6 +388,9 @@ static struct bracket *bracket_open(struct synchronous *gen)
         .capacity = bracket->capacity,
         .members = bracket->members,
         .by_number = bracket->by_number,
+        .vectors = bracket->vectors,
+        .rows = bracket->rows,
+        .width = bracket->width,
     };
     gen->next_iteration++;
     gen->open[gen->open_count++] = bracket;
@@ -402,11 +432,31 @@ static bool rung_over(const struct synchronous *gen, const struct bracket *brack
     return false;
 }
 
+/* Of vectors: the loss of each ok member becomes its place among them. */
+static void place_members(const struct synchronous *gen, struct bracket *bracket)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < bracket->member_count; i++) {
+        struct member *member = &bracket->members[i];
+        if (member->state != MEMBER_OK)
+            continue;
+        const double *vector = bracket->vectors + (size_t)member->row * bracket->width;
+        bracket->rows[count++] =
+            (struct hd_pareto_row){.losses = vector, .violation = vector[gen->objectives]};
+        bracket->by_number[count - 1] = i; /* rows to members; it is made anew below */
+    }
+    hd_pareto_order(bracket->rows, count, gen->objectives);
+    for (uint32_t place = 0; place < count; place++)
+        bracket->members[bracket->by_number[bracket->rows[place].index]].loss = place;
+}
+
 /* The best members go on; false when the bracket has come to its end. */
 static bool rung_advance(struct synchronous *gen, struct bracket *bracket)
 {
     if (gen->closing == CLOSING_ALL || bracket->rung + 1 == bracket->plan->rung_count)
         return false;
+    if (bracket->width > 0)
+        place_members(gen, bracket);
     qsort(bracket->members, bracket->member_count, sizeof(bracket->members[0]), compare_rank);
     uint32_t wanted = bracket->plan->counts[bracket->rung + 1];
     uint32_t promoted = 0;
@@ -430,7 +480,7 @@ static bool rung_advance(struct synchronous *gen, struct bracket *bracket)
 }
 
 static void synchronous_ended(void *state, uint32_t iteration, uint32_t rung,
-                              uint32_t config_number, bool ok, double loss)
+                              uint32_t config_number, bool ok, const struct hd_score *score)
 {
     struct synchronous *gen = state;
     uint32_t place = open_place(gen, iteration);
@@ -439,7 +489,15 @@ static void synchronous_ended(void *state, uint32_t iteration, uint32_t rung,
     struct member *member = member_find(bracket, config_number);
     hd_assert(member->state == MEMBER_RUNNING);
     member->state = ok ? MEMBER_OK : MEMBER_FAILED;
-    member->loss = member->state == MEMBER_OK ? loss : 0.0;
+    member->loss = member->state == MEMBER_OK ? score->losses[0] : 0.0;
+    if (ok && bracket->width > 0) {
+        /* Its place in the order of handing out is its row: members move only when a rung is over.
+         */
+        member->row = (uint32_t)(member - bracket->members);
+        double *vector = bracket->vectors + (size_t)member->row * bracket->width;
+        memcpy(vector, score->losses, gen->objectives * sizeof(double));
+        vector[gen->objectives] = score->violation;
+    }
     bracket->ended_count++;
     if (rung_over(gen, bracket) && !rung_advance(gen, bracket))
         bracket_close(gen, place);
@@ -484,6 +542,8 @@ static uint64_t digest_bracket(uint64_t hash, const struct bracket *bracket)
         hash = hd_hash_u64(hash, member->config_number);
         hash = hd_hash_u64(hash, member->state);
         hash = hd_hash_double(hash, member->loss);
+        for (uint32_t k = 0; k < bracket->width && member->state == MEMBER_OK; k++)
+            hash = hd_hash_double(hash, bracket->vectors[(size_t)member->row * bracket->width + k]);
     }
     return hash;
 }

@@ -83,12 +83,23 @@ static enum hd_code add_tpe(struct portfolio *portfolio, double weight, struct h
     return code;
 }
 
+/* Several objectives: a front wants many results that are good in different ways. */
+static enum hd_code add_arms_of_fronts(struct portfolio *portfolio, bool small, struct hd_err *err)
+{
+    enum hd_code code = small ? add_arm(portfolio, "gp", NULL, 0.4, err) : HD_OK;
+    if (code == HD_OK)
+        code = add_arm(portfolio, "tpe", NULL, 0.3, err);
+    return code == HD_OK ? add_arm(portfolio, "nsga2", NULL, small ? 0.3 : 0.7, err) : code;
+}
+
 static enum hd_code auto_prepare(struct hd_sampler *base, const struct hd_value *settings,
                                  struct hd_err *err)
 {
     struct portfolio *portfolio = (struct portfolio *)base;
     enum hd_code code = hd_settings_read("auto", settings, NULL, 0, err);
     bool small = base->history->dimension <= GP_DIMENSION_MAX;
+    if (code == HD_OK && base->history->objective_count > 1)
+        return add_arms_of_fronts(portfolio, small, err);
     if (code == HD_OK && small)
         code = add_arm(portfolio, "gp", NULL, 0.4, err);
     if (code == HD_OK)
@@ -213,6 +224,7 @@ static enum hd_code auto_suggest(struct hd_sampler *base, uint32_t config_number
 const struct hd_sampler_ops hd_sampler_auto_ops = {
     .name = "auto",
     .size = sizeof(struct portfolio),
+    .scale = HD_SCALE_ORDER,
     .prepare = auto_prepare,
     .release = auto_release,
     .credit = auto_credit,

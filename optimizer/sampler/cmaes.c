@@ -464,6 +464,7 @@ static enum hd_code cmaes_suggest(struct hd_sampler *base, uint32_t config_numbe
 const struct hd_sampler_ops hd_sampler_cmaes_ops = {
     .name = "cmaes",
     .size = sizeof(struct cmaes),
+    .scale = HD_SCALE_CHEBYSHEV,
     .prepare = cmaes_prepare,
     .release = cmaes_release,
     .suggest = cmaes_suggest,

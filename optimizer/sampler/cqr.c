@@ -215,6 +215,7 @@ static enum hd_code cqr_suggest(struct hd_sampler *base, uint32_t config_number,
 const struct hd_sampler_ops hd_sampler_cqr_ops = {
     .name = "cqr",
     .size = sizeof(struct cqr),
+    .scale = HD_SCALE_CHEBYSHEV,
     .prepare = cqr_prepare,
     .release = cqr_release,
     .suggest = cqr_suggest,

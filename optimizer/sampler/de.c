@@ -286,6 +286,7 @@ static enum hd_code de_suggest(struct hd_sampler *base, uint32_t config_number, 
 const struct hd_sampler_ops hd_sampler_de_ops = {
     .name = "de",
     .size = sizeof(struct de),
+    .scale = HD_SCALE_CHEBYSHEV,
     .prepare = de_prepare,
     .release = de_release,
     .suggest = de_suggest,

@@ -248,6 +248,7 @@ static enum hd_code forest_suggest(struct hd_sampler *base, uint32_t config_numb
 const struct hd_sampler_ops hd_sampler_forest_ops = {
     .name = "forest",
     .size = sizeof(struct forest),
+    .scale = HD_SCALE_CHEBYSHEV,
     .prepare = forest_prepare,
     .release = forest_release,
     .suggest = forest_suggest,

@@ -295,6 +295,7 @@ static enum hd_code gp_suggest(struct hd_sampler *base, uint32_t config_number, 
 const struct hd_sampler_ops hd_sampler_gp_ops = {
     .name = "gp",
     .size = sizeof(struct gp_sampler),
+    .scale = HD_SCALE_CHEBYSHEV,
     .prepare = gp_prepare,
     .release = gp_release,
     .suggest = gp_suggest,

@@ -20,7 +20,8 @@ static enum hd_code make_grid(struct hd_history *history, struct hd_err *err)
 enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
                              struct hd_err *err)
 {
-    *history = (struct hd_history){.space = space, .dimension = space->free_count};
+    *history =
+        (struct hd_history){.space = space, .dimension = space->free_count, .objective_count = 1};
     history->params = hd_calloc(history->dimension + 1, sizeof(*history->params));
     history->scratch = hd_calloc(2 * space->param_count + 1, sizeof(*history->scratch));
     if (history->params == NULL || history->scratch == NULL) {
@@ -39,12 +40,26 @@ enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *
     return code;
 }
 
+enum hd_code hd_history_set_objectives(struct hd_history *history, uint32_t objective_count,
+                                       bool constrained, struct hd_err *err)
+{
+    objective_count = objective_count > 0 ? objective_count : 1;
+    if (objective_count > HD_OBJECTIVES_MAX)
+        return hd_fail(err, HD_E_LIMIT, "%u objectives; at most %u are allowed", objective_count,
+                       HD_OBJECTIVES_MAX);
+    hd_assert(history->rung_count == 0);
+    history->objective_count = objective_count;
+    history->constrained = constrained;
+    return HD_OK;
+}
+
 static void rung_free(struct hd_history_rung *rung)
 {
     if (rung == NULL)
         return;
     hd_free(rung->told);
     hd_free(rung->slots);
+    hd_free(rung->vectors);
     hd_free(rung);
 }
 
@@ -58,6 +73,8 @@ void hd_history_release(struct hd_history *history)
     hd_free(history->hashes);
     hd_free(history->pending);
     hd_free(history->scratch);
+    hd_free(history->rows);
+    hd_free(history->scaled);
     hd_grid_free(history->grid);
     *history = (struct hd_history){0};
 }
@@ -201,6 +218,13 @@ static uint32_t find_rung(const struct hd_history *history, double budget)
     return low;
 }
 
+const struct hd_history_rung *hd_history_rung_at(const struct hd_history *history, double budget)
+{
+    uint32_t at = find_rung(history, budget);
+    bool found = at < history->rung_count && history->rungs[at]->budget == budget;
+    return found ? history->rungs[at] : NULL;
+}
+
 static enum hd_code get_rung(struct hd_history *history, double budget,
                              struct hd_history_rung **ret_rung, struct hd_err *err)
 {
@@ -247,11 +271,14 @@ const struct hd_told *hd_history_find(const struct hd_history_rung *rung, uint32
     return rung->slots[slot] != 0 ? &rung->told[rung->slots[slot] - 1] : NULL;
 }
 
-static bool reserve_told(struct hd_history_rung *rung)
+static bool reserve_told(const struct hd_history *history, struct hd_history_rung *rung)
 {
     if (rung->told_count == rung->told_capacity) {
         uint32_t capacity = rung->told_capacity != 0 ? rung->told_capacity * 2 : 32;
         if (!grow(&rung->told, capacity, sizeof(struct hd_told)))
+            return false;
+        if (hd_history_has_vectors(history) &&
+            !grow(&rung->vectors, capacity, hd_history_width(history) * sizeof(double)))
             return false;
         rung->told_capacity = capacity;
     }
@@ -290,15 +317,39 @@ static void insert_best(struct hd_history_rung *rung, uint32_t index)
     rung->best[at] = index;
 }
 
+void hd_history_sort_best(struct hd_history_rung *rung)
+{
+    rung->best_count = 0;
+    for (uint32_t i = 0; i < rung->told_count; i++)
+        insert_best(rung, i);
+}
+
 static void replace_result(struct hd_history_rung *rung, uint32_t index, double loss)
 {
     struct hd_told *told = &rung->told[index];
     rung->finite_count += (isfinite(loss) ? 1u : 0u) - (isfinite(told->loss) ? 1u : 0u);
     told->loss = loss;
     rung->replaced_count++;
-    rung->best_count = 0;
-    for (uint32_t i = 0; i < rung->told_count; i++)
-        insert_best(rung, i);
+    hd_history_sort_best(rung);
+}
+
+/* Keeps the vector of a result; false when it is the one that was there. */
+static bool set_vector(const struct hd_history *history, struct hd_history_rung *rung,
+                       uint32_t index, const struct hd_score *score)
+{
+    double vector[HD_OBJECTIVES_MAX + 1];
+    size_t width = hd_history_width(history);
+    double *row = rung->vectors + (size_t)index * width;
+    bool finite = hd_score_is_finite(score, history->objective_count);
+    for (size_t i = 0; i < width; i++)
+        vector[i] = !finite                        ? INFINITY
+                    : i < history->objective_count ? score->losses[i]
+                    : history->constrained         ? score->violation
+                                                   : 0;
+    if (index < rung->told_count && memcmp(row, vector, width * sizeof(double)) == 0)
+        return false;
+    memcpy(row, vector, width * sizeof(double));
+    return true;
 }
 
 static void end_pending(struct hd_history *history, uint32_t config_number)
@@ -321,6 +372,15 @@ static void end_pending(struct hd_history *history, uint32_t config_number)
 enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number, double budget,
                              double loss, struct hd_err *err)
 {
+    struct hd_score score = hd_score_of(loss);
+    for (size_t i = 1; i < history->objective_count; i++)
+        score.losses[i] = loss;
+    return hd_history_tell_score(history, config_number, budget, &score, err);
+}
+
+enum hd_code hd_history_tell_score(struct hd_history *history, uint32_t config_number,
+                                   double budget, const struct hd_score *score, struct hd_err *err)
+{
     struct hd_history_rung *rung = NULL;
     if (config_number >= history->config_count)
         return hd_fail(err, HD_E_NOTFOUND, "a result of config number %u, which was not added",
@@ -331,19 +391,26 @@ enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number,
     enum hd_code code = get_rung(history, budget, &rung, err);
     if (code != HD_OK)
         return code;
-    if (!reserve_told(rung))
+    if (!reserve_told(history, rung))
         return hd_fail(err, HD_E_NOMEM, "no memory for the result of config %u", config_number);
-    loss = isfinite(loss) ? loss : INFINITY;
+    bool finite = hd_score_is_finite(score, history->objective_count);
+    double loss = finite ? score->losses[0] : INFINITY;
     uint32_t slot = find_slot(rung->told, rung->slots, rung->slot_count, config_number);
     if (rung->slots[slot] != 0) {
         /* Said again, as by a job that ends at its last milestone: nothing that was folded is void.
          */
-        if (rung->told[rung->slots[slot] - 1].loss == loss)
+        uint32_t index = rung->slots[slot] - 1;
+        bool same = hd_history_has_vectors(history) ? !set_vector(history, rung, index, score)
+                                                    : rung->told[index].loss == loss;
+        if (same)
             return HD_OK;
-        replace_result(rung, rung->slots[slot] - 1, loss);
+        rung->changed_count++;
+        replace_result(rung, index, loss);
         history->replace_count++;
         return HD_OK;
     }
+    if (hd_history_has_vectors(history))
+        (void)set_vector(history, rung, rung->told_count, score);
     rung->told[rung->told_count] = (struct hd_told){
         .config_number = config_number, .sequence = history->tell_count++, .loss = loss};
     rung->finite_count += isfinite(loss) ? 1 : 0;

@@ -13,6 +13,7 @@
 #ifndef HD_HISTORY_H
 #define HD_HISTORY_H
 
+#include <hd/pareto.h>
 #include <hd/space.h>
 
 #define HD_HISTORY_RUNGS_MAX 1024u /* different budgets */
@@ -23,7 +24,7 @@ struct hd_told {
     uint32_t config_number;
     uint32_t
         sequence; /* how many results were told before it, at any budget; rises within a rung */
-    double loss;  /* finite, or INFINITY for everything else */
+    double loss;  /* finite, or INFINITY for everything else; of vectors see scalar.h */
 };
 
 /* The results at one budget. */
@@ -37,6 +38,13 @@ struct hd_history_rung {
     uint32_t slot_count;
     uint32_t best[HD_HISTORY_BEST_MAX]; /* indexes into told, by (loss, config number) */
     uint32_t best_count;                /* min(finite_count, HD_HISTORY_BEST_MAX) */
+    /* [told][hd_history_width()] in the order of told: the losses, then the violation. Not with one
+     * loss alone. */
+    double *vectors;
+    uint32_t scaled_count;   /* of told, whose loss is that of the scale below */
+    uint32_t scaled_changes; /* changed_count of the rung then */
+    uint64_t scale;          /* which one; see scalar.c */
+    uint32_t changed_count;  /* vectors that changed in place */
 };
 
 struct hd_history {
@@ -54,24 +62,55 @@ struct hd_history {
     uint32_t pending_count;
     struct hd_history_rung **rungs; /* by budget, rising */
     uint32_t rung_count, rung_capacity;
-    uint32_t tell_count;    /* results told, replacements not counted */
-    uint32_t replace_count; /* results that a later one replaced: what was folded is void */
-    double *scratch;        /* twice param_count values */
+    uint32_t tell_count;      /* results told, replacements not counted */
+    uint32_t replace_count;   /* results that a later one replaced: what was folded is void */
+    double *scratch;          /* twice param_count values */
+    uint32_t objective_count; /* 1 .. HD_OBJECTIVES_MAX */
+    bool constrained;
+    struct hd_pareto_row *rows; /* [row_capacity] scratch of scalar.c */
+    double *scaled;             /* [row_capacity] */
+    uint32_t row_capacity;
     /* All configs, where they are few: for the last unused ones. NULL: many. */
     struct hd_grid *grid;
 };
 #define HD_HISTORY_GRID_MAX 1000000.0
 
+/* One objective. */
 HD_NODISCARD enum hd_code hd_history_init(struct hd_history *history, const struct hd_space *space,
                                           struct hd_err *err);
+/* Before the first tell(). */
+HD_NODISCARD enum hd_code hd_history_set_objectives(struct hd_history *history,
+                                                    uint32_t objective_count, bool constrained,
+                                                    struct hd_err *err);
+/* Do results have more to them than one loss? */
+static inline bool hd_history_has_vectors(const struct hd_history *history)
+{
+    return history->objective_count > 1 || history->constrained;
+}
+static inline size_t hd_history_width(const struct hd_history *history)
+{
+    return history->objective_count + 1;
+}
+static inline const double *hd_history_vector(const struct hd_history *history,
+                                              const struct hd_history_rung *rung, uint32_t index)
+{
+    return rung->vectors + (size_t)index * hd_history_width(history);
+}
 void hd_history_release(struct hd_history *history); /* also of a zeroed struct */
 /* See hd_sampler_add() and hd_sampler_tell(). Nothing changes on failure. */
 HD_NODISCARD enum hd_code hd_history_add(struct hd_history *history, uint32_t config_number,
                                          const double *values, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number,
                                           double budget, double loss, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_history_tell_score(struct hd_history *history, uint32_t config_number,
+                                                double budget, const struct hd_score *score,
+                                                struct hd_err *err);
 /* The result of a config at this budget, or NULL. */
 const struct hd_told *hd_history_find(const struct hd_history_rung *rung, uint32_t config_number);
+/* The rung of this budget, or NULL. */
+const struct hd_history_rung *hd_history_rung_at(const struct hd_history *history, double budget);
+/* The losses of the told results have been set anew: their best ones are found again. */
+void hd_history_sort_best(struct hd_history_rung *rung);
 /* Was a config equal to this one added? (By 64-bit hash: a false yes costs one redraw.) */
 bool hd_history_has(const struct hd_history *history, const double *values);
 const float *hd_history_units(const struct hd_history *history, uint32_t config_number);

@@ -221,12 +221,13 @@ static enum hd_code priorband_suggest(struct hd_sampler *base, uint32_t config_n
     if (done)
         return HD_OK;
     hd_copy_text(ret_info->sampler, sizeof(ret_info->sampler), band->arm->ops->name);
-    return band->arm->ops->suggest(band->arm, config_number, budget, ret_values, ret_info, err);
+    return hd_sampler_ask_arm(band->arm, config_number, budget, ret_values, ret_info, err);
 }
 
 const struct hd_sampler_ops hd_sampler_priorband_ops = {
     .name = "priorband",
     .size = sizeof(struct priorband),
+    .scale = HD_SCALE_ORDER,
     .prepare = priorband_prepare,
     .release = priorband_release,
     .suggest = priorband_suggest,

@@ -12,11 +12,12 @@ static const struct hd_sampler_ops *const all_ops[] = {
     &hd_sampler_random_ops, &hd_sampler_sobol_ops,     &hd_sampler_tpe_ops,
     &hd_sampler_grid_ops,   &hd_sampler_de_ops,        &hd_sampler_cmaes_ops,
     &hd_sampler_gp_ops,     &hd_sampler_forest_ops,    &hd_sampler_cqr_ops,
-    &hd_sampler_auto_ops,   &hd_sampler_priorband_ops,
+    &hd_sampler_auto_ops,   &hd_sampler_priorband_ops, &hd_sampler_nsga2_ops,
 };
 
-static const char *const all_names[] = {"random", "sobol",  "tpe", "grid", "de",        "cmaes",
-                                        "gp",     "forest", "cqr", "auto", "priorband", NULL};
+static const char *const all_names[] = {"random",    "sobol", "tpe",    "grid", "de",
+                                        "cmaes",     "gp",    "forest", "cqr",  "auto",
+                                        "priorband", "nsga2", NULL};
 
 const char *const *hd_sampler_names(void)
 {
@@ -113,6 +114,8 @@ enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_
     if (history == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a history");
     code = hd_history_init(history, space, err);
+    if (code == HD_OK)
+        code = hd_history_set_objectives(history, spec->objective_count, spec->constrained, err);
     struct hd_sampler *sampler = NULL;
     if (code == HD_OK)
         code = make(ops, spec, history, &sampler, err);
@@ -170,6 +173,22 @@ enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number,
     return hd_history_tell(sampler->history, config_number, budget, loss, err);
 }
 
+enum hd_code hd_sampler_tell_score(struct hd_sampler *sampler, uint32_t config_number,
+                                   double budget, const struct hd_score *score, struct hd_err *err)
+{
+    return hd_history_tell_score(sampler->history, config_number, budget, score, err);
+}
+
+enum hd_code hd_sampler_ask_arm(struct hd_sampler *arm, uint32_t config_number, double budget,
+                                double *ret_values, struct hd_proposal_info *ret_info,
+                                struct hd_err *err)
+{
+    enum hd_code code =
+        hd_history_scale(arm->history, arm->ops->scale, arm->seed, config_number, err);
+    return code != HD_OK ? code
+                         : arm->ops->suggest(arm, config_number, budget, ret_values, ret_info, err);
+}
+
 /* The initial config of this number, when there is one that no config equals. */
 static const double *initial_of(const struct hd_sampler *sampler, uint32_t config_number)
 {
@@ -195,7 +214,7 @@ enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_numb
     if (initial != NULL)
         memcpy(ret_values, initial, sampler->space->param_count * sizeof(*initial));
     else
-        code = sampler->ops->suggest(sampler, config_number, budget, ret_values, &info, err);
+        code = hd_sampler_ask_arm(sampler, config_number, budget, ret_values, &info, err);
     if (code == HD_OK && ret_info != NULL)
         *ret_info = info;
     return code;

@@ -9,10 +9,12 @@
 #include <hd/sampler.h>
 
 #include "history.h"
+#include "scalar.h"
 
 struct hd_sampler_ops {
     const char *name;
     size_t size; /* of the sampler's struct, which begins with struct hd_sampler */
+    enum hd_scale scale; /* what the losses in the history are made of several ones by */
     /* Reads the settings and prepares; the struct is zeroed but for the base. May be NULL when
      * the sampler has no settings (any key is refused then). */
     enum hd_code (*prepare)(struct hd_sampler *sampler, const struct hd_value *settings,
@@ -42,6 +44,7 @@ extern const struct hd_sampler_ops hd_sampler_random_ops;
 extern const struct hd_sampler_ops hd_sampler_sobol_ops;
 extern const struct hd_sampler_ops hd_sampler_tpe_ops;
 extern const struct hd_sampler_ops hd_sampler_de_ops;
+extern const struct hd_sampler_ops hd_sampler_nsga2_ops;
 extern const struct hd_sampler_ops hd_sampler_cmaes_ops;
 extern const struct hd_sampler_ops hd_sampler_gp_ops;
 extern const struct hd_sampler_ops hd_sampler_forest_ops;
@@ -55,6 +58,11 @@ extern const struct hd_sampler_ops hd_sampler_priorband_ops;
 HD_NODISCARD enum hd_code hd_sampler_new_arm(const struct hd_sampler_spec *spec,
                                              struct hd_history *history,
                                              struct hd_sampler **ret_sampler, struct hd_err *err);
+
+/* Asks an arm: sets the scale that it wants, then calls its suggest(). */
+HD_NODISCARD enum hd_code hd_sampler_ask_arm(struct hd_sampler *arm, uint32_t config_number,
+                                             double budget, double *ret_values,
+                                             struct hd_proposal_info *ret_info, struct hd_err *err);
 
 /* One setting of a sampler: a number, or (value NULL) something that the sampler reads by itself.
  */

@@ -251,6 +251,7 @@ static enum hd_code tpe_suggest(struct hd_sampler *base, uint32_t config_number,
 const struct hd_sampler_ops hd_sampler_tpe_ops = {
     .name = "tpe",
     .size = sizeof(struct tpe),
+    .scale = HD_SCALE_ORDER,
     .prepare = tpe_prepare,
     .release = tpe_release,
     .suggest = tpe_suggest,
