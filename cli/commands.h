@@ -6,12 +6,14 @@
 
 int cmd_ask_tell(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
+int cmd_backup(int argc, char **argv);
 int cmd_best(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_export(int argc, char **argv);
+int cmd_fsck(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_pause(int argc, char **argv);

@@ -31,6 +31,8 @@ static const struct command {
     {"events", "the facts of a run, one by one", cmd_events},
     {"workers", "who evaluated how much", cmd_workers},
     {"export", "all jobs as CSV or JSON", cmd_export},
+    {"fsck", "is a checkpoint whole, and does it restore to what it shows", cmd_fsck},
+    {"backup", "a verified copy of a checkpoint, while its master writes", cmd_backup},
 };
 
 static void print_help(FILE *out)

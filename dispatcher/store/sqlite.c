@@ -29,7 +29,6 @@ struct sqlite_store {
     sqlite3_stmt *begin, *commit, *rollback;
     sqlite3_stmt *inserts[HD_FACT_KIND_COUNT];
     bool broken;
-    double doubles[HD_SPACE_PARAMS_MAX]; /* of the row being read */
 };
 
 static struct sqlite_store *of_base(struct hd_store *store)
@@ -126,7 +125,8 @@ static enum hd_code sqlite_append(struct hd_store *base, const struct hd_fact *f
  */
 
 struct merge {
-    struct sqlite_store *store;
+    sqlite3 *db;
+    double *doubles;
     sqlite3_stmt *cursors[HD_FACT_KIND_COUNT];
     bool has_row[HD_FACT_KIND_COUNT];
 };
@@ -137,7 +137,7 @@ static enum hd_code advance(struct merge *merge, size_t kind, struct hd_err *err
     merge->has_row[kind] = code == SQLITE_ROW;
     if (code == SQLITE_ROW || code == SQLITE_DONE)
         return HD_OK;
-    return hd_sqlite_fail(merge->store->db, code, hd_table_of((enum hd_fact_kind)kind)->name, err);
+    return hd_sqlite_fail(merge->db, code, hd_table_of((enum hd_fact_kind)kind)->name, err);
 }
 
 static enum hd_code prepare(sqlite3 *db, const char *sql, unsigned flags, sqlite3_stmt **ret,
@@ -156,7 +156,7 @@ static enum hd_code open_cursors(struct merge *merge, struct hd_err *err)
         hd_buf_clear(&sql);
         code = hd_row_select_sql((enum hd_fact_kind)kind, &sql, err);
         if (code == HD_OK)
-            code = prepare(merge->store->db, hd_buf_text(&sql), 0, &merge->cursors[kind], err);
+            code = prepare(merge->db, hd_buf_text(&sql), 0, &merge->cursors[kind], err);
         if (code == HD_OK)
             code = advance(merge, kind, err);
     }
@@ -182,34 +182,49 @@ static size_t lowest(const struct merge *merge)
 }
 
 static enum hd_code merge_all(struct merge *merge, hd_fact_fn each, void *context,
-                              uint64_t *ret_last_seq, struct hd_err *err)
+                              uint64_t *last_seq, struct hd_err *err)
 {
-    uint64_t last_seq = 0;
     for (size_t kind = lowest(merge); kind != HD_FACT_KIND_COUNT; kind = lowest(merge)) {
         struct hd_fact fact;
-        enum hd_code code = hd_row_read(merge->cursors[kind], (enum hd_fact_kind)kind,
-                                        merge->store->doubles, &fact, err);
-        if (code == HD_OK && fact.seq != last_seq + 1)
+        enum hd_code code =
+            hd_row_read(merge->cursors[kind], (enum hd_fact_kind)kind, merge->doubles, &fact, err);
+        if (code == HD_OK && fact.seq != *last_seq + 1)
             code = hd_fail(err, HD_E_CORRUPT, "fact %llu is missing: %llu follows %llu",
-                           (unsigned long long)(last_seq + 1), (unsigned long long)fact.seq,
-                           (unsigned long long)last_seq);
+                           (unsigned long long)(*last_seq + 1), (unsigned long long)fact.seq,
+                           (unsigned long long)*last_seq);
         if (code == HD_OK)
             code = each(context, &fact, err);
-        if (code == HD_OK)
-            code = advance(merge, kind, err);
         if (code != HD_OK)
             return code;
-        last_seq = fact.seq;
+        *last_seq = fact.seq;
+        code = advance(merge, kind, err);
+        if (code != HD_OK)
+            return code;
     }
-    *ret_last_seq = last_seq;
     return HD_OK;
+}
+
+enum hd_code hd_sqlite_load(sqlite3 *db, hd_fact_fn each, void *context, uint64_t *ret_last_seq,
+                            struct hd_err *err)
+{
+    struct merge merge = {.db = db};
+    *ret_last_seq = 0;
+    merge.doubles = hd_calloc(HD_SPACE_PARAMS_MAX, sizeof(double));
+    if (merge.doubles == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory to read facts");
+    enum hd_code code = open_cursors(&merge, err);
+    if (code == HD_OK)
+        code = merge_all(&merge, each, context, ret_last_seq, err);
+    for (size_t kind = 0; kind < HD_FACT_KIND_COUNT; kind++)
+        sqlite3_finalize(merge.cursors[kind]);
+    hd_free(merge.doubles);
+    return code;
 }
 
 static enum hd_code sqlite_load(struct hd_store *base, hd_fact_fn each, void *context,
                                 struct hd_err *err)
 {
     struct sqlite_store *store = of_base(base);
-    struct merge merge = {.store = store};
     uint64_t last_seq = 0;
     /* One transaction: all tables as of the same commit. */
     int begun = sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL);
@@ -217,11 +232,7 @@ static enum hd_code sqlite_load(struct hd_store *base, hd_fact_fn each, void *co
     if (begun != SQLITE_OK)
         code = hd_sqlite_fail(store->db, begun, "begin", err);
     if (code == HD_OK)
-        code = open_cursors(&merge, err);
-    if (code == HD_OK)
-        code = merge_all(&merge, each, context, &last_seq, err);
-    for (size_t kind = 0; kind < HD_FACT_KIND_COUNT; kind++)
-        sqlite3_finalize(merge.cursors[kind]);
+        code = hd_sqlite_load(store->db, each, context, &last_seq, err);
     roll_back(store);
     if (code == HD_OK && last_seq != store->base.last_seq)
         return hd_fail(err, HD_E_CORRUPT, "the facts end with %llu, %llu were stored",
@@ -245,7 +256,7 @@ static enum hd_code execute(sqlite3 *db, const char *sql, struct hd_err *err)
 }
 
 /* Every step in its own transaction, so that a crash leaves a whole version. */
-static enum hd_code migrate(sqlite3 *db, int64_t version, struct hd_err *err)
+enum hd_code hd_sqlite_migrate(sqlite3 *db, int64_t version, struct hd_err *err)
 {
     enum hd_code code = HD_OK;
     for (; version < HD_STORE_SCHEMA_VERSION && code == HD_OK; version++) {
@@ -363,7 +374,7 @@ static enum hd_code open_db(struct sqlite_store *store, const char *path, struct
     if (code == HD_OK)
         code = configure(store->db, err);
     if (code == HD_OK)
-        code = migrate(store->db, version, err);
+        code = hd_sqlite_migrate(store->db, version, err);
     if (code == HD_OK)
         code = read_last_seq(store->db, &store->base.last_seq, err);
     if (code == HD_OK)

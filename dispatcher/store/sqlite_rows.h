@@ -3,7 +3,7 @@
 #ifndef HD_STORE_SQLITE_ROWS_H
 #define HD_STORE_SQLITE_ROWS_H
 
-#include <hd/fact.h>
+#include <hd/store.h>
 #include <sqlite3.h>
 
 #define HD_STORE_APPLICATION_ID 0x48446b31 /* "HDk1", so that `file` and we know our own */
@@ -33,5 +33,24 @@ HD_NODISCARD enum hd_code hd_sqlite_number(sqlite3 *db, const char *sql, int64_t
                                            struct hd_err *err);
 /* Version of the tables; 0: an empty file. HD_E_CORRUPT: not ours; HD_E_VERSION: too new. */
 HD_NODISCARD enum hd_code hd_sqlite_version(sqlite3 *db, int64_t *ret_version, struct hd_err *err);
+
+/* Brings the tables of `version` (0: none) up to HD_STORE_SCHEMA_VERSION. */
+HD_NODISCARD enum hd_code hd_sqlite_migrate(sqlite3 *db, int64_t version, struct hd_err *err);
+/* hd_store_load() over any connection, in the transaction that it is in. *ret_last_seq: of the last
+ * fact that `each` took, also on failure. */
+HD_NODISCARD enum hd_code hd_sqlite_load(sqlite3 *db, hd_fact_fn each, void *context,
+                                         uint64_t *ret_last_seq, struct hd_err *err);
+
+/* ---- sqlite_open.c ----------------------------------------------------------------------------
+ */
+
+#define HD_STORE_PATH_SIZE_MAX 4096
+/* `path` is a state directory or the file in it; HD_E_NOTFOUND. ret_path: HD_STORE_PATH_SIZE_MAX.
+ */
+HD_NODISCARD enum hd_code hd_sqlite_find_file(const char *path, char *ret_path, struct hd_err *err);
+/* Read-only, beside a master too. *ret_db is for sqlite3_close() also on failure. HD_E_NOTFOUND: an
+ * empty file. */
+HD_NODISCARD enum hd_code hd_sqlite_open_for_reading(const char *path, sqlite3 **ret_db,
+                                                     struct hd_err *err);
 
 #endif
