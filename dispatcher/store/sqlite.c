@@ -387,8 +387,10 @@ static enum hd_code take_lock(struct sqlite_store *store, const char *path, stru
     struct hd_buf lock_path;
     hd_buf_init(&lock_path, 4096);
     enum hd_code code = hd_buf_printf(&lock_path, err, "%s-lock", path);
-    if (code == HD_OK)
-        code = hd_lock_file_take(hd_buf_text(&lock_path), &store->lock, err);
+    if (code == HD_OK &&
+        (code = hd_lock_file_take(hd_buf_text(&lock_path), &store->lock, err)) == HD_E_BUSY)
+        (void)hd_fail_in(err, "another master serves this state (hd submit adds a run to it; stop "
+                              "it to serve the state with this one)");
     hd_buf_release(&lock_path);
     return code;
 }
