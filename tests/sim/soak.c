@@ -7,11 +7,13 @@
 
 #include <malloc.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,8 +23,8 @@
 #define LOOK_MS 200
 #define LINE_SECONDS 60
 
+/* Shared by all processes. */
 struct lane {
-    pid_t pid;
     _Atomic uint64_t at; /* the seed under way */
     _Atomic uint64_t done;
     _Atomic uint64_t failures;
@@ -33,6 +35,7 @@ struct lane {
 struct soaking {
     const struct sim_soak *soak;
     struct lane *lanes;
+    pid_t pids[SIM_JOBS_MAX]; /* 0: the lane is at its end */
     uint32_t lane_count;
     double begin_s, line_s;
     bool terminal;
@@ -71,44 +74,55 @@ static void run_lane(const struct soaking *soaking, struct lane *lane, uint64_t 
     sim_memory_free(memory);
 }
 
-static void start_lane(const struct soaking *soaking, struct lane *lane, uint64_t from)
+static void start_lane(struct soaking *soaking, uint32_t number, uint64_t from)
 {
     fflush(NULL);
-    lane->pid = fork();
-    hd_assert(lane->pid >= 0);
-    if (lane->pid > 0)
+    pid_t pid = fork();
+    hd_assert(pid >= 0);
+    if (pid > 0) {
+        soaking->pids[number] = pid;
         return;
+    }
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody would hear what it finds */
     /* An agent is large and mostly untouched: fresh pages cost less than clearing. */
     mallopt(M_MMAP_THRESHOLD, 256 * 1024);
-    run_lane(soaking, lane, from);
+    run_lane(soaking, &soaking->lanes[number], from);
     _exit(0);
 }
 
 /* Returns whether any lane is at work. */
-static bool look_after(const struct soaking *soaking)
+static bool look_after(struct soaking *soaking)
 {
     bool any = false;
     for (uint32_t i = 0; i < soaking->lane_count; i++) {
         struct lane *lane = &soaking->lanes[i];
         int status;
-        if (lane->pid <= 0)
+        if (soaking->pids[i] == 0)
             continue;
         any = true;
-        if (waitpid(lane->pid, &status, WNOHANG) != lane->pid)
+        if (waitpid(soaking->pids[i], &status, WNOHANG) != soaking->pids[i])
             continue;
-        lane->pid = 0;
+        soaking->pids[i] = 0;
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
             continue;
         uint64_t seed = atomic_load(&lane->at);
         fail_seed(lane, seed);
         atomic_fetch_add(&lane->done, 1);
         if (seed + soaking->lane_count - soaking->soak->seed < soaking->soak->count)
-            start_lane(soaking, lane, seed + soaking->lane_count);
+            start_lane(soaking, i, seed + soaking->lane_count);
     }
     return any;
 }
 
 /* ---- telling -------------------------------------------------------------------------------- */
+
+static uint64_t done(const struct soaking *soaking)
+{
+    uint64_t seeds = 0;
+    for (uint32_t i = 0; i < soaking->lane_count; i++)
+        seeds += atomic_load(&soaking->lanes[i].done);
+    return seeds;
+}
 
 static void tell_progress(struct soaking *soaking)
 {
@@ -116,15 +130,13 @@ static void tell_progress(struct soaking *soaking)
     if (!soaking->terminal && now_s - soaking->line_s < LINE_SECONDS)
         return;
     soaking->line_s = now_s;
-    uint64_t done = 0, failures = 0;
-    for (uint32_t i = 0; i < soaking->lane_count; i++) {
-        done += atomic_load(&soaking->lanes[i].done);
+    uint64_t seeds = done(soaking), failures = 0;
+    for (uint32_t i = 0; i < soaking->lane_count; i++)
         failures += atomic_load(&soaking->lanes[i].failures);
-    }
-    double rate = (double)done / (now_s - soaking->begin_s + 1e-9);
-    double left_s = rate > 0 ? (double)(soaking->soak->count - done) / rate : 0;
+    double rate = (double)seeds / (now_s - soaking->begin_s + 1e-9);
+    double left_s = rate > 0 ? (double)(soaking->soak->count - seeds) / rate : 0;
     fprintf(stderr, "%s%llu of %llu seeds, %.0f/s, %llu failed, %.0f min left%s",
-            soaking->terminal ? "\r" : "", (unsigned long long)done,
+            soaking->terminal ? "\r" : "", (unsigned long long)seeds,
             (unsigned long long)soaking->soak->count, rate, (unsigned long long)failures,
             left_s / 60, soaking->terminal ? "  " : "\n");
     fflush(stderr);
@@ -188,7 +200,7 @@ uint64_t sim_soak(const struct sim_soak *soak, struct sim_cover *ret_cover)
     soaking.lanes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     hd_assert(soaking.lanes != MAP_FAILED);
     for (uint32_t i = 0; i < soaking.lane_count; i++)
-        start_lane(&soaking, &soaking.lanes[i], soak->seed + i);
+        start_lane(&soaking, i, soak->seed + i);
     while (look_after(&soaking)) {
         tell_progress(&soaking);
         (void)poll(NULL, 0, LOOK_MS);
@@ -198,7 +210,7 @@ uint64_t sim_soak(const struct sim_soak *soak, struct sim_cover *ret_cover)
     uint64_t failures = show_all(&soaking, ret_cover);
     double spent_s = seconds() - soaking.begin_s;
     printf("%llu seeds in %.0f s on %u processes, %llu events, %llu failed\n",
-           (unsigned long long)soak->count, spent_s, soaking.lane_count,
+           (unsigned long long)done(&soaking), spent_s, soaking.lane_count,
            (unsigned long long)ret_cover->events, (unsigned long long)failures);
     (void)munmap(soaking.lanes, size);
     return failures;
