@@ -243,15 +243,26 @@ static int64_t how_long_ms(enum trouble trouble)
     return 0;
 }
 
+/* What does not run and should: the end of its time, or a start with no room on the disk, which a
+ * service manager would try again. Anything else is a failure. */
+static void tend_stopped(unsigned n)
+{
+    const struct child *child = child_of(n);
+    if (n == MASTER && child->exit == 0)
+        return;
+    if (n != MASTER || !child_has_said(&chaos.cluster, child, "No space left on device"))
+        cluster_fail(&chaos.cluster, "%s ended by itself with %d", child->name, child->exit);
+    start_node(n);
+}
+
 static void begin_trouble(unsigned n, enum trouble trouble)
 {
     struct node_state *node = &chaos.nodes[n];
     struct child *child = child_of(n);
     const char *veth = number_text("v", n);
     if (!child_runs(&chaos.cluster, child)) {
-        if (n == MASTER && child->exit == 0)
-            return; /* its time was over */
-        cluster_fail(&chaos.cluster, "%s ended by itself with %d", child->name, child->exit);
+        tend_stopped(n);
+        return;
     }
     if (trouble == KILLED)
         child_kill(&chaos.cluster, child, SIGKILL);
@@ -360,6 +371,8 @@ static void storm(void)
         forget_texts(texts);
     }
     tend(true);
+    if (!child_runs(&chaos.cluster, child_of(MASTER)))
+        tend_stopped(MASTER);
     forget_texts(texts);
 }
 
