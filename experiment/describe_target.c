@@ -28,7 +28,10 @@ static struct hd_value *describe_resources(const struct hd_target *target)
     bool good = map != NULL && put(map, "cpus", hd_value_new_double(target->cpus)) &&
                 put(map, "memory", hd_value_new_int((int64_t)target->memory_bytes)) &&
                 put(map, "pids", hd_value_new_int(target->pids)) &&
-                put(map, "gpus", hd_value_new_int(target->gpus));
+                put(map, "gpus", hd_value_new_int(target->gpus)) &&
+                put(map, "shm", hd_value_new_int((int64_t)target->container.shm_bytes)) &&
+                put(map, "cpuset", new_text(target->container.cpuset)) &&
+                put(map, "ulimits", hd_container_describe_ulimits(&target->container));
     return finish(map, good);
 }
 
@@ -57,6 +60,8 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
                 put(map, "env", describe_env(target)) && put(map, "data", new_text(target->data)) &&
                 put(map, "base_dir", new_text(base_dir)) &&
                 put(map, "resources", describe_resources(target)) &&
+                put(map, "container", hd_container_describe(&target->container)) &&
+                put(map, "args", hd_value_new_string(target->args_cli ? "cli" : "template")) &&
                 put(map, "timeout", describe_timeout(target)) &&
                 put(map, "stop_grace", new_ms(target->stop_grace_ms)) &&
                 put(map, "checkpoint", hd_value_new_bool(target->checkpoint)) &&

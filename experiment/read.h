@@ -98,6 +98,17 @@ HD_NODISCARD enum hd_code hd_generator_parse(const struct hd_reader *reader,
                                              struct hd_experiment *experiment);
 struct hd_value *hd_generator_describe(const struct hd_iter_gen_spec *spec); /* NULL: no memory */
 
+/* container.c */
+HD_NODISCARD enum hd_code hd_container_parse_resources(const struct hd_reader *reader,
+                                                       const struct hd_value *resources,
+                                                       struct hd_container *container);
+HD_NODISCARD enum hd_code hd_container_parse(const struct hd_reader *reader,
+                                             const struct hd_value *target,
+                                             struct hd_container *container);
+void hd_container_release(struct hd_container *container);
+struct hd_value *hd_container_describe(const struct hd_container *container); /* NULL: no memory */
+struct hd_value *hd_container_describe_ulimits(const struct hd_container *container);
+
 /* target.c; the space is parsed before. */
 HD_NODISCARD enum hd_code hd_target_parse(const struct hd_reader *reader,
                                           const struct hd_value *root, const struct hd_space *space,

@@ -21,6 +21,7 @@ void hd_target_release(struct hd_target *target)
     hd_free(target->data);
     hd_free(target->data_name);
     hd_free(target->base_dir);
+    hd_container_release(&target->container);
     *target = (struct hd_target){0};
 }
 
@@ -262,7 +263,8 @@ static enum hd_code parse_data(const struct hd_reader *reader, const struct hd_v
 static enum hd_code parse_resources(const struct hd_reader *reader, const struct hd_value *object,
                                     struct hd_target *target)
 {
-    static const char *const names[] = {"cpus", "memory", "pids", "gpus"};
+    static const char *const names[] = {"cpus", "memory", "pids",   "gpus",
+                                        "shm",  "cpuset", "ulimits"};
     static const char path[] = PATH ".resources";
     const struct hd_value *resources;
     enum hd_code code = hd_read_object(reader, object, PATH, "resources", &resources);
@@ -280,7 +282,29 @@ static enum hd_code parse_resources(const struct hd_reader *reader, const struct
         code = hd_read_i64(reader, resources, path, "pids", 0, COUNT_MAX, &target->pids);
     if (code == HD_OK)
         code = hd_read_i64(reader, resources, path, "gpus", 0, COUNT_MAX, &target->gpus);
+    if (code == HD_OK)
+        code = hd_container_parse_resources(reader, resources, &target->container);
     return code;
+}
+
+static enum hd_code parse_container(const struct hd_reader *reader, const struct hd_value *object,
+                                    struct hd_target *target)
+{
+    static const char *const ways[] = {"template", "cli"};
+    size_t way = 0;
+    const struct hd_container *container = &target->container;
+    enum hd_code code = hd_container_parse(reader, object, &target->container);
+    if (code == HD_OK)
+        code = hd_read_choice(reader, object, PATH, "args", ways, HD_COUNT(ways), &way);
+    target->args_cli = way == 1;
+    if (code != HD_OK || target->image != NULL)
+        return code;
+    if (container->user != NULL || container->network != NULL || container->runtime != NULL ||
+        container->read_only || container->privileged || container->tmpfs != NULL ||
+        container->cap_add != NULL || container->cap_drop != NULL)
+        return hd_read_fail(reader, HD_E_INVALID, hd_value_get(object, "container"), PATH,
+                            "container", "needs an image: a command runs in no container");
+    return HD_OK;
 }
 
 static enum hd_code parse_timeout(const struct hd_reader *reader, const struct hd_value *object,
@@ -331,9 +355,9 @@ static enum hd_code parse_retries(const struct hd_reader *reader, const struct h
 enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_value *root,
                              const struct hd_space *space, struct hd_target *target)
 {
-    static const char *const names[] = {"image",     "command", "env",        "data",   "base_dir",
-                                        "resources", "timeout", "stop_grace", "checkpoint",
-                                        "retries"};
+    static const char *const names[] = {"image",      "command",   "env",       "data",
+                                        "base_dir",   "resources", "timeout",   "stop_grace",
+                                        "checkpoint", "retries",   "container", "args"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -356,6 +380,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = parse_data(reader, object, target);
     if (code == HD_OK)
         code = parse_resources(reader, object, target);
+    if (code == HD_OK)
+        code = parse_container(reader, object, target);
     if (code == HD_OK)
         code = parse_timeout(reader, object, target);
     if (code == HD_OK)

@@ -27,7 +27,7 @@ struct settings {
     int64_t idle_timeout_ms;
     const char *until;
     int64_t grace_ms; /* 0: not given */
-    const char *engine, *token_file;
+    const char *engine, *token_file, *policy_file;
     struct hd_net_security security;
     const char *log_level;
 };
@@ -100,6 +100,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->engine,
          .hint = "NAME",
          .help = "docker, process, or auto: both"},
+        {.name = "policy",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->policy_file,
+         .hint = "FILE",
+         .help = "what targets may do here, whatever a master asks for"},
         {.name = "token-file",
          .kind = HD_OPTION_TEXT,
          .value = &settings->token_file,
@@ -258,6 +263,22 @@ static enum hd_code find_end(const struct settings *settings, struct hd_shell_se
     return HD_OK;
 }
 
+/* The policy lasts as long as the shell. */
+static enum hd_code run_shell(const struct settings *settings, struct hd_shell_settings *shell,
+                              struct hd_err *err)
+{
+    struct hd_policy *policy = NULL;
+    if (settings->policy_file != NULL &&
+        hd_policy_load(settings->policy_file, &policy, err) != HD_OK)
+        return hd_fail_in(err, "--policy");
+    shell->policy = policy;
+    enum hd_code code = find_end(settings, shell, err);
+    if (code == HD_OK)
+        code = hd_shell_run(shell, err);
+    hd_policy_free(policy);
+    return code;
+}
+
 static enum hd_code serve(const struct settings *settings, enum hd_engine_choice engine,
                           int stop_fd, struct hd_err *err)
 {
@@ -292,9 +313,7 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
     };
     hd_log(HD_LOG_INFO, "worker %s, %lld at a time, in %s", seat.worker,
            (long long)settings->parallelism, root.path);
-    code = find_end(settings, &shell, err);
-    if (code == HD_OK)
-        code = hd_shell_run(&shell, err);
+    code = run_shell(settings, &shell, err);
     hd_seat_release(&seat);
     hd_log(HD_LOG_INFO, "left");
     return code;

@@ -244,19 +244,42 @@ static enum hd_code expand(struct making *making, const char *prefix, const char
     return code;
 }
 
+/* --lr=0.1 for each param that is there; an inactive one is not. */
+static enum hd_code add_cli_args(struct making *making, char **argv)
+{
+    const struct hd_value *params = making->params;
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; i < params->as.object.count && code == HD_OK; i++) {
+        const struct hd_value *value = params->as.object.items[i];
+        struct hd_buf buf;
+        hd_buf_init(&buf, PLAN_WORD_MAX);
+        code = hd_buf_printf(&buf, making->err, "--%s=", params->as.object.keys[i]);
+        if (code == HD_OK)
+            code = value->kind == HD_VALUE_STRING
+                       ? hd_buf_puts(&buf, value->as.string, making->err)
+                       : hd_json_write(value, HD_JSON_COMPACT, &buf, making->err);
+        if (code == HD_OK && (argv[i] = hd_arena_strdup(making->arena, hd_buf_text(&buf))) == NULL)
+            code = nomem(making);
+        hd_buf_release(&buf);
+    }
+    return code;
+}
+
 static enum hd_code make_argv(struct making *making, struct hd_engine_job *job)
 {
     const struct hd_target *target = &making->input->experiment->target;
-    char **argv = hd_arena_alloc(making->arena, (target->command_count + 1) * sizeof(*argv));
+    size_t words = target->command_count + making->params->as.object.count + 1;
+    char **argv = hd_arena_alloc(making->arena, words * sizeof(*argv));
     if (argv == NULL)
         return nomem(making);
+    memset(argv, 0, words * sizeof(*argv));
     for (size_t i = 0; i < target->command_count; i++) {
         enum hd_code code = expand(making, "", target->command[i], &argv[i]);
         if (code != HD_OK)
             return code;
     }
     job->argv = argv;
-    return HD_OK;
+    return target->args_cli ? add_cli_args(making, argv + target->command_count) : HD_OK;
 }
 
 struct env {
@@ -418,6 +441,7 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
         .cpus = target->cpus,
         .memory_bytes = target->memory_bytes,
         .pids = target->pids,
+        .container = target->image != NULL ? &target->container : NULL,
     };
     if (input->data_dir != NULL)
         job->data_dir = hd_arena_strdup(making->arena, input->data_dir);

@@ -9,6 +9,7 @@
 
 #include "contract.h"
 #include "lookup.h"
+#include "policy.h"
 
 #include <hd/agent.h>
 #include <hd/net.h>
@@ -29,6 +30,7 @@ struct hd_shell_settings {
     int64_t grace_ms;    /* how long before it targets are asked to stop */
     bool term_is_notice; /* SIGTERM: the machine goes away in grace_ms */
     enum hd_engine_choice engine;
+    const struct hd_policy *policy;  /* NULL: the defaults */
     const struct hd_text_list *data; /* "NAME=PATH" */
     const struct hd_text_list *env;  /* "K=V" */
     int stop_fd;                     /* a signalfd of TERM and INT */

@@ -196,6 +196,16 @@ static bool find_mapped(const struct shell *shell, const char *name, const char 
     return false;
 }
 
+/* What the worker's owner did not name himself is looked at with all links resolved. */
+static enum hd_code resolve_data(const struct shell *shell, char **path, struct hd_err *err)
+{
+    char *named = *path;
+    *path = NULL;
+    enum hd_code code = hd_policy_data(shell->settings->policy, named, path, err);
+    hd_free(named);
+    return code;
+}
+
 /* The host path of the experiment's data. HD_E_INVALID: the experiment is wrong; HD_E_NOTFOUND:
  * this worker has no such data. */
 static enum hd_code find_data(const struct shell *shell, const struct hd_target *target,
@@ -214,7 +224,7 @@ static enum hd_code find_data(const struct shell *shell, const struct hd_target 
         return code;
     if (hd_path_exists(path)) {
         *ret_path = path;
-        return HD_OK;
+        return is_mapped ? HD_OK : resolve_data(shell, ret_path, err);
     }
     if (!is_mapped && base && hd_path_exists(target->base_dir))
         code = hd_fail(err, HD_E_INVALID, "target.data: %s does not exist", path);
@@ -300,7 +310,9 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
     code = hd_plan_make(&input, &plan, err);
     if (code != HD_OK)
         return code;
-    code = keep_attempt(shell, entry, lease, err);
+    code = hd_policy_apply(settings->policy, entry->experiment, plan.arena, &plan.job, err);
+    if (code == HD_OK)
+        code = keep_attempt(shell, entry, lease, err);
     if (code == HD_OK)
         code = hd_engine_start(entry->engine, &plan.job, err);
     hd_plan_release(&plan);

@@ -46,29 +46,33 @@ static bool copy_kept(struct entry *entry, const struct hd_journal_attempt *kept
            hd_copy_text(workspace->directory, sizeof(workspace->directory), kept->directory);
 }
 
-static enum hd_code adopt(struct entry *entry, const struct hd_journal_attempt *kept,
-                          const char *worker, struct hd_err *err)
+static enum hd_code adopt(const struct shell *shell, struct entry *entry,
+                          const struct hd_journal_attempt *kept, struct hd_err *err)
 {
     char log_path[HD_PATH_MAX];
     if (!hd_format(log_path, sizeof(log_path), "%s/log.txt", kept->run_dir))
         return hd_fail(err, HD_E_LIMIT, "the path of the log is too long");
     const struct hd_target *target = &entry->experiment->target;
-    const struct hd_engine_job job = {
+    struct hd_engine_job job = {
         .attempt = entry->attempt,
-        .worker = worker,
+        .worker = shell->settings->seat->worker,
         .run_id = kept->run_id,
         .config_id = kept->config_id,
         .run_dir = kept->run_dir,
         .work_dir = kept->work_dir,
         .log_path = log_path,
         .image = target->image,
+        .container = target->image != NULL ? &target->container : NULL,
         .timeout_ms = hd_experiment_timeout_ms(entry->experiment, kept->budget),
         .stop_grace_ms = target->stop_grace_ms,
         .cpus = target->cpus,
         .memory_bytes = target->memory_bytes,
         .pids = target->pids,
     };
-    return hd_engine_adopt(entry->engine, entry->attempt, &job, err);
+    /* Its limits hold on; what the policy allows no longer is ended. */
+    enum hd_code code =
+        hd_policy_apply(shell->settings->policy, entry->experiment, NULL, &job, err);
+    return code != HD_OK ? code : hd_engine_adopt(entry->engine, entry->attempt, &job, err);
 }
 
 static void tell_adopted(struct shell *shell, const struct entry *entry)
@@ -97,8 +101,7 @@ static void recover_one(struct shell *shell, struct entry *entry,
     } else if (entry->experiment == NULL) {
         shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
                             "the worker's journal could not be read");
-    } else if (entry->engine == NULL ||
-               adopt(entry, kept, shell->settings->seat->worker, &err) != HD_OK) {
+    } else if (entry->engine == NULL || adopt(shell, entry, kept, &err) != HD_OK) {
         shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
                             "the worker ended before the target was started");
     } else {

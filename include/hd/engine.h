@@ -35,6 +35,7 @@ struct hd_engine_job {
     double cpus;              /* 0 none */
     uint64_t memory_bytes;    /* 0 none */
     int64_t pids;             /* 0 none */
+    const struct hd_container *container; /* docker; NULL: nothing beyond the above */
 };
 
 /* How it ended, raw; hd_classify() makes the outcome of it. */

@@ -25,18 +25,34 @@ struct hd_key_value {
     char *value;
 };
 
+/* What a container gets beyond its files. Lists end with NULL and are NULL when not given. */
+struct hd_container {
+    uint64_t shm_bytes; /* 0: the engine's own */
+    char *cpuset;       /* "0-3,8"; NULL: any */
+    char **ulimits;     /* "nofile=1024:4096" */
+    char *user;         /* NULL: the worker's, or the image's when the worker is root */
+    char *network;      /* NULL: the engine's own */
+    char *runtime;      /* NULL: the engine's own */
+    bool read_only;     /* its root file system */
+    char **tmpfs;       /* "/tmp:size=64m" */
+    char **cap_add, **cap_drop;
+    bool privileged;
+};
+
 struct hd_target {
     char *image;    /* docker; NULL: none */
     char **command; /* words, templates not yet expanded; NULL-terminated; NULL when absent */
     size_t command_count;
     struct hd_key_value *env; /* values may hold templates */
     size_t env_count;
-    char *data;                   /* as written in the file, NULL none */
-    char *data_name;              /* last component of data ("./data" -> "data") */
-    char *base_dir;               /* directory of the experiment file, absolute; "" unknown */
-    double cpus;                  /* 0: no limit */
-    uint64_t memory_bytes;        /* 0: no limit */
-    int64_t pids;                 /* 0: no limit */
+    char *data;            /* as written in the file, NULL none */
+    char *data_name;       /* last component of data ("./data" -> "data") */
+    char *base_dir;        /* directory of the experiment file, absolute; "" unknown */
+    double cpus;           /* 0: no limit */
+    uint64_t memory_bytes; /* 0: no limit */
+    int64_t pids;          /* 0: no limit */
+    struct hd_container container;
+    bool args_cli;                /* active params follow the command as --name=value */
     int64_t gpus;                 /* wanted; 0 none; kept for the worker, which decides */
     int64_t timeout_base_ms;      /* 0 with per_budget 0: no limit */
     double timeout_per_budget_ms; /* whole milliseconds */

@@ -316,6 +316,63 @@ static void test_command_line(void **state)
     hd_buf_release(&out);
 }
 
+/* What target.container and the other resources ask for reaches the engine, and the line for a
+ * shell says the same. */
+static void test_container_options(void **state)
+{
+    (void)state;
+    static char nofile[] = "nofile=1024:4096", core[] = "core=0:-1", tmp[] = "/tmp:size=64m";
+    static char run[] = "/run", nice[] = "SYS_NICE", all[] = "ALL";
+    static char *ulimits[] = {nofile, core, NULL}, *tmpfs[] = {tmp, run, NULL};
+    static char *add[] = {nice, NULL}, *drop[] = {all, NULL};
+    static char cpuset[] = "0-3", user[] = "7:8", network[] = "none", runtime[] = "runsc";
+    const struct hd_container container = {.shm_bytes = 1048576,
+                                           .cpuset = cpuset,
+                                           .ulimits = ulimits,
+                                           .user = user,
+                                           .network = network,
+                                           .runtime = runtime,
+                                           .read_only = true,
+                                           .tmpfs = tmpfs,
+                                           .cap_add = add,
+                                           .cap_drop = drop,
+                                           .privileged = true};
+    struct hd_engine_job job = sample_job();
+    struct hd_buf out;
+    struct hd_err err;
+    struct hd_value *value = NULL, *expected = NULL;
+    static const char text[] =
+        "{\"ShmSize\":1048576,\"CpusetCpus\":\"0-3\",\"NetworkMode\":\"none\","
+        "\"Runtime\":\"runsc\",\"ReadonlyRootfs\":true,\"Privileged\":true,"
+        "\"Tmpfs\":{\"/tmp\":\"size=64m\",\"/run\":\"\"},"
+        "\"CapAdd\":[\"SYS_NICE\"],\"CapDrop\":[\"ALL\"],"
+        "\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":1024,\"Hard\":4096},"
+        "{\"Name\":\"core\",\"Soft\":0,\"Hard\":-1}]}";
+    job.container = &container;
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_docker_write_create(&job, "1000:1000", &out, &err));
+    assert_hd_ok(hd_json_parse(out.data, out.size, "body", &hd_value_limits_file, &value, &err));
+    assert_hd_ok(
+        hd_json_parse(text, sizeof(text) - 1, "text", &hd_value_limits_file, &expected, &err));
+    const struct hd_value *host = hd_value_get(value, "HostConfig");
+    for (size_t i = 0; i < expected->as.object.count; i++)
+        if (!hd_value_equal(hd_value_get(host, expected->as.object.keys[i]),
+                            expected->as.object.items[i]))
+            fail_msg("%s is not as asked: %s", expected->as.object.keys[i], hd_buf_text(&out));
+    assert_string_equal(hd_value_get(value, "User")->as.string, "7:8");
+    hd_value_free(value);
+    hd_value_free(expected);
+    hd_buf_clear(&out);
+    assert_hd_ok(hd_docker_write_command_line(&job, "1000:1000", &out, &err));
+    assert_non_null(
+        strstr(hd_buf_text(&out),
+               " --privileged --read-only --shm-size 1048576 --cpuset-cpus 0-3 --network none "
+               "--runtime runsc --cap-add SYS_NICE --cap-drop ALL --ulimit nofile=1024:4096 "
+               "--ulimit core=0:-1 --tmpfs /tmp:size=64m --tmpfs /run "));
+    assert_non_null(strstr(hd_buf_text(&out), "--user 7:8 "));
+    hd_buf_release(&out);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -510,15 +567,25 @@ static void test_pull_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inspect_exited), cmocka_unit_test(test_inspect_refused_start),
-        cmocka_unit_test(test_bad_answers),    cmocka_unit_test(test_list),
-        cmocka_unit_test(test_wait),           cmocka_unit_test(test_info),
-        cmocka_unit_test(test_events),         cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_times),          cmocka_unit_test(test_split_image),
-        cmocka_unit_test(test_create_body),    cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_error_text),
-        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_frames_split_anywhere),
-        cmocka_unit_test(test_frames_resume),  cmocka_unit_test(test_frames_broken),
+        cmocka_unit_test(test_inspect_exited),
+        cmocka_unit_test(test_inspect_refused_start),
+        cmocka_unit_test(test_bad_answers),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_split_image),
+        cmocka_unit_test(test_create_body),
+        cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_container_options),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_error_text),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_frames_split_anywhere),
+        cmocka_unit_test(test_frames_resume),
+        cmocka_unit_test(test_frames_broken),
         cmocka_unit_test(test_pull_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

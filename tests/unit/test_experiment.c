@@ -32,7 +32,13 @@ static const char issue_text[] =
     "  command: [./train, --lr, \"${params.learning_rate}\", --epochs, \"${budget}\", 3]\n"
     "  env: {OMP_NUM_THREADS: 1, FLAG: true, RUN: \"${run_id}\"}\n"
     "  data: ./some/data/\n"
-    "  resources: {cpus: 1.5, memory: 512MiB, pids: 100, gpus: 2}\n"
+    "  resources: {cpus: 1.5, memory: 512MiB, pids: 100, gpus: 2, shm: 1GiB, cpuset: '0-3,8',\n"
+    "    ulimits: {nofile: 1024, core: '0:-1'}}\n"
+    "  container: {user: '1:2', network: none, runtime: runc, read_only: true, tmpfs: "
+    "['/tmp:size=1m'],\n"
+    "    cap_add: [SYS_NICE], cap_drop: [ALL], privileged: true}\n"
+    "  args: cli\n"
+    "  checkpoint: true\n"
     "  timeout: {base: 1m, per_budget: 20s}\n"
     "  stop_grace: 250ms\n"
     "  retries: {infra: 4, failed: 1}\n"
@@ -75,6 +81,15 @@ static void complete_file(void **state)
     assert_true(e->target.cpus > 1.4 && e->target.cpus < 1.6);
     assert_true(e->target.memory_bytes == UINT64_C(512) << 20);
     assert_int_equal(e->target.pids, 100);
+    const struct hd_container *container = &e->target.container;
+    assert_true(container->shm_bytes == 1073741824 && container->read_only &&
+                container->privileged && e->target.args_cli && e->target.checkpoint);
+    assert_string_equal(container->cpuset, "0-3,8");
+    assert_string_equal(container->ulimits[0], "nofile=1024:1024");
+    assert_string_equal(container->ulimits[1], "core=0:-1");
+    assert_string_equal(container->tmpfs[0], "/tmp:size=1m");
+    assert_string_equal(container->cap_drop[0], "ALL");
+    assert_string_equal(container->user, "1:2");
     assert_int_equal(e->target.gpus, 2);
     assert_int_equal(e->target.stop_grace_ms, 250);
     assert_int_equal(e->target.retries_infra, 4);
@@ -299,6 +314,26 @@ static void errors(void **state)
          "target.resources.memory: \"1XB\" is not a size; write"},
         {"target: {image: a, resources: {memory: -5}}\n" SPACE,
          "target.resources.memory: expected a size (512MiB, 1GB), got -5"},
+        {"target: {image: a, resources: {cpuset: x}}\n" SPACE,
+         "target.resources.cpuset: \"x\" is no list of CPUs"},
+        {"target: {image: a, resources: {ulimits: {nofiles: 1}}}\n" SPACE,
+         "target.resources.ulimits.nofiles: unknown limit, did you mean \"nofile\"?"},
+        {"target: {image: a, resources: {ulimits: {nofile: 9:8}}}\n" SPACE,
+         "target.resources.ulimits.nofile: \"9:8\": expected a number"},
+        {"target: {image: a, resources: {ulimits: {nofile: -2}}}\n" SPACE, "expected a number"},
+        {"target: {image: a, container: {networks: host}}\n" SPACE,
+         "target.container.networks: unknown key, did you mean \"network\"?"},
+        {"target: {image: a, container: {network: 'container:x'}}\n" SPACE,
+         "target.container.network: \"container:x\" is no network"},
+        {"target: {image: a, container: {user: -1}}\n" SPACE, "target.container.user"},
+        {"target: {image: a, container: {cap_add: [CAP_NET_ADMIN]}}\n" SPACE,
+         "target.container.cap_add: \"CAP_NET_ADMIN\" is no capability"},
+        {"target: {image: a, container: {tmpfs: [tmp]}}\n" SPACE,
+         "target.container.tmpfs: \"tmp\" must be an absolute path"},
+        {"target: {image: a, container: {tmpfs: [/hyperdock/work]}}\n" SPACE,
+         "/hyperdock is where the target's files are"},
+        {"target: {command: a, container: {user: me}}\n" SPACE, "needs an image"},
+        {"target: {image: a, args: flags}\n" SPACE, "target.args"},
         {"target: {image: a, resources: {pids: 1.5}}\n" SPACE,
          "target.resources.pids: expected an integer, got 1.5"},
         {"target: {image: a, timeout: soon}\n" SPACE,

@@ -88,6 +88,41 @@ static bool copy_list(struct hd_arena *arena, char *const *list, char *const **r
     return true;
 }
 
+static bool copy_own(struct hd_arena *arena, const char *text, char **ret_copy)
+{
+    *ret_copy = text != NULL ? hd_arena_strdup(arena, text) : NULL;
+    return text == NULL || *ret_copy != NULL;
+}
+
+static bool copy_words(struct hd_arena *arena, char *const *list, char ***ret_copy)
+{
+    char *const *copy = NULL;
+    bool good = copy_list(arena, list, &copy);
+    *ret_copy = (char **)(uintptr_t)copy; /* ours: nobody else has it */
+    return good;
+}
+
+static bool copy_container(struct hd_arena *arena, const struct hd_container *container,
+                           const struct hd_container **ret_container)
+{
+    *ret_container = NULL;
+    if (container == NULL)
+        return true;
+    struct hd_container *copy = hd_arena_alloc(arena, sizeof(*copy));
+    if (copy == NULL)
+        return false;
+    *copy = *container;
+    *ret_container = copy;
+    return copy_own(arena, container->cpuset, &copy->cpuset) &&
+           copy_own(arena, container->user, &copy->user) &&
+           copy_own(arena, container->network, &copy->network) &&
+           copy_own(arena, container->runtime, &copy->runtime) &&
+           copy_words(arena, container->ulimits, &copy->ulimits) &&
+           copy_words(arena, container->tmpfs, &copy->tmpfs) &&
+           copy_words(arena, container->cap_add, &copy->cap_add) &&
+           copy_words(arena, container->cap_drop, &copy->cap_drop);
+}
+
 static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
                      struct hd_engine_job *ret_job)
 {
@@ -100,7 +135,9 @@ static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
            copy_text(arena, job->data_dir, &ret_job->data_dir) &&
            copy_text(arena, job->log_path, &ret_job->log_path) &&
            copy_text(arena, job->image, &ret_job->image) &&
-           copy_list(arena, job->argv, &ret_job->argv) && copy_list(arena, job->env, &ret_job->env);
+           copy_list(arena, job->argv, &ret_job->argv) &&
+           copy_list(arena, job->env, &ret_job->env) &&
+           copy_container(arena, job->container, &ret_job->container);
 }
 
 /* ---- a new watch ---------------------------------------------------------------------------- */

@@ -137,6 +137,92 @@ static void put_limits(struct writer *w, const struct hd_engine_job *job)
     }
 }
 
+/* "key:value", or the key with an empty value. */
+static void put_pair(struct writer *w, const char *word)
+{
+    size_t size = strcspn(word, ":");
+    char key[HD_DOCKER_PATH_SIZE];
+    (void)hd_format(key, sizeof(key), "%.*s", (int)size, word);
+    put_string(w, key);
+    put(w, ":");
+    put_string(w, word[size] == ':' ? word + size + 1 : "");
+}
+
+static void put_tmpfs(struct writer *w, char *const *tmpfs)
+{
+    put(w, ",\"Tmpfs\":{");
+    for (size_t i = 0; tmpfs[i] != NULL; i++) {
+        put(w, i > 0 ? "," : "");
+        put_pair(w, tmpfs[i]);
+    }
+    put(w, "}");
+}
+
+/* "name=soft:hard" */
+static void put_ulimits(struct writer *w, char *const *ulimits)
+{
+    put(w, ",\"Ulimits\":[");
+    for (size_t i = 0; ulimits[i] != NULL; i++) {
+        char name[64], numbers[64];
+        size_t size = strcspn(ulimits[i], "="), soft_size = strcspn(ulimits[i], ":");
+        (void)hd_format(name, sizeof(name), "%.*s", (int)size, ulimits[i]);
+        (void)hd_format(numbers, sizeof(numbers), "%.*s", (int)(soft_size - size - 1),
+                        ulimits[i] + size + 1);
+        put(w, i > 0 ? ",{\"Name\":" : "{\"Name\":");
+        put_string(w, name);
+        put(w, ",\"Soft\":");
+        put(w, numbers);
+        put(w, ",\"Hard\":");
+        put(w, ulimits[i] + soft_size + 1);
+        put(w, "}");
+    }
+    put(w, "]");
+}
+
+static void put_text_field(struct writer *w, const char *field, const char *text)
+{
+    if (text == NULL)
+        return;
+    put(w, field);
+    put_string(w, text);
+}
+
+static void put_words_field(struct writer *w, const char *field, char *const *words)
+{
+    if (words == NULL)
+        return;
+    put(w, field);
+    put_strings(w, words);
+}
+
+static void put_container(struct writer *w, const struct hd_container *container)
+{
+    if (container == NULL) {
+        put(w, ",\"Privileged\":false");
+        return;
+    }
+    put(w, container->privileged ? ",\"Privileged\":true" : ",\"Privileged\":false");
+    put(w, container->read_only ? ",\"ReadonlyRootfs\":true" : "");
+    if (container->shm_bytes > 0) {
+        put(w, ",\"ShmSize\":");
+        put_u64(w, container->shm_bytes);
+    }
+    put_text_field(w, ",\"CpusetCpus\":", container->cpuset);
+    put_text_field(w, ",\"NetworkMode\":", container->network);
+    put_text_field(w, ",\"Runtime\":", container->runtime);
+    put_words_field(w, ",\"CapAdd\":", container->cap_add);
+    put_words_field(w, ",\"CapDrop\":", container->cap_drop);
+    if (container->ulimits != NULL)
+        put_ulimits(w, container->ulimits);
+    if (container->tmpfs != NULL)
+        put_tmpfs(w, container->tmpfs);
+}
+
+static const char *user_of(const struct hd_engine_job *job, const char *user)
+{
+    return job->container != NULL && job->container->user != NULL ? job->container->user : user;
+}
+
 /* Init: as process 1 a target would ignore the signals it has no handler for. AutoRemove: the exit
  * code, the memory flag and the log are read after the end. */
 static void put_host(struct writer *w, const struct hd_engine_job *job)
@@ -144,7 +230,8 @@ static void put_host(struct writer *w, const struct hd_engine_job *job)
     put(w, "\"HostConfig\":{");
     put_mounts(w, job);
     put_limits(w, job);
-    put(w, ",\"Init\":true,\"AutoRemove\":false,\"Privileged\":false,"
+    put_container(w, job->container);
+    put(w, ",\"Init\":true,\"AutoRemove\":false,"
            "\"RestartPolicy\":{\"Name\":\"no\"},\"SecurityOpt\":[\"no-new-privileges\"],"
            "\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":"
            "\"" HD_DOCKER_LOG_FILE_BYTES_MAX "\",\"max-file\":\"2\"}}}");
@@ -164,6 +251,7 @@ enum hd_code hd_docker_write_create(const struct hd_engine_job *job, const char 
         put(&w, ",\"Env\":");
         put_strings(&w, job->env);
     }
+    user = user_of(job, user);
     if (user[0] != '\0') {
         put(&w, ",\"User\":");
         put_string(&w, user);
@@ -251,15 +339,49 @@ static void put_limit_options(struct writer *w, const struct hd_engine_job *job)
     }
 }
 
+static void put_text_option(struct writer *w, const char *option, const char *text)
+{
+    if (text != NULL)
+        put_option(w, option, text);
+}
+
+static void put_list_option(struct writer *w, const char *option, char *const *words)
+{
+    for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+        put_option(w, option, words[i]);
+}
+
+static void put_container_options(struct writer *w, const struct hd_container *container)
+{
+    char number[HD_DOUBLE_TEXT_SIZE];
+    if (container == NULL)
+        return;
+    put(w, container->privileged ? " --privileged" : "");
+    put(w, container->read_only ? " --read-only" : "");
+    if (container->shm_bytes > 0) {
+        (void)hd_format(number, sizeof(number), "%llu", (unsigned long long)container->shm_bytes);
+        put_option(w, "--shm-size", number);
+    }
+    put_text_option(w, "--cpuset-cpus", container->cpuset);
+    put_text_option(w, "--network", container->network);
+    put_text_option(w, "--runtime", container->runtime);
+    put_list_option(w, "--cap-add", container->cap_add);
+    put_list_option(w, "--cap-drop", container->cap_drop);
+    put_list_option(w, "--ulimit", container->ulimits);
+    put_list_option(w, "--tmpfs", container->tmpfs);
+}
+
 enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job, const char *user,
                                           struct hd_buf *out, struct hd_err *err)
 {
     struct writer w = {out, err, HD_OK};
     put(&w, "docker run --rm --init");
+    user = user_of(job, user);
     if (user[0] != '\0')
         put_option(&w, "--user", user);
     put_option(&w, "--security-opt", "no-new-privileges");
     put_limit_options(&w, job);
+    put_container_options(&w, job->container);
     put_mount_option(&w, job->run_dir, "/hyperdock", "");
     if (job->work_dir != NULL)
         put_mount_option(&w, job->work_dir, "/hyperdock/work", "");

@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A worker with a policy: what a master may not make it do. Usage: test_policy.sh HD_NAMESERVER HD_MASTER HD_WORKER
+set -u
+nameserver=$1
+master=$2
+worker=$3
+dir=$(mktemp -d) || exit 1
+cd "$dir" || exit 1
+pids=
+
+clean_up() {
+    for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+    touch go # targets that are left end by themselves
+    wait 2>/dev/null
+    cd / && rm -rf "$dir"
+}
+trap clean_up EXIT
+
+# Waits for the event, not for a time.
+until_true() { # until_true COMMAND...
+    tries=0
+    until "$@" 2>/dev/null; do
+        tries=$((tries + 1))
+        if [ $tries -gt 1200 ]; then
+            echo "# gave up waiting: $*"
+            for log in *.log; do
+                echo "# $log"
+                tail -n 20 "$log" | sed 's/^/#   /'
+            done
+            return 1
+        fi
+        sleep 0.05
+    done
+}
+gone() { ! kill -0 "$1"; }
+number=0
+verdict() { # verdict STATUS PROMISE
+    number=$((number + 1))
+    [ "$1" -eq 0 ] && echo "ok $number - $2" || echo "not ok $number - $2"
+}
+
+echo 0123456789abcdef0123456789abcdef >token && chmod 600 token
+mkdir sets secret
+cat >target.sh <<'TARGET'
+echo "ran $HYPERDOCK_RUN_ID" >>ledger
+echo 1 >"$HYPERDOCK_DIR/loss.json"
+TARGET
+experiment() { # experiment NAME REST-OF-TARGET
+    cat >"$1.yaml" <<EXPERIMENT
+name: $1
+target: {base_dir: "$dir", retries: 0, $2}
+objective: {name: loss, direction: minimize}
+space: {x: {type: float, low: 0.0, high: 1.0}}
+sampler: {name: random}
+iteration_generator: {name: full}
+stop: {configs: 1}
+EXPERIMENT
+}
+cat >policy.yaml <<POLICY
+images: [ghcr.io/me/*]
+commands: [sh]
+mounts: [$dir/sets]
+max: {memory: 1GiB, time: 1m}
+POLICY
+chmod 600 policy.yaml
+
+"$nameserver" --port 0 --token-file token >address 2>nameserver.log &
+pids="$pids $!"
+until_true test -s address || exit 1
+address=$(tr ' ' ':' <address)
+
+run() { # run NAME: a master and a worker for it
+    "$master" --run-id "$1" --nameserver "$address" --token-file token --state-dir "state-$1" \
+        --ping-interval 200ms "$1.yaml" >"$1.out" 2>"$1.log" &
+    pids="$pids $!"
+    until_true grep -q "serving at" "$1.log"
+    "$worker" --nameserver "$address" --token-file token --policy policy.yaml --run-id "$1" --work-dir work \
+        >>worker.log 2>&1 &
+    pids="$pids $!"
+}
+refused() { # refused NAME TEXT: the run pauses with that text, and nothing ran
+    run "$1"
+    until_true grep -q "$2" "$1.log" && until_true grep -q "paused" "$1.log" && ! grep -q "ran $1" ledger
+}
+touch ledger
+
+echo "1..6"
+experiment command 'command: [tail, -f, /dev/null]'
+refused command 'rule commands: .*/tail is not among them'
+verdict $? "a command that is not listed is refused, and the run says by which rule"
+experiment data 'command: [sh, target.sh], data: ./secret'
+refused data 'rule mounts: .*/secret is below none of its roots'
+verdict $? "data elsewhere is refused"
+experiment memory 'command: [sh, target.sh], resources: {memory: 2GiB}'
+refused memory 'rule max.memory: 2147483648 bytes are more than 1073741824'
+verdict $? "more memory than allowed is refused"
+experiment path 'command: [sh, target.sh], env: {LD_PRELOAD: evil.so}'
+refused path 'rule commands: the experiment may not set LD_PRELOAD'
+verdict $? "a variable that turns one program into another is refused"
+experiment good 'command: [sh, target.sh], data: ./sets'
+run good
+until_true grep -q "finished: 1 configs done" good.out && grep -q "ran good" ledger
+verdict $? "what is allowed runs"
+chmod 666 policy.yaml
+"$worker" --nameserver "$address" --token-file token --policy policy.yaml --work-dir work 2>open.log
+[ $? -eq 2 ] && grep -q "can be written by others" open.log
+verdict $? "a policy that others can rewrite is not taken"
