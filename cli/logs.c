@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PATH_SIZE_MAX 4096
 #define POLL_MS 300
@@ -120,10 +121,15 @@ static bool copy_rest(FILE *file)
 /* Until the attempt has ended and the file has been read to its end. */
 static enum hd_code print_log(struct logs *logs, bool follow, const char *path, struct hd_err *err)
 {
-    FILE *file = fopen(path, "rbe");
-    if (file == NULL)
+    int fd = -1;
+    enum hd_code code = hd_file_open_regular(path, &fd, err);
+    if (code != HD_OK)
+        return code;
+    FILE *file = fdopen(fd, "rb");
+    if (file == NULL) {
+        close(fd);
         return hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
-    enum hd_code code = HD_OK;
+    }
     bool any = copy_rest(file);
     while (follow && logs->running && code == HD_OK && ferror(stdout) == 0) {
         if (!any)

@@ -155,19 +155,18 @@ static void print_command(const struct try_job *job)
 /* Copies what the target has written since the last call to standard output. */
 static void show_log(const char *path, long *offset)
 {
-    FILE *file = fopen(path, "re");
     char bytes[8192];
-    size_t size;
-    if (file == NULL)
+    ssize_t size;
+    int fd = -1;
+    struct hd_err ignored;
+    if (hd_file_open_regular(path, &fd, &ignored) != HD_OK)
         return;
-    if (fseek(file, *offset, SEEK_SET) == 0) {
-        while ((size = fread(bytes, 1, sizeof(bytes), file)) > 0) {
-            *offset += (long)size;
-            fwrite(bytes, 1, size, stdout);
-        }
-        fflush(stdout);
+    while ((size = pread(fd, bytes, sizeof(bytes), *offset)) > 0) {
+        *offset += size;
+        fwrite(bytes, 1, (size_t)size, stdout);
     }
-    fclose(file);
+    fflush(stdout);
+    close(fd);
 }
 
 static int print_outcome(const struct try_job *job, const struct hd_engine_end *end)

@@ -22,6 +22,7 @@
 #define HD_LOSS_BYTES_MAX (1024u * 1024u)
 #define HD_METRICS_LINE_MAX 65536u                /* a longer line is skipped */
 #define HD_METRICS_POLL_BYTES_MAX (1024u * 1024u) /* read in one poll */
+#define HD_WORK_BYTES_MAX (UINT64_C(1) << 40)     /* of data in a work directory that is copied */
 #define HD_WORKER_SLOTS_MAX 1024                  /* workers of one host on one root */
 #define HD_OWN_ENTRIES_MAX 1000000u
 #define HD_OWN_DEPTH_MAX 64

@@ -97,7 +97,7 @@ static enum hd_code copy_work(const char *from, const char *cfg, struct hd_works
         return too_long(cfg, err);
     enum hd_code code = hd_remove_tree(temporary, err);
     if (code == HD_OK)
-        code = hd_copy_tree(from, temporary, err);
+        code = hd_copy_tree(from, temporary, HD_WORK_BYTES_MAX, err);
     if (code == HD_OK && rename(temporary, workspace->work_dir) != 0)
         code = hd_fail(err, HD_E_IO, "cannot put %s in place: %s", workspace->work_dir,
                        strerror(errno));
@@ -180,22 +180,38 @@ void hd_workspace_discard(const struct hd_workspace *workspace)
         (void)unlink(path);
 }
 
+/* The target may have put anything in its place: a link would lead us elsewhere. */
+static int open_control(const char *run_dir)
+{
+    int directory = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return -1;
+    int control = openat(directory, "control", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    close(directory);
+    return control;
+}
+
 void hd_workspace_ask_stop(const char *run_dir)
 {
-    char path[HD_PATH_MAX];
-    if (!hd_format(path, sizeof(path), "%s/control/stop", run_dir))
+    int control = open_control(run_dir);
+    if (control < 0)
         return;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    int fd =
+        openat(control, "stop", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     if (fd >= 0)
         close(fd);
+    close(control);
 }
 
 bool hd_workspace_asked_stop(const char *run_dir)
 {
-    char path[HD_PATH_MAX];
     struct stat st;
-    return hd_format(path, sizeof(path), "%s/control/stop", run_dir) && lstat(path, &st) == 0 &&
-           S_ISREG(st.st_mode);
+    int control = open_control(run_dir);
+    if (control < 0)
+        return false;
+    bool asked = fstatat(control, "stop", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    close(control);
+    return asked;
 }
 
 /* ---- whose it is ---------------------------------------------------------------------------- */

@@ -175,6 +175,22 @@ static enum hd_code read_open_file(int fd, const char *path, size_t size_max, st
     }
 }
 
+enum hd_code hd_file_open_regular(const char *path, int *ret_fd, struct hd_err *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+    if (fd < 0 && errno == ELOOP)
+        return hd_fail(err, HD_E_INVALID, "%s is a symbolic link, not a regular file", path);
+    if (fd < 0)
+        return hd_fail_errno(err, errno, "cannot open %s", path);
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return hd_fail(err, HD_E_INVALID, "%s is not a regular file", path);
+    }
+    *ret_fd = fd;
+    return HD_OK;
+}
+
 enum hd_code hd_file_read(const char *path, size_t size_max, bool nofollow, struct hd_buf *out,
                           struct hd_err *err)
 {

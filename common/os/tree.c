@@ -169,22 +169,62 @@ enum hd_code hd_remove_tree(const char *path, struct hd_err *err)
 
 /* ---- copy ---------------------------------------------------------------------------------- */
 
-static enum hd_code copy_inside(int from, int to, const char *path, int depth, struct hd_err *err);
+/* What one copy may still take. */
+struct allowance {
+    uint64_t bytes;
+    unsigned entries;
+};
 
-static enum hd_code copy_bytes(int in, int out, const char *name, struct hd_err *err)
+static enum hd_code copy_inside(int from, int to, const char *path, int depth,
+                                struct allowance *left, struct hd_err *err);
+
+static enum hd_code copy_range(int in, int out, off_t at, off_t end, const char *name,
+                               struct allowance *left, struct hd_err *err)
 {
     char chunk[COPY_CHUNK];
-    for (;;) {
-        ssize_t got = read(in, chunk, sizeof(chunk));
+    if (lseek(out, at, SEEK_SET) < 0)
+        return hd_fail_errno(err, errno, "cannot write the copy of %s", name);
+    while (at < end) {
+        size_t wanted = end - at < (off_t)sizeof(chunk) ? (size_t)(end - at) : sizeof(chunk);
+        ssize_t got = pread(in, chunk, wanted, at);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return hd_fail_errno(err, errno, "cannot read %s", name);
         if (got == 0)
-            return HD_OK;
+            return HD_OK; /* it was cut meanwhile */
+        if ((uint64_t)got > left->bytes)
+            return hd_fail(err, HD_E_LIMIT, "%s: there is more than may be copied", name);
+        left->bytes -= (uint64_t)got;
         if (!hd_write_all(out, chunk, (size_t)got))
             return hd_fail_errno(err, errno, "cannot write the copy of %s", name);
+        at += got;
     }
+    return HD_OK;
+}
+
+/* As long as it was at the beginning, however much somebody adds meanwhile; holes stay holes. */
+static enum hd_code copy_bytes(int in, int out, off_t size, const char *name,
+                               struct allowance *left, struct hd_err *err)
+{
+    off_t at = 0;
+    enum hd_code code = HD_OK;
+    while (at < size && code == HD_OK) {
+        off_t data = lseek(in, at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            break; /* nothing but a hole */
+        if (data < 0)
+            data = at; /* a file system that does not know holes */
+        off_t hole = lseek(in, data, SEEK_HOLE);
+        if (hole < 0 || hole > size)
+            hole = size;
+        if (data < hole)
+            code = copy_range(in, out, data, hole, name, left, err);
+        at = hole > data ? hole : size;
+    }
+    if (code == HD_OK && ftruncate(out, size) != 0)
+        return hd_fail_errno(err, errno, "cannot write the copy of %s", name);
+    return code;
 }
 
 /* Mode and times are kept: programs pick their newest state by its time. */
@@ -196,7 +236,8 @@ static enum hd_code keep_looks(int fd, const struct stat *st, const char *name, 
     return HD_OK;
 }
 
-static enum hd_code copy_file(int from, int to, const char *name, struct hd_err *err)
+static enum hd_code copy_file(int from, int to, const char *name, struct allowance *left,
+                              struct hd_err *err)
 {
     int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (in < 0)
@@ -209,7 +250,7 @@ static enum hd_code copy_file(int from, int to, const char *name, struct hd_err 
     else if (fstat(in, &st) != 0 || !S_ISREG(st.st_mode))
         code = hd_fail(err, HD_E_CONFLICT, "%s changed while it was copied", name);
     if (code == HD_OK)
-        code = copy_bytes(in, out, name, err);
+        code = copy_bytes(in, out, st.st_size, name, left, err);
     if (code == HD_OK)
         code = keep_looks(out, &st, name, err);
     if (out >= 0 && close(out) != 0 && code == HD_OK)
@@ -231,7 +272,7 @@ static enum hd_code copy_symlink(int from, int to, const char *name, struct hd_e
 }
 
 static enum hd_code copy_directory(int from, int to, const char *name, int depth,
-                                   struct hd_err *err)
+                                   struct allowance *left, struct hd_err *err)
 {
     if (depth >= TREE_DEPTH_MAX)
         return hd_fail(err, HD_E_LIMIT, "%s lies more than %d directories deep: cannot copy it",
@@ -247,7 +288,7 @@ static enum hd_code copy_directory(int from, int to, const char *name, int depth
     else if ((out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         code = hd_fail_errno(err, errno, "cannot open the copy of %s", name);
     if (code == HD_OK)
-        code = copy_inside(in, out, name, depth + 1, err);
+        code = copy_inside(in, out, name, depth + 1, left, err);
     if (code == HD_OK)
         code = keep_looks(out, &st, name, err);
     if (out >= 0)
@@ -256,21 +297,27 @@ static enum hd_code copy_directory(int from, int to, const char *name, int depth
     return code;
 }
 
-static enum hd_code copy_entry(int from, int to, const char *name, int depth, struct hd_err *err)
+static enum hd_code copy_entry(int from, int to, const char *name, int depth,
+                               struct allowance *left, struct hd_err *err)
 {
     struct stat st;
+    if (left->entries == 0)
+        return hd_fail(err, HD_E_LIMIT, "more than %u files: cannot copy them",
+                       HD_COPY_ENTRIES_MAX);
+    left->entries--;
     if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return hd_fail_errno(err, errno, "cannot look at %s to copy it", name);
     if (S_ISDIR(st.st_mode))
-        return copy_directory(from, to, name, depth, err);
+        return copy_directory(from, to, name, depth, left, err);
     if (S_ISLNK(st.st_mode))
         return copy_symlink(from, to, name, err);
     if (S_ISREG(st.st_mode))
-        return copy_file(from, to, name, err);
+        return copy_file(from, to, name, left, err);
     return HD_OK; /* sockets, FIFOs and devices are no state: left out */
 }
 
-static enum hd_code copy_inside(int from, int to, const char *path, int depth, struct hd_err *err)
+static enum hd_code copy_inside(int from, int to, const char *path, int depth,
+                                struct allowance *left, struct hd_err *err)
 {
     int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
@@ -284,27 +331,29 @@ static enum hd_code copy_inside(int from, int to, const char *path, int depth, s
     const struct dirent *entry;
     while (code == HD_OK && (entry = readdir(stream)) != NULL)
         if (!is_dots(entry->d_name))
-            code = copy_entry(from, to, entry->d_name, depth, err);
+            code = copy_entry(from, to, entry->d_name, depth, left, err);
     closedir(stream);
     return code;
 }
 
-static enum hd_code copy_top(int in, const char *from, const char *to, struct hd_err *err)
+static enum hd_code copy_top(int in, const char *from, const char *to, uint64_t bytes_max,
+                             struct hd_err *err)
 {
+    struct allowance left = {bytes_max, HD_COPY_ENTRIES_MAX};
     struct stat st;
     if (fstat(in, &st) != 0)
         return hd_fail_errno(err, errno, "cannot look at %s", from);
     int out = open(to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (out < 0)
         return hd_fail_errno(err, errno, "cannot open %s", to);
-    enum hd_code code = copy_inside(in, out, from, 1, err);
+    enum hd_code code = copy_inside(in, out, from, 1, &left, err);
     if (code == HD_OK)
         code = keep_looks(out, &st, to, err);
     close(out);
     return code;
 }
 
-enum hd_code hd_copy_tree(const char *from, const char *to, struct hd_err *err)
+enum hd_code hd_copy_tree(const char *from, const char *to, uint64_t bytes_max, struct hd_err *err)
 {
     int in = open(from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (in < 0)
@@ -313,7 +362,7 @@ enum hd_code hd_copy_tree(const char *from, const char *to, struct hd_err *err)
     if (mkdir(to, 0700) != 0) {
         code = hd_fail_errno(err, errno, "cannot create %s", to);
     } else {
-        code = copy_top(in, from, to, err);
+        code = copy_top(in, from, to, bytes_max, err);
         if (code != HD_OK)
             (void)!hd_remove_tree(to, NULL); /* half a copy is worse than none */
     }

@@ -44,9 +44,14 @@ HD_NODISCARD enum hd_code hd_file_replace(const char *path, const void *bytes, s
 /* rm -rf that never follows symlinks and never leaves `path`; missing is fine. A mount point
  * inside is HD_E_CONFLICT. */
 HD_NODISCARD enum hd_code hd_remove_tree(const char *path, struct hd_err *err);
-/* Copies a tree of regular files, directories and symlinks (as symlinks) with modes and times;
- * sockets, FIFOs and devices are left out. `to` must not exist; a failed copy is removed. */
-HD_NODISCARD enum hd_code hd_copy_tree(const char *from, const char *to, struct hd_err *err);
+/* Copies a tree of regular files, directories and symlinks (as symlinks) with modes, times and
+ * holes; sockets, FIFOs and devices are left out. `to` must not exist; a failed copy is removed.
+ * HD_E_LIMIT: more than bytes_max of data, or more than HD_COPY_ENTRIES_MAX entries. */
+HD_NODISCARD enum hd_code hd_copy_tree(const char *from, const char *to, uint64_t bytes_max,
+                                       struct hd_err *err);
+#define HD_COPY_ENTRIES_MAX 1000000u
+/* Opens a file that somebody else may have put there: a regular one, no link; HD_E_INVALID else. */
+HD_NODISCARD enum hd_code hd_file_open_regular(const char *path, int *ret_fd, struct hd_err *err);
 /* dir + "/" + name into an allocated text (free with hd_free). NULL when memory is short. */
 char *hd_path_join(const char *directory, const char *name);
 bool hd_path_exists(const char *path);

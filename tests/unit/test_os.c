@@ -262,7 +262,7 @@ static void a_copied_tree_keeps_content_modes_times_and_links(void **state)
     char *weights = in_dir("from/sub/weights"), *copy = in_dir("to/sub/weights");
     struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 2000}};
     assert_int_equal(utimensat(AT_FDCWD, weights, times, 0), 0);
-    assert_hd_ok(hd_copy_tree(from, to, &err));
+    assert_hd_ok(hd_copy_tree(from, to, UINT64_MAX, &err));
     struct stat st;
     assert_int_equal(stat(copy, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
@@ -274,7 +274,7 @@ static void a_copied_tree_keeps_content_modes_times_and_links(void **state)
     assert_int_equal(lstat(copied_link, &st), 0);
     assert_true(S_ISLNK(st.st_mode));
     assert_false(hd_path_exists(copied_fifo));
-    assert_hd_fails(hd_copy_tree(from, to, &err), HD_E_EXISTS, "cannot create");
+    assert_hd_fails(hd_copy_tree(from, to, UINT64_MAX, &err), HD_E_EXISTS, "cannot create");
     assert_true(hd_path_exists(copy));
     char *paths[] = {from, sub, to, link, fifo, weights, copy, copied_link, copied_fifo};
     for (size_t i = 0; i < HD_COUNT(paths); i++)
