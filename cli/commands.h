@@ -23,6 +23,8 @@ int cmd_runs(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
+int cmd_tls(int argc, char **argv);
+int cmd_token(int argc, char **argv);
 int cmd_try(int argc, char **argv);
 int cmd_workers(int argc, char **argv);
 

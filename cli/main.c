@@ -32,6 +32,8 @@ static const struct command {
     {"workers", "who evaluated how much", cmd_workers},
     {"export", "all jobs as CSV or JSON", cmd_export},
     {"fsck", "is a checkpoint whole, and does it restore to what it shows", cmd_fsck},
+    {"token", "list, add and rotate the tokens of a file", cmd_token},
+    {"tls", "a CA and certificates for a cluster", cmd_tls},
     {"backup", "a verified copy of a checkpoint, while its master writes", cmd_backup},
 };
 

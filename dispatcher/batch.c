@@ -43,7 +43,7 @@ void hd_wait_for_memory(void)
     nanosleep(&pause, NULL);
 }
 
-static void log_notes(const struct hd_update *update)
+static void log_notes(const struct hd_core *core, const struct hd_update *update)
 {
     for (size_t i = 0; i < update->note_count; i++) {
         enum hd_log_level level = HD_LOG_DEBUG;
@@ -57,7 +57,10 @@ static void log_notes(const struct hd_update *update)
             level = HD_LOG_WARNING;
             break;
         }
-        hd_log(level, "%s", update->notes[i].text);
+        struct hd_run_view run = {.run_id = NULL};
+        if (update->notes[i].run < hd_core_run_count(core))
+            hd_core_view_run(core, update->notes[i].run, &run);
+        hd_log_run(level, run.run_id, "%s", update->notes[i].text);
     }
 }
 
@@ -119,7 +122,7 @@ void hd_batch_keep_reply(struct hd_batch *batch, const struct hd_core *core,
 
 void hd_batch_keep(struct hd_batch *batch, const struct hd_core *core, struct hd_update *update)
 {
-    log_notes(update);
+    log_notes(core, update);
     keep_facts(batch, core, update);
 }
 

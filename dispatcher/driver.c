@@ -37,7 +37,9 @@ struct hd_driver {
     uint32_t final_runs; /* how many were over when the nameserver was told last */
     uint32_t told_runs;
 
-    char token[HD_TOKEN_MAX + 1];
+    struct hd_keyring *keyring;
+    struct hd_keyring *own_keyring; /* of a single token that was given; ends with the driver */
+    struct hd_log_gate refusals;
     char *store_path;
     char host[HD_ADDRESS_MAX];
     char advertise[HD_ADDRESS_MAX];
@@ -175,7 +177,7 @@ static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, struct h
                    code == HD_E_FULL ? "; free some space on that disk" : "");
         }
         struct pollfd fd = {.fd = stop_fd, .events = POLLIN};
-        if (poll(&fd, 1, HOLD_RETRY_MS) > 0 && (fd.revents & POLLIN) != 0)
+        if (poll(&fd, 1, (int)hd_watchdog_feed(HOLD_RETRY_MS)) > 0 && (fd.revents & POLLIN) != 0)
             return hd_fail(err, HD_E_CANCELLED,
                            "stopped while %s took no facts: the last %zu were not acknowledged to "
                            "anybody",
@@ -240,12 +242,47 @@ static void answer_view(struct hd_driver *driver, const struct hd_net_news *news
     hd_buf_release(&json);
 }
 
+/* What a token must allow for a request. */
+static unsigned role_of(enum hd_request_kind kind)
+{
+    switch (kind) {
+    case HD_REQUEST_HELLO:
+    case HD_REQUEST_LEASE:
+    case HD_REQUEST_PING:
+    case HD_REQUEST_REPORT:
+    case HD_REQUEST_BYE:
+        return HD_ROLE_WORKER;
+    case HD_REQUEST_VIEW:
+        return HD_ROLE_READER;
+    case HD_REQUEST_SUBMIT:
+    case HD_REQUEST_COMMAND:
+        return HD_ROLE_OPERATOR;
+    case HD_REQUEST_KIND_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static void refuse_stranger(struct hd_driver *driver, const struct hd_net_news *news,
+                            const struct hd_request *request, unsigned roles)
+{
+    char text[HD_REASON_MAX];
+    if (roles == 0)
+        (void)hd_copy_text(text, sizeof(text),
+                           "wrong token: use the token file of the user who runs the master");
+    else
+        (void)hd_format(text, sizeof(text), "a token of the role \"%s\" may not %s",
+                        hd_role_name(roles), hd_request_kind_name(request->kind));
+    hd_log_gated(&driver->refusals, HD_LOG_WARNING, "a request was refused: %s", text);
+    refuse(driver, news, request, HD_E_AUTH, text);
+}
+
 static void take_request(struct hd_driver *driver, const struct hd_net_news *news,
                          const struct hd_request *request)
 {
-    if (!hd_token_equal(request->token, driver->token)) {
-        refuse(driver, news, request, HD_E_AUTH,
-               "wrong token: use the token file of the user who runs the master");
+    unsigned roles = hd_keyring_roles(driver->keyring, request->token);
+    if ((roles & role_of(request->kind)) == 0) {
+        refuse_stranger(driver, news, request, roles);
         return;
     }
     if (request->kind == HD_REQUEST_VIEW) {
@@ -275,7 +312,7 @@ static void take_news(struct hd_driver *driver, const struct hd_net_news *news)
     if (code == HD_OK) {
         take_request(driver, news, &request);
     } else {
-        hd_log(HD_LOG_WARNING, "a message was refused: %s", err.text);
+        hd_log_gated(&driver->refusals, HD_LOG_WARNING, "a message was refused: %s", err.text);
         refuse(driver, news, &(struct hd_request){0}, code, err.text);
     }
     hd_arena_free(arena);
@@ -440,7 +477,7 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
             {.fd = hd_queue_fd(driver->answers), .events = POLLIN},
             {.fd = stop_fd, .events = POLLIN},
         };
-        int wait_ms = wait_time_ms(driver, linger_until_ms);
+        int wait_ms = (int)hd_watchdog_feed(wait_time_ms(driver, linger_until_ms));
         int64_t before_ms = hd_clock_ms();
         int ready = poll(fds, 3, wait_ms);
         int64_t late_ms = hd_clock_ms() - before_ms - wait_ms;
@@ -462,7 +499,7 @@ static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_op
     driver->core_options = options->core;
     driver->port = options->port;
     driver->security = options->security;
-    (void)hd_copy_text(driver->token, sizeof(driver->token), options->token);
+    driver->keyring = options->keyring;
     (void)hd_copy_text(driver->host, sizeof(driver->host), options->host);
     (void)hd_copy_text(driver->advertise, sizeof(driver->advertise),
                        options->advertise != NULL ? options->advertise : options->host);
@@ -474,6 +511,10 @@ static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_op
         driver->update == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for the master");
     enum hd_code code = hd_batch_init(&driver->batch, err);
+    if (code == HD_OK && driver->keyring == NULL) {
+        code = hd_keyring_fixed(options->token, &driver->own_keyring, err);
+        driver->keyring = driver->own_keyring;
+    }
     if (code == HD_OK)
         code = hd_queue_new(NEWS_QUEUE_MAX, &driver->news, err);
     return code == HD_OK ? hd_queue_new(ANSWERS_QUEUE_MAX, &driver->answers, err) : code;
@@ -545,9 +586,9 @@ enum hd_code hd_driver_listen(struct hd_driver *driver, struct hd_err *err)
     size_t count = open_runs(driver, runs);
     driver->told_runs = hd_core_run_count(driver->core);
     driver->final_runs = count_final(driver);
-    return hd_registrar_start(driver->nameserver, driver->master_id, driver->address, driver->token,
-                              &driver->security, driver->core_options.ping_ms, runs, count,
-                              &driver->registrar, err);
+    return hd_registrar_start(driver->nameserver, driver->master_id, driver->address,
+                              driver->keyring, &driver->security, driver->core_options.ping_ms,
+                              runs, count, &driver->registrar, err);
 }
 
 static void drop_queues(struct hd_driver *driver)
@@ -573,6 +614,7 @@ void hd_driver_close(struct hd_driver *driver)
     hd_store_close(driver->store);
     hd_core_free(driver->core);
     hd_batch_release(&driver->batch);
+    hd_keyring_free(driver->own_keyring);
     hd_free(driver->update);
     hd_free(driver->store_path);
     hd_free(driver->nameserver);

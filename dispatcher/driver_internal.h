@@ -44,7 +44,7 @@ struct hd_registrar;
 /* Registers once before it returns: HD_E_EXISTS and HD_E_AUTH are final, an absent nameserver
  * is not (the thread goes on trying). */
 HD_NODISCARD enum hd_code hd_registrar_start(const char *nameserver, const char *master_id,
-                                             const char *address, const char *token,
+                                             const char *address, struct hd_keyring *keyring,
                                              const struct hd_net_security *security,
                                              int64_t period_ms, const char *const *runs,
                                              size_t run_count, struct hd_registrar **ret_registrar,

@@ -13,7 +13,8 @@
 
 struct arguments {
     const char *run_id, *image, *space, *nameserver, *host, *nic, *advertise, *working_directory;
-    const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level;
+    const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level,
+        *log_format;
     const char *credentials_dir;
     double budget_min, budget_max, eta;
     int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
@@ -26,6 +27,7 @@ static const struct arguments defaults = {
     .eta = NAN,
     .ping_ms = 5000,
     .log_level = "info",
+    .log_format = "text",
 };
 
 /* ---- from options to settings
@@ -190,6 +192,7 @@ struct settings {
     char host[HD_ADDRESS_MAX];
     char token[HD_OS_TOKEN_SIZE];
     char *token_path;
+    struct hd_keyring *keyring;
     char *store_path;
     char *master_id;
     char own_name[HD_ADDRESS_MAX]; /* of this machine, when it listens on all its addresses */
@@ -213,6 +216,11 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
     enum hd_code code = make_startup(arguments, experiment, &settings->startup, err);
     if (code == HD_OK)
         code = hd_token_load(arguments->token_file, settings->token, &settings->token_path, err);
+    /* With a credentials directory the one token of the file there counts. */
+    if (code == HD_OK)
+        code = arguments->credentials_dir == NULL
+                   ? hd_keyring_open(settings->token_path, &settings->keyring, err)
+                   : HD_OK;
     if (code == HD_OK)
         code = find_nameserver(arguments, arguments->ca != NULL || arguments->cert != NULL,
                                settings->nameserver, sizeof(settings->nameserver), settings->token,
@@ -241,6 +249,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         .nameserver = settings->nameserver,
         .master_id = settings->master_id,
         .token = settings->token,
+        .keyring = settings->keyring,
         .security = security,
     };
     return code;
@@ -310,7 +319,9 @@ static enum hd_code serve(const struct arguments *arguments, struct settings *se
         hd_log(HD_LOG_INFO, "serving at %s, state in %s", hd_driver_address(driver),
                settings->store_path);
         print_worker_command(arguments, settings->nameserver, run_id, settings->token_path);
+        hd_notify_ready("serving");
         code = hd_driver_serve(driver, stop_fd, err);
+        hd_notify_stopping();
         (void)unlink(record);
     }
     if (code == HD_OK)
@@ -496,6 +507,11 @@ int main(int argc, char **argv)
          .value = &a->log_level,
          .hint = "LEVEL",
          .help = "error, warning, info or debug (default: info)"},
+        {.name = "log-format",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->log_format,
+         .hint = "FORMAT",
+         .help = "text, or json: an object a line (default: text)"},
     };
     const struct hd_program program = {
         .name = "hd-master",
@@ -521,8 +537,14 @@ int main(int argc, char **argv)
     struct hd_err err;
     enum hd_log_level level;
     enum hd_code code = hd_log_level_parse(arguments.log_level, &level, &err);
+    enum hd_log_format format = HD_LOG_TEXT;
     if (code == HD_OK)
+        code = hd_log_format_parse(arguments.log_format, &format, &err);
+    if (code == HD_OK) {
         hd_log_open("hd-master", level);
+        hd_log_set_format(format);
+        hd_notify_open();
+    }
     if (code == HD_OK && arguments.working_directory != NULL &&
         chdir(arguments.working_directory) != 0)
         code = hd_fail(&err, HD_E_IO, "cannot change to %s: %s", arguments.working_directory,
@@ -534,6 +556,7 @@ int main(int argc, char **argv)
                              &err);
     if (code == HD_OK)
         code = serve(&arguments, &settings, &exit_code, &err);
+    hd_keyring_free(settings.keyring);
     hd_free(settings.token_path);
     hd_free(settings.store_path);
     hd_free(settings.master_id);

@@ -13,7 +13,7 @@ struct hd_registrar {
     char *nameserver;
     char *master_id;
     char *address;
-    char token[HD_TOKEN_MAX + 1];
+    struct hd_keyring *keyring;
     struct hd_net_security security;
     int64_t period_ms;
     uint64_t incarnation;
@@ -30,10 +30,11 @@ struct hd_registrar {
 
 static enum hd_code call(struct hd_registrar *registrar, enum hd_ns_kind kind, struct hd_err *err)
 {
-    char runs[HD_NS_RUNS_PER_MASTER_MAX][HD_ID_MAX + 1];
+    char runs[HD_NS_RUNS_PER_MASTER_MAX][HD_ID_MAX + 1], token[HD_OS_TOKEN_SIZE];
+    (void)hd_keyring_own(registrar->keyring, token);
     struct hd_ns_request request = {
         .kind = kind,
-        .token = registrar->token,
+        .token = token,
         .entry = {.role = HD_NS_MASTER,
                   .id = registrar->master_id,
                   .incarnation = registrar->incarnation,
@@ -133,7 +134,7 @@ static void release(struct hd_registrar *registrar)
 }
 
 enum hd_code hd_registrar_start(const char *nameserver, const char *master_id, const char *address,
-                                const char *token, const struct hd_net_security *security,
+                                struct hd_keyring *keyring, const struct hd_net_security *security,
                                 int64_t period_ms, const char *const *runs, size_t run_count,
                                 struct hd_registrar **ret_registrar, struct hd_err *err)
 {
@@ -149,7 +150,7 @@ enum hd_code hd_registrar_start(const char *nameserver, const char *master_id, c
     registrar->nameserver = hd_strdup(nameserver);
     registrar->master_id = hd_strdup(master_id);
     registrar->address = hd_strdup(address);
-    (void)hd_copy_text(registrar->token, sizeof(registrar->token), token);
+    registrar->keyring = keyring;
     registrar->security = *security;
     registrar->period_ms = period_ms;
     registrar->incarnation = (uint64_t)hd_clock_wall_ms();

@@ -18,7 +18,7 @@ struct settings {
     int64_t ttl_ms;
     const char *credentials_dir, *token_file;
     struct hd_net_security security;
-    const char *log_level;
+    const char *log_level, *log_format;
 };
 
 static enum hd_parse_answer parse(struct settings *settings, int argc, char **argv)
@@ -86,6 +86,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->log_level,
          .hint = "LEVEL",
          .help = "error, warning, info or debug"},
+        {.name = "log-format",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->log_format,
+         .hint = "FORMAT",
+         .help = "text, or json: an object a line (default: text)"},
     };
     const struct hd_program program = {
         .name = "hd-nameserver",
@@ -126,10 +131,11 @@ static const char *advertised(const struct settings *settings, const char *host,
 
 static enum hd_code serve(const struct settings *settings, int stop_fd, struct hd_err *err)
 {
-    char host[HD_ADDRESS_MAX], own[HD_ADDRESS_MAX], token[HD_OS_TOKEN_SIZE];
+    char host[HD_ADDRESS_MAX], own[HD_ADDRESS_MAX];
+    struct hd_keyring *keyring = NULL;
     enum hd_code code = hd_net_resolve(settings->host, settings->nic, host, sizeof(host), err);
     if (code == HD_OK)
-        code = hd_token_load(settings->token_file, token, NULL, err);
+        code = hd_keyring_open(settings->token_file, &keyring, err);
     if (code != HD_OK)
         return code;
     const struct hd_service_settings service_settings = {
@@ -137,28 +143,35 @@ static enum hd_code serve(const struct settings *settings, int stop_fd, struct h
         .port = (uint16_t)settings->port,
         .advertise = advertised(settings, host, own, sizeof(own)),
         .ttl_ms = settings->ttl_ms,
-        .token = token,
+        .keyring = keyring,
         .credentials_dir = settings->credentials_dir,
         .security = settings->security,
     };
     struct hd_service *service;
     uint16_t port;
     code = hd_service_open(&service_settings, &service, &port, err);
-    if (code != HD_OK)
+    if (code != HD_OK) {
+        hd_keyring_free(keyring);
         return code;
+    }
     printf("%s %u\n", host, (unsigned)port);
     fflush(stdout);
     hd_log(HD_LOG_INFO, "listening on %s port %u", host, (unsigned)port);
+    hd_notify_ready("listening");
     code = hd_service_run(service, stop_fd, err);
+    hd_notify_stopping();
     hd_service_close(service);
+    hd_keyring_free(keyring);
     hd_log(HD_LOG_INFO, "stopped");
     return code;
 }
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {
-        .port = HD_NET_NAMESERVER_PORT, .ttl_ms = TTL_MS_DEFAULT, .log_level = "info"};
+    struct settings settings = {.port = HD_NET_NAMESERVER_PORT,
+                                .ttl_ms = TTL_MS_DEFAULT,
+                                .log_level = "info",
+                                .log_format = "text"};
     enum hd_parse_answer answer = parse(&settings, argc, argv);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
@@ -172,7 +185,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "hd-nameserver: --ttl: more than 0 and at most 1h\n");
         return HD_EXIT_USAGE;
     }
+    enum hd_log_format format;
+    if (hd_log_format_parse(settings.log_format, &format, &err) != HD_OK) {
+        fprintf(stderr, "hd-nameserver: --log-format: %s\n", err.text);
+        return HD_EXIT_USAGE;
+    }
     hd_log_open("hd-nameserver", level);
+    hd_log_set_format(format);
+    hd_notify_open();
     int stop_fd = open_stop_fd();
     if (stop_fd < 0) {
         fprintf(stderr, "hd-nameserver: cannot watch signals: %s\n", strerror(errno));

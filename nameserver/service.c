@@ -9,10 +9,10 @@
 #include <string.h>
 
 #define NEWS_MAX 1024
-#define REQUEST_BYTES_MAX 65536 /* a master with HD_NS_RUNS_PER_MASTER_MAX runs takes about 5000   \
-                                 */
-#define CREDENTIALS_MAX 4096    /* runs with a credentials file at a time */
-#define COMPLAINT_INTERVAL_MS 1000
+#define REQUEST_BYTES_MAX                                                                          \
+    65536                    /* a master with HD_NS_RUNS_PER_MASTER_MAX runs takes about 5000      \
+                              */
+#define CREDENTIALS_MAX 4096 /* runs with a credentials file at a time */
 #define POLL_MS_MAX 60000
 
 struct hd_service {
@@ -25,7 +25,8 @@ struct hd_service {
     struct hd_buf out;
     char (*credentials)[HD_ID_MAX + 1]; /* run ids with a file */
     size_t credentials_count;
-    int64_t complained_ms;
+    struct hd_log_gate complaints; /* a stranger must not fill the log */
+    uint64_t token_generation;     /* of the token in the credentials files */
     struct hd_ns_request request;
     struct hd_ns_reply reply;
 };
@@ -52,13 +53,29 @@ static void write_credentials(struct hd_service *service, const char *run_id)
                CREDENTIALS_MAX);
         return;
     }
-    if (hd_credentials_write(directory, run_id, service->nameserver, service->settings.token,
-                             &err) != HD_OK) {
+    char token[HD_OS_TOKEN_SIZE];
+    service->token_generation = hd_keyring_own(service->settings.keyring, token);
+    if (hd_credentials_write(directory, run_id, service->nameserver, token, &err) != HD_OK) {
         hd_log(HD_LOG_WARNING, "credentials of run %s: %s", run_id, err.text);
         return;
     }
     (void)hd_copy_text(service->credentials[service->credentials_count++], HD_ID_MAX + 1, run_id);
     hd_log(HD_LOG_INFO, "wrote the credentials of run %s into %s", run_id, directory);
+}
+
+/* The token in the files has been rotated. */
+static void renew_credentials(struct hd_service *service)
+{
+    char token[HD_OS_TOKEN_SIZE];
+    struct hd_err err;
+    uint64_t generation = hd_keyring_own(service->settings.keyring, token);
+    if (generation == service->token_generation)
+        return;
+    service->token_generation = generation;
+    for (size_t i = 0; i < service->credentials_count; i++)
+        if (hd_credentials_write(service->settings.credentials_dir, service->credentials[i],
+                                 service->nameserver, token, &err) != HD_OK)
+            hd_log(HD_LOG_WARNING, "credentials of run %s: %s", service->credentials[i], err.text);
 }
 
 static void after_register(struct hd_service *service)
@@ -80,12 +97,37 @@ static void refuse(struct hd_service *service, enum hd_code code, const char *te
     service->reply.entry_count = 0;
     service->reply.more = false;
     (void)hd_copy_text(service->reply.text, sizeof(service->reply.text), text);
-    /* A stranger must not fill the log. */
-    int64_t now_ms = hd_clock_ms();
-    if (now_ms - service->complained_ms < COMPLAINT_INTERVAL_MS)
-        return;
-    service->complained_ms = now_ms;
-    hd_log(HD_LOG_WARNING, "refused a request: %s", text);
+    hd_log_gated(&service->complaints, HD_LOG_WARNING, "refused a request: %s", text);
+}
+
+/* What a token must allow; looking up is for everybody who has one. */
+static unsigned role_of(const struct hd_ns_request *request)
+{
+    switch (request->kind) {
+    case HD_NS_REGISTER:
+    case HD_NS_UNREGISTER:
+        return request->entry.role == HD_NS_MASTER ? HD_ROLE_MASTER : HD_ROLE_WORKER;
+    case HD_NS_LOOKUP:
+        return HD_ROLE_ALL;
+    case HD_NS_LIST:
+        return HD_ROLE_READER;
+    case HD_NS_KIND_COUNT:
+        break;
+    }
+    return 0;
+}
+
+/* HD_OK when it may. */
+static enum hd_code check_token(struct hd_service *service, struct hd_err *err)
+{
+    unsigned roles = hd_keyring_roles(service->settings.keyring, service->request.token);
+    if ((roles & role_of(&service->request)) != 0)
+        return HD_OK;
+    if (roles != 0)
+        return hd_fail(err, HD_E_AUTH, "a token of the role \"%s\" may not do this",
+                       hd_role_name(roles));
+    return hd_fail(err, HD_E_AUTH,
+                   "wrong token: use the token file with which the nameserver was started");
 }
 
 static void answer(struct hd_service *service, const struct hd_net_news *news)
@@ -95,9 +137,8 @@ static void answer(struct hd_service *service, const struct hd_net_news *news)
     if (hd_ns_request_decode(news->bytes, news->size, service->arena, &service->request, &err) !=
         HD_OK) {
         refuse(service, err.code, err.text);
-    } else if (!hd_token_equal(service->request.token, service->settings.token)) {
-        refuse(service, HD_E_AUTH,
-               "wrong token: use the token file with which the nameserver was started");
+    } else if (check_token(service, &err) != HD_OK) {
+        refuse(service, HD_E_AUTH, err.text);
     } else {
         hd_registry_step(service->registry, hd_clock_ms(), &service->request, &service->reply,
                          note);
@@ -140,11 +181,13 @@ enum hd_code hd_service_run(struct hd_service *service, int stop_fd, struct hd_e
         int64_t wait_ms = next_ms == HD_NEVER_MS ? POLL_MS_MAX : next_ms - now_ms;
         if (wait_ms > POLL_MS_MAX)
             wait_ms = POLL_MS_MAX;
+        wait_ms = hd_watchdog_feed(wait_ms);
         if (poll(pollers, HD_COUNT(pollers), (int)wait_ms) < 0 && errno != EINTR)
             return hd_fail(err, HD_E_IO, "cannot wait for requests: %s", strerror(errno));
         if (pollers[1].revents != 0)
             return HD_OK;
         struct hd_net_news *news = hd_queue_pop(service->queue, 0);
+        renew_credentials(service);
         if (news != NULL)
             answer_one(service, news);
     }
@@ -188,7 +231,6 @@ enum hd_code hd_service_open(const struct hd_service_settings *settings,
     if (service == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a nameserver");
     service->settings = *settings;
-    service->complained_ms = -COMPLAINT_INTERVAL_MS;
     hd_buf_init(&service->out, HD_MESSAGE_BYTES_MAX + 1);
     enum hd_code code = open_parts(service, ret_port, err);
     if (code != HD_OK) {

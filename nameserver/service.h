@@ -12,7 +12,7 @@ struct hd_service_settings {
     uint16_t port;         /* 0: any */
     const char *advertise; /* host that stands in credentials files */
     int64_t ttl_ms;
-    const char *token;
+    struct hd_keyring *keyring;  /* outlives the service */
     const char *credentials_dir; /* NULL: none are written */
     struct hd_net_security security;
 };

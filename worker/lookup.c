@@ -35,6 +35,8 @@ static enum hd_code find_nameserver(struct hd_lookup *lookup, struct hd_err *err
     else if (!hd_copy_text(text, sizeof(text), settings->nameserver) ||
              !hd_copy_text(lookup->token, sizeof(lookup->token), settings->token))
         code = hd_fail(err, HD_E_LIMIT, "the nameserver's address or the token is too long");
+    if (settings->keyring != NULL)
+        (void)hd_keyring_own(settings->keyring, lookup->token);
     if (code == HD_OK)
         code = hd_net_split(text, HD_NET_NAMESERVER_PORT, host, sizeof(host), &port, err);
     if (code == HD_OK && !hd_format(lookup->address, sizeof(lookup->address),

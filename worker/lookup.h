@@ -17,7 +17,8 @@ struct hd_lookup_settings {
     const char *run_id;          /* "" any */
     const char *worker;
     uint64_t incarnation;
-    const char *token; /* unused with credentials_dir */
+    const char *token;          /* unused with credentials_dir */
+    struct hd_keyring *keyring; /* NULL: token */
     const struct hd_net_security *security;
     struct hd_queue *queue; /* answers: struct hd_lookup_answer *, to be freed with hd_free */
 };

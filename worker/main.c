@@ -29,7 +29,7 @@ struct settings {
     int64_t grace_ms; /* 0: not given */
     const char *engine, *token_file, *policy_file;
     struct hd_net_security security;
-    const char *log_level;
+    const char *log_level, *log_format;
 };
 
 static enum hd_parse_answer parse(struct settings *settings, int argc, char **argv)
@@ -134,6 +134,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->log_level,
          .hint = "LEVEL",
          .help = "error, warning, info or debug"},
+        {.name = "log-format",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->log_format,
+         .hint = "FORMAT",
+         .help = "text, or json: an object a line (default: text)"},
     };
     const struct hd_program program = {
         .name = "hd-worker",
@@ -288,13 +293,19 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
     if (gethostname(host, sizeof(host)) != 0)
         (void)hd_copy_text(host, sizeof(host), "worker");
     host[sizeof(host) - 1] = '\0';
+    struct hd_keyring *keyring =
+        NULL; /* follows the file; a credentials file is followed by look-ups */
     enum hd_code code = find_token(settings, token, err);
+    if (code == HD_OK && settings->credentials_dir == NULL)
+        code = hd_keyring_open(settings->token_file, &keyring, err);
     if (code == HD_OK)
         code = hd_root_open(settings->work_dir, &root, err);
     if (code == HD_OK)
         code = hd_seat_take(&root, host, settings->worker_id, &seat, err);
-    if (code != HD_OK)
+    if (code != HD_OK) {
+        hd_keyring_free(keyring);
         return code;
+    }
     struct hd_shell_settings shell = {
         .root = &root,
         .seat = &seat,
@@ -302,6 +313,7 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .nameserver = settings->nameserver != NULL ? settings->nameserver : "127.0.0.1",
         .credentials_dir = settings->credentials_dir,
         .token = token,
+        .keyring = keyring,
         .security = &settings->security,
         .run_id = settings->run_id,
         .slots = (uint32_t)settings->parallelism,
@@ -313,8 +325,11 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
     };
     hd_log(HD_LOG_INFO, "worker %s, %lld at a time, in %s", seat.worker,
            (long long)settings->parallelism, root.path);
+    hd_notify_ready("working");
     code = run_shell(settings, &shell, err);
+    hd_notify_stopping();
     hd_seat_release(&seat);
+    hd_keyring_free(keyring);
     hd_log(HD_LOG_INFO, "left");
     return code;
 }
@@ -325,7 +340,8 @@ int main(int argc, char **argv)
                                 .parallelism = 1,
                                 .work_dir = WORK_DIR_DEFAULT,
                                 .engine = "auto",
-                                .log_level = "info"};
+                                .log_level = "info",
+                                .log_format = "text"};
     enum hd_parse_answer answer = parse(&settings, argc, argv);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
@@ -336,7 +352,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "hd-worker: %s\n", err.text);
         return HD_EXIT_USAGE;
     }
+    enum hd_log_format format;
+    if (hd_log_format_parse(settings.log_format, &format, &err) != HD_OK) {
+        fprintf(stderr, "hd-worker: --log-format: %s\n", err.text);
+        return HD_EXIT_USAGE;
+    }
     hd_log_open("hd-worker", level);
+    hd_log_set_format(format);
+    hd_notify_open();
     (void)umask(022);
     int stop_fd = open_stop_fd();
     if (stop_fd < 0) {

@@ -51,6 +51,8 @@ static void send_request(struct shell *shell, struct hd_agent_action *action)
     struct hd_err err;
     int64_t left_ms = action->deadline_ms - hd_clock_ms();
     hd_buf_init(&buf, HD_MESSAGE_BYTES_MAX);
+    if (shell->settings->keyring != NULL)
+        (void)hd_keyring_own(shell->settings->keyring, shell->token);
     action->request.token = shell->token;
     if (net == NULL || left_ms <= 0) {
         add_failure(shell, action);
@@ -268,7 +270,7 @@ static void loop(struct shell *shell)
             {.fd = hd_queue_fd(shell->net_answers), .events = POLLIN},
             {.fd = hd_queue_fd(shell->lookup_answers), .events = POLLIN},
         };
-        (void)poll(fds, HD_COUNT(fds), wait_ms(shell));
+        (void)poll(fds, HD_COUNT(fds), (int)hd_watchdog_feed(wait_ms(shell)));
         take_signals(shell, &signals);
         take_all(shell);
         if (hd_clock_ms() >= shell->tick_at_ms) {
@@ -322,6 +324,7 @@ static enum hd_code open_lookup(struct shell *shell, struct hd_err *err)
         .worker = settings->seat->worker,
         .incarnation = settings->seat->incarnation,
         .token = settings->token,
+        .keyring = settings->keyring,
         .security = settings->security,
         .queue = shell->lookup_answers,
     };

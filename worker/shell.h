@@ -22,6 +22,7 @@ struct hd_shell_settings {
     const struct hd_seat *seat;
     const char *host;
     const char *nameserver, *credentials_dir, *token;
+    struct hd_keyring *keyring; /* NULL: token, or the one of the credentials file */
     const struct hd_net_security *security;
     const char *run_id; /* "" any */
     uint32_t slots;

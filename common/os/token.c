@@ -2,71 +2,24 @@
 /* token.c: the shared secret of a user's programs. */
 #include "os_internal.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define TOKEN_RANDOM_BYTES 32
-#define TOKEN_LENGTH_MIN 16
-
-static enum hd_code check_mode(int fd, const char *path, struct hd_err *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return hd_fail_errno(err, errno, "cannot look at the token file %s", path);
-    if (!S_ISREG(st.st_mode))
-        return hd_fail(err, HD_E_INVALID, "the token file %s is not a regular file", path);
-    if ((st.st_mode & 077) != 0)
-        return hd_fail(err, HD_E_AUTH,
-                       "others may read the token file %s (mode %03o): run `chmod 600 %s`", path,
-                       (unsigned)(st.st_mode & 0777), path);
-    return HD_OK;
-}
-
-static enum hd_code check_text(char *text, const char *path, struct hd_err *err)
-{
-    size_t size = strlen(text);
-    while (size > 0 && isspace((unsigned char)text[size - 1]))
-        text[--size] = '\0';
-    bool good = size >= TOKEN_LENGTH_MIN && size < HD_OS_TOKEN_SIZE;
-    for (size_t i = 0; i < size; i++)
-        good = good && text[i] > ' ' && text[i] < 127;
-    if (!good)
-        return hd_fail(err, HD_E_INVALID,
-                       "the token file %s must hold one line of %d to %d printable characters "
-                       "without spaces",
-                       path, TOKEN_LENGTH_MIN, HD_OS_TOKEN_SIZE - 1);
-    return HD_OK;
-}
-
+/* The first token of the file: what its owner says to others. */
 static enum hd_code read_token(const char *path, char *ret_token, struct hd_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return hd_fail_errno(err, errno, "cannot open the token file %s", path);
-    enum hd_code code = check_mode(fd, path, err);
-    char text[HD_OS_TOKEN_SIZE + 64];
-    size_t size = 0;
-    while (code == HD_OK && size < sizeof(text) - 1) {
-        ssize_t got = read(fd, text + size, sizeof(text) - 1 - size);
-        if (got < 0 && errno != EINTR)
-            code = hd_fail_errno(err, errno, "cannot read the token file %s", path);
-        if (got == 0)
-            break;
-        size += got > 0 ? (size_t)got : 0;
-    }
-    close(fd);
-    if (code != HD_OK)
-        return code;
-    text[size] = '\0';
-    code = check_text(text, path, err);
+    struct hd_key *keys = hd_calloc(HD_KEYS_MAX, sizeof(*keys));
+    size_t count;
+    if (keys == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory to read %s", path);
+    enum hd_code code = hd_keys_read(path, keys, &count, err);
     if (code == HD_OK)
-        (void)hd_copy_text(ret_token, HD_OS_TOKEN_SIZE, text);
+        (void)hd_copy_text(ret_token, HD_OS_TOKEN_SIZE, keys[0].token);
+    explicit_bzero(keys, HD_KEYS_MAX * sizeof(*keys));
+    hd_free(keys);
     return code;
 }
 
@@ -80,12 +33,9 @@ static enum hd_code make_token(const char *path, struct hd_err *err)
     hd_free(directory);
     if (code != HD_OK)
         return code;
-    unsigned char random[TOKEN_RANDOM_BYTES];
-    hd_os_random(random, sizeof(random));
-    char text[2 * TOKEN_RANDOM_BYTES + 2];
-    for (size_t i = 0; i < sizeof(random); i++)
-        (void)hd_format(text + 2 * i, 3, "%02x", random[i]);
-    (void)hd_copy_text(text + 2 * sizeof(random), 2, "\n");
+    char text[HD_OS_TOKEN_SIZE + 1];
+    hd_token_make(text);
+    (void)hd_copy_text(text + strlen(text), 2, "\n");
     char temporary[4096];
     if (!hd_format(temporary, sizeof(temporary), "%s.%016llx.tmp", path,
                    (unsigned long long)hd_os_random_u64()))

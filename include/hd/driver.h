@@ -14,13 +14,14 @@
 
 struct hd_driver_options {
     struct hd_core_options core;
-    const char *store_path; /* the SQLite file */
-    const char *host;       /* where to listen */
-    uint16_t port;          /* 0: any */
-    const char *advertise;  /* host that workers dial; NULL: host */
-    const char *nameserver; /* "tcp://host:port"; "": tell nobody */
-    const char *master_id;  /* stable over restarts of one state directory */
-    const char *token;
+    const char *store_path;     /* the SQLite file */
+    const char *host;           /* where to listen */
+    uint16_t port;              /* 0: any */
+    const char *advertise;      /* host that workers dial; NULL: host */
+    const char *nameserver;     /* "tcp://host:port"; "": tell nobody */
+    const char *master_id;      /* stable over restarts of one state directory */
+    const char *token;          /* when keyring is NULL: the one that there is */
+    struct hd_keyring *keyring; /* tokens with roles; outlives the driver */
     struct hd_net_security security;
 };
 

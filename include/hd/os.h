@@ -22,7 +22,23 @@ enum hd_log_level { HD_LOG_ERROR, HD_LOG_WARNING, HD_LOG_INFO, HD_LOG_DEBUG };
 void hd_log_open(const char *program, enum hd_log_level level);
 HD_NODISCARD enum hd_code hd_log_level_parse(const char *name, enum hd_log_level *ret_level,
                                              struct hd_err *err);
+/* HD_LOG_JSON: an object a line with time, level, program, text; and run, job, attempt, worker when
+ * the line is about one: a text says "job 7", "attempt 2", "run R", "worker W" for that. */
+enum hd_log_format { HD_LOG_TEXT, HD_LOG_JSON };
+void hd_log_set_format(enum hd_log_format format);
+HD_NODISCARD enum hd_code hd_log_format_parse(const char *name, enum hd_log_format *ret_format,
+                                              struct hd_err *err);
 void hd_log(enum hd_log_level level, const char *fmt, ...) HD_PRINTF(2, 3);
+/* A line about a run (NULL or "": none) that its text does not name. */
+void hd_log_run(enum hd_log_level level, const char *run_id, const char *fmt, ...) HD_PRINTF(3, 4);
+/* A line that a stranger can cause: at most one a second of each `gate`, which begins zeroed; the
+ * next one tells how many were left out. One thread a gate. */
+struct hd_log_gate {
+    int64_t next_ms;
+    uint64_t left_out;
+};
+void hd_log_gated(struct hd_log_gate *gate, enum hd_log_level level, const char *fmt, ...)
+    HD_PRINTF(3, 4);
 bool hd_log_shows(enum hd_log_level level);
 
 /* ---- random ------------------------------------------------------------------------------- */
@@ -38,7 +54,8 @@ HD_NODISCARD enum hd_code hd_file_read(const char *path, size_t size_max, bool n
 /* tmp + fsync + rename + fsync of the directory. */
 HD_NODISCARD enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t size,
                                                mode_t mode, struct hd_err *err);
-/* The same without the fsyncs: whole or not there for every process, but a power cut may lose it. */
+/* The same without the fsyncs: whole or not there for every process, but a power cut may lose it.
+ */
 HD_NODISCARD enum hd_code hd_file_replace(const char *path, const void *bytes, size_t size,
                                           mode_t mode, struct hd_err *err);
 /* rm -rf that never follows symlinks and never leaves `path`; missing is fine. A mount point
@@ -87,6 +104,59 @@ HD_NODISCARD enum hd_code hd_token_load(const char *path, char *ret_token, char 
                                         struct hd_err *err);
 /* Constant time; false when one is empty, NULL or too long. */
 bool hd_token_equal(const char *a, const char *b);
+
+/*
+ * A token file holds a line a token: "[ROLE] TOKEN [until=SECONDS]"; without a role a token has all
+ * rights; until (seconds since 1970) ends an old one after a rotation; '#' begins a comment. The
+ * first line is what this program itself says to others. hd_token_load() gives it.
+ */
+#define HD_KEYS_MAX 64 /* tokens of a file */
+enum {
+    HD_ROLE_WORKER = 1,   /* takes jobs and reports them */
+    HD_ROLE_READER = 2,   /* reads runs */
+    HD_ROLE_OPERATOR = 4, /* submits, pauses, resumes, cancels; "operator" reads too */
+    HD_ROLE_MASTER = 8,   /* registers a master with a nameserver */
+    HD_ROLE_ALL = 15
+};
+struct hd_key {
+    unsigned roles;
+    int64_t until_wall_s; /* 0: no end */
+    char token[HD_OS_TOKEN_SIZE];
+};
+/* "all", "worker", "reader", "operator" */
+HD_NODISCARD bool hd_role_parse(const char *name, unsigned *ret_roles);
+const char *hd_role_name(unsigned roles);
+/* ret_keys: HD_KEYS_MAX of them. A file that others can read is refused. */
+HD_NODISCARD enum hd_code hd_keys_read(const char *path, struct hd_key *ret_keys, size_t *ret_count,
+                                       struct hd_err *err);
+/* Mode 0600, atomically: a program that reads it finds the old keys or the new ones. */
+HD_NODISCARD enum hd_code hd_keys_write(const char *path, const struct hd_key *keys, size_t count,
+                                        struct hd_err *err);
+void hd_token_make(char *ret_token); /* 256 random bits; HD_OS_TOKEN_SIZE bytes */
+
+/* The keys of a file, read again (at most twice a second) when it has changed; a file that is wrong
+ * then leaves them as they were, with a line in the log. Any thread. */
+struct hd_keyring;
+HD_NODISCARD enum hd_code hd_keyring_open(const char *path, struct hd_keyring **ret_ring,
+                                          struct hd_err *err);
+/* One token with all rights, from elsewhere than a file of its own. */
+HD_NODISCARD enum hd_code hd_keyring_fixed(const char *token, struct hd_keyring **ret_ring,
+                                           struct hd_err *err);
+void hd_keyring_free(struct hd_keyring *ring);
+/* What this token may; 0: unknown or ended. Constant time. */
+unsigned hd_keyring_roles(struct hd_keyring *ring, const char *token);
+/* The first token, HD_OS_TOKEN_SIZE bytes; the answer rises with each change of the file. */
+uint64_t hd_keyring_own(struct hd_keyring *ring, char *ret_token);
+
+/* ---- the service manager (systemd) --------------------------------------------------------- */
+/* Reads and removes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; before threads. Without them the
+ * others do nothing. */
+void hd_notify_open(void);
+void hd_notify_ready(const char *status);
+void hd_notify_stopping(void);
+/* From the loop whose life matters: tells that it lives, a third of the interval after the last
+ * time, and answers how long it may wait at most (wait_ms < 0: for ever). */
+int64_t hd_watchdog_feed(int64_t wait_ms);
 
 /* ---- options ------------------------------------------------------------------------------ */
 /*

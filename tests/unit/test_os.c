@@ -404,7 +404,7 @@ static void token_files_are_private_and_sane(void **state)
         {"0123456789abcdef\n", 0640, HD_E_AUTH, "chmod 600"},
         {"short\n", 0600, HD_E_INVALID, "16 to 128"},
         {"0123456789 abcdef\n", 0600, HD_E_INVALID, "without spaces"},
-        {"", 0600, HD_E_INVALID, "one line"},
+        {"", 0600, HD_E_INVALID, "holds no token"},
     };
     struct hd_err err;
     char *path = in_dir("token");
