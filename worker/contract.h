@@ -63,7 +63,8 @@ struct hd_workspace {
     char work_dir[HD_PATH_MAX];
     char directory[HD_DIR_NAME_MAX]; /* name of work_dir, for the result */
     enum hd_start start;
-    double budget_previous; /* NaN when it starts fresh, whatever the lease says */
+    char copied_from[HD_PATH_MAX]; /* COPY: superseded once the result is accepted */
+    double budget_previous;        /* NaN when it starts fresh, whatever the lease says */
 };
 /*
  * Makes both directories. The lease's directory goes on in place when this worker wrote it last
@@ -73,6 +74,10 @@ struct hd_workspace {
 HD_NODISCARD enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,
                                             const struct hd_lease *lease,
                                             struct hd_workspace *ret_workspace, struct hd_err *err);
+/* Who wrote it last, and whether that is this worker. */
+bool hd_workspace_is_owner(const char *work_dir, const char *worker);
+/* It has just been used. */
+void hd_workspace_touch(const char *work_dir);
 /* The work directory of an attempt that is fenced or was refused: removed when the attempt made it,
  * left when it is the config's. Failure leaves rubbish, no harm. */
 void hd_workspace_discard(const struct hd_workspace *workspace);

@@ -24,6 +24,7 @@ struct settings {
     int64_t parallelism;
     const char *worker_id, *work_dir;
     struct hd_text_list data, env;
+    const char *work_limit;
     int64_t idle_timeout_ms;
     const char *until;
     int64_t grace_ms; /* 0: not given */
@@ -69,6 +70,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->work_dir,
          .hint = "DIR",
          .help = "files of runs, jobs and this worker"},
+        {.name = "work-limit",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->work_limit,
+         .hint = "SIZE",
+         .help = "work directories used longest ago go when there is more"},
         {.name = "data",
          .kind = HD_OPTION_LIST,
          .value = &settings->data,
@@ -277,6 +283,11 @@ static enum hd_code run_shell(const struct settings *settings, struct hd_shell_s
         hd_policy_load(settings->policy_file, &policy, err) != HD_OK)
         return hd_fail_in(err, "--policy");
     shell->policy = policy;
+    if (settings->work_limit != NULL &&
+        hd_parse_size(settings->work_limit, &shell->work_limit_bytes, err) != HD_OK) {
+        hd_policy_free(policy);
+        return hd_fail_in(err, "--work-limit");
+    }
     enum hd_code code = find_end(settings, shell, err);
     if (code == HD_OK)
         code = hd_shell_run(shell, err);

@@ -255,6 +255,8 @@ static int wait_ms(const struct shell *shell)
         at_ms = shell->tick_at_ms;
     if (shell->terminate_at_ms < at_ms)
         at_ms = shell->terminate_at_ms;
+    if (shell->care_at_ms < at_ms)
+        at_ms = shell->care_at_ms;
     if (at_ms <= now_ms)
         return 0;
     return at_ms - now_ms > WAIT_MS_MAX ? WAIT_MS_MAX : (int)(at_ms - now_ms);
@@ -282,6 +284,8 @@ static void loop(struct shell *shell)
             tell_simple(shell, HD_AGENT_EVENT_TIMEOUT);
         tell_pending(shell);
         shell->terminate_at_ms = shell_terminate(shell, false);
+        if (hd_clock_ms() >= shell->care_at_ms)
+            shell->care_at_ms = shell_reap(shell);
     }
 }
 
@@ -354,6 +358,7 @@ static void close_all(struct shell *shell)
     drain_queue(shell->net_answers, true);
     drain_queue(shell->lookup_answers, false);
     shell_free_entries(shell);
+    hd_collector_close(shell->collector);
     hd_agent_free(shell->agent);
     hd_free(shell);
 }
@@ -378,6 +383,9 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = open_lookup(shell, err);
     if (code == HD_OK)
         code = shell_open_engines(shell, err);
+    if (code == HD_OK)
+        code = hd_collector_open(settings->root, settings->seat->worker, settings->work_limit_bytes,
+                                 &shell->collector, err);
     if (code == HD_OK)
         code = shell_recover(shell, err);
     if (code == HD_OK) {

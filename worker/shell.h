@@ -34,6 +34,7 @@ struct hd_shell_settings {
     const struct hd_policy *policy;  /* NULL: the defaults */
     const struct hd_text_list *data; /* "NAME=PATH" */
     const struct hd_text_list *env;  /* "K=V" */
+    uint64_t work_limit_bytes;       /* of work directories; 0 none */
     int stop_fd;                     /* a signalfd of TERM and INT */
 };
 

@@ -40,9 +40,17 @@ void shell_free_entry(struct shell *shell, struct entry *entry)
     for (size_t i = 0; i < HD_HELD_MAX; i++)
         if (shell->entries[i] == entry)
             shell->entries[i] = NULL;
-    if (entry != NULL)
+    if (entry != NULL) {
         hd_experiment_free(entry->experiment);
+        hd_collector_unpin(shell->collector, entry->pinned);
+    }
     hd_free(entry);
+}
+
+void shell_pin(struct shell *shell, struct entry *entry)
+{
+    (void)hd_copy_text(entry->pinned, sizeof(entry->pinned), entry->workspace.directory);
+    hd_collector_pin(shell->collector, entry->pinned);
 }
 
 void shell_free_entries(struct shell *shell)
@@ -290,8 +298,12 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
 {
     const struct hd_shell_settings *settings = shell->settings;
     struct hd_plan plan;
+    hd_collector_hold(shell->collector);
     enum hd_code code =
         hd_workspace_make(settings->root, settings->seat->worker, lease, &entry->workspace, err);
+    if (code == HD_OK)
+        shell_pin(shell, entry);
+    hd_collector_release(shell->collector);
     if (code != HD_OK)
         return code;
     free_directory(shell, entry);
@@ -457,6 +469,10 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
                attempt.job, attempt.attempt);
         if (entry->workspace.directory[0] != '\0')
             hd_workspace_discard(&entry->workspace);
+    } else if (entry->workspace.directory[0] != '\0') {
+        hd_workspace_touch(entry->workspace.work_dir);
+        if (entry->result.outcome == HD_OUTCOME_OK)
+            hd_collector_supersede(shell->collector, entry->workspace.copied_from);
     }
     hd_journal_forget(shell->journal_dir, attempt);
     shell_free_entry(shell, entry);

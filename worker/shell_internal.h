@@ -5,6 +5,7 @@
 #ifndef HD_SHELL_INTERNAL_H
 #define HD_SHELL_INTERNAL_H
 
+#include "collect.h"
 #include "journal.h"
 #include "shell.h"
 
@@ -19,6 +20,7 @@ struct entry {
     struct hd_engine *engine;         /* NULL: none runs it */
     struct hd_experiment *experiment; /* NULL: only the result is left */
     struct hd_workspace workspace;
+    char pinned[HD_DIR_NAME_MAX]; /* its directory stays; "" none */
     enum hd_outcome stop_outcome; /* what an end that we asked for means */
     struct hd_metrics metrics;
     double last_loss; /* of the curve; NaN none */
@@ -60,6 +62,7 @@ struct shell {
     struct hd_engine *docker, *process; /* NULL: not there */
     struct hd_queue *engine_news, *net_answers, *lookup_answers;
     struct hd_lookup *lookup;
+    struct hd_collector *collector;
     bool lookup_failed;
     struct client clients[HD_AGENT_MASTERS_MAX];
     uint32_t client_number;
@@ -67,8 +70,9 @@ struct shell {
     struct pending pending[SHELL_PENDING_MAX];
     size_t pending_first, pending_count;
     int64_t tick_at_ms;
-    int64_t terminate_at_ms; /* the next SIGTERM that is due */
-    bool leaving;            /* the agent said EXIT */
+    int64_t terminate_at_ms;                     /* the next SIGTERM that is due */
+    int64_t alive_at_ms, reap_at_ms, care_at_ms; /* when shell_reap() has something to do */
+    bool leaving;                                /* the agent said EXIT */
 };
 
 /* shell.c */
@@ -80,6 +84,9 @@ enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err);
 /* What an earlier process left: running, ended, or with a result to report. */
 enum hd_code shell_recover(struct shell *shell, struct hd_err *err);
 
+/* shell_reap.c: shows that we are alive, and ends what the dead have left. When it is due again. */
+int64_t shell_reap(struct shell *shell);
+
 /* shell_attempts.c */
 struct entry *shell_add_entry(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_free_entry(struct shell *shell, struct entry *entry);
@@ -87,6 +94,8 @@ void shell_free_entry(struct shell *shell, struct entry *entry);
 void shell_end(struct shell *shell, struct entry *entry, const struct hd_result *result);
 void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outcome outcome,
                          const char *why);
+/* Its directory stays where it is until the entry goes; the collector is held. */
+void shell_pin(struct shell *shell, struct entry *entry);
 void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t master);
 /* The target has ended by deadline_ms; HD_NEVER_MS: it has the grace of its experiment. */
 void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome,

@@ -135,7 +135,12 @@ static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref atte
                     attempt.job, kept.run_id);
     } else {
         struct entry *entry = shell_add_entry(shell, attempt);
-        if (entry == NULL || !copy_kept(entry, &kept)) {
+        hd_collector_hold(shell->collector);
+        bool taken = entry != NULL && copy_kept(entry, &kept);
+        if (taken)
+            shell_pin(shell, entry);
+        hd_collector_release(shell->collector);
+        if (!taken) {
             shell_free_entry(shell, entry);
             code = hd_fail(err, HD_E_LIMIT, "job %u, attempt %u: no room to take it up again",
                            attempt.job, attempt.attempt);

@@ -66,7 +66,14 @@ static enum hd_code write_owner(const char *work_dir, const char *worker, struct
     return hd_file_replace(path, line, strlen(line), 0644, err);
 }
 
-static bool is_owner(const char *work_dir, const char *worker)
+void hd_workspace_touch(const char *work_dir)
+{
+    char path[HD_PATH_MAX];
+    if (hd_format(path, sizeof(path), "%s.owner", work_dir))
+        (void)!utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+bool hd_workspace_is_owner(const char *work_dir, const char *worker)
 {
     char path[HD_PATH_MAX];
     struct hd_buf buf;
@@ -125,7 +132,7 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
                 hd_check_id("directory", lease->directory, &ignored) == HD_OK &&
                 hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) && is_directory(from);
     workspace->budget_previous = here ? lease->budget_previous : NAN;
-    if (here && hd_streq(lease->directory_owner, worker) && is_owner(from, worker)) {
+    if (here && hd_streq(lease->directory_owner, worker) && hd_workspace_is_owner(from, worker)) {
         workspace->start = HD_START_IN_PLACE;
         return set_work_dir(cfg, lease->directory, workspace) ? HD_OK : too_long(cfg, err);
     }
@@ -134,6 +141,8 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
         !set_work_dir(cfg, name, workspace))
         return too_long(cfg, err);
     workspace->start = here ? HD_START_COPY : HD_START_FRESH;
+    if (here)
+        (void)hd_copy_text(workspace->copied_from, sizeof(workspace->copied_from), from);
     /* A process that died between this and the start may have left one. */
     enum hd_code code = hd_remove_tree(workspace->work_dir, err);
     if (code == HD_OK)

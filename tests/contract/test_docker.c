@@ -365,7 +365,27 @@ static void test_drop_before_next_attempt(void **state)
     hd_docker_container_name(job.attempt, second, sizeof(second));
     fake_docker_await_running(room->fake, second);
     assert_false(fake_docker_has(room->fake, room->name));
-    assert_int_equal(fake_docker_count(room->fake, FAKE_REMOVE), 3);
+    /* three for what was dropped, and a look for what others may have left of that attempt */
+    assert_int_equal(fake_docker_count(room->fake, FAKE_REMOVE), 4);
+}
+
+/* What a worker that died has left of a job on the same engine ends when the next attempt begins,
+ * whoever begins it. */
+static void test_earlier_attempts_of_others(void **state)
+{
+    struct room *room = *state;
+    char third[HD_ENGINE_NAME_MAX];
+    run_until_started(room, "deaf");
+    restart_worker(room); /* nobody watches it any more */
+    struct hd_engine_job job = job_of(room, "run", NULL);
+    job.attempt.attempt = 3;
+    job.worker = "host-1";
+    start(room, &job);
+    hd_docker_container_name(job.attempt, third, sizeof(third));
+    fake_docker_await_running(room->fake, third);
+    assert_false(fake_docker_has(room->fake, room->name));
+    hd_engine_drop(room->engine, job.attempt);
+    fake_docker_await_gone(room->fake, third);
 }
 
 /* ---- refusals ------------------------------------------------------------------------------- */
@@ -744,6 +764,7 @@ int main(void)
         TEST(test_drop_before_start),
         TEST(test_drop),
         TEST(test_drop_before_next_attempt),
+        TEST(test_earlier_attempts_of_others),
         TEST(test_image_absent),
         TEST(test_image_pulled),
         TEST(test_pull_trouble),

@@ -276,6 +276,36 @@ static void memory_beyond_the_limit_ends_the_target(void **state)
     assert_int_not_equal(end.exit_code, 0);
 }
 
+/* Ten sleepers, and time for the looks that find them. */
+static void too_many_processes_end_the_target(void **state)
+{
+    struct bench *bench = *state;
+    static char sh[] = "sh", flag[] = "-c", sleepers[] = "sleep 60 & sleep 60 & sleep 60 & wait";
+    static char *argv[] = {sh, flag, sleepers, NULL};
+    if (bench->docker)
+        return; /* its engine lets the fork fail instead */
+    struct hd_engine_job job = job_of(bench, 1, "exit", "0");
+    job.argv = argv;
+    job.pids = 3;
+    struct hd_engine_end end = run(bench, &job);
+    assert_int_equal(end.exit_code, 1);
+    assert_false(end.oom_killed);
+    assert_non_null(strstr(end.message, "4 processes and threads, resources.pids allows 3"));
+}
+
+static void a_target_is_bound_to_its_cpus(void **state)
+{
+    struct bench *bench = *state;
+    static char sh[] = "sh", flag[] = "-c", test[] = "test \"$(nproc)\" -eq 1";
+    static char *argv[] = {sh, flag, test, NULL};
+    if (bench->docker)
+        return; /* a share of time and no CPUs of its own */
+    struct hd_engine_job job = job_of(bench, 1, "exit", "0");
+    job.argv = argv;
+    job.cpus = 0.5;
+    assert_int_equal(run(bench, &job).exit_code, 0);
+}
+
 static void a_target_that_leaves_children_leaves_none(void **state)
 {
     struct bench *bench = *state;
@@ -497,6 +527,8 @@ int main(void)
         ON_BENCH(what_cannot_start_is_the_experiments_fault_with_a_reason),
         ON_BENCH(a_huge_log_is_cut_in_the_middle),
         ON_BENCH(memory_beyond_the_limit_ends_the_target),
+        ON_BENCH(too_many_processes_end_the_target),
+        ON_BENCH(a_target_is_bound_to_its_cpus),
         ON_BENCH(a_target_that_leaves_children_leaves_none),
         ON_BENCH(a_target_may_end_itself_when_stopped),
         ON_BENCH(a_target_that_ignores_the_request_is_killed_after_the_grace),

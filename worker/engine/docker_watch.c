@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#define EARLIER_MAX 8 /* attempts of a job that may have been left on an engine */
 #define CREATE_BODY_MAX (4u * 1024u * 1024u)
 #define REMOVE_RETRY_MS 200
 
@@ -265,12 +266,28 @@ static void wait_for_older(struct hd_docker_watch *watch)
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* Whoever started the job's earlier attempts on this engine has lost them: a worker that died, or
+ * one that was silent for too long. Failure is no reason not to begin: they are fenced. */
+static void remove_earlier(struct hd_docker_watch *watch)
+{
+    char name[HD_ENGINE_NAME_MAX];
+    struct hd_err err;
+    struct hd_attempt_ref earlier = watch->attempt;
+    for (int i = 0; i < EARLIER_MAX && earlier.attempt > 1; i++) {
+        earlier.attempt--;
+        hd_docker_container_name(earlier, name, sizeof(name));
+        if (hd_docker_remove(&watch->api, name, &err) == HD_E_CANCELLED)
+            return;
+    }
+}
+
 static enum hd_docker_phase make(struct hd_docker_watch *watch)
 {
     struct hd_buf body;
     struct hd_err err;
     enum hd_docker_phase phase = HD_DOCKER_ENDED;
     wait_for_older(watch);
+    remove_earlier(watch);
     hd_buf_init(&body, CREATE_BODY_MAX);
     enum hd_code code = hd_docker_make_mount_points(&watch->job, &err);
     if (code == HD_OK)

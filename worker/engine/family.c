@@ -15,7 +15,7 @@
 
 struct process {
     pid_t pid, parent;
-    uint64_t pages;
+    uint64_t pages, threads;
 };
 
 static bool read_process(pid_t pid, struct process *process)
@@ -28,19 +28,24 @@ static bool read_process(pid_t pid, struct process *process)
     ssize_t got = read(fd, text, sizeof(text) - 1);
     close(fd);
     text[got > 0 ? got : 0] = '\0';
-    /* "pid (name) state parent ...": the name may hold anything. Field 24 is the resident pages. */
+    /* "pid (name) state parent ...": the name may hold anything. Field 20 is the number of threads,
+     * 24 the resident pages. */
     const char *at = strrchr(text, ')');
     long parent = 0;
+    long long threads = 1;
     if (at == NULL || sscanf(at, ") %*c %ld", &parent) != 1)
         return false;
     for (int field = 2; field < 24 && at != NULL; field++) {
         at = strchr(at, ' ');
         at = at != NULL ? at + 1 : NULL;
+        if (field == 19 && at != NULL && sscanf(at, "%lld", &threads) != 1)
+            threads = 1;
     }
     long long pages = 0;
     if (at == NULL || sscanf(at, "%lld", &pages) != 1)
         pages = 0;
-    *process = (struct process){pid, (pid_t)parent, pages > 0 ? (uint64_t)pages : 0};
+    *process = (struct process){pid, (pid_t)parent, pages > 0 ? (uint64_t)pages : 0,
+                                threads > 0 ? (uint64_t)threads : 1};
     return true;
 }
 
@@ -102,15 +107,17 @@ size_t hd_family_signal(int signal_number)
     return count;
 }
 
-uint64_t hd_family_memory_bytes(void)
+struct hd_family_use hd_family_use(void)
 {
     size_t count = 0;
-    uint64_t pages = 0;
+    uint64_t pages = 0, tasks = 0;
     struct process *processes = look(&count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         pages += processes[i].pages;
+        tasks += processes[i].threads;
+    }
     hd_free(processes);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (struct hd_family_use){pages * (uint64_t)sysconf(_SC_PAGESIZE), tasks};
 }
 
 bool hd_family_end(void)

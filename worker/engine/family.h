@@ -13,8 +13,12 @@
 
 /* Sends the signal to every descendant; gives how many there are. */
 size_t hd_family_signal(int signal_number);
-/* Resident memory of all descendants together (a page two of them share counts twice). */
-uint64_t hd_family_memory_bytes(void);
+struct hd_family_use {
+    uint64_t memory_bytes; /* resident, together; a page two of them share counts twice */
+    uint64_t tasks;        /* processes and threads */
+};
+/* Of all descendants. */
+struct hd_family_use hd_family_use(void);
 /* Kills and reaps until no descendant is left; false when some could not be ended. */
 bool hd_family_end(void);
 

@@ -3,7 +3,7 @@
  * process.c: the process engine: a target is a command on this machine, behind a shim.
  *
  * One thread watches the shims (pidfd, child or not) and tells their ends. A shim is identified by
- * pid and start time. Limits: memory is watched (see shim.c); cpus and pids are not enforced.
+ * pid and start time. Limits: see shim.c.
  */
 #include "engine_ops.h"
 #include "record.h"
@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -252,6 +253,9 @@ static enum hd_code write_spec(const char *record, const struct hd_engine_job *j
         .timeout_ms = job->timeout_ms,
         .grace_ms = job->stop_grace_ms,
         .memory_bytes = job->memory_bytes,
+        .pids = job->pids > 0 ? (uint64_t)job->pids : 0,
+        .cpus = job->cpus > 0 ? (uint64_t)ceil(job->cpus) : 0,
+        .turn = job->attempt.job,
         .argv = (char **)(uintptr_t)job->argv, /* only read */
         .env = merge_env(arena, job->env),
     };

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPEC_VERSION "hyperdock-shim 1"
+#define SPEC_VERSION "hyperdock-shim 2"
 #define SPEC_WORDS_MAX 1000000u
 #define LINE_MAX_BYTES 4096
 
@@ -88,6 +88,9 @@ enum hd_code hd_record_write_spec(const char *record, const struct hd_record_spe
     put_number(&out, (uint64_t)spec->timeout_ms, &code, err);
     put_number(&out, (uint64_t)spec->grace_ms, &code, err);
     put_number(&out, spec->memory_bytes, &code, err);
+    put_number(&out, spec->pids, &code, err);
+    put_number(&out, spec->cpus, &code, err);
+    put_number(&out, spec->turn, &code, err);
     put_words(&out, spec->argv, &code, err);
     put_words(&out, spec->env, &code, err);
     if (code == HD_OK)
@@ -155,6 +158,9 @@ enum hd_code hd_record_read_spec(const char *record, struct hd_arena *arena,
         spec.timeout_ms = (int64_t)take_number(&reader);
         spec.grace_ms = (int64_t)take_number(&reader);
         spec.memory_bytes = take_number(&reader);
+        spec.pids = take_number(&reader);
+        spec.cpus = take_number(&reader);
+        spec.turn = take_number(&reader);
         spec.argv = take_words(&reader);
         spec.env = take_words(&reader);
         if (!known || reader.bad || spec.argv[0] == NULL)

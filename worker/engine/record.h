@@ -25,6 +25,9 @@ struct hd_record_spec {
     int64_t timeout_ms; /* 0 none */
     int64_t grace_ms;
     uint64_t memory_bytes; /* 0 none */
+    uint64_t pids;         /* 0 none */
+    uint64_t cpus;         /* whole ones, 0 any */
+    uint64_t turn;         /* neighbours with other numbers get other CPUs */
     char **argv;           /* NULL-terminated, at least one */
     char **env;
 };

@@ -3,6 +3,10 @@
  * shim.c: hd-shim RECORD: stands between a worker and one target of the process engine. It outlives
  * the worker, keeps the target's limits and its log, and writes down how it ended.
  *
+ * Limits: time is exact; memory and the number of processes are looked at ten times a second, so
+ * that a burst between two looks is not seen; CPUs are whole ones of the machine that others may
+ * use too.
+ *
  * Signals from the engine: TERM asks the target to stop (grace from the record, then KILL), USR1
  * kills it at once. Whatever the target leaves running is killed when its first process ends.
  */
@@ -13,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +31,7 @@
 
 #define ARENA_BYTES_MAX (64u * 1024u * 1024u)
 #define CHUNK_BYTES 65536
-#define MEMORY_SAMPLE_MS 100
+#define USE_SAMPLE_MS 100
 #define RECORD_RETRY_MS 1000
 #define RECORD_TRIES 3600 /* a full disk may be cleared within the hour */
 
@@ -41,6 +46,7 @@ struct shim {
     int status;
     bool stopping;
     int64_t timeout_at_ms, kill_at_ms, sample_at_ms; /* HD_NEVER_MS: not */
+    uint64_t tasks; /* that it had when they were too many; 0 never */
     struct hd_engine_end end;
 };
 
@@ -57,6 +63,21 @@ static _Noreturn void fail_child(int fd, enum stage stage)
     struct child_report report = {stage, errno};
     (void)!write(fd, &report, sizeof(report));
     _exit(127);
+}
+
+/* Some of the CPUs that this worker may use, others for its neighbours while there are enough. */
+static void choose_cpus(const struct hd_record_spec *spec)
+{
+    cpu_set_t ours, chosen;
+    if (spec->cpus == 0 || sched_getaffinity(0, sizeof(ours), &ours) != 0 ||
+        (uint64_t)CPU_COUNT(&ours) <= spec->cpus)
+        return;
+    uint64_t count = (uint64_t)CPU_COUNT(&ours), first = spec->turn * spec->cpus % count, seen = 0;
+    CPU_ZERO(&chosen);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &ours) && (seen++ + count - first) % count < spec->cpus)
+            CPU_SET(cpu, &chosen);
+    (void)sched_setaffinity(0, sizeof(chosen), &chosen);
 }
 
 /* In the child, before exec. The parent is single-threaded, so every call is allowed. */
@@ -80,6 +101,7 @@ static _Noreturn void run_target(const struct shim *shim, int output, int report
     const struct rlimit data = {2 * spec->memory_bytes, 2 * spec->memory_bytes};
     if (spec->memory_bytes > 0 && setrlimit(RLIMIT_DATA, &data) != 0)
         fail_child(report_fd, STAGE_FORK_SETUP);
+    choose_cpus(spec);
     if (chdir(spec->cwd) != 0)
         fail_child(report_fd, STAGE_DIRECTORY);
     environ = spec->env;
@@ -217,11 +239,15 @@ static void keep_limits(struct shim *shim)
         ask_target(shim, shim->spec.grace_ms);
     }
     if (now_ms >= shim->sample_at_ms) {
-        shim->sample_at_ms = now_ms + MEMORY_SAMPLE_MS;
-        if (hd_family_memory_bytes() > shim->spec.memory_bytes) {
+        shim->sample_at_ms = now_ms + USE_SAMPLE_MS;
+        const struct hd_record_spec *spec = &shim->spec;
+        struct hd_family_use use = hd_family_use();
+        if (spec->memory_bytes > 0 && use.memory_bytes > spec->memory_bytes)
             shim->end.oom_killed = true;
+        else if (spec->pids > 0 && use.tasks > spec->pids)
+            shim->tasks = use.tasks;
+        if (shim->end.oom_killed || shim->tasks > 0)
             kill_target(shim);
-        }
     }
     if (now_ms >= shim->kill_at_ms)
         kill_target(shim);
@@ -265,6 +291,12 @@ static void note_end(struct shim *shim)
         getrusage(RUSAGE_CHILDREN, &usage) == 0 &&
         (uint64_t)usage.ru_maxrss * 1024 > shim->spec.memory_bytes)
         end->oom_killed = true;
+    if (shim->tasks > 0) { /* its own doing, and no KILL from elsewhere */
+        end->exit_code = 1;
+        hd_format(end->message, sizeof(end->message),
+                  "it had %llu processes and threads, resources.pids allows %llu",
+                  (unsigned long long)shim->tasks, (unsigned long long)shim->spec.pids);
+    }
     if (!hd_family_end())
         hd_format(end->message, sizeof(end->message),
                   "some processes that the target started could not be ended");
@@ -330,7 +362,7 @@ static void run(struct shim *shim)
         int64_t now_ms = hd_clock_ms();
         if (shim->spec.timeout_ms > 0)
             shim->timeout_at_ms = now_ms + shim->spec.timeout_ms;
-        if (shim->spec.memory_bytes > 0)
+        if (shim->spec.memory_bytes > 0 || shim->spec.pids > 0)
             shim->sample_at_ms = now_ms;
         watch_target(shim);
         note_end(shim);

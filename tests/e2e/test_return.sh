@@ -1,0 +1,133 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What workers find when they come back, and what is left of those that do not: a master that was away,
+# a lease that is gone, a target that nobody owns. Usage: test_return.sh HD_NAMESERVER HD_MASTER HD_WORKER
+set -u
+nameserver=$1
+master=$2
+worker=$3
+dir=$(mktemp -d) || exit 1
+cd "$dir" || exit 1
+pids=
+
+clean_up() {
+    for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+    touch go # targets that are left end by themselves
+    wait 2>/dev/null
+    cd / && rm -rf "$dir"
+}
+trap clean_up EXIT
+
+# Waits for the event, not for a time.
+until_true() { # until_true COMMAND...
+    tries=0
+    until "$@" 2>/dev/null; do
+        tries=$((tries + 1))
+        if [ $tries -gt 1200 ]; then
+            echo "# gave up waiting: $*"
+            for log in *.log; do
+                echo "# $log"
+                tail -n 20 "$log" | sed 's/^/#   /'
+            done
+            return 1
+        fi
+        sleep 0.05
+    done
+}
+gone() { ! kill -0 "$1"; }
+number=0
+verdict() { # verdict STATUS PROMISE
+    number=$((number + 1))
+    [ "$1" -eq 0 ] && echo "ok $number - $2" || echo "not ok $number - $2"
+}
+
+echo 0123456789abcdef0123456789abcdef >token && chmod 600 token
+cat >target.sh <<'TARGET'
+echo "start $HYPERDOCK_RUN_ID $HYPERDOCK_JOB $HYPERDOCK_ATTEMPT $$" >>ledger
+until [ -e "go.$HYPERDOCK_RUN_ID" ]; do sleep 0.05; done
+echo 1 >"$HYPERDOCK_DIR/loss.json"
+echo "end $HYPERDOCK_RUN_ID $HYPERDOCK_JOB $HYPERDOCK_ATTEMPT" >>ledger
+TARGET
+touch ledger
+"$nameserver" --port 0 --token-file token >address 2>nameserver.log &
+pids="$pids $!"
+until_true test -s address || exit 1
+address=$(tr ' ' ':' <address)
+run_master() { # run_master NAME [OPTION...]: the run NAME, one config, leases of a second
+    name=$1
+    shift
+    cat >"$name.yaml" <<EXPERIMENT
+name: $name
+target: {command: [sh, target.sh], retries: {infra: 5}, stop_grace: 1s}
+objective: {name: loss, direction: minimize}
+space: {x: {type: float, low: 0.0, high: 1.0}}
+sampler: {name: random}
+iteration_generator: {name: full}
+stop: {configs: 1}
+lease: 1s
+ping: 200ms
+EXPERIMENT
+    "$master" --run-id "$name" --nameserver "$address" --token-file token --state-dir "state-$name" \
+        "$name.yaml" "$@" >>"$name.out" 2>>"$name.log" &
+    master_pid=$!
+    pids="$pids $!"
+}
+run_worker() { # run_worker RUN WORK-DIR ID
+    "$worker" --nameserver "$address" --token-file token --run-id "$1" --work-dir "$2" --worker-id "$3" \
+        --engine process >>"worker-$3.log" 2>&1 &
+    worker_pid=$!
+    pids="$pids $!"
+}
+kill_now() { kill -9 "$1" && wait "$1" 2>/dev/null; }
+pid_of() { sed -n "s/^start $1 0 $2 //p" ledger; }
+
+echo "1..7"
+run_master away
+run_worker away work-a a
+until_true grep -q "^start away 0 1 " ledger
+kill_now "$master_pid"
+touch go.away
+until_true grep -q "job 0, attempt 1: ok" worker-a.log
+kill_now "$worker_pid"
+run_worker away work-a a
+until_true grep -q "job 0, attempt 1: its result waits for master" worker-a.log
+verdict $? "a result waits on disk while the master is away, through the worker's own death"
+run_master away --resume
+until_true grep -q "finished: 1 configs done" away.out && [ "$(grep -c "^start away" ledger)" -eq 1 ]
+verdict $? "and is accepted when it is back: nothing ran twice"
+
+run_master gone
+run_worker gone work-a b
+until_true grep -q "^start gone 0 1 " ledger
+first=$(pid_of gone 1)
+kill_now "$worker_pid"
+until_true grep -q "the lease on b expired" gone.log
+run_worker gone work-b c
+second_pid=$worker_pid
+until_true grep -q "^start gone 0 2 " ledger
+kill -0 "$first"
+verdict $? "a dead worker's target runs on until somebody sees to it"
+run_worker gone work-a b
+until_true gone "$first"
+verdict $? "the worker that comes back ends the target whose lease is gone"
+touch go.gone
+wait "$second_pid"
+until_true grep -q "finished: 1 configs done" gone.out && ! grep -q "^end gone 0 1$" ledger
+verdict $? "and the later attempt counts"
+
+run_master left
+run_worker left work-d d
+until_true grep -q "^start left 0 1 " ledger
+first=$(pid_of left 1)
+kill_now "$worker_pid"
+until_true grep -q "the lease on d expired" left.log
+run_worker left work-d e
+until_true grep -q "^start left 0 2 " ledger
+kill -0 "$first"
+verdict $? "a worker that has just died may come back: its neighbour leaves its target alone"
+kill_now "$worker_pid"
+touch -d '1 hour ago' work-d/.hyperdock-workers/d/alive
+run_worker left work-d f
+until_true gone "$first" && grep -q "worker d died and left it running" worker-f.log
+verdict $? "when it has been dead for long, the next one ends what it left"
+touch go.left

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOK_EVERY_MS 60000
+#define GONE_PREFIX ".gone-" /* renamed, to be removed */
+#define SIZE_ENTRIES_MAX 1000000u
+#define KEPT_SHARE 0.9 /* of the limit, so that not every end is followed by a removal */
+
+struct hd_collector {
+    const struct hd_root *root;
+    char worker[HD_WORKER_ID_MAX];
+    uint64_t limit_bytes;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closing, poked;
+    char pins[HD_COLLECT_PINS_MAX][HD_DIR_NAME_MAX];
+};
+
+/* ---- what is there -------------------------------------------------------------------------- */
+
+struct candidate {
+    char path[HD_PATH_MAX];
+    uint64_t bytes;
+    int64_t used_ms;
+};
+
+struct candidates {
+    struct candidate *items;
+    size_t count, capacity;
+    uint64_t bytes;
+};
+
+static uint64_t size_inside(int directory, int depth, unsigned *entries);
+
+static uint64_t size_of_entry(int directory, const char *name, int depth, unsigned *entries)
+{
+    struct stat st;
+    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    uint64_t bytes = (uint64_t)st.st_blocks * 512;
+    int inside = S_ISDIR(st.st_mode) && depth < HD_OWN_DEPTH_MAX
+                     ? openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                     : -1;
+    return inside >= 0 ? bytes + size_inside(inside, depth + 1, entries) : bytes;
+}
+
+/* Takes the descriptor. */
+static uint64_t size_inside(int directory, int depth, unsigned *entries)
+{
+    DIR *stream = fdopendir(directory);
+    uint64_t bytes = 0;
+    struct dirent *entry;
+    if (stream == NULL) {
+        close(directory);
+        return 0;
+    }
+    while ((entry = readdir(stream)) != NULL && (*entries)++ < SIZE_ENTRIES_MAX)
+        if (!hd_streq(entry->d_name, ".") && !hd_streq(entry->d_name, ".."))
+            bytes += size_of_entry(dirfd(stream), entry->d_name, depth, entries);
+    closedir(stream);
+    return bytes;
+}
+
+static bool is_ours(const struct hd_collector *collector, const char *work_dir,
+                    int64_t *ret_used_ms)
+{
+    char path[HD_PATH_MAX];
+    struct stat st;
+    if (!hd_workspace_is_owner(work_dir, collector->worker) ||
+        !hd_format(path, sizeof(path), "%s.owner", work_dir) || lstat(path, &st) != 0)
+        return false;
+    *ret_used_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+    return true;
+}
+
+static void add_candidate(struct candidates *all, const char *work_dir, int64_t used_ms)
+{
+    if (all->count == all->capacity) {
+        size_t capacity = all->capacity == 0 ? 64 : 2 * all->capacity;
+        struct candidate *grown = capacity <= 2 * HD_COLLECT_CANDIDATES_MAX
+                                      ? hd_realloc(all->items, capacity * sizeof(*grown))
+                                      : NULL;
+        if (grown == NULL)
+            return; /* one that is not looked at stays */
+        all->items = grown;
+        all->capacity = capacity;
+    }
+    unsigned entries = 0;
+    struct candidate *candidate = &all->items[all->count];
+    if (!hd_copy_text(candidate->path, sizeof(candidate->path), work_dir))
+        return;
+    candidate->bytes = size_of_entry(AT_FDCWD, work_dir, 0, &entries);
+    candidate->used_ms = used_ms;
+    all->bytes += candidate->bytes;
+    all->count++;
+}
+
+/* ---- walking -------------------------------------------------------------------------------- */
+
+/* One <run>/cfg: what was renamed is removed, what is ours is gathered. */
+static bool walk_configs(const struct hd_collector *collector, const char *cfg,
+                         struct candidates *all)
+{
+    DIR *stream = opendir(cfg);
+    bool removed = false;
+    struct dirent *entry;
+    if (stream == NULL)
+        return false;
+    while ((entry = readdir(stream)) != NULL) {
+        char path[HD_PATH_MAX];
+        struct stat st;
+        struct hd_err ignored;
+        int64_t used_ms;
+        if (!hd_format(path, sizeof(path), "%s/%s", cfg, entry->d_name) || lstat(path, &st) != 0 ||
+            !S_ISDIR(st.st_mode))
+            continue;
+        if (strncmp(entry->d_name, GONE_PREFIX, strlen(GONE_PREFIX)) == 0)
+            removed = hd_remove_tree(path, &ignored) == HD_OK || removed;
+        else if (collector->limit_bytes > 0 && entry->d_name[0] != '.' &&
+                 is_ours(collector, path, &used_ms))
+            add_candidate(all, path, used_ms);
+    }
+    closedir(stream);
+    return removed;
+}
+
+static bool walk_runs(const struct hd_collector *collector, struct candidates *all)
+{
+    DIR *stream = opendir(collector->root->path);
+    bool removed = false;
+    struct dirent *entry;
+    if (stream == NULL)
+        return false;
+    while ((entry = readdir(stream)) != NULL) {
+        char cfg[HD_PATH_MAX];
+        if (entry->d_name[0] != '.' &&
+            hd_format(cfg, sizeof(cfg), "%s/%s/cfg", collector->root->path, entry->d_name))
+            removed = walk_configs(collector, cfg, all) || removed;
+    }
+    closedir(stream);
+    return removed;
+}
+
+/* ---- removing ------------------------------------------------------------------------------- */
+
+static bool is_pinned(const struct hd_collector *collector, const char *name)
+{
+    for (size_t i = 0; i < HD_COLLECT_PINS_MAX; i++)
+        if (hd_streq(collector->pins[i], name))
+            return true;
+    return false;
+}
+
+/* Under the lock. True when it has vanished from under its name. */
+static bool vanish(const struct hd_collector *collector, const char *work_dir)
+{
+    char gone[HD_PATH_MAX], owner[HD_PATH_MAX];
+    const char *slash = strrchr(work_dir, '/');
+    if (slash == NULL || is_pinned(collector, slash + 1) ||
+        !hd_format(gone, sizeof(gone), "%.*s/" GONE_PREFIX "%s", (int)(slash - work_dir), work_dir,
+                   slash + 1) ||
+        !hd_format(owner, sizeof(owner), "%s.owner", work_dir) || rename(work_dir, gone) != 0)
+        return false;
+    (void)unlink(owner);
+    return true;
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct candidate *left = a, *right = b;
+    return left->used_ms < right->used_ms ? -1 : left->used_ms > right->used_ms;
+}
+
+static bool make_room(struct hd_collector *collector, struct candidates *all)
+{
+    bool any = false;
+    uint64_t wanted = (uint64_t)((double)collector->limit_bytes * KEPT_SHARE);
+    if (all->bytes <= collector->limit_bytes)
+        return false;
+    qsort(all->items, all->count, sizeof(*all->items), by_use);
+    for (size_t i = 0; i < all->count && all->bytes > wanted; i++) {
+        pthread_mutex_lock(&collector->lock);
+        bool gone = vanish(collector, all->items[i].path);
+        pthread_mutex_unlock(&collector->lock);
+        if (!gone)
+            continue;
+        hd_log(HD_LOG_INFO, "--work-limit: %s is removed, %llu bytes", all->items[i].path,
+               (unsigned long long)all->items[i].bytes);
+        all->bytes -= all->items[i].bytes;
+        any = true;
+    }
+    return any;
+}
+
+bool hd_collector_look(struct hd_collector *collector)
+{
+    struct candidates all = {0};
+    bool removed = walk_runs(collector, &all);
+    if (collector->limit_bytes > 0 && make_room(collector, &all)) {
+        struct candidates again = {0};
+        (void)walk_runs(collector, &again);
+        hd_free(again.items);
+        removed = true;
+    }
+    hd_free(all.items);
+    return removed;
+}
+
+/* ---- the thread ----------------------------------------------------------------------------- */
+
+static void *collect(void *argument)
+{
+    struct hd_collector *collector = argument;
+    pthread_mutex_lock(&collector->lock);
+    while (!collector->closing) {
+        collector->poked = false;
+        pthread_mutex_unlock(&collector->lock);
+        (void)hd_collector_look(collector);
+        pthread_mutex_lock(&collector->lock);
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += LOOK_EVERY_MS / 1000;
+        int waited = 0;
+        while (!collector->closing && !collector->poked && waited == 0)
+            waited = pthread_cond_timedwait(&collector->changed, &collector->lock, &until);
+    }
+    pthread_mutex_unlock(&collector->lock);
+    return NULL;
+}
+
+enum hd_code hd_collector_open(const struct hd_root *root, const char *worker, uint64_t limit_bytes,
+                               struct hd_collector **ret_collector, struct hd_err *err)
+{
+    struct hd_collector *collector = hd_calloc(1, sizeof(*collector));
+    pthread_condattr_t monotonic;
+    if (collector == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for removing directories");
+    collector->root = root;
+    collector->limit_bytes = limit_bytes;
+    (void)hd_copy_text(collector->worker, sizeof(collector->worker), worker);
+    hd_assert(pthread_mutex_init(&collector->lock, NULL) == 0);
+    hd_assert(pthread_condattr_init(&monotonic) == 0);
+    hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    hd_assert(pthread_cond_init(&collector->changed, &monotonic) == 0);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&collector->thread, NULL, collect, collector) != 0) {
+        pthread_cond_destroy(&collector->changed);
+        pthread_mutex_destroy(&collector->lock);
+        hd_free(collector);
+        return hd_fail(err, HD_E_NOMEM, "cannot start the thread that removes directories");
+    }
+    *ret_collector = collector;
+    return HD_OK;
+}
+
+void hd_collector_close(struct hd_collector *collector)
+{
+    if (collector == NULL)
+        return;
+    pthread_mutex_lock(&collector->lock);
+    collector->closing = true;
+    pthread_cond_signal(&collector->changed);
+    pthread_mutex_unlock(&collector->lock);
+    pthread_join(collector->thread, NULL);
+    pthread_cond_destroy(&collector->changed);
+    pthread_mutex_destroy(&collector->lock);
+    hd_free(collector);
+}
+
+/* ---- for the shell -------------------------------------------------------------------------- */
+
+void hd_collector_hold(struct hd_collector *collector)
+{
+    if (collector != NULL)
+        pthread_mutex_lock(&collector->lock);
+}
+
+void hd_collector_release(struct hd_collector *collector)
+{
+    if (collector != NULL)
+        pthread_mutex_unlock(&collector->lock);
+}
+
+void hd_collector_pin(struct hd_collector *collector, const char *name)
+{
+    if (collector == NULL || name[0] == '\0')
+        return;
+    for (size_t i = 0; i < HD_COLLECT_PINS_MAX; i++)
+        if (collector->pins[i][0] == '\0') {
+            (void)hd_copy_text(collector->pins[i], sizeof(collector->pins[i]), name);
+            return;
+        }
+}
+
+void hd_collector_unpin(struct hd_collector *collector, const char *name)
+{
+    if (collector == NULL || name[0] == '\0')
+        return;
+    pthread_mutex_lock(&collector->lock);
+    size_t i = 0;
+    while (i < HD_COLLECT_PINS_MAX && !hd_streq(collector->pins[i], name))
+        i++;
+    if (i < HD_COLLECT_PINS_MAX)
+        collector->pins[i][0] = '\0';
+    collector->poked = true;
+    pthread_cond_signal(&collector->changed);
+    pthread_mutex_unlock(&collector->lock);
+}
+
+void hd_collector_supersede(struct hd_collector *collector, const char *work_dir)
+{
+    if (collector == NULL || work_dir[0] == '\0')
+        return;
+    pthread_mutex_lock(&collector->lock);
+    (void)vanish(collector, work_dir);
+    collector->poked = true;
+    pthread_cond_signal(&collector->changed);
+    pthread_mutex_unlock(&collector->lock);
+}

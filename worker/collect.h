@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * collect.h: work directories that are needed no more. One thread of its own removes what has been
+ * superseded and, when this worker's directories take more than its limit, those that were used
+ * longest ago. A config whose directory is gone starts from the start, and its target is told so.
+ *
+ * Only directories of configs (<run>/cfg/) whose .owner file names this worker are removed, and
+ * none that is pinned. A directory vanishes by a rename under the lock; its contents follow without
+ * it.
+ */
+#ifndef HD_COLLECT_H
+#define HD_COLLECT_H
+
+#include "contract.h"
+
+#define HD_COLLECT_PINS_MAX (2 * HD_HELD_MAX)
+#define HD_COLLECT_CANDIDATES_MAX 100000 /* directories of a worker that are looked at */
+
+struct hd_collector;
+
+/* limit_bytes 0: superseded ones only. The root is borrowed. */
+HD_NODISCARD enum hd_code hd_collector_open(const struct hd_root *root, const char *worker,
+                                            uint64_t limit_bytes,
+                                            struct hd_collector **ret_collector,
+                                            struct hd_err *err);
+/* Waits for a removal that is under way. All of these take NULL. */
+void hd_collector_close(struct hd_collector *collector);
+/* No directory vanishes between these two; short, but for a copy that is made in between. */
+void hd_collector_hold(struct hd_collector *collector);
+void hd_collector_release(struct hd_collector *collector);
+/* A directory of this name, in whatever run, stays. Between hold and release. */
+void hd_collector_pin(struct hd_collector *collector, const char *name);
+void hd_collector_unpin(struct hd_collector *collector, const char *name);
+/* The state in `work_dir` has moved on to a copy: it vanishes now. */
+void hd_collector_supersede(struct hd_collector *collector, const char *work_dir);
+/* What the thread does now and then; true when something was removed. For tests. */
+bool hd_collector_look(struct hd_collector *collector);
+
+#endif
