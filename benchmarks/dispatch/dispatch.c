@@ -5,6 +5,7 @@
  * and that echo plus one group commit of the same facts with no core between.
  *
  *   build/benchmarks/dispatch/bench_dispatch [--seconds S] [--workers 1,8,64] [--directory DIR]
+ *   build/benchmarks/dispatch/bench_dispatch --jobs 1000000 --workers 64
  *
  * One round trip is one job: a report that asks for the next lease. Every job is durable
  * before it is answered (SQLite, WAL, synchronous=FULL, on DIR's disk).
@@ -17,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WORKERS_MAX 1024
@@ -56,7 +59,8 @@ struct load {
     struct client clients[WORKERS_MAX];
     unsigned worker_count;
     struct hd_queue *answers;
-    bool speaks; /* real requests; otherwise the same bytes for ever */
+    const void *bytes; /* sent for ever; NULL: real requests */
+    size_t size;
     uint64_t done;
     size_t request_size, reply_size; /* seen last */
 };
@@ -138,14 +142,16 @@ static void take_reply(struct load *load, struct client *client, const struct hd
     send_next(load, client);
 }
 
-/* Runs until the time is over; jobs (or echoes) a second. */
-static double run_load(struct load *load, const char *address, unsigned worker_count,
-                       const void *bytes, size_t size, double seconds)
+/* Everybody connects and sends a first message. */
+static void begin_load(struct load *load, const char *address, unsigned worker_count,
+                       const void *bytes, size_t size)
 {
     struct hd_err err;
     struct hd_net_security security = {.cert_file = NULL};
     load->worker_count = worker_count;
-    load->speaks = bytes == NULL;
+    load->bytes = bytes;
+    load->size = size;
+    load->done = 0;
     check(hd_queue_new(QUEUE_ITEMS, &load->answers, &err), &err);
     for (unsigned i = 0; i < worker_count; i++) {
         struct client *client = &load->clients[i];
@@ -154,40 +160,55 @@ static double run_load(struct load *load, const char *address, unsigned worker_c
         check(hd_net_client_open(address, HD_LANE_COUNT, i, &security, load->answers, &client->net,
                                  &err),
               &err);
-        if (load->speaks)
+        if (bytes == NULL)
             send_hello(load, client);
         else
             send_bytes(load, client, HD_LANE_REPORT, bytes, size);
     }
-    uint64_t warm = 0;
-    int64_t start_us = 0, end_us = hd_clock_us() + (int64_t)(seconds * 1.3e6);
-    load->done = 0;
-    while (hd_clock_us() < end_us) {
-        struct hd_net_answer *answer = hd_queue_pop(load->answers, 1000);
-        if (answer == NULL)
-            continue;
-        if (answer->kind == HD_NET_FAILED)
-            check(answer->err.code, &answer->err);
-        struct client *client = &load->clients[answer->tag];
-        if (load->speaks) {
-            take_reply(load, client, answer);
-        } else {
-            load->done++;
-            send_bytes(load, client, HD_LANE_REPORT, bytes, size);
-        }
-        hd_net_answer_free(answer);
-        if (start_us == 0 && hd_clock_us() > end_us - (int64_t)(seconds * 1e6)) {
-            start_us = hd_clock_us();
-            warm = load->done;
-        }
+}
+
+/* Takes one answer, and sends what follows it. */
+static void go_on(struct load *load)
+{
+    struct hd_net_answer *answer = hd_queue_pop(load->answers, 1000);
+    if (answer == NULL)
+        return;
+    if (answer->kind == HD_NET_FAILED)
+        check(answer->err.code, &answer->err);
+    struct client *client = &load->clients[answer->tag];
+    if (load->bytes == NULL) {
+        take_reply(load, client, answer);
+    } else {
+        load->done++;
+        send_bytes(load, client, HD_LANE_REPORT, load->bytes, load->size);
     }
-    double rate = (double)(load->done - warm) * 1e6 / (double)(hd_clock_us() - start_us);
-    for (unsigned i = 0; i < worker_count; i++)
+    hd_net_answer_free(answer);
+}
+
+static void end_load(struct load *load)
+{
+    for (unsigned i = 0; i < load->worker_count; i++)
         hd_net_client_close(load->clients[i].net);
     struct hd_net_answer *left;
     while ((left = hd_queue_pop(load->answers, 0)) != NULL)
         hd_net_answer_free(left);
     hd_queue_free(load->answers);
+}
+
+/* Runs until the time is over; jobs (or echoes) a second. */
+static double run_load(struct load *load, const char *address, unsigned worker_count,
+                       const void *bytes, size_t size, double seconds)
+{
+    begin_load(load, address, worker_count, bytes, size);
+    int64_t start_us = hd_clock_us() + (int64_t)(seconds * 0.3e6);
+    while (hd_clock_us() < start_us)
+        go_on(load);
+    uint64_t warm = load->done;
+    start_us = hd_clock_us();
+    while (hd_clock_us() < start_us + (int64_t)(seconds * 1e6))
+        go_on(load);
+    double rate = (double)(load->done - warm) * 1e6 / (double)(hd_clock_us() - start_us);
+    end_load(load);
     return rate;
 }
 
@@ -318,6 +339,7 @@ static double bench_echo(unsigned workers, size_t request_size, size_t reply_siz
 
 struct service {
     struct hd_driver *driver;
+    pthread_t thread;
     int stop_fd;
 };
 
@@ -329,12 +351,9 @@ static void *service_main(void *context)
     return NULL;
 }
 
-static double bench_dispatch(unsigned workers, const char *store_path, double seconds,
-                             size_t *ret_request_size, size_t *ret_reply_size)
+static void start_service(struct service *service, const char *store_path)
 {
-    static struct load load;
     struct hd_err err;
-    struct service service = {.stop_fd = eventfd(0, EFD_CLOEXEC)};
     struct hd_driver_options options = {.core = {.ping_ms = 5000},
                                         .store_path = store_path,
                                         .host = "127.0.0.1",
@@ -348,19 +367,94 @@ static double bench_dispatch(unsigned workers, const char *store_path, double se
                                 .experiment_json = experiment_text,
                                 .seed = 1,
                                 .run_uid = 1};
-    check(hd_driver_open(&options, &service.driver, &err), &err);
-    check(hd_driver_request(service.driver, &submit, &err), &err);
-    check(hd_driver_listen(service.driver, &err), &err);
-    pthread_t thread;
-    pthread_create(&thread, NULL, service_main, &service);
+    service->stop_fd = eventfd(0, EFD_CLOEXEC);
+    check(hd_driver_open(&options, &service->driver, &err), &err);
+    if (hd_core_run_count(hd_driver_core(service->driver)) == 0)
+        check(hd_driver_request(service->driver, &submit, &err), &err);
+    check(hd_driver_listen(service->driver, &err), &err);
+    pthread_create(&service->thread, NULL, service_main, service);
+}
+
+static void stop_service(struct service *service)
+{
+    eventfd_write(service->stop_fd, 1);
+    pthread_join(service->thread, NULL);
+    hd_driver_close(service->driver);
+    close(service->stop_fd);
+}
+
+static double bench_dispatch(unsigned workers, const char *store_path, double seconds,
+                             size_t *ret_request_size, size_t *ret_reply_size)
+{
+    static struct load load;
+    struct service service;
+    start_service(&service, store_path);
     double rate = run_load(&load, hd_driver_address(service.driver), workers, NULL, 0, seconds);
     *ret_request_size = load.request_size;
     *ret_reply_size = load.reply_size;
-    eventfd_write(service.stop_fd, 1);
-    pthread_join(thread, NULL);
-    hd_driver_close(service.driver);
-    close(service.stop_fd);
+    stop_service(&service);
     return rate;
+}
+
+/* ---- one long run --------------------------------------------------------------------------- */
+
+static double file_bytes(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (double)st.st_size : 0;
+}
+
+/* Of this process: the master and the load. */
+static double resident_bytes(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (file != NULL)
+        fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec spent;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return (double)spent.tv_sec + (double)spent.tv_nsec * 1e-9;
+}
+
+/* Does a tenth of the jobs at a time, so that a slow-down shows; then stops and restores. */
+static void bench_long(unsigned workers, const char *directory, uint64_t jobs)
+{
+    static struct load load;
+    struct service service;
+    char path[4096], wal[4200];
+    (void)hd_format(path, sizeof(path), "%s/long.db", directory);
+    (void)hd_format(wal, sizeof(wal), "%s-wal", path);
+    start_service(&service, path);
+    begin_load(&load, hd_driver_address(service.driver), workers, NULL, 0);
+    printf("|     jobs | jobs/s   | CPU us/job | resident MB | file bytes/job |\n"
+           "|---------:|---------:|-----------:|------------:|---------------:|\n");
+    for (uint64_t tenth = 1; tenth <= 10; tenth++) {
+        uint64_t until = jobs * tenth / 10, before = load.done;
+        int64_t begin_us = hd_clock_us();
+        double cpu = cpu_seconds();
+        while (load.done < until)
+            go_on(&load);
+        double done = (double)(load.done - before);
+        printf("| %8llu | %8.0f | %10.1f | %11.1f | %14.0f |\n", (unsigned long long)load.done,
+               done * 1e6 / (double)(hd_clock_us() - begin_us), (cpu_seconds() - cpu) * 1e6 / done,
+               resident_bytes() / 1e6, (file_bytes(path) + file_bytes(wal)) / (double)load.done);
+        fflush(stdout);
+    }
+    end_load(&load);
+    stop_service(&service);
+    int64_t begin_us = hd_clock_us();
+    double cpu = cpu_seconds();
+    start_service(&service, path);
+    printf("\nrestored in %.2f s (%.2f s of CPU)\n", (double)(hd_clock_us() - begin_us) / 1e6,
+           cpu_seconds() - cpu);
+    stop_service(&service);
 }
 
 static void bench(unsigned workers, const char *directory, double seconds)
@@ -381,6 +475,7 @@ int main(int argc, char **argv)
 {
     double seconds = 3;
     const char *workers = "1,8,64", *given = NULL;
+    int64_t jobs = 0;
     const struct hd_option options[] = {
         {.name = "seconds",
          .kind = HD_OPTION_DOUBLE,
@@ -390,6 +485,11 @@ int main(int argc, char **argv)
          .kind = HD_OPTION_TEXT,
          .value = &workers,
          .help = "numbers of workers"},
+        {.name = "jobs",
+         .kind = HD_OPTION_INT,
+         .value = &jobs,
+         .hint = "N",
+         .help = "one run of so many jobs instead: speed, memory, file, restart"},
         {.name = "directory",
          .kind = HD_OPTION_TEXT,
          .value = &given,
@@ -409,18 +509,23 @@ int main(int argc, char **argv)
     struct hd_err err;
     if (given == NULL && mkdtemp(directory) == NULL)
         return 1;
-    printf(
-        "| workers | request | reply   | echo/s   | echo+commit/s | jobs/s   | jobs/echo | "
-        "jobs/echo+commit |\n|--------:|--------:|--------:|---------:|--------------:|---------:|"
-        "----------:|-----------------:|\n");
+    if (given == NULL)
+        given = directory;
+    if (jobs == 0)
+        printf("| workers | request | reply   | echo/s   | echo+commit/s | jobs/s   | jobs/echo | "
+               "jobs/echo+commit |\n|--------:|--------:|--------:|---------:|--------------:|"
+               "---------:|----------:|-----------------:|\n");
     for (const char *at = workers; *at != '\0'; at += strspn(at, ",")) {
         unsigned number = (unsigned)strtoul(at, NULL, 10);
-        if (number == 0 || number > WORKERS_MAX)
+        if (number == 0 || number > WORKERS_MAX || jobs < 0)
             return 2;
-        bench(number, given != NULL ? given : directory, seconds);
+        if (jobs == 0)
+            bench(number, given, seconds);
+        else
+            bench_long(number, given, (uint64_t)jobs);
         at += strcspn(at, ",");
     }
-    if (given == NULL)
+    if (given == directory)
         check(hd_remove_tree(directory, &err), &err);
     return 0;
 }
