@@ -31,6 +31,7 @@ static const struct command {
     {"events", "the facts of a run, one by one", cmd_events},
     {"workers", "who evaluated how much", cmd_workers},
     {"export", "all jobs as CSV or JSON", cmd_export},
+    {"doctor", "will it work on this machine, and what to do when not", cmd_doctor},
     {"fsck", "is a checkpoint whole, and does it restore to what it shows", cmd_fsck},
     {"token", "list, add and rotate the tokens of a file", cmd_token},
     {"tls", "a CA and certificates for a cluster", cmd_tls},

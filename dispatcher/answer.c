@@ -3,7 +3,9 @@
 #include "driver_internal.h"
 
 #include <string.h>
+#include <unistd.h>
 
+#include <hd/os.h>
 #include <hd/view.h>
 
 /* The view's arguments, with the request's run put in. */
@@ -30,12 +32,24 @@ static enum hd_code view_arguments(const struct hd_request *request, struct hd_v
     return HD_OK;
 }
 
+/* Not of the store: what this process is, for whoever wonders whether two machines agree. */
+static enum hd_code read_about(struct hd_buf *json, struct hd_err *err)
+{
+    return hd_buf_printf(json, err,
+                         "{\"program\":\"hd-master\",\"version\":\"%s\",\"protocol\":%d,"
+                         "\"pid\":%ld,\"wall_ms\":%lld}",
+                         HD_VERSION, HD_PROTOCOL_VERSION, (long)getpid(),
+                         (long long)hd_clock_wall_ms());
+}
+
 enum hd_code hd_read_view(const char *store_path, const struct hd_request *request,
                           struct hd_buf *json, struct hd_err *err)
 {
     struct hd_value *arguments = NULL;
     struct hd_value *answer = NULL;
     struct hd_view *view = NULL;
+    if (hd_streq(request->view, "about"))
+        return read_about(json, err);
     enum hd_code code = view_arguments(request, &arguments, err);
     if (code == HD_OK)
         code = hd_view_open(store_path, &view, err);

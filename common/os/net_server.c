@@ -12,8 +12,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define CONNECTIONS_MAX 8192
+#define FILES_KEPT 256 /* of this process, for everything that is not a connection */
 #define RETRY_MS 5
 #define UNSENT_MAX 256 /* replies between callers and nng's own thread */
 #define LINGER_MS 250  /* for the last replies to leave before the socket is closed */
@@ -33,7 +35,7 @@ struct hd_net_server {
     _Atomic int64_t replied_ms; /* when the last reply was given */
     pthread_mutex_t lock;       /* protects what follows */
     struct parcel *first, *last;
-    size_t connection_count;
+    size_t connection_count, connections_max;
     bool receiving;
     bool retrying; /* the timer runs; receiving rests until the list is empty */
     bool closing;
@@ -164,7 +166,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *data)
 {
     struct hd_net_server *server = data;
     pthread_mutex_lock(&server->lock);
-    bool closing = server->closing, full = server->connection_count >= CONNECTIONS_MAX;
+    bool closing = server->closing, full = server->connection_count >= server->connections_max;
     if (event == NNG_PIPE_EV_ADD_POST)
         server->connection_count++;
     else if (event == NNG_PIPE_EV_REM_POST && server->connection_count > 0)
@@ -192,6 +194,25 @@ enum hd_code hd_net_check_exposure(const char *host, const struct hd_net_securit
                    "refusing to listen on %s without TLS: give --cert and --key (and --ca to "
                    "check clients), or --plaintext where the network is trusted",
                    host);
+}
+
+/* A descriptor each: as many as are allowed, and some left for the store and its readers. */
+static size_t find_connections_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return CONNECTIONS_MAX;
+    rlim_t wanted = CONNECTIONS_MAX + FILES_KEPT;
+    if (files.rlim_cur < wanted && files.rlim_cur < files.rlim_max) {
+        struct rlimit more = {.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max,
+                              .rlim_max = files.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+            files = more;
+    }
+    if (files.rlim_cur >= wanted)
+        return CONNECTIONS_MAX;
+    return files.rlim_cur > 2 * FILES_KEPT ? (size_t)files.rlim_cur - FILES_KEPT
+                                           : (size_t)files.rlim_cur / 2;
 }
 
 static enum hd_code configure(struct hd_net_server *server, const char *url, size_t bytes_max,
@@ -253,6 +274,7 @@ enum hd_code hd_net_server_open(const char *host, uint16_t port, size_t bytes_ma
         return hd_fail(err, HD_E_NOMEM, "no memory for a server");
     hd_assert(pthread_mutex_init(&server->lock, NULL) == 0);
     server->queue = queue;
+    server->connections_max = find_connections_max();
     atomic_init(&server->replied_ms, hd_clock_ms() - LINGER_MS);
     char url[HD_NET_URL_MAX];
     hd_net_url(url, sizeof(url), hd_net_uses_tls(security), host, port);

@@ -13,6 +13,12 @@ bool hd_net_uses_tls(const struct hd_net_security *security)
            (is_set(security->cert_file) || is_set(security->key_file) || is_set(security->ca_file));
 }
 
+bool hd_net_has_tls(void)
+{
+    /* Builds without an engine call it "none". */
+    return !hd_streq(nng_tls_engine_name(), "none");
+}
+
 static enum hd_code read_pem(const char *what, const char *path, struct hd_buf *out,
                              struct hd_err *err)
 {

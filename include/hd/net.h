@@ -33,6 +33,8 @@ HD_NODISCARD enum hd_code hd_net_resolve(const char *host, const char *nic, char
 /* "HOST[:PORT]" or "[v6]:port" */
 HD_NODISCARD enum hd_code hd_net_split(const char *text, uint16_t port_default, char *ret_host,
                                        size_t host_size, uint16_t *ret_port, struct hd_err *err);
+/* Is there TLS in this build of nng? */
+bool hd_net_has_tls(void);
 bool hd_net_is_loopback(const char *host);
 /* HD_E_AUTH: this host may not be listened on without TLS or the word plaintext. A server checks it
  * too; here it can be asked before anything else is done. */

@@ -36,6 +36,7 @@ static const struct golden_case cases[] = {
     {"help-events", {"events", "--help"}},
     {"help-workers", {"workers", "--help"}},
     {"help-export", {"export", "--help"}},
+    {"help-doctor", {"doctor", "--help"}},
     {"help-fsck", {"fsck", "--help"}},
     {"help-token", {"token", "--help"}},
     {"help-tls", {"tls", "--help"}},
