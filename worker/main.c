@@ -279,8 +279,9 @@ static enum hd_code run_shell(const struct settings *settings, struct hd_shell_s
                               struct hd_err *err)
 {
     struct hd_policy *policy = NULL;
-    if (settings->policy_file != NULL &&
-        hd_policy_load(settings->policy_file, &policy, err) != HD_OK)
+    const char *file =
+        settings->policy_file != NULL ? settings->policy_file : getenv("HYPERDOCK_POLICY");
+    if (file != NULL && hd_policy_load(file, &policy, err) != HD_OK)
         return hd_fail_in(err, "--policy");
     shell->policy = policy;
     if (settings->work_limit != NULL &&

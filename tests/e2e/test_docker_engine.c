@@ -162,6 +162,28 @@ static void test_fork_limit(void **state)
     expect_end(room, HD_END_EXITED, 1, "");
 }
 
+/* What target.container and the other resources ask for holds inside. */
+static void test_container_options(void **state)
+{
+    struct room *room = *state;
+    static char user[] = "12345", network[] = "none", tmpfs[] = "/scratch:size=1m,mode=1777";
+    static char nofile[] = "nofile=64:128", all[] = "ALL", chown_only[] = "CHOWN";
+    static char *tmpfs_list[] = {tmpfs, NULL}, *ulimits[] = {nofile, NULL};
+    static char *drop[] = {all, NULL}, *add[] = {chown_only, NULL};
+    const struct hd_container container = {.shm_bytes = MEBIBYTE,
+                                           .ulimits = ulimits,
+                                           .user = user,
+                                           .network = network,
+                                           .read_only = true,
+                                           .tmpfs = tmpfs_list,
+                                           .cap_add = add,
+                                           .cap_drop = drop};
+    struct hd_engine_job job = job_of(room, "confined", "");
+    job.container = &container;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+}
+
 /* A kill by somebody else is reported as it is, after the engine has stayed. */
 static void test_foreign_kill(void **state)
 {
@@ -321,6 +343,7 @@ int main(int argc, char **argv)
         TEST(test_no_such_command),       TEST(test_data_absent),
         TEST(test_tiny_memory),           TEST(test_data),
         TEST(test_owner_of_results),      TEST(test_owner_of_results_not_root),
+        TEST(test_container_options),
     };
     struct hd_err err = {0};
     if (argc != 2)

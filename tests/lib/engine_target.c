@@ -17,15 +17,21 @@
  *   results           writes work/weights, readable by its owner alone, and a loss
  *   data              ends with 0 when /data/x can be read in both places and not written
  *   env NAME          prints $NAME and the working directory
+ *   confined          ends with 0 when the root cannot be written and /scratch can, the user is
+ * 12345, 64 files may be open, /dev/shm has 1 MiB, there is no network, and no capability but CHOWN
  *   loss X            writes loss.json and ends with 0
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,6 +167,47 @@ static int check_data(void)
                : 1;
 }
 
+static bool may_write(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static bool has_capabilities(const char *bounding)
+{
+    char line[256];
+    bool same = false;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (strncmp(line, "CapBnd:", 7) == 0)
+            same = strstr(line, bounding) != NULL;
+    if (file != NULL)
+        fclose(file);
+    return same;
+}
+
+/* The number of the first thing that is not so. */
+static int check_confined(void)
+{
+    struct rlimit files;
+    struct statvfs shm;
+    const bool so[] = {
+        !may_write("/x"),
+        may_write("/scratch/x"),
+        getuid() == 12345,
+        getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur == 64 && files.rlim_max == 128,
+        statvfs("/dev/shm", &shm) == 0 && shm.f_blocks * shm.f_frsize == 1048576,
+        if_nametoindex("eth0") == 0,
+        has_capabilities("0000000000000001"),
+    };
+    for (size_t i = 0; i < sizeof(so) / sizeof(so[0]); i++)
+        if (!so[i])
+            return (int)i + 1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -211,6 +258,8 @@ int main(int argc, char **argv)
         printf("%s=%s in %s\n", argument, value != NULL ? value : "(not set)",
                getcwd(cwd, sizeof(cwd)));
         return 0;
+    } else if (strcmp(what, "confined") == 0) {
+        return check_confined();
     } else if (strcmp(what, "loss") == 0) {
         FILE *file = open_in_dir("loss.json", "");
         fprintf(file, "{\"loss\": %s}\n", argument);
