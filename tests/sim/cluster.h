@@ -18,6 +18,7 @@
 
 #define SIM_CONNECTIONS_MAX 4096
 #define SIM_INBOX_MAX 512
+#define SIM_INBOX_KEPT 128 /* of it: for what is no request */
 #define SIM_OWED_MAX 1024
 #define SIM_FIRST_MS 1000 /* clocks do not begin at zero */
 
@@ -271,6 +272,8 @@ struct sim_master {
 
 void sim_master_start(struct sim *sim, uint32_t index);
 void sim_master_crash(struct sim *sim, uint32_t index, int64_t down_ms);
+/* A master that waits for its disk takes only so many requests. */
+bool sim_master_is_full(const struct sim_master *master);
 void sim_master_receive(struct sim *sim, struct sim_message *message);
 void sim_master_disconnected(struct sim *sim, struct sim_connection *connection);
 int64_t sim_master_clock(const struct sim *sim, const struct sim_master *master);

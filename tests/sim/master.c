@@ -203,6 +203,11 @@ void sim_master_push(struct sim *sim, struct sim_master *master, const struct hd
     wake(sim, master);
 }
 
+bool sim_master_is_full(const struct sim_master *master)
+{
+    return master->inbox_count >= SIM_INBOX_MAX - SIM_INBOX_KEPT;
+}
+
 void sim_master_receive(struct sim *sim, struct sim_message *message)
 {
     struct sim_master *master = &sim->masters[message->connection->master];

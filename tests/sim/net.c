@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define UNREAD_MS 100
+
 /* ---- copies
  * -------------------------------------------------------------------------------------- */
 
@@ -195,8 +197,13 @@ static void fire_deliver(struct sim *sim, const struct sim_event *event)
     if (!sim_link_up(sim, from, to))
         return;
     if (!message->is_reply) {
-        if (connection->master_open && sim->masters[to].alive &&
-            sim->masters[to].epoch == connection->master_epoch)
+        if (!connection->master_open || !sim->masters[to].alive ||
+            sim->masters[to].epoch != connection->master_epoch)
+            return;
+        if (sim_master_is_full(
+                &sim->masters[to])) /* the server stops reading: it stays out there */
+            sim_at(sim, sim->now_ms + UNREAD_MS, fire_deliver, event->who, event->epoch, message);
+        else
             sim_master_receive(sim, message);
         return;
     }

@@ -35,7 +35,8 @@ struct lane {
 struct soaking {
     const struct sim_soak *soak;
     struct lane *lanes;
-    pid_t pids[SIM_JOBS_MAX]; /* 0: the lane is at its end */
+    pid_t pids[SIM_JOBS_MAX];    /* 0: the lane is at its end */
+    uint64_t told[SIM_JOBS_MAX]; /* failures of the lane */
     uint32_t lane_count;
     double begin_s, line_s;
     bool terminal;
@@ -52,9 +53,10 @@ static double seconds(void)
 
 static void fail_seed(struct lane *lane, uint64_t seed)
 {
-    uint64_t number = atomic_fetch_add(&lane->failures, 1);
+    uint64_t number = atomic_load(&lane->failures); /* one process writes at a time */
     if (number < FAILURES_MAX)
         lane->failed[number] = seed;
+    atomic_store(&lane->failures, number + 1);
 }
 
 static void run_lane(const struct soaking *soaking, struct lane *lane, uint64_t from)
@@ -156,6 +158,18 @@ static void show_failure(const struct soaking *soaking, uint64_t seed)
     sim_failure_print(seed, &result, &ease, options);
 }
 
+/* Says a failing seed as soon as it is known: a long soak may be ended before its end. */
+static void tell_failures(struct soaking *soaking)
+{
+    for (uint32_t i = 0; i < soaking->lane_count; i++) {
+        struct lane *lane = &soaking->lanes[i];
+        uint64_t count = atomic_load(&lane->failures);
+        for (; soaking->told[i] < count && soaking->told[i] < FAILURES_MAX; soaking->told[i]++)
+            fprintf(stderr, "%sseed %llu fails\n", soaking->terminal ? "\n" : "",
+                    (unsigned long long)lane->failed[soaking->told[i]]);
+    }
+}
+
 /* Every counter of the coverage is a 64-bit number. */
 static void add_cover(struct sim_cover *sum, const struct sim_cover *cover)
 {
@@ -202,6 +216,7 @@ uint64_t sim_soak(const struct sim_soak *soak, struct sim_cover *ret_cover)
     for (uint32_t i = 0; i < soaking.lane_count; i++)
         start_lane(&soaking, i, soak->seed + i);
     while (look_after(&soaking)) {
+        tell_failures(&soaking);
         tell_progress(&soaking);
         (void)poll(NULL, 0, LOOK_MS);
     }
