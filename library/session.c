@@ -113,6 +113,21 @@ static void take_replies(struct hyperdock_session *session)
     }
 }
 
+/* Jobs that the core has closed by itself, as when the goal is reached, are held no more. */
+static void release_closed(struct hyperdock_session *session)
+{
+    size_t kept = 0, ends = 0;
+    for (size_t i = 0; i < session->update->fact_count; i++)
+        ends += session->update->facts[i].kind == HD_FACT_ATTEMPT_ENDED ? 1 : 0;
+    for (size_t i = 0; i < session->held_count && ends > 0; i++) {
+        struct hd_job_view view;
+        hd_core_view_job(session->core, session->run, session->held[i], &view);
+        if (view.running)
+            session->held[kept++] = session->held[i];
+    }
+    session->held_count = ends > 0 ? kept : session->held_count;
+}
+
 static enum hd_code append_facts(struct hyperdock_session *session, struct hd_err *err)
 {
     struct hd_update *update = session->update;
@@ -151,6 +166,7 @@ static enum hd_code finish_step(struct hyperdock_session *session, struct hd_err
     }
     session->stage = SESSION_IDLE;
     take_replies(session);
+    release_closed(session);
     return HD_OK;
 }
 
@@ -407,9 +423,10 @@ enum hd_code session_report(struct hyperdock_session *session, uint32_t job, dou
     struct hd_attempt_ref *held = hd_calloc(session->held_count, sizeof(*held));
     if (held == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for %zu outstanding jobs", session->held_count);
-    for (size_t i = 0; i < session->held_count; i++)
+    for (size_t i = 0; i < session->held_count; i++) {
         code = running_job(session, session->held[i], &held[i], err);
-    hd_assert(code == HD_OK);
+        hd_assert(code == HD_OK); /* those that are closed were released */
+    }
     struct hd_request ping = {.kind = HD_REQUEST_PING,
                               .lane = HD_LANE_CONTROL,
                               .sequence = ++session->control_sequence,

@@ -535,6 +535,44 @@ static void reports_stop_bad_jobs(void **state)
     test_dir_remove(dir);
 }
 
+/* A goal or a limit that ends the run ends what is outstanding: nobody waits for it, and telling it
+ * is a conflict with words. */
+static void an_end_takes_back_what_is_outstanding(void **state)
+{
+    (void)state;
+    static const char *const limits[][2] = {{"objective.goal", "0.5"}, {"stop.jobs", "3"}};
+    for (size_t i = 0; i < HD_COUNT(limits); i++) {
+        struct hyperdock_experiment *experiment = small_experiment();
+        struct hyperdock_session *session = NULL;
+        enum hyperdock_answer answer;
+        enum hyperdock_decision decision;
+        uint32_t jobs[3], pending[8], none;
+        size_t count;
+        assert_e(hyperdock_experiment_set(experiment, limits[i][0], limits[i][1]));
+        assert_e(hyperdock_open(experiment, NULL, &session));
+        hyperdock_experiment_free(experiment);
+        for (int k = 0; k < 3; k++)
+            jobs[k] = ask(session);
+        assert_s(hyperdock_tell(session, jobs[1], 0.1));
+        if (i == 1)
+            assert_s(hyperdock_tell(session, jobs[0], 0.1));
+        assert_s(hyperdock_pending(session, pending, 8, &count));
+        assert_int_equal(count, i == 0 ? 0 : 1);
+        if (i == 0)
+            assert_refused(hyperdock_report(session, jobs[2], 1, 0.3, &decision),
+                           HYPERDOCK_E_CONFLICT, hyperdock_error(session), "told already");
+        else
+            assert_s(hyperdock_report(session, jobs[2], 0.5, 0.3, &decision));
+        if (i == 1)
+            assert_s(hyperdock_tell(session, jobs[2], 0.3));
+        assert_s(hyperdock_ask(session, &answer, &none));
+        assert_int_equal(answer, HYPERDOCK_ASK_DONE);
+        assert_s(hyperdock_pending(session, pending, 8, &count));
+        assert_int_equal(count, 0);
+        hyperdock_close(session);
+    }
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 /* Every allocation fails once, in each of the first calls: the call says so and can be repeated,
@@ -627,6 +665,7 @@ int main(void)
         cmocka_unit_test(a_session_survives_files),
         cmocka_unit_test(files_of_others_are_refused),
         cmocka_unit_test(reports_stop_bad_jobs),
+        cmocka_unit_test(an_end_takes_back_what_is_outstanding),
         cmocka_unit_test(no_memory_is_an_answer),
         cmocka_unit_test(opening_without_memory_fails_cleanly),
         cmocka_unit_test(the_version_is_that_of_the_header),
