@@ -6,8 +6,11 @@
 #include <hd/os.h>
 #include <hd/value.h>
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct cluster cluster;
 static char *experiment, *blocked, *master;
@@ -165,6 +168,23 @@ static void notices_that_the_directory_is_gone(void **state)
     assert_true(child_has_said(&cluster, run, "has been removed"));
 }
 
+/* So does another directory in its place, even if no look fell between the two. */
+static void notices_that_the_directory_is_another_one(void **state)
+{
+    (void)state;
+    char *dir = cluster_path(&cluster, "swapped");
+    char *other = cluster_path(&cluster, "newcomer");
+    struct child *run = cluster_child(&cluster, "run");
+    cluster_start(&cluster, run,
+                  (const char *const[]){cluster_program("HD"), "run", blocked, "--workers", "1",
+                                        "--state-dir", dir, NULL});
+    child_wait_text(&cluster, run, "far: 0 done");
+    assert_int_equal(mkdir(other, 0700), 0);
+    assert_int_equal(renameat2(AT_FDCWD, dir, AT_FDCWD, other, RENAME_EXCHANGE), 0);
+    assert_int_equal(child_end(&cluster, run), HD_EXIT_FAILED);
+    assert_true(child_has_said(&cluster, run, "has been removed"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +194,7 @@ int main(void)
         cmocka_unit_test(notices_that_the_master_left),
         cmocka_unit_test(detaches_when_it_runs),
         cmocka_unit_test(notices_that_the_directory_is_gone),
+        cmocka_unit_test(notices_that_the_directory_is_another_one),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

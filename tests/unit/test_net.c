@@ -3,6 +3,8 @@
  * WAIT_MS only as the point at which a test gives up. */
 #include "testlib.h"
 
+#include "../../common/os/net_internal.h"
+
 #include <arpa/inet.h>
 #include <hd/message.h>
 #include <hd/net.h>
@@ -391,6 +393,25 @@ static void loopback_is_told_from_the_rest(void **state)
         assert_false(hd_net_is_loopback(far[i]));
 }
 
+/* Whoever listens on 127.0.0.1 is found by the name, also where that is ::1 first. */
+static void localhost_is_an_address(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address, *url;
+    } rows[] = {{"localhost:7000", "tcp://127.0.0.1:7000"},
+                {"tcp://localhost:7000", "tcp://127.0.0.1:7000"},
+                {"127.0.0.1:7000", "tcp://127.0.0.1:7000"},
+                {"[::1]:7000", "tcp://[::1]:7000"},
+                {"localhost.example.org:7000", "tcp://localhost.example.org:7000"}};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_net_security plaintext = {.plaintext = true};
+        struct hd_net_target target;
+        assert_hd_ok(hd_net_target_parse(rows[i].address, &plaintext, &target, &err));
+        assert_string_equal(target.url, rows[i].url);
+    }
+}
+
 static void addresses_are_split(void **state)
 {
     (void)state;
@@ -592,6 +613,7 @@ int main(void)
         net_test(a_taken_port_is_an_error_that_names_it),
         net_test(beyond_loopback_needs_tls_or_a_word),
         cmocka_unit_test(loopback_is_told_from_the_rest),
+        cmocka_unit_test(localhost_is_an_address),
         cmocka_unit_test(addresses_are_split),
         cmocka_unit_test(hosts_and_interfaces_resolve),
         net_test(tls_checks_both_ends),
