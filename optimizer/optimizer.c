@@ -18,6 +18,7 @@ struct job {
     uint32_t rung;
     bool ended;
     bool stopped; /* a report was answered so */
+    bool taught;  /* and the sampler was told of it */
     double budget, budget_previous;
     double budget_reached; /* of the last rung that it passed; NaN: none */
     bool has_score;        /* it ended well */
@@ -282,12 +283,25 @@ static enum hd_code find_open(const struct hd_optimizer *optimizer, uint32_t job
     return HD_OK;
 }
 
+/* The sampler hears of the end of a job, unless the report that stopped it was the lesson. */
+static enum hd_code teach_end(struct hd_optimizer *optimizer, const struct job *job,
+                              const struct hd_score *score, struct hd_err *err)
+{
+    static const struct hd_score failed = {.losses = {NAN}};
+    if (job->stopped && job->taught)
+        return HD_OK;
+    double budget =
+        job->stopped && isfinite(job->budget_reached) ? job->budget_reached : job->budget;
+    return hd_sampler_tell_score(optimizer->sampler, job->config_number, budget,
+                                 job->stopped || score == NULL ? &failed : score, err);
+}
+
 static void end_job(struct hd_optimizer *optimizer, uint32_t job_number, bool ok,
                     const struct hd_score *score)
 {
     struct job *job = &optimizer->jobs[job_number];
-    hd_iter_gen_ended_score(optimizer->gen, job->iteration, job->rung, job->config_number, ok,
-                            score);
+    hd_iter_gen_ended_score(optimizer->gen, job->iteration, job->rung, job->config_number,
+                            ok && !job->stopped, score);
     job->ended = true;
     job->has_score = ok;
     if (ok && optimizer->scores != NULL)
@@ -302,10 +316,8 @@ enum hd_code hd_optimizer_tell_score(struct hd_optimizer *optimizer, uint32_t jo
     if (code != HD_OK)
         return code;
     const struct job *job = &optimizer->jobs[job_number];
-    static const struct hd_score failed = {.losses = {NAN}};
     ok = ok && hd_score_is_finite(score, optimizer->objective_count);
-    code = hd_sampler_tell_score(optimizer->sampler, job->config_number, job->budget,
-                                 ok ? score : &failed, err);
+    code = teach_end(optimizer, job, ok ? score : NULL, err);
     if (code != HD_OK)
         return code;
     end_job(optimizer, job_number, ok, score);
@@ -331,14 +343,13 @@ enum hd_code hd_optimizer_tell_stopped(struct hd_optimizer *optimizer, uint32_t 
     if (!job->stopped)
         return hd_fail(err, HD_E_CONFLICT, "job %u was not told to stop: tell its result",
                        job_number);
-    bool ok = isfinite(loss);
     double budget = isnan(job->budget_reached) ? job->budget : job->budget_reached;
-    code = hd_sampler_tell(optimizer->sampler, job->config_number, budget, ok ? loss : NAN, err);
+    code = teach_end(optimizer, job, NULL, err);
     if (code != HD_OK)
         return code;
     struct hd_score score = hd_score_of(loss);
     end_job(optimizer, job_number, false, &score);
-    if (ok)
+    if (isfinite(loss))
         note_result(optimizer, job_number, budget, &score);
     return HD_OK;
 }
@@ -357,12 +368,14 @@ enum hd_code hd_optimizer_report(struct hd_optimizer *optimizer, uint32_t job_nu
     struct hd_report_answer answer;
     hd_iter_gen_report(optimizer->gen, job->iteration, job->rung, job->config_number, step, loss,
                        &answer);
+    bool fresh = answer.decision == HD_DECISION_STOP && !job->stopped;
     job->stopped = answer.decision == HD_DECISION_STOP;
     job->budget_reached = answer.budget;
     *ret_decision = answer.decision;
     if (!answer.milestone || !isfinite(loss))
         return HD_OK;
     struct hd_score score = hd_score_of(loss);
+    job->taught = job->taught || fresh;
     note_result(optimizer, job_number, answer.budget, &score);
     /* The sampler's memory failing must not undo what the generator has seen: it merely learns
      * less. */

@@ -71,7 +71,8 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
                                              .budget_previous = fact->budget_previous,
                                              .loss = NAN,
                                              .curve_loss = NAN,
-                                             .budget_reached = NAN};
+                                             .budget_reached = NAN,
+                                             .step_reached = NAN};
     queue_job(core, run, run->job_count++);
     if (run->experiment->stop.configs > 0 && run->config_count >= run->experiment->stop.configs)
         hd_iter_gen_close_new(run->gen);
@@ -124,7 +125,7 @@ static void count_success(struct run *run, const struct job *job, uint32_t job_n
     run->jobs_ok++;
     run->had_success = true;
     run->failure_streak = 0;
-    if (job->budget >= run->experiment->iter_gen.budget_max)
+    if (job->budget >= run->experiment->iter_gen.budget_max && !job->stopping)
         run->full_evaluations++;
     bool better = !run->has_incumbent || job->budget > run->incumbent_budget ||
                   (job->budget == run->incumbent_budget && job->loss < run->incumbent_loss);
@@ -159,6 +160,15 @@ static bool counts_as_failure(enum hd_outcome outcome)
     return false;
 }
 
+/* What a stopped job had come to by its own word. */
+static double budget_of_end(const struct job *job, enum hd_outcome outcome)
+{
+    bool early = outcome == HD_OUTCOME_STOPPED && job->step_reached < job->budget;
+    return early ? job->step_reached : job->budget;
+}
+
+/* A decision to stop stands, also for a target that came to its end before it heard of it: the
+ * generator ranks neither, so that what comes next does not depend on how fast a stop travels. */
 static void close_job(struct run *run, uint32_t job_number, const struct hd_fact *fact)
 {
     const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
@@ -168,9 +178,8 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
     job->outcome = (uint8_t)ended->outcome;
     job->loss = ended->loss;
     run->cut = fact->seq;
-    bool early = ended->outcome == HD_OUTCOME_STOPPED && isfinite(job->budget_reached);
     if (ended->attempt > 0)
-        run->budget_spent += early ? job->budget_reached : job->budget;
+        run->budget_spent += budget_of_end(job, ended->outcome);
     if (ok) {
         count_success(run, job, job_number);
     } else if (ended->outcome != HD_OUTCOME_STOPPED) {
@@ -178,7 +187,8 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
         if (counts_as_failure(ended->outcome))
             run->failure_streak++;
     }
-    hd_iter_gen_ended(run->gen, job->iteration, job->rung, job->config, ok, ended->loss);
+    hd_iter_gen_ended(run->gen, job->iteration, job->rung, job->config, ok && !job->stopping,
+                      ended->loss);
 }
 
 static void apply_attempt_ended(struct hd_core *core, struct run *run, const struct hd_fact *fact)
@@ -223,8 +233,12 @@ static void apply_curve_point(struct hd_core *core, struct run *run, const struc
     struct hd_report_answer answer;
     hd_iter_gen_report(run->gen, job->iteration, job->rung, job->config, point->step, point->loss,
                        &answer);
-    job->stopping = answer.decision == HD_DECISION_STOP;
+    bool stopping = answer.decision == HD_DECISION_STOP;
+    if (stopping && !job->stopping)
+        job->taught = answer.milestone && isfinite(point->loss);
+    job->stopping = stopping;
     job->budget_reached = answer.budget;
+    job->step_reached = point->step;
     if (isfinite(point->loss))
         job->curve_loss = point->loss;
     if (!answer.milestone || !isfinite(point->loss))

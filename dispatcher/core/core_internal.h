@@ -45,9 +45,11 @@ struct job {
     uint8_t outcome;
     bool last_by_report; /* the last attempt ended by its worker's word */
     bool stopping;       /* the generator wants it ended; its worker hears of it at each ping */
+    bool taught;         /* the report that decided so told the sampler of it */
     double loss;
     double curve_loss;     /* the last finite one it reported; NaN: none */
     double budget_reached; /* of the last milestone of the generator that it passed; NaN: none */
+    double step_reached;   /* the last it reported; NaN: none */
 };
 
 struct config {

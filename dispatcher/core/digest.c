@@ -45,8 +45,10 @@ static uint64_t digest_jobs(const struct hd_core *core, const struct run *run, u
         hash = hd_hash_u64(hash, job->outcome);
         hash = hd_hash_u64(hash, job->last_by_report);
         hash = hd_hash_u64(hash, job->stopping);
+        hash = hd_hash_u64(hash, job->taught);
         hash = hd_hash_double(hash, job->curve_loss);
         hash = hd_hash_double(hash, job->budget_reached);
+        hash = hd_hash_double(hash, job->step_reached);
         hash = hd_hash_double(hash, job->loss);
     }
     for (uint32_t i = 0; i < run->live_count; i++) {

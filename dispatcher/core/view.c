@@ -185,17 +185,20 @@ static bool milestone_of(const struct hd_core *core, uint64_t seq, double *ret_b
     return false;
 }
 
-static struct hd_lesson lesson_of_end(const struct job *job,
-                                      const struct hd_fact_attempt_ended *ended)
+/* Of a job that was to be stopped the report that decided so is the lesson, whatever came after it:
+ * what was said last depends on how fast the stop travelled. */
+static bool lesson_of_end(const struct job *job, const struct hd_fact_attempt_ended *ended,
+                          struct hd_lesson *ret_lesson)
 {
-    struct hd_lesson lesson = {.config = job->config, .budget = job->budget, .loss = NAN};
-    if (ended->outcome == HD_OUTCOME_OK)
-        lesson.loss = ended->loss;
-    if (ended->outcome == HD_OUTCOME_STOPPED && isfinite(job->budget_reached)) {
-        lesson.loss = ended->loss;
-        lesson.budget = job->budget_reached;
+    *ret_lesson = (struct hd_lesson){.config = job->config, .budget = job->budget, .loss = NAN};
+    if (job->stopping) {
+        if (isfinite(job->budget_reached))
+            ret_lesson->budget = job->budget_reached;
+        return !job->taught;
     }
-    return lesson;
+    if (ended->outcome == HD_OUTCOME_OK)
+        ret_lesson->loss = ended->loss;
+    return true;
 }
 
 bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
@@ -204,8 +207,7 @@ bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
     double budget;
     if (fact->kind == HD_FACT_ATTEMPT_ENDED && !fact->as.attempt_ended.requeued) {
         const struct job *job = &core->runs[fact->run]->jobs[fact->as.attempt_ended.job];
-        *ret_lesson = lesson_of_end(job, &fact->as.attempt_ended);
-        return true;
+        return lesson_of_end(job, &fact->as.attempt_ended, ret_lesson);
     }
     if (fact->kind == HD_FACT_CURVE_POINT && milestone_of(core, fact->seq, &budget)) {
         const struct job *job = &core->runs[fact->run]->jobs[fact->as.curve_point.job];

@@ -176,8 +176,9 @@ void hd_core_view_run(const struct hd_core *core, uint32_t run, struct hd_run_vi
 void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
                       struct hd_job_view *ret_view);
 /* What a fact of the last step or apply teaches its run's sampler: the end of a job at its budget,
- * the end of a stopped one at the last milestone it passed, a curve point that is a milestone
- * there. loss NaN: failed. false: nothing. */
+ * a curve point that is a milestone there. loss NaN: failed; so does a job that ends as stopped
+ * though nobody asked. false: nothing, as the end of a job that was to be stopped, which was taught
+ * by the point that decided it (or, without a loss there, now, as failed at that milestone). */
 struct hd_lesson {
     uint32_t config;
     double budget;

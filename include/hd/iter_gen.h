@@ -113,6 +113,8 @@ void hd_iter_gen_plan(const struct hd_iter_gen_spec *spec, uint32_t iteration,
                       struct hd_bracket_plan *ret_plan);
 /* After how many iterations the plans repeat (hyperband: the number of brackets; else 1). */
 uint32_t hd_iter_gen_cycle(const struct hd_iter_gen_spec *spec);
+/* Without barriers: asha and async_hyperband, whose plans are what comes when all goes evenly. */
+bool hd_iter_gen_is_asynchronous(const struct hd_iter_gen_spec *spec);
 
 struct hd_iter_gen;
 HD_NODISCARD enum hd_code hd_iter_gen_new(const struct hd_iter_gen_spec *spec,
@@ -154,15 +156,16 @@ void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot,
 enum hd_decision { HD_DECISION_CONTINUE, HD_DECISION_STOP };
 struct hd_report_answer {
     enum hd_decision decision; /* STOP is repeated for every later report of the job */
-    bool milestone; /* a rung was reached: the sampler is to be told this loss at `budget` */
+    bool milestone; /* a rung was reached, or the job is to be stopped by this report: the sampler is
+                     * to be told this loss at `budget` */
     double budget;  /* of that rung or, without one, of the last milestone; NaN: none */
 };
 /*
  * A running job says how it stands: `loss` after `step` (of its budget; smaller than the budget of
  * the job). Steps rise; a repeated or earlier one, as a second attempt makes it, changes nothing
- * and is answered with what was decided. A job that was told to stop is ended with ok = false,
- * which then counts as neither a success nor a failure of a later rung; it may also end ok, when it
- * was faster. O(log configs). No allocation.
+ * and is answered with what was decided. A job that was to be stopped is ended with ok = false,
+ * which then counts as neither a success nor a failure of a later rung, also when it was faster and
+ * ended well: then runs repeat, however fast a stop travels. O(log configs). No allocation.
  */
 void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                         uint32_t config_number, double step, double loss,

@@ -78,8 +78,10 @@ HD_NODISCARD enum hd_code hd_optimizer_tell_score(struct hd_optimizer *optimizer
 HD_NODISCARD enum hd_code hd_optimizer_report(struct hd_optimizer *optimizer, uint32_t job_number,
                                               double step, double loss,
                                               enum hd_decision *ret_decision, struct hd_err *err);
-/* The job was told to stop and did: `loss` is its last one and counts at the budget of the rung
- * that it had reached. A job that ended by itself meanwhile is told with hd_optimizer_tell().
+/* The job was told to stop and did: `loss` is its last one and may be the best at the budget of
+ * the rung that it had reached; the sampler learned of the report that decided it. A job that ended
+ * by itself meanwhile is told with hd_optimizer_tell(): its result may be the best as well, and
+ * changes nothing else.
  * HD_E_CONFLICT also when nobody told it to stop. */
 HD_NODISCARD enum hd_code hd_optimizer_tell_stopped(struct hd_optimizer *optimizer,
                                                     uint32_t job_number, double loss,

@@ -34,6 +34,11 @@ enum hd_code hd_iter_gen_new(const struct hd_iter_gen_spec *spec, struct hd_iter
     return HD_OK;
 }
 
+bool hd_iter_gen_is_asynchronous(const struct hd_iter_gen_spec *spec)
+{
+    return hd_iter_kind_find(spec->name)->engine == &hd_iter_engine_asynchronous;
+}
+
 void hd_iter_gen_free(struct hd_iter_gen *gen)
 {
     if (gen == NULL)
@@ -82,12 +87,14 @@ void hd_iter_gen_report(struct hd_iter_gen *gen, uint32_t iteration, uint32_t ru
     struct hd_report_answer answer = {.decision = HD_DECISION_CONTINUE, .budget = NAN};
     if (gen->engine->report != NULL)
         gen->engine->report(gen->state, config_number, step, loss, &answer);
+    bool fresh = false;
     if (gen->stopper != NULL &&
-        hd_stopper_report(gen->stopper, config_number, step, loss) == HD_DECISION_STOP &&
+        hd_stopper_report(gen->stopper, config_number, step, loss, &fresh) == HD_DECISION_STOP &&
         answer.decision == HD_DECISION_CONTINUE) {
         answer.decision = HD_DECISION_STOP;
         if (!answer.milestone)
             answer.budget = hd_stopper_budget(gen->stopper, config_number);
+        answer.milestone = answer.milestone || fresh;
     }
     *ret_answer = answer;
 }

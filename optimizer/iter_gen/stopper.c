@@ -184,9 +184,12 @@ static bool judge(struct hd_stopper *stopper, struct curve *curve, uint32_t conf
 }
 
 enum hd_decision hd_stopper_report(struct hd_stopper *stopper, uint32_t config_number, double step,
-                                   double loss)
+                                   double loss, bool *ret_fresh)
 {
     struct curve *curve = curve_of(stopper, config_number);
+    *ret_fresh = false;
+    if (curve->stopped) /* what it still says depends on how fast the stop travels */
+        return HD_DECISION_STOP;
     if (step > curve->step_last) {
         curve->step_last = step;
         if (isfinite(loss) && loss < curve->best)
@@ -205,6 +208,7 @@ enum hd_decision hd_stopper_report(struct hd_stopper *stopper, uint32_t config_n
             curve->points[0] = (struct point){step, curve->best};
         }
     }
+    *ret_fresh = curve->stopped;
     return curve->stopped ? HD_DECISION_STOP : HD_DECISION_CONTINUE;
 }
 

@@ -27,8 +27,9 @@ void hd_stopper_free(struct hd_stopper *stopper);
 /* Memory for one more job, of a config number up to the highest one so far plus one. */
 HD_NODISCARD enum hd_code hd_stopper_reserve(struct hd_stopper *stopper, struct hd_err *err);
 void hd_stopper_started(struct hd_stopper *stopper, uint32_t config_number, double budget);
+/* ret_fresh: this report made it a stop. */
 enum hd_decision hd_stopper_report(struct hd_stopper *stopper, uint32_t config_number, double step,
-                                   double loss);
+                                   double loss, bool *ret_fresh);
 /* The last milestone of the config, NaN before the first. */
 double hd_stopper_budget(const struct hd_stopper *stopper, uint32_t config_number);
 void hd_stopper_ended(struct hd_stopper *stopper, uint32_t config_number, bool ok, double loss);

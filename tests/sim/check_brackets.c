@@ -97,7 +97,7 @@ static bool id_less(struct hd_config_id a, struct hd_config_id b)
 
 static bool job_ok(const struct sim_job *job)
 {
-    return job->closed && job->outcome == HD_OUTCOME_OK && isfinite(job->loss);
+    return job->closed && job->outcome == HD_OUTCOME_OK && isfinite(job->loss) && !job->decided;
 }
 
 struct rung {

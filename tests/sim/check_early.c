@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_early.c: asynchronous halving counted again, the slow way: a rung is a plain list of
- * losses, a rank is counted. Which jobs were to be stopped follows from the curve points among the
- * facts; that a promoted config had earned it, from the results.
+ * check_early.c: asynchronous halving and early stopping counted again, the slow way: a rung is a
+ * plain list of losses, a rank is counted. Which jobs were to be stopped follows from the curve
+ * points among the facts; that a promoted config had earned it, from the results.
  */
 #include "cluster.h"
 
@@ -45,11 +45,94 @@ static uint32_t rank_of(const struct sim_rung *list, uint32_t config, double los
     return rank;
 }
 
+/* ---- rules of early stopping ---------------------------------------------------------------- */
+
+/* How many milestones lie at or below this step, and the last of them. */
+static uint32_t milestones_below(const struct sim_run_plan *plan, double step, double *ret_last)
+{
+    double factor = plan->early == SIM_EARLY_CURVE ? sqrt(2) : plan->eta;
+    uint32_t count = 0;
+    for (double at = plan->budget_min;
+         at < plan->budget_max * (1 - 1e-9) && at <= step * (1 + 1e-9) && count < SIM_RUNGS_MAX;
+         at *= factor) {
+        *ret_last = at;
+        count++;
+    }
+    return count;
+}
+
+/* More than half of those that were here before it, of enough, are better. */
+static bool below_median(struct sim *sim, struct sim_ledger_run *run, uint32_t milestone,
+                         uint32_t config, double best)
+{
+    struct sim_rung *list = &run->rungs[milestone];
+    size_t better = 0, count = list->count;
+    for (size_t i = 0; i < count; i++)
+        better += list->places[i].loss < best ? 1 : 0;
+    add_loss(sim, run, milestone, config, best);
+    return count >= SIM_EARLY_CURVES_MIN && better >= (count + 1) / 2;
+}
+
+/* What the last doubling gained, granted for each that is left, does not reach the incumbent. */
+static bool is_hopeless(const struct sim_ledger_run *run, const struct sim_curve *curve,
+                        double step)
+{
+    for (int i = 0; i < 2; i++) {
+        if (!(curve->steps[i] * 1.9 <= step))
+            continue;
+        double doublings = log2(step / curve->steps[i]);
+        double left = log2(run->plan->budget_max / step);
+        double gain = (curve->bests[i] - curve->best) / doublings * SIM_EARLY_OPTIMISM;
+        return curve->best - gain * left > run->incumbent;
+    }
+    return false;
+}
+
+static double rule_point(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job,
+                         const struct hd_fact_curve_point *point)
+{
+    struct sim_curve *curve = &run->configs[job->config].curve;
+    double last = NAN;
+    if (!(point->step > curve->last))
+        return NAN;
+    curve->last = point->step;
+    curve->best = point->loss < curve->best ? point->loss : curve->best;
+    uint32_t passed = milestones_below(run->plan, point->step, &last);
+    if (passed <= curve->passed)
+        return NAN;
+    curve->passed = passed;
+    job->reached = last;
+    job->decided = run->plan->early == SIM_EARLY_MEDIAN
+                       ? below_median(sim, run, passed - 1, job->config, curve->best)
+                       : is_hopeless(run, curve, point->step);
+    curve->steps[1] = curve->steps[0];
+    curve->bests[1] = curve->bests[0];
+    curve->steps[0] = point->step;
+    curve->bests[0] = curve->best;
+    return job->decided ? last : NAN;
+}
+
+static void rule_closed(struct sim_ledger_run *run, const struct sim_job *job)
+{
+    struct sim_curve *curve = &run->configs[job->config].curve;
+    if (job->decided || job->outcome != HD_OUTCOME_OK || !isfinite(job->loss))
+        return;
+    curve->best = job->loss < curve->best ? job->loss : curve->best;
+    curve->last = job->budget > curve->last ? job->budget : curve->last;
+    if (job->budget >= run->plan->budget_max &&
+        (isnan(run->incumbent) || job->loss < run->incumbent))
+        run->incumbent = job->loss;
+}
+
 double sim_early_point(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job,
                        const struct hd_fact_curve_point *point)
 {
     double budgets[SIM_RUNGS_MAX];
-    if (run->plan == NULL || run->plan->asha != SIM_ASHA_STOPPING || job->closed || job->decided)
+    if (run->plan == NULL || job->closed || job->decided)
+        return NAN;
+    if (run->plan->early != SIM_EARLY_NONE && job->config < run->config_count)
+        return rule_point(sim, run, job, point);
+    if (run->plan->asha != SIM_ASHA_STOPPING)
         return NAN;
     uint32_t rungs = rung_count(run, budgets), passed = job->passed;
     while (passed + 1 < rungs && budgets[passed] <= point->step * (1 + 1e-9))
@@ -69,10 +152,12 @@ double sim_early_point(struct sim *sim, struct sim_ledger_run *run, struct sim_j
 void sim_early_closed(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job)
 {
     double budgets[SIM_RUNGS_MAX];
+    if (run->plan != NULL && run->plan->early != SIM_EARLY_NONE && job->config < run->config_count)
+        rule_closed(run, job);
     if (run->plan == NULL || run->plan->asha == SIM_ASHA_NONE)
         return;
     uint32_t top = rung_count(run, budgets) - 1;
-    bool ok = job->outcome == HD_OUTCOME_OK && isfinite(job->loss);
+    bool ok = job->outcome == HD_OUTCOME_OK && isfinite(job->loss) && !job->decided;
     uint32_t rung = run->plan->asha == SIM_ASHA_PROMOTION ? job->rung : ok ? top : job->passed;
     if (rung > top)
         return;

@@ -288,7 +288,8 @@ static void check_ask(struct sim *sim, const struct sim_checker *self,
     /* A learning curve moves it too, and whether it does is known once it is committed. */
     const struct sim_ledger *ledger = &probe->master->ledger;
     bool later = ask->run < ledger->run_count && ledger->runs[ask->run].plan != NULL &&
-                 ledger->runs[ask->run].plan->asha == SIM_ASHA_STOPPING;
+                 (ledger->runs[ask->run].plan->asha == SIM_ASHA_STOPPING ||
+                  ledger->runs[ask->run].plan->early != SIM_EARLY_NONE);
     if (ask->cut != last && !(later && ask->cut > last))
         sim_fail(sim, self->name,
                  "config %u is asked for with cut %" PRIu64 ", the last result is fact %" PRIu64,

@@ -84,7 +84,7 @@ struct sim_job {
     uint64_t closed_seq;
     uint32_t passed; /* rungs, by its curve */
     bool decided;    /* its curve says that it is to be stopped */
-    double reached;  /* budget of the last rung it passed; NaN none */
+    double reached;  /* budget of the last rung or milestone it passed; NaN none */
     uint32_t charged, charged_infra, accepted;
 };
 
@@ -93,12 +93,17 @@ struct sim_config {
     const double *values;
     size_t value_count;
     uint64_t cut, seq;
-    const char *root, *directory; /* where its state is */
-    double state_budget;          /* the budget that state was trained to; NaN none */
+    const char *root, *directory;  /* where its state is */
+    double state_budget;           /* the budget that state was trained to; NaN none */
+    struct sim_curve {             /* under a rule of early stopping */
+        double last, best;         /* step, loss */
+        uint32_t passed;           /* milestones */
+        double steps[2], bests[2]; /* at the last two, the later one first; NaN none */
+    } curve;
 };
 
 #define SIM_RUNGS_MAX 16
-struct sim_rung { /* of an asynchronous run */
+struct sim_rung { /* of an asynchronous run, or a milestone of the median rule */
     struct sim_place {
         uint32_t config;
         double loss;
@@ -123,6 +128,7 @@ struct sim_ledger_run {
     uint32_t failure_streak; /* since the last success or resume */
     uint32_t ok_count, stopped_count, closed_count, full_count;
     struct sim_rung rungs[SIM_RUNGS_MAX];
+    double incumbent; /* best loss at the highest budget that no rule has rejected; NaN none */
     bool has_best;
     double best_budget, best_loss;
     double *ask_budgets; /* by config number, of the last ask */
@@ -313,6 +319,7 @@ struct sim_container {
     double from; /* where its work begins */
     struct sim_directory *directory;
     int64_t started_ms, ends_ms;
+    uint32_t points_written, points_read; /* of its curve; read: by this incarnation */
     bool ended; /* and counted */
     bool running;
     bool removed;        /* dropped or acknowledged: nothing is left of it */

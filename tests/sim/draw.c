@@ -72,6 +72,12 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
         append(text, size, ",\"eta\":%u", run->eta);
     if (run->asha == SIM_ASHA_STOPPING)
         append(text, size, ",\"type\":\"stopping\"");
+    if (run->early != SIM_EARLY_NONE)
+        append(text, size,
+               ",\"early_stopping\":{\"rule\":\"%s\",\"grace\":%.17g,\"curves_min\":%u,"
+               "\"optimism\":%g}",
+               run->early == SIM_EARLY_MEDIAN ? "median" : "curve", run->budget_min,
+               SIM_EARLY_CURVES_MIN, SIM_EARLY_OPTIMISM);
     append(text, size, "},\"budget\":{\"min\":%.17g,\"max\":%.17g},", run->budget_min,
            run->budget_max);
     append(text, size, "\"stop\":{\"iterations\":%u", run->iterations);
@@ -120,6 +126,21 @@ static void draw_asha(struct sim_run_plan *run)
     run->asha = chance(&rng, 50) ? SIM_ASHA_PROMOTION : SIM_ASHA_STOPPING;
     if (run->asha == SIM_ASHA_STOPPING)
         run->curves = true;
+}
+
+/* Likewise. */
+static void draw_early(struct sim_run_plan *run)
+{
+    struct hd_rng rng;
+    hd_rng_fork(run->run_uid, "early", 0, &rng);
+    if (run->asha != SIM_ASHA_NONE || run->budget_max <= run->budget_min || !chance(&rng, 30))
+        return;
+    run->early = chance(&rng, 50) ? SIM_EARLY_MEDIAN : SIM_EARLY_CURVE;
+    if (run->early == SIM_EARLY_CURVE) { /* it needs results of the highest budget */
+        run->full = true;
+        run->iterations = 6 + below(&rng, 20);
+    }
+    run->curves = true;
 }
 
 static void draw_limits(struct hd_rng *rng, struct sim_run_plan *run)
@@ -174,6 +195,7 @@ static void draw_run(struct hd_rng *rng, uint32_t number, uint32_t master, struc
     draw_limits(rng, run);
     draw_target(rng, run);
     draw_asha(run);
+    draw_early(run);
     static const char *const samplers[] = {"random", "random", "tpe", "tpe", "sobol"};
     const char *sampler = samplers[below(rng, HD_COUNT(samplers))];
     uint32_t space = chance(rng, 12) ? 3 : below(rng, 3);
@@ -283,7 +305,5 @@ void sim_plan_alone(struct sim_plan *plan, bool with_kills)
     run->retries_failed = 0; /* a back-off gives way to other jobs for a while */
     run->retries_infra = 100;
     run->queue_max = run->queue_min = 0;
-    if (run->asha == SIM_ASHA_STOPPING) /* the stop may come before the end, or after it */
-        run->asha = SIM_ASHA_PROMOTION;
     sim_run_plan_write(run, run->sampler, run->space);
 }

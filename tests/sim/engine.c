@@ -12,7 +12,8 @@
 #include <string.h>
 
 #define HARVEST_MS_MAX 20
-#define POINTS 2
+#define POINTS 2        /* of a curve */
+#define POINTS_JUDGED 4 /* ... that a rule of early stopping looks at */
 
 static struct sim_container *find_container(struct sim_worker *worker,
                                             struct hd_attempt_ref attempt)
@@ -163,6 +164,29 @@ static void draw_end(struct sim *sim, struct sim_container *container)
 /* ---- the end, its harvest and its news
  * ---------------------------------------------------------------------- */
 
+static uint32_t point_count(const struct sim_container *container)
+{
+    return container->plan->early != SIM_EARLY_NONE ? POINTS_JUDGED : POINTS;
+}
+
+/* All that its curve has beyond what was read, as the worker reads the file of a target. */
+static void read_points(struct sim *sim, struct sim_container *container)
+{
+    struct hd_point points[POINTS_JUDGED];
+    uint32_t count = 0, end = point_count(container);
+    if (container->points_read == container->points_written)
+        return;
+    for (uint32_t p = container->points_read + 1; p <= container->points_written; p++)
+        points[count++] = (struct hd_point){container->attempt, container->budget * (double)p / end,
+                                            loss_of(sim, container) + 0.05 * (double)(end - p)};
+    container->points_read = container->points_written;
+    struct hd_agent_event progress = {.kind = HD_AGENT_EVENT_PROGRESS,
+                                      .attempt = container->attempt,
+                                      .points = points,
+                                      .point_count = count};
+    sim_worker_step(sim, container->worker, &progress);
+}
+
 static void fire_told(struct sim *sim, const struct sim_event *event)
 {
     struct sim_container *container = event->data;
@@ -174,6 +198,7 @@ static void fire_told(struct sim *sim, const struct sim_event *event)
         return;
     }
     container->told = true;
+    read_points(sim, container);
     struct hd_agent_event ended = {.kind = HD_AGENT_EVENT_ENDED,
                                    .attempt = container->attempt,
                                    .master_id = container->master_id,
@@ -259,16 +284,11 @@ static void fire_point(struct sim *sim, const struct sim_event *event)
 {
     struct sim_container *container = event->data;
     struct sim_worker *worker = container->worker;
-    if (container->removed || !container->running || !worker->alive ||
-        sim_worker_asleep(sim, worker))
+    if (container->removed || !container->running)
         return;
-    struct hd_point point = {container->attempt, container->budget * (double)event->who / POINTS,
-                             loss_of(sim, container) + 0.05 * (double)(POINTS - event->who)};
-    struct hd_agent_event progress = {.kind = HD_AGENT_EVENT_PROGRESS,
-                                      .attempt = container->attempt,
-                                      .points = &point,
-                                      .point_count = 1};
-    sim_worker_step(sim, worker, &progress);
+    container->points_written = event->who;
+    if (worker->alive && !sim_worker_asleep(sim, worker))
+        read_points(sim, container);
 }
 
 /* ---- what the agent asks for
@@ -357,9 +377,9 @@ void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct h
     sim_at(sim, container->ends_ms, fire_end, 0, 0, container);
     if (!container->plan->curves)
         return;
-    for (uint32_t p = 1; p <= POINTS; p++)
-        sim_at(sim, sim->now_ms + (container->ends_ms - sim->now_ms) * p / (POINTS + 1), fire_point,
-               p, 0, container);
+    for (uint32_t p = 1, end = point_count(container); p <= end; p++)
+        sim_at(sim, sim->now_ms + (container->ends_ms - sim->now_ms) * p / (end + 1), fire_point, p,
+               0, container);
 }
 
 void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt,
@@ -417,6 +437,7 @@ void sim_engine_adopt(struct sim *sim, struct sim_worker *worker)
     for (size_t i = count; i > 0 && worker->alive; i--) {
         struct sim_container *container = found[i - 1];
         container->told = false;
+        container->points_read = 0;
         if (sim->options->plant == SIM_PLANT_RESULT_NOT_KEPT && !container->running) {
             container->removed = true;
             continue;
@@ -426,6 +447,7 @@ void sim_engine_adopt(struct sim *sim, struct sim_worker *worker)
                                          .master_id = container->master_id};
         sim_worker_step(sim, worker, &adopted);
         if (container->running) {
+            read_points(sim, container);
             sim->cover->adopted++;
             continue;
         }

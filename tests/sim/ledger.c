@@ -121,6 +121,7 @@ static void fold_created(struct sim *sim, struct sim_ledger *ledger, const struc
     if (ledger->run_count >= SIM_RUNS_MAX || fact->run != ledger->run_count)
         return;
     struct sim_ledger_run *run = &ledger->runs[ledger->run_count++];
+    run->incumbent = NAN;
     run->run_uid = fact->as.run_created.run_uid;
     run->run_id = fact->as.run_created.run_id;
     run->seed = fact->as.run_created.seed;
@@ -145,6 +146,7 @@ static void fold_proposed(struct sim *sim, struct sim_ledger_run *run, const str
         .root = "",
         .directory = "",
         .state_budget = NAN,
+        .curve = {.best = INFINITY, .steps = {NAN, NAN}, .bests = {NAN, NAN}},
     };
 }
 
@@ -206,7 +208,7 @@ static void close_job(struct sim_ledger_run *run, struct sim_job *job, const str
         config->directory = ended->directory;
         config->state_budget = job->budget;
         run->failure_streak = 0;
-        if (run->plan != NULL && job->budget >= run->plan->budget_max)
+        if (run->plan != NULL && job->budget >= run->plan->budget_max && !job->decided)
             run->full_count++;
         if (!run->has_best || job->budget > run->best_budget ||
             (job->budget == run->best_budget && ended->loss < run->best_loss)) {
@@ -254,9 +256,8 @@ void sim_told(const struct hd_fact *fact, uint32_t *ret_job, double *ret_loss)
 /* At which budget the sampler hears of a result; NaN: it is none. */
 static double told_budget(const struct sim_job *job, const struct hd_fact_attempt_ended *ended)
 {
-    if (ended->requeued)
-        return NAN;
-    return ended->outcome == HD_OUTCOME_STOPPED ? job->reached : job->budget;
+    /* Of a job that was to be stopped it heard when that was decided. */
+    return ended->requeued || job->decided ? NAN : job->budget;
 }
 
 void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact)

@@ -92,6 +92,10 @@ bool sim_plant_parse(const char *name, enum sim_plant *ret_plant);
 /* ---- the plan of one cluster: drawn from a seed, or written by a story --------------------- */
 
 enum sim_asha { SIM_ASHA_NONE, SIM_ASHA_PROMOTION, SIM_ASHA_STOPPING };
+/* Early stopping from learning curves. */
+enum sim_early { SIM_EARLY_NONE, SIM_EARLY_MEDIAN, SIM_EARLY_CURVE };
+#define SIM_EARLY_CURVES_MIN 2u /* median: so many others must have been there */
+#define SIM_EARLY_OPTIMISM 1.0
 
 struct sim_run_plan {
     char run_id[HD_ID_MAX + 1];
@@ -105,6 +109,7 @@ struct sim_run_plan {
     bool full;
     bool hyperband;
     enum sim_asha asha; /* in place of both */
+    enum sim_early early;
     uint32_t eta;
     double budget_min, budget_max;
     uint32_t iterations, configs_max, jobs_max, full_evaluations_max, failures_max; /* 0 none */
