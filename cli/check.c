@@ -187,6 +187,18 @@ static struct totals sum_iterations(const struct hd_iter_gen_spec *spec, uint32_
     return sum;
 }
 
+/* What the numbers take for granted. */
+static const char *condition_of(const struct hd_iter_gen_spec *spec)
+{
+    struct hd_bracket_plan plan;
+    hd_iter_gen_plan(spec, 0, &plan);
+    if (spec->type == HD_ASHA_TYPE_STOPPING)
+        return " (less budget: most jobs end early)";
+    if (hd_iter_gen_is_asynchronous(spec))
+        return " (when promotions come evenly)";
+    return plan.rung_count > 1 ? " (more when jobs fail)" : "";
+}
+
 static void print_generator(const struct hd_experiment *experiment)
 {
     const struct hd_iter_gen_spec *spec = &experiment->iter_gen;
@@ -209,10 +221,9 @@ static void print_generator(const struct hd_experiment *experiment)
         printf("iterations without end; every %u of them: ", cycle);
     else
         printf("iterations without end, each: ");
-    printf("%s configs (more when jobs fail), %s jobs, budget %s%s%s\n",
-           cli_number(sum.configs, cells[0]), cli_number(sum.jobs, cells[1]),
-           cli_number(sum.budget, cells[2]), experiment->budget_unit[0] != '\0' ? " " : "",
-           experiment->budget_unit);
+    printf("%s configs%s, %s jobs, budget %s%s%s\n", cli_number(sum.configs, cells[0]),
+           condition_of(spec), cli_number(sum.jobs, cells[1]), cli_number(sum.budget, cells[2]),
+           experiment->budget_unit[0] != '\0' ? " " : "", experiment->budget_unit);
 }
 
 static void print_limit(const char *what, uint32_t limit, bool *any)

@@ -14,6 +14,16 @@ enum hd_code view_head(struct hd_view *view, const struct view_request *request,
                       object, err);
 }
 
+/* What a run has spent: v_runs counts the whole budgets of closed jobs, but a stopped one has spent
+ * what it came to by its own word. */
+#define BUDGET_SPENT                                                                               \
+    "budget_spent -"                                                                               \
+    " (SELECT total(max(0, j.budget - coalesce((SELECT max(p.step) FROM curve_points AS p"         \
+    "      WHERE p.run = j.run AND p.job = j.job), j.budget)))"                                    \
+    "  FROM attempt_ends AS e JOIN jobs AS j ON j.run = e.run AND j.job = e.job"                   \
+    "  WHERE e.run = v_runs.run AND e.requeued = 0 AND e.outcome = 'stopped'"                      \
+    "      AND e.attempt IS NOT NULL) AS budget_spent"
+
 enum hd_code view_runs(struct hd_view *view, const struct view_request *request,
                        struct hd_value *object, struct hd_err *err)
 {
@@ -21,7 +31,7 @@ enum hd_code view_runs(struct hd_view *view, const struct view_request *request,
     all.limit = HD_VIEW_LIMIT_MAX;
     return view_list(view, &all,
                      "SELECT run_id, state, reason, created, configs, jobs, jobs_closed, jobs_ok,"
-                     " budget_spent, objective, coalesce(direction, 'minimize') AS direction,"
+                     " " BUDGET_SPENT ", objective, coalesce(direction, 'minimize') AS direction,"
                      " (SELECT loss FROM v_incumbents AS best WHERE best.run = v_runs.run"
                      "  ORDER BY best.budget DESC LIMIT 1) AS best_loss"
                      " FROM v_runs ORDER BY run",
@@ -104,7 +114,7 @@ enum hd_code view_status(struct hd_view *view, const struct view_request *reques
             "SELECT (SELECT count(*) FROM attempts WHERE run = ?1) AS attempts,"
             " (SELECT count(*) FROM attempt_ends WHERE run = ?1 AND requeued = 1) AS requeued,"
             " (SELECT count(*) FROM refused_reports WHERE run = ?1) AS refused_reports,"
-            " budget_spent FROM v_runs WHERE run = ?1",
+            " " BUDGET_SPENT " FROM v_runs WHERE run = ?1",
             object, err);
     /* The last 50 ends tell how fast it goes now. */
     if (code == HD_OK)

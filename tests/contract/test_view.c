@@ -3,6 +3,7 @@
  */
 #include "testlib.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,57 @@ static void readers_see_new_commits(void **state)
     hd_value_free(answer);
 }
 
+/* A job that is stopped has spent what it came to; one that nobody told what that was, its budget.
+ */
+static void stopped_jobs_spend_what_they_reached(void **state)
+{
+    struct place *place = *state;
+    uint64_t seq = place->facts.count;
+    uint32_t run = 0;
+    double value = 0.5;
+    for (size_t i = 0; i < place->facts.count; i++)
+        run += place->facts.items[i].kind == HD_FACT_RUN_CREATED ? 1 : 0;
+    struct hd_fact facts[16] = {
+        {.kind = HD_FACT_RUN_CREATED, .as.run_created = {"curves", 77, 1, "{}"}},
+        {.kind = HD_FACT_CONFIG_PROPOSED,
+         .as.config_proposed = {.values = &value, .value_count = 1, .info = {.sampler = "random"}}},
+    };
+    size_t count = 2;
+    static const struct {
+        enum hd_outcome outcome;
+        double step; /* 0: says nothing */
+    } jobs[] = {{HD_OUTCOME_STOPPED, 3}, {HD_OUTCOME_STOPPED, 0}, {HD_OUTCOME_OK, 3}};
+    for (uint32_t j = 0; j < HD_COUNT(jobs); j++) {
+        facts[count++] = (struct hd_fact){.kind = HD_FACT_JOB_QUEUED,
+                                          .as.job_queued = {j, 0, 0, j, 10, (double)NAN}};
+        facts[count++] =
+            (struct hd_fact){.kind = HD_FACT_ATTEMPT_LEASED,
+                             .as.attempt_leased = {j, 1, "w", 1, j + 1, "root", "", (double)NAN}};
+        for (double step = 1; step <= jobs[j].step; step += 2)
+            facts[count++] =
+                (struct hd_fact){.kind = HD_FACT_CURVE_POINT, .as.curve_point = {j, 1, step, 0.5}};
+        facts[count++] = (struct hd_fact){.kind = HD_FACT_ATTEMPT_ENDED,
+                                          .as.attempt_ended = {.job = j,
+                                                               .attempt = 1,
+                                                               .outcome = jobs[j].outcome,
+                                                               .loss = 0.5,
+                                                               .worker = "w",
+                                                               .message = "",
+                                                               .info_json = "",
+                                                               .root = "root",
+                                                               .directory = ""}};
+    }
+    assert_true(count <= HD_COUNT(facts));
+    for (size_t i = 0; i < count; i++) {
+        facts[i].run = run;
+        facts[i].seq = ++seq;
+    }
+    assert_hd_ok(hd_store_append(place->store, facts, count, &err));
+    struct hd_value *answer = ask(place->view, "status", "curves", -1, -1, 10);
+    assert_true(hd_value_number(hd_value_get(answer, "budget_spent")) == 3 + 10 + 10);
+    hd_value_free(answer);
+}
+
 /* A question that cannot be answered says what would be right. */
 static void wrong_questions_are_refused(void **state)
 {
@@ -265,10 +317,15 @@ int main(void)
 {
     sqlite_faults_install();
     const struct CMUnitTest tests[] = {
-        VIEW_TEST(answers_are_bounded),         VIEW_TEST(pages_of_jobs_hold_every_job_once),
-        VIEW_TEST(events_hold_every_fact_once), VIEW_TEST(readers_see_new_commits),
-        VIEW_TEST(wrong_questions_are_refused), VIEW_TEST(foreign_files_are_refused),
-        VIEW_TEST(every_allocation_fails_once), VIEW_TEST(every_file_operation_fails_once),
+        VIEW_TEST(answers_are_bounded),
+        VIEW_TEST(pages_of_jobs_hold_every_job_once),
+        VIEW_TEST(events_hold_every_fact_once),
+        VIEW_TEST(readers_see_new_commits),
+        VIEW_TEST(stopped_jobs_spend_what_they_reached),
+        VIEW_TEST(wrong_questions_are_refused),
+        VIEW_TEST(foreign_files_are_refused),
+        VIEW_TEST(every_allocation_fails_once),
+        VIEW_TEST(every_file_operation_fails_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
