@@ -20,7 +20,7 @@
 #define RECENT_MIN 16u
 /* Results in favour of the weights by rule. */
 #define PRIOR_RESULTS 8.0
-#define GP_DIMENSION_MAX 60
+#define GP_DIMENSION_MAX 100
 #define CMAES_RESULTS_MIN 300
 /* Before so many results only a Gaussian process has a model worth asking. */
 #define GP_ALONE_RESULTS 24
