@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # What workers find when they come back, and what is left of those that do not: a master that was away,
-# a lease that is gone, a target that nobody owns. Usage: test_return.sh HD_NAMESERVER HD_MASTER HD_WORKER
+# a lease that is gone, a target that nobody owns, a disk that is too small. Usage: test_return.sh HD_NAMESERVER HD_MASTER HD_WORKER
 set -u
 nameserver=$1
 master=$2
@@ -53,7 +53,8 @@ touch ledger
 pids="$pids $!"
 until_true test -s address || exit 1
 address=$(tr ' ' ':' <address)
-run_master() { # run_master NAME [OPTION...]: the run NAME, one config, leases of a second
+lease=30s
+run_master() { # run_master NAME [OPTION...]: the run NAME, one config
     name=$1
     shift
     cat >"$name.yaml" <<EXPERIMENT
@@ -64,7 +65,7 @@ space: {x: {type: float, low: 0.0, high: 1.0}}
 sampler: {name: random}
 iteration_generator: {name: full}
 stop: {configs: 1}
-lease: 1s
+lease: $lease
 ping: 200ms
 EXPERIMENT
     "$master" --run-id "$name" --nameserver "$address" --token-file token --state-dir "state-$name" \
@@ -81,7 +82,7 @@ run_worker() { # run_worker RUN WORK-DIR ID
 kill_now() { kill -9 "$1" && wait "$1" 2>/dev/null; }
 pid_of() { sed -n "s/^start $1 0 $2 //p" ledger; }
 
-echo "1..7"
+echo "1..8"
 run_master away
 run_worker away work-a a
 until_true grep -q "^start away 0 1 " ledger
@@ -96,6 +97,7 @@ run_master away --resume
 until_true grep -q "finished: 1 configs done" away.out && [ "$(grep -c "^start away" ledger)" -eq 1 ]
 verdict $? "and is accepted when it is back: nothing ran twice"
 
+lease=1s
 run_master gone
 run_worker gone work-a b
 until_true grep -q "^start gone 0 1 " ledger
@@ -131,3 +133,27 @@ run_worker left work-d f
 until_true gone "$first" && grep -q "worker d died and left it running" worker-f.log
 verdict $? "when it has been dead for long, the next one ends what it left"
 touch go.left
+
+cat >small.sh <<'TARGET'
+echo "$HYPERDOCK_BUDGET" >"$HYPERDOCK_WORK_DIR/state"
+echo "$HYPERDOCK_JOB" >"$HYPERDOCK_DIR/loss.json"
+TARGET
+cat >small.yaml <<'EXPERIMENT'
+name: small
+target: {command: [sh, small.sh]}
+objective: {name: loss, direction: minimize}
+space: {x: {type: float, low: 0.0, high: 1.0}}
+sampler: {name: random}
+iteration_generator: {name: successive_halving, eta: 2}
+budget: {min: 1, max: 4}
+stop: {iterations: 2}
+EXPERIMENT
+"$master" --run-id small --nameserver "$address" --token-file token --state-dir state-small small.yaml \
+    >small.out 2>small.log &
+pids="$pids $!"
+"$worker" --nameserver "$address" --token-file token --work-dir work-s --work-limit 1KiB --engine process \
+    >worker-s.log 2>&1 &
+pids="$pids $!"
+until_true grep -q "finished: all iterations done" small.out &&
+    until_true rmdir work-s/small/cfg && grep -q "work-limit: .* is removed" worker-s.log
+verdict $? "with no room for states the run ends all the same, and none is left"
