@@ -19,7 +19,7 @@ struct mail {
     enum mail_kind kind;
     uint32_t config;
     double budget;
-    double loss;
+    struct hd_score score;
     uint64_t cut;
     char proposed_by[HD_SAMPLER_NAME_MAX];
     double values[];
@@ -51,7 +51,9 @@ enum hd_code hd_actor_new(uint32_t run, const struct hd_experiment *experiment, 
                                    .settings = experiment->sampler_settings,
                                    .seed = seed,
                                    .initial = experiment->initial,
-                                   .initial_count = experiment->initial_count};
+                                   .initial_count = experiment->initial_count,
+                                   .objective_count = experiment->objective_count,
+                                   .constrained = experiment->constraint_count > 0};
     enum hd_code code = hd_sampler_new(&spec, experiment->space, &actor->sampler, err);
     if (code == HD_OK)
         code = hd_queue_new(MAILBOX_MAX, &actor->mailbox, err);
@@ -132,7 +134,8 @@ static void *actor_main(void *context)
             code = add(actor, mail->config, mail->values, mail->proposed_by, &err);
             break;
         case MAIL_TELL:
-            code = hd_sampler_tell(actor->sampler, mail->config, mail->budget, mail->loss, &err);
+            code = hd_sampler_tell_score(actor->sampler, mail->config, mail->budget, &mail->score,
+                                         &err);
             break;
         case MAIL_ASK:
             answer(actor, mail);
@@ -177,12 +180,12 @@ enum hd_code hd_actor_add(struct hd_actor *actor, uint32_t config, const double 
     return post(actor, &mail, values, err);
 }
 
-enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budget, double loss,
-                           struct hd_err *err)
+enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budget,
+                           const struct hd_score *score, struct hd_err *err)
 {
     if (!actor->started)
-        return hd_sampler_tell(actor->sampler, config, budget, loss, err);
-    struct mail mail = {.kind = MAIL_TELL, .config = config, .budget = budget, .loss = loss};
+        return hd_sampler_tell_score(actor->sampler, config, budget, score, err);
+    struct mail mail = {.kind = MAIL_TELL, .config = config, .budget = budget, .score = *score};
     return post(actor, &mail, NULL, err);
 }
 

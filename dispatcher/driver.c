@@ -73,7 +73,7 @@ static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fa
         return hd_actor_add(actor, fact->as.config_proposed.config, fact->as.config_proposed.values,
                             fact->as.config_proposed.info.sampler, err);
     return hd_core_lesson(driver->core, fact, &lesson)
-               ? hd_actor_tell(actor, lesson.config, lesson.budget, lesson.loss, err)
+               ? hd_actor_tell(actor, lesson.config, lesson.budget, &lesson.score, err)
                : HD_OK;
 }
 

@@ -31,7 +31,7 @@ HD_NODISCARD enum hd_code hd_actor_add(struct hd_actor *actor, uint32_t config,
                                        const double *values, const char *proposed_by,
                                        struct hd_err *err);
 HD_NODISCARD enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budget,
-                                        double loss, struct hd_err *err);
+                                        const struct hd_score *score, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_actor_start(struct hd_actor *actor, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_actor_ask(struct hd_actor *actor, const struct hd_ask *ask,
                                        struct hd_err *err);

@@ -4,23 +4,6 @@
 
 #include <string.h>
 
-static struct hd_value *describe_objective(const struct hd_objective *objective)
-{
-    if (objective->exit_code_only)
-        return hd_value_new_null();
-    struct hd_value *map = hd_value_new_object();
-    struct hd_value *goal =
-        objective->has_goal ? hd_value_new_double(objective->goal) : hd_value_new_null();
-    bool good =
-        map != NULL && put(map, "name", hd_value_new_string(objective->name)) &&
-        put(map, "direction", hd_value_new_string(objective->maximize ? "maximize" : "minimize"));
-    if (!good) {
-        hd_value_free(goal);
-        return finish(map, false);
-    }
-    return finish(map, put(map, "goal", goal));
-}
-
 static struct hd_value *describe_sampler(const struct hd_experiment *experiment)
 {
     struct hd_value *map = hd_value_new_object();
@@ -129,8 +112,15 @@ enum hd_code hd_experiment_describe(const struct hd_experiment *experiment,
     struct hd_value *map = hd_value_new_object();
     bool good = map != NULL && put(map, "name", hd_value_new_string(experiment->name)) &&
                 put(map, "target", hd_target_describe(&experiment->target)) &&
-                put(map, "objective", describe_objective(&experiment->objective));
+                put(map, "objective", hd_objectives_describe(experiment));
     if (!good) {
+        hd_value_free(space);
+        hd_value_free(map);
+        return hd_fail(err, HD_E_NOMEM, "no memory to describe an experiment");
+    }
+    /* Where there are none the description is what it was before there could be any. */
+    if (experiment->constraint_count > 0 &&
+        !put(map, "constraints", hd_constraints_describe(experiment))) {
         hd_value_free(space);
         hd_value_free(map);
         return hd_fail(err, HD_E_NOMEM, "no memory to describe an experiment");

@@ -14,6 +14,7 @@ static const char *const top_names[] = {
     "name",
     "target",
     "objective",
+    "constraints",
     "space",
     "initial",
     "sampler",
@@ -36,7 +37,7 @@ void hd_experiment_free(struct hd_experiment *experiment)
         return;
     hd_free(experiment->name);
     hd_target_release(&experiment->target);
-    hd_free(experiment->objective.name);
+    hd_objectives_release(experiment);
     hd_space_free(experiment->space);
     hd_free(experiment->initial);
     hd_free(experiment->sampler_name);
@@ -71,37 +72,6 @@ static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_v
     enum hd_code code = hd_read_text(reader, root, "", "name", &experiment->name);
     if (code == HD_OK && hd_check_id("the name", experiment->name, reader->err) != HD_OK)
         code = hd_read_wrap(reader, hd_value_get(root, "name"), "name", "");
-    return code;
-}
-
-/* ---- objective ---- */
-
-static enum hd_code parse_objective(const struct hd_reader *reader, const struct hd_value *root,
-                                    struct hd_objective *objective)
-{
-    static const char *const names[] = {"name", "direction", "goal"};
-    static const char *const directions[] = {"minimize", "maximize", "min", "max"};
-    const struct hd_value *object;
-    objective->name = hd_strdup("loss");
-    if (objective->name == NULL)
-        return hd_read_nomem(reader);
-    enum hd_code code = hd_read_object(reader, root, "", "objective", &object);
-    if (code != HD_OK)
-        return code;
-    objective->exit_code_only = object == NULL;
-    if (object == NULL)
-        return HD_OK;
-    code = hd_read_keys(reader, object, "objective", names, HD_COUNT(names));
-    if (code == HD_OK)
-        code = hd_read_text(reader, object, "objective", "name", &objective->name);
-    size_t direction = 0;
-    if (code == HD_OK)
-        code = hd_read_choice(reader, object, "objective", "direction", directions,
-                              HD_COUNT(directions), &direction);
-    if (code == HD_OK)
-        code = hd_read_double(reader, object, "objective", "goal", &objective->goal);
-    objective->maximize = direction % 2 == 1;
-    objective->has_goal = hd_read_member(object, "goal") != NULL;
     return code;
 }
 
@@ -380,7 +350,7 @@ static enum hd_code parse_root(const struct hd_reader *reader, const struct hd_v
     if (code == HD_OK)
         code = hd_target_parse(reader, root, experiment->space, &experiment->target);
     if (code == HD_OK)
-        code = parse_objective(reader, root, &experiment->objective);
+        code = hd_objectives_parse(reader, root, experiment);
     if (code == HD_OK)
         code = hd_sampler_part_parse(reader, root, experiment);
     if (code == HD_OK)

@@ -63,6 +63,7 @@ struct alias {
 
 static const struct alias section_aliases[] = {
     {NULL, "optimizer", NULL, "sampler"},
+    {NULL, "objectives", NULL, "objective"},
     {NULL, "iter_generator", NULL, "iteration_generator"},
     {NULL, "multi_fidelity_iter_generator", NULL, "iteration_generator"},
 };

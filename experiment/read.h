@@ -109,6 +109,15 @@ void hd_container_release(struct hd_container *container);
 struct hd_value *hd_container_describe(const struct hd_container *container); /* NULL: no memory */
 struct hd_value *hd_container_describe_ulimits(const struct hd_container *container);
 
+/* objective.c: objectives and constraints. */
+HD_NODISCARD enum hd_code hd_objectives_parse(const struct hd_reader *reader,
+                                              const struct hd_value *root,
+                                              struct hd_experiment *experiment);
+void hd_objectives_release(struct hd_experiment *experiment);
+/* NULL: no memory. Constraints: an empty list when there are none. */
+struct hd_value *hd_objectives_describe(const struct hd_experiment *experiment);
+struct hd_value *hd_constraints_describe(const struct hd_experiment *experiment);
+
 /* target.c; the space is parsed before. */
 HD_NODISCARD enum hd_code hd_target_parse(const struct hd_reader *reader,
                                           const struct hd_value *root, const struct hd_space *space,

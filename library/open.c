@@ -31,7 +31,9 @@ static enum hd_code open_sampler(struct hyperdock_session *session, struct hd_er
                                    .settings = run.experiment->sampler_settings,
                                    .seed = run.seed,
                                    .initial = run.experiment->initial,
-                                   .initial_count = run.experiment->initial_count};
+                                   .initial_count = run.experiment->initial_count,
+                                   .objective_count = run.experiment->objective_count,
+                                   .constrained = run.experiment->constraint_count > 0};
     session->values = hd_calloc(run.experiment->space->param_count, sizeof(*session->values));
     if (session->values == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a config");

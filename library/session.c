@@ -45,7 +45,8 @@ enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fa
     }
     struct hd_lesson lesson;
     return hd_core_lesson(session->core, fact, &lesson)
-               ? hd_sampler_tell(session->sampler, lesson.config, lesson.budget, lesson.loss, err)
+               ? hd_sampler_tell_score(session->sampler, lesson.config, lesson.budget,
+                                       &lesson.score, err)
                : HD_OK;
 }
 

@@ -56,6 +56,15 @@ static bool read_number(const struct hd_value *value, double *ret_number)
            hd_parse_double(value->as.string, ret_number);
 }
 
+/* Not the first objective, which other names stand for too. */
+static bool find_measure(const struct hd_value *object, const char *name, double *ret_number)
+{
+    const struct hd_value *metrics = hd_value_get(object, "metrics");
+    return read_number(hd_value_get(object, name), ret_number) ||
+           (metrics != NULL && metrics->kind == HD_VALUE_OBJECT &&
+            read_number(hd_value_get(metrics, name), ret_number));
+}
+
 /* The objective's own name is what the person asked for, so it goes before the general names. */
 static bool find_loss(const struct hd_value *object, const struct hd_experiment *experiment,
                       double *ret_number)
@@ -95,6 +104,19 @@ static bool write_entry(const char *key, const struct hd_value *value, bool firs
            hd_json_write(value, HD_JSON_COMPACT, part, &err) == HD_OK;
 }
 
+static size_t measure_count(const struct hd_experiment *experiment)
+{
+    return experiment != NULL ? hd_experiment_measure_count(experiment) : 0;
+}
+
+static bool is_measure(const struct hd_experiment *experiment, const char *key)
+{
+    for (size_t i = 0; i < measure_count(experiment); i++)
+        if (hd_streq(hd_experiment_measure_name(experiment, i), key))
+            return true;
+    return false;
+}
+
 /* Entries that do not fit are left out whole, so that what is kept is always valid JSON. */
 static void keep_info(const struct hd_value *object, const struct hd_experiment *experiment,
                       struct hd_loss *loss)
@@ -105,7 +127,7 @@ static void keep_info(const struct hd_value *object, const struct hd_experiment 
     size_t used = 0;
     for (size_t i = 0; i < object->as.object.count; i++) {
         const char *key = object->as.object.keys[i];
-        if (is_own_key(key) || (name != NULL && hd_streq(key, name)))
+        if (is_own_key(key) || (name != NULL && hd_streq(key, name)) || is_measure(experiment, key))
             continue;
         if (!write_entry(key, object->as.object.items[i], used == 0, &part))
             continue;
@@ -129,6 +151,40 @@ static void set_loss(double number, const struct hd_experiment *experiment, stru
     loss->loss = experiment != NULL && experiment->objective.maximize ? -number : number;
 }
 
+/* With several objectives or constraints. */
+static void set_measure(const struct hd_experiment *experiment, size_t index, double number,
+                        struct hd_loss *loss)
+{
+    bool objective = index < experiment->objective_count;
+    bool negated = objective && hd_experiment_objective(experiment, index)->maximize;
+    loss->measures[index] = negated ? -number : number;
+    loss->measure_count = index + 1;
+}
+
+/* false: one is missing, and the message says which. */
+static bool find_measures(const struct hd_value *object, const struct hd_experiment *experiment,
+                          struct hd_loss *loss)
+{
+    size_t count = measure_count(experiment);
+    for (size_t i = 0; i < count; i++) {
+        double number;
+        const char *name = hd_experiment_measure_name(experiment, i);
+        bool found =
+            i == 0 ? find_loss(object, experiment, &number) : find_measure(object, name, &number);
+        if (!found) {
+            loss->measure_count = 0;
+            (void)hd_format(loss->message, sizeof(loss->message),
+                            "loss.json holds an object without a number named \"%.200s\", which is "
+                            "%s of the experiment",
+                            name,
+                            i < experiment->objective_count ? "an objective" : "a constraint");
+            return false;
+        }
+        set_measure(experiment, i, number, loss);
+    }
+    return true;
+}
+
 static void read_object(const struct hd_value *object, const struct hd_experiment *experiment,
                         struct hd_loss *loss)
 {
@@ -137,7 +193,10 @@ static void read_object(const struct hd_value *object, const struct hd_experimen
                    is_failed_state(hd_value_get(object, "status"));
     keep_message(object, loss);
     keep_info(object, experiment, loss);
-    if (find_loss(object, experiment, &number)) {
+    if (measure_count(experiment) > 0) {
+        loss->present = find_measures(object, experiment, loss) || loss->failed;
+        loss->loss = loss->measure_count > 0 ? loss->measures[0] : (double)NAN;
+    } else if (find_loss(object, experiment, &number)) {
         set_loss(number, experiment, loss);
     } else if (loss->failed) {
         loss->present = true;
@@ -153,12 +212,49 @@ static void read_object(const struct hd_value *object, const struct hd_experimen
     }
 }
 
+/* Several objectives: their numbers in the order of the experiment, then those of the
+ * constraints. */
+static void read_list(const struct hd_value *list, const struct hd_experiment *experiment,
+                      struct hd_loss *loss)
+{
+    size_t count = measure_count(experiment);
+    double number = 0;
+    bool good = list->as.array.count == count;
+    for (size_t i = 0; i < count && good; i++) {
+        good = read_number(list->as.array.items[i], &number);
+        if (good)
+            set_measure(experiment, i, number, loss);
+    }
+    if (!good) {
+        loss->measure_count = 0;
+        (void)hd_format(loss->message, sizeof(loss->message),
+                        "loss.json holds a list that is not the %zu numbers of the objectives and "
+                        "constraints",
+                        count);
+        return;
+    }
+    loss->present = true;
+    loss->loss = loss->measures[0];
+}
+
+static void refuse_bare(const struct hd_experiment *experiment, struct hd_loss *loss)
+{
+    (void)hd_format(loss->message, sizeof(loss->message),
+                    "loss.json holds one number; the experiment has %zu objectives and "
+                    "constraints: write an object with their names",
+                    measure_count(experiment));
+}
+
 static void read_value(const struct hd_value *value, const struct hd_experiment *experiment,
                        struct hd_loss *loss)
 {
     double number;
     if (value->kind == HD_VALUE_OBJECT)
         read_object(value, experiment, loss);
+    else if (value->kind == HD_VALUE_ARRAY && measure_count(experiment) > 0)
+        read_list(value, experiment, loss);
+    else if (read_number(value, &number) && measure_count(experiment) > 0)
+        refuse_bare(experiment, loss);
     else if (read_number(value, &number))
         set_loss(number, experiment, loss);
     else
@@ -278,7 +374,10 @@ void hd_loss_parse(const char *text, size_t size, const struct hd_experiment *ex
     }
     double number;
     if (parse_bare(text, size, &number)) {
-        set_loss(number, experiment, ret_loss);
+        if (measure_count(experiment) > 0)
+            refuse_bare(experiment, ret_loss);
+        else
+            set_loss(number, experiment, ret_loss);
         return;
     }
     struct hd_err err = {0};
@@ -417,6 +516,14 @@ static struct verdict judge_good_exit(const struct hd_loss *loss,
                         isnan(loss->loss) ? "NaN" : "infinite");
         return make_verdict(HD_OUTCOME_DIVERGED);
     }
+    for (size_t i = 0; i < loss->measure_count; i++) {
+        if (isfinite(loss->measures[i]))
+            continue;
+        (void)hd_format(message, size, "%.200s is %s: the configuration diverged",
+                        hd_experiment_measure_name(experiment, i),
+                        isnan(loss->measures[i]) ? "NaN" : "infinite");
+        return make_verdict(HD_OUTCOME_DIVERGED);
+    }
     (void)hd_copy_text(message, size, loss->message);
     return (struct verdict){HD_OUTCOME_OK, loss->loss};
 }
@@ -466,4 +573,8 @@ void hd_classify(const struct hd_engine_end *end, const struct hd_loss *loss,
         .info_json = loss->info_json,
         .directory = "",
     };
+    if (verdict.outcome == HD_OUTCOME_OK) {
+        memcpy(ret_result->measures, loss->measures, sizeof(ret_result->measures));
+        ret_result->measure_count = loss->measure_count;
+    }
 }

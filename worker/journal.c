@@ -76,6 +76,19 @@ enum hd_code hd_journal_keep_attempt(const char *directory,
     return write_value(directory, attempt->attempt, ATTEMPT_SUFFIX, false, object, code, err);
 }
 
+/* NULL: no memory. */
+static struct hd_value *measures_of(const struct hd_result *result)
+{
+    struct hd_value *list = hd_value_new_array();
+    for (size_t i = 0; i < result->measure_count && list != NULL; i++) {
+        if (hd_value_append(list, hd_value_new_double(result->measures[i])) == HD_OK)
+            continue;
+        hd_value_free(list);
+        list = NULL;
+    }
+    return list;
+}
+
 enum hd_code hd_journal_keep_result(const char *directory, const struct hd_result *result,
                                     struct hd_err *err)
 {
@@ -85,6 +98,8 @@ enum hd_code hd_journal_keep_result(const char *directory, const struct hd_resul
         set(object, "version", hd_value_new_int(1), &code);
         set(object, "outcome", hd_value_new_string(hd_outcome_name(result->outcome)), &code);
         set(object, "loss", hd_value_new_double(result->loss), &code);
+        if (result->measure_count > 0)
+            set(object, "measures", measures_of(result), &code);
         set(object, "started_wall_ms", hd_value_new_int(result->started_wall_ms), &code);
         set(object, "finished_wall_ms", hd_value_new_int(result->finished_wall_ms), &code);
         set(object, "exit_code", hd_value_new_int(result->exit_code), &code);
@@ -228,6 +243,21 @@ static enum hd_code read_attempt(const char *directory, struct hd_attempt_ref at
     return close_reader(&reader, code, err);
 }
 
+/* What a version without them wrote has none. */
+static void read_measures(struct reader *reader, struct hd_result *result)
+{
+    const struct hd_value *list = hd_value_get(reader->object, "measures");
+    if (list == NULL)
+        return;
+    bool good = list->kind == HD_VALUE_ARRAY && list->as.array.count <= HD_RESULT_MEASURES_MAX;
+    for (size_t i = 0; good && i < list->as.array.count; i++) {
+        good = hd_value_is_number(list->as.array.items[i]);
+        if (good)
+            result->measures[result->measure_count++] = hd_value_number(list->as.array.items[i]);
+    }
+    reader->bad = reader->bad || !good;
+}
+
 static enum hd_code read_result(const char *directory, struct hd_attempt_ref attempt,
                                 struct hd_arena *arena, struct hd_result *result,
                                 struct hd_err *err)
@@ -245,6 +275,7 @@ static enum hd_code read_result(const char *directory, struct hd_attempt_ref att
             .info_json = text_of(&reader, "info_json"),
             .directory = text_of(&reader, "directory"),
         };
+        read_measures(&reader, result);
         reader.bad = !hd_outcome_parse(text_of(&reader, "outcome"), &result->outcome) || reader.bad;
     }
     return close_reader(&reader, code, err);

@@ -125,6 +125,38 @@ static struct hd_value *deadline_value(const struct hd_plan_input *input, int64_
     return at_ms == HD_NEVER_MS ? hd_value_new_null() : hd_value_new_int(at_ms / 1000);
 }
 
+/* What is asked for: [{"name":"error","direction":"minimize"}, ..] */
+static struct hd_value *objectives_value(const struct hd_experiment *experiment, enum hd_code *code)
+{
+    struct hd_value *list = hd_value_new_array();
+    for (size_t i = 0; i < experiment->objective_count && *code == HD_OK; i++) {
+        const struct hd_objective *objective = hd_experiment_objective(experiment, i);
+        struct hd_value *pair =
+            pair_value("name", hd_value_new_string(objective->name), "direction",
+                       hd_value_new_string(objective->maximize ? "maximize" : "minimize"), code);
+        *code = list == NULL || hd_value_append(list, pair) != HD_OK ? HD_E_NOMEM : *code;
+    }
+    return list;
+}
+
+/* [{"name":"memory","min":null,"max":512}, ..] */
+static struct hd_value *constraints_value(const struct hd_experiment *experiment,
+                                          enum hd_code *code)
+{
+    struct hd_value *list = hd_value_new_array();
+    for (size_t i = 0; i < experiment->constraint_count && *code == HD_OK; i++) {
+        const struct hd_constraint *constraint = &experiment->constraints[i];
+        struct hd_value *bounds =
+            pair_value("name", hd_value_new_string(constraint->name), "min",
+                       number_or_null(isfinite(constraint->min) ? constraint->min : NAN), code);
+        if (bounds != NULL)
+            set(bounds, "max", number_or_null(isfinite(constraint->max) ? constraint->max : NAN),
+                code);
+        *code = list == NULL || hd_value_append(list, bounds) != HD_OK ? HD_E_NOMEM : *code;
+    }
+    return list;
+}
+
 static enum hd_code write_job(struct making *making)
 {
     const struct hd_plan_input *input = making->input;
@@ -159,6 +191,10 @@ static enum hd_code write_job(struct making *making)
                    hd_value_new_string(experiment->objective.maximize ? "maximize" : "minimize"),
                    &code),
         &code);
+    if (hd_experiment_measure_count(experiment) > 0) {
+        set(job, "objectives", objectives_value(experiment, &code), &code);
+        set(job, "constraints", constraints_value(experiment, &code), &code);
+    }
     set(job, "deadline", deadline_value(input, timeout_ms), &code);
     set(job, "gpus", hd_value_new_array(), &code);
     set(job, "cpus", number_or_null(experiment->target.cpus > 0 ? experiment->target.cpus : NAN),

@@ -65,6 +65,8 @@ enum hd_code bench_tuner_new(const struct bench_run_spec *spec, struct bench_tun
         .settings = experiment->sampler_settings,
         .initial = experiment->initial,
         .initial_count = experiment->initial_count,
+        .objective_count = experiment->objective_count,
+        .constrained = experiment->constraint_count > 0,
         .seed = spec->seed,
     };
     struct optimizer_tuner *tuner = calloc(1, sizeof(*tuner));

@@ -73,7 +73,7 @@ static enum hd_code learn(struct core_tuner *tuner, const struct hd_fact *fact, 
     }
     if (!hd_core_lesson(tuner->core, fact, &lesson))
         return HD_OK;
-    return hd_sampler_tell(tuner->sampler, lesson.config, lesson.budget, lesson.loss, err);
+    return hd_sampler_tell_score(tuner->sampler, lesson.config, lesson.budget, &lesson.score, err);
 }
 
 /* ---- one event ------------------------------------------------------------------------------- */
@@ -378,6 +378,8 @@ static enum hd_code make_sampler(struct core_tuner *tuner, struct hd_err *err)
         .settings = view.experiment->sampler_settings,
         .initial = view.experiment->initial,
         .initial_count = view.experiment->initial_count,
+        .objective_count = view.experiment->objective_count,
+        .constrained = view.experiment->constraint_count > 0,
         .seed = view.seed,
     };
     return hd_sampler_new(&sampler, view.experiment->space, &tuner->sampler, err);

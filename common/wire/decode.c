@@ -227,6 +227,7 @@ static enum hd_code decode_number(struct decoder *decoder, const struct hd_shape
     case HD_FIELD_LIST:
     case HD_FIELD_INLINE:
     case HD_FIELD_IDS:
+    case HD_FIELD_DOUBLES:
         break;
     }
     return HD_E_INVALID;
@@ -244,6 +245,8 @@ static enum hd_code decode_items(struct decoder *decoder, const struct hd_shape 
     for (size_t i = 0; i < count && code == HD_OK; i++) {
         if (field->kind == HD_FIELD_IDS)
             code = decode_text(decoder, shape, field, HD_ID_MAX, (const char **)(void *)items + i);
+        else if (field->kind == HD_FIELD_DOUBLES)
+            code = decode_double(decoder, shape, field, (double *)(void *)items + i);
         else
             code = decode_shape(decoder, field->shape, items + i * field->shape->size);
     }
@@ -313,6 +316,7 @@ static enum hd_code decode_field(struct decoder *decoder, const struct hd_shape 
     case HD_FIELD_LIST:
     case HD_FIELD_INLINE:
     case HD_FIELD_IDS:
+    case HD_FIELD_DOUBLES:
         return decode_many(decoder, shape, field, object);
     }
     return HD_E_INVALID;

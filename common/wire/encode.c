@@ -81,6 +81,7 @@ static bool field_is_default(const struct hd_field *field, const void *object)
     case HD_FIELD_LIST:
     case HD_FIELD_INLINE:
     case HD_FIELD_IDS:
+    case HD_FIELD_DOUBLES:
         return count_of(field, object) == 0;
     }
     return false;
@@ -147,6 +148,9 @@ static enum hd_code encode_many(struct encoder *encoder, const struct hd_shape *
         if (field->kind == HD_FIELD_IDS) {
             const char *text = ((const char *const *)(const void *)items)[i];
             code = encode_text(encoder, shape, field, text != NULL ? text : "", HD_ID_MAX);
+        } else if (field->kind == HD_FIELD_DOUBLES) {
+            double number = ((const double *)(const void *)items)[i];
+            encoder->failed |= msgpack_pack_double(&encoder->packer, number) != 0;
         } else {
             code = encode_shape(encoder, field->shape, items + i * field->shape->size, 0);
         }
@@ -202,6 +206,7 @@ static enum hd_code encode_field(struct encoder *encoder, const struct hd_shape 
     case HD_FIELD_LIST:
     case HD_FIELD_INLINE:
     case HD_FIELD_IDS:
+    case HD_FIELD_DOUBLES:
         return encode_many(encoder, shape, field, object);
     }
     return HD_E_INVALID;

@@ -108,6 +108,7 @@ static const struct hd_field result_fields[] = {
     I32("x", hd_result, exit_code),
     TEXT("m", hd_result, message, HD_MESSAGE_MAX - 1),
     TEXT("i", hd_result, info_json, HD_INFO_JSON_MAX - 1),
+    MANY("n", HD_FIELD_DOUBLES, hd_result, measures, measure_count, HD_RESULT_MEASURES_MAX, NULL),
     ID("d", hd_result, directory),
 };
 static const struct hd_shape result_shape = SHAPE("result", hd_result, result_fields, false);

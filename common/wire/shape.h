@@ -20,13 +20,14 @@ enum hd_field_kind {
     HD_FIELD_U32, /* at most max */
     HD_FIELD_U64,
     HD_FIELD_I32,
-    HD_FIELD_I64,    /* 0..max, or any number when max is UINT64_MAX */
-    HD_FIELD_DOUBLE, /* NaN stands for "none" */
-    HD_FIELD_ENUM,   /* 0..max */
-    HD_FIELD_STRUCT, /* one of shape */
-    HD_FIELD_LIST,   /* pointer to at most max of shape; their number is at count_offset */
-    HD_FIELD_INLINE, /* array of at most max of shape inside the struct; number likewise */
-    HD_FIELD_IDS,    /* array of at most max const char * inside the struct; number likewise */
+    HD_FIELD_I64,     /* 0..max, or any number when max is UINT64_MAX */
+    HD_FIELD_DOUBLE,  /* NaN stands for "none" */
+    HD_FIELD_ENUM,    /* 0..max */
+    HD_FIELD_STRUCT,  /* one of shape */
+    HD_FIELD_LIST,    /* pointer to at most max of shape; their number is at count_offset */
+    HD_FIELD_INLINE,  /* array of at most max of shape inside the struct; number likewise */
+    HD_FIELD_IDS,     /* array of at most max const char * inside the struct; number likewise */
+    HD_FIELD_DOUBLES, /* array of at most max doubles inside the struct; number likewise */
 };
 
 struct hd_shape;

@@ -120,15 +120,46 @@ static void note_report(struct hd_core *core, const char *id, uint64_t incarnati
     worker->report_sequence = sequence;
 }
 
-static void count_success(struct run *run, const struct job *job, uint32_t job_number)
+struct hd_score core_score(const struct run *run, const struct hd_fact_attempt_ended *ended)
+{
+    struct hd_score score = hd_score_of(ended->loss);
+    if (ended->measure_count == 0)
+        return score;
+    for (size_t i = 0; i < run->experiment->objective_count; i++)
+        score.losses[i] = ended->measures[i];
+    score.violation = ended->violation;
+    return score;
+}
+
+/* With several objectives: it is feasible and as good as every goal that is given. */
+static bool reaches_goals(const struct run *run, const struct hd_score *score)
+{
+    const struct hd_experiment *experiment = run->experiment;
+    bool any = false;
+    for (size_t i = 0; i < experiment->objective_count; i++) {
+        const struct hd_objective *objective = hd_experiment_objective(experiment, i);
+        double goal = objective->maximize ? -objective->goal : objective->goal;
+        if (objective->has_goal && score->losses[i] > goal)
+            return false;
+        any = any || objective->has_goal;
+    }
+    return any && !(score->violation > 0);
+}
+
+static void count_success(struct run *run, const struct job *job, uint32_t job_number,
+                          const struct hd_score *score)
 {
     run->jobs_ok++;
     run->had_success = true;
     run->failure_streak = 0;
     if (job->budget >= run->experiment->iter_gen.budget_max && !job->stopping)
         run->full_evaluations++;
+    uint32_t objectives = run->experiment->objective_count;
+    bool highest = !run->has_incumbent || job->budget >= run->incumbent_budget;
+    if (highest && objectives > 1 && reaches_goals(run, score))
+        run->goal_reached = true;
     bool better = !run->has_incumbent || job->budget > run->incumbent_budget ||
-                  (job->budget == run->incumbent_budget && job->loss < run->incumbent_loss);
+                  (highest && hd_score_compare(score, &run->incumbent_score, objectives) < 0);
     if (!better)
         return;
     run->has_incumbent = true;
@@ -136,6 +167,7 @@ static void count_success(struct run *run, const struct job *job, uint32_t job_n
     run->incumbent_job = job_number;
     run->incumbent_budget = job->budget;
     run->incumbent_loss = job->loss;
+    run->incumbent_score = *score;
 }
 
 /* A target that diverges or is stopped works; the others may mean that nothing ever will. */
@@ -173,7 +205,9 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
 {
     const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
     struct job *job = &run->jobs[job_number];
-    bool ok = ended->outcome == HD_OUTCOME_OK && isfinite(ended->loss);
+    struct hd_score score = core_score(run, ended);
+    bool ok = ended->outcome == HD_OUTCOME_OK &&
+              hd_score_is_finite(&score, run->experiment->objective_count);
     job->state = JOB_CLOSED;
     job->outcome = (uint8_t)ended->outcome;
     job->loss = ended->loss;
@@ -181,14 +215,14 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
     if (ended->attempt > 0)
         run->budget_spent += budget_of_end(job, ended->outcome);
     if (ok) {
-        count_success(run, job, job_number);
+        count_success(run, job, job_number, &score);
     } else if (ended->outcome != HD_OUTCOME_STOPPED) {
         run->jobs_failed++;
         if (counts_as_failure(ended->outcome))
             run->failure_streak++;
     }
-    hd_iter_gen_ended(run->gen, job->iteration, job->rung, job->config, ok && !job->stopping,
-                      ended->loss);
+    hd_iter_gen_ended_score(run->gen, job->iteration, job->rung, job->config, ok && !job->stopping,
+                            &score);
 }
 
 static void apply_attempt_ended(struct hd_core *core, struct run *run, const struct hd_fact *fact)

@@ -162,26 +162,49 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
 }
 
 static void note_end(struct hd_core *core, uint32_t run_number, uint32_t job_number,
-                     const struct hd_result *result)
+                     enum hd_outcome outcome, const char *message, double violation)
 {
     const struct run *run = core->runs[run_number];
     const struct job *job = &run->jobs[job_number];
-    if (result->outcome == HD_OUTCOME_OK) {
-        core_note(core, HD_NOTE_INFO, run_number, "job %u: ok at budget %g, loss %g%s", job_number,
-                  job->budget, job->loss,
+    if (outcome == HD_OUTCOME_OK) {
+        core_note(core, HD_NOTE_INFO, run_number, "job %u: ok at budget %g, loss %g%s%s",
+                  job_number, job->budget, job->loss, violation > 0 ? " (infeasible)" : "",
                   run->has_incumbent && run->incumbent_job == job_number ? " (best so far)" : "");
         return;
     }
-    if (result->outcome == HD_OUTCOME_STOPPED && job->stopping) {
+    if (outcome == HD_OUTCOME_STOPPED && job->stopping) {
         core_note(core, HD_NOTE_INFO, run_number,
                   "job %u: stopped early, at loss %g after %g of budget %g", job_number, job->loss,
                   job->budget_reached, job->budget);
         return;
     }
     core_note(core, HD_NOTE_WARNING, run_number, "job %u: %s on attempt %u%s%.120s -> %s",
-              job_number, hd_outcome_name(result->outcome), job->attempt,
-              result->message[0] != '\0' ? ": " : "", result->message,
-              job->state == JOB_QUEUED ? "queued again" : "closed");
+              job_number, hd_outcome_name(outcome), job->attempt, message[0] != '\0' ? ": " : "",
+              message, job->state == JOB_QUEUED ? "queued again" : "closed");
+}
+
+/* The measures must be those that the experiment asks for, all of them, and numbers. NULL: they
+ * are; otherwise *outcome says what it is instead, and what comes back tells the person. */
+static const char *check_measures(const struct run *run, const struct hd_result *result,
+                                  enum hd_outcome *outcome)
+{
+    size_t count = hd_experiment_measure_count(run->experiment);
+    if (*outcome != HD_OUTCOME_OK)
+        return NULL;
+    if (result->measure_count != count) {
+        *outcome = HD_OUTCOME_NO_RESULT;
+        return count > result->measure_count
+                   ? "the worker reported fewer values than there are objectives and constraints: "
+                     "is it of an older version?"
+                   : "the worker reported more values than there are objectives and constraints";
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (isfinite(result->measures[i]))
+            continue;
+        *outcome = HD_OUTCOME_DIVERGED;
+        return "an objective or constraint is not finite: the configuration diverged";
+    }
+    return NULL;
 }
 
 void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct hd_request *request)
@@ -195,8 +218,13 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
     /* An ok without a finite loss cannot be ranked: it is a divergence, whoever says otherwise. */
     if (outcome == HD_OUTCOME_OK && !isfinite(result->loss))
         outcome = HD_OUTCOME_DIVERGED;
+    const char *why = check_measures(run, result, &outcome);
+    bool measured = outcome == HD_OUTCOME_OK && result->measure_count > 0;
+    struct hd_score score = hd_score_of(result->loss);
+    if (measured)
+        hd_experiment_score(run->experiment, result->measures, &score);
     struct ending ending = decide(run, job, outcome);
-    double loss = result->loss;
+    double loss = why != NULL ? NAN : score.losses[0];
     if (outcome == HD_OUTCOME_STOPPED && !isfinite(loss))
         loss = job->curve_loss; /* what it said on its way is all there is */
     struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_ENDED);
@@ -207,6 +235,9 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
         .requeued = ending.requeued,
         .charged = ending.charged,
         .loss = ending.outcome == outcome ? loss : ending.loss,
+        .measures = measured ? result->measures : NULL,
+        .measure_count = measured ? result->measure_count : 0,
+        .violation = score.violation,
         .by_report = true,
         .worker = worker->id,
         .incarnation = request->incarnation,
@@ -214,7 +245,7 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
         .started_wall_ms = result->started_wall_ms,
         .finished_wall_ms = result->finished_wall_ms,
         .exit_code = result->exit_code,
-        .message = result->message,
+        .message = why != NULL ? why : result->message,
         .info_json = result->info_json,
         .root = result->directory[0] != '\0' ? core_root_text(core, worker->root) : "",
         .directory = worker->root != HD_NONE ? result->directory : "",
@@ -222,7 +253,8 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
     core_commit(core, fact);
     if (ending.requeued && ending.charged)
         back_off(core, run, job_number);
-    note_end(core, run_number, job_number, result);
+    note_end(core, run_number, job_number, outcome, why != NULL ? why : result->message,
+             score.violation);
     bool open = run->state == HD_RUN_ACTIVE || run->state == HD_RUN_CLOSING;
     if (outcome == HD_OUTCOME_CONFIG_ERROR && open)
         core_set_state(

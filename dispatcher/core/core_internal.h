@@ -123,7 +123,9 @@ struct run {
     bool has_incumbent;
     uint32_t incumbent_config, incumbent_job;
     double incumbent_budget, incumbent_loss;
-    uint64_t cut; /* seq of the last result */
+    struct hd_score incumbent_score;
+    bool goal_reached; /* by one result, all goals of several objectives */
+    uint64_t cut;      /* seq of the last result */
     int64_t created_wall_ms, last_wall_ms;
     int64_t elapsed_ms;
     struct duration durations[HD_DURATIONS_MAX];
@@ -231,6 +233,9 @@ void core_free_run(struct run *run);
 bool core_run_final(const struct run *run);
 int64_t core_ping_ms(const struct hd_core *core); /* how often workers are to ping now */
 uint32_t core_config_seed(const struct run *run, uint32_t config);
+
+/* What the end of an attempt scores, and how far its loss alone counts. */
+struct hd_score core_score(const struct run *run, const struct hd_fact_attempt_ended *ended);
 
 /* apply.c: the only changes of durable state */
 void core_apply_fact(struct hd_core *core, const struct hd_fact *fact);

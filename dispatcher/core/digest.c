@@ -84,6 +84,10 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
     hash = hd_hash_u64(hash, run->incumbent_config);
     hash = hd_hash_u64(hash, run->incumbent_job);
     hash = hd_hash_double(hash, run->incumbent_loss);
+    for (size_t i = 0; i < run->experiment->objective_count; i++)
+        hash = hd_hash_double(hash, run->incumbent_score.losses[i]);
+    hash = hd_hash_double(hash, run->incumbent_score.violation);
+    hash = hd_hash_u64(hash, run->goal_reached);
     hash = hd_hash_u64(hash, run->cut);
     hash = hd_hash_u64(hash, (uint64_t)run->elapsed_ms);
     hash = hd_hash_u64(hash, hd_iter_gen_digest(run->gen));

@@ -60,6 +60,9 @@ static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fa
             fact->as.attempt_ended.attempt != run->jobs[job].attempt ||
             (run->jobs[job].state == JOB_QUEUED && fact->as.attempt_ended.requeued))
             return corrupt(fact, "that attempt is not the job's current one", err);
+        if (fact->as.attempt_ended.outcome == HD_OUTCOME_OK &&
+            fact->as.attempt_ended.measure_count != hd_experiment_measure_count(run->experiment))
+            return corrupt(fact, "other objectives or constraints", err);
         return HD_OK;
     case HD_FACT_CURVE_POINT:
         job = fact->as.curve_point.job;

@@ -43,7 +43,7 @@ bool core_job_limit_reached(const struct run *run)
 static bool goal_reached(const struct run *run)
 {
     const struct hd_objective *objective = &run->experiment->objective;
-    if (!objective->has_goal || !run->has_incumbent)
+    if (!objective->has_goal || !run->has_incumbent || run->incumbent_score.violation > 0)
         return false;
     double goal = objective->maximize ? -objective->goal : objective->goal;
     return run->incumbent_loss <= goal;
@@ -55,7 +55,9 @@ static const char *end_now(struct hd_core *core, const struct run *run)
     const struct hd_stop *stop = &run->experiment->stop;
     if (run->cancelling)
         return "cancelled by command";
-    if (goal_reached(run)) {
+    if (run->goal_reached)
+        return "goals of all objectives reached";
+    if (run->experiment->objective_count == 1 && goal_reached(run)) {
         double sign = run->experiment->objective.maximize ? -1.0 : 1.0;
         return core_text(core, "goal reached: %s %g", run->experiment->objective.name,
                          sign * run->incumbent_loss);

@@ -85,6 +85,7 @@ void hd_core_view_run(const struct hd_core *core, uint32_t run_number, struct hd
         .incumbent_job = run->incumbent_job,
         .incumbent_budget = run->incumbent_budget,
         .incumbent_loss = run->incumbent_loss,
+        .incumbent_feasible = !(run->incumbent_score.violation > 0),
     };
 }
 
@@ -187,17 +188,20 @@ static bool milestone_of(const struct hd_core *core, uint64_t seq, double *ret_b
 
 /* Of a job that was to be stopped the report that decided so is the lesson, whatever came after it:
  * what was said last depends on how fast the stop travelled. */
-static bool lesson_of_end(const struct job *job, const struct hd_fact_attempt_ended *ended,
-                          struct hd_lesson *ret_lesson)
+static bool lesson_of_end(const struct run *run, const struct job *job,
+                          const struct hd_fact_attempt_ended *ended, struct hd_lesson *ret_lesson)
 {
     *ret_lesson = (struct hd_lesson){.config = job->config, .budget = job->budget, .loss = NAN};
+    ret_lesson->score.losses[0] = NAN;
     if (job->stopping) {
         if (isfinite(job->budget_reached))
             ret_lesson->budget = job->budget_reached;
         return !job->taught;
     }
-    if (ended->outcome == HD_OUTCOME_OK)
+    if (ended->outcome == HD_OUTCOME_OK) {
         ret_lesson->loss = ended->loss;
+        ret_lesson->score = core_score(run, ended);
+    }
     return true;
 }
 
@@ -206,12 +210,14 @@ bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
 {
     double budget;
     if (fact->kind == HD_FACT_ATTEMPT_ENDED && !fact->as.attempt_ended.requeued) {
-        const struct job *job = &core->runs[fact->run]->jobs[fact->as.attempt_ended.job];
-        return lesson_of_end(job, &fact->as.attempt_ended, ret_lesson);
+        const struct run *run = core->runs[fact->run];
+        const struct job *job = &run->jobs[fact->as.attempt_ended.job];
+        return lesson_of_end(run, job, &fact->as.attempt_ended, ret_lesson);
     }
     if (fact->kind == HD_FACT_CURVE_POINT && milestone_of(core, fact->seq, &budget)) {
         const struct job *job = &core->runs[fact->run]->jobs[fact->as.curve_point.job];
-        *ret_lesson = (struct hd_lesson){job->config, budget, fact->as.curve_point.loss};
+        double loss = fact->as.curve_point.loss;
+        *ret_lesson = (struct hd_lesson){job->config, budget, loss, hd_score_of(loss)};
         return true;
     }
     return false;

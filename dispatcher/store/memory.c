@@ -78,7 +78,7 @@ static void take_fact(struct hd_fact *fact, struct cursor *cursor)
     const struct hd_table *table = hd_table_of(fact->kind);
     for (size_t i = 0; i < table->column_count; i++) {
         const struct hd_column *column = &table->columns[i];
-        if (column->type == HD_COLUMN_DOUBLES)
+        if (column->type == HD_COLUMN_DOUBLES || column->type == HD_COLUMN_NUMBERS)
             take_doubles(fact, column, cursor);
         else if (column->type == HD_COLUMN_TEXT || column->type == HD_COLUMN_JSON)
             take_text(fact, column, cursor);

@@ -69,6 +69,13 @@ static const struct hd_column attempt_ended[] = {
     COLUMN(attempt_ended, requeued, "requeued", HD_COLUMN_BOOL),
     COLUMN(attempt_ended, charged, "charged", HD_COLUMN_BOOL),
     COLUMN(attempt_ended, loss, "loss", HD_COLUMN_REAL),
+    {
+        .name = "measures",
+        .type = HD_COLUMN_NUMBERS,
+        .offset = offsetof(struct hd_fact, as.attempt_ended.measures),
+        .count_offset = offsetof(struct hd_fact, as.attempt_ended.measure_count),
+    },
+    COLUMN(attempt_ended, violation, "violation", HD_COLUMN_REAL),
     COLUMN(attempt_ended, by_report, "by_report", HD_COLUMN_BOOL),
     COLUMN(attempt_ended, worker, "worker", HD_COLUMN_TEXT),
     COLUMN(attempt_ended, incarnation, "incarnation", HD_COLUMN_U64),
@@ -164,10 +171,11 @@ static enum hd_code check_column(const struct hd_fact *fact, const struct hd_col
                            HD_STORE_TEXT_MAX);
         return HD_OK;
     }
-    case HD_COLUMN_DOUBLES: {
+    case HD_COLUMN_DOUBLES:
+    case HD_COLUMN_NUMBERS: {
         size_t count = *(const size_t *)(const void *)((const char *)fact + column->count_offset);
         if (count > HD_SPACE_PARAMS_MAX)
-            return hd_fail(err, HD_E_LIMIT, "a config of %zu values; at most %d", count,
+            return hd_fail(err, HD_E_LIMIT, "%s: %zu values; at most %d", column->name, count,
                            HD_SPACE_PARAMS_MAX);
         return HD_OK;
     }

@@ -12,7 +12,7 @@
 #include <hd/fact.h>
 
 #define HD_STORE_TEXT_MAX (1024u * 1024u) /* bytes of one text of a fact */
-#define HD_ROW_COLUMNS_MAX 24
+#define HD_ROW_COLUMNS_MAX 26
 
 enum hd_column_type {
     HD_COLUMN_BOOL,
@@ -26,6 +26,7 @@ enum hd_column_type {
     HD_COLUMN_JSON,    /* a text; empty is NULL, so that SQL's JSON functions can read the rest */
     HD_COLUMN_NAME,    /* a text inside the fact: char[HD_SAMPLER_NAME_MAX] */
     HD_COLUMN_DOUBLES, /* pointer at offset, size_t count at count_offset; little-endian BLOB */
+    HD_COLUMN_NUMBERS, /* the same as a JSON list, for people; none is NULL, NaN is null */
     HD_COLUMN_OUTCOME, /* the enums are kept by name */
     HD_COLUMN_STATE,
     HD_COLUMN_OP,

@@ -18,9 +18,10 @@
 
 #define BUSY_MS 10000 /* somebody's shell with an open transaction */
 
-extern const char hd_store_schema_sql[];
-/* scripts[n] brings version n to n + 1. */
-static const char *const scripts[HD_STORE_SCHEMA_VERSION] = {hd_store_schema_sql};
+extern const char hd_store_schema_sql[], hd_store_schema_2_sql[];
+/* scripts[n] brings version n to n + 1; the last one drops the views, which are then made anew. */
+static const char *const scripts[HD_STORE_SCHEMA_VERSION] = {hd_store_schema_sql,
+                                                             hd_store_schema_2_sql};
 
 struct sqlite_store {
     struct hd_store base;
@@ -268,6 +269,8 @@ enum hd_code hd_sqlite_migrate(sqlite3 *db, int64_t version, struct hd_err *err)
         code = execute(db, "BEGIN IMMEDIATE", err);
         if (code == HD_OK) {
             int failed = sqlite3_exec(db, scripts[version], NULL, NULL, NULL);
+            if (failed == SQLITE_OK && version + 1 == HD_STORE_SCHEMA_VERSION)
+                failed = sqlite3_exec(db, hd_store_views_sql, NULL, NULL, NULL);
             if (failed != SQLITE_OK)
                 code = hd_sqlite_fail(db, failed, "making the tables", err);
         }

@@ -132,6 +132,34 @@ static int bind_doubles(sqlite3_stmt *statement, int index, const struct hd_fact
                              SQLITE_STATIC);
 }
 
+/* A copy is bound: the text is made here. */
+static int bind_numbers(sqlite3_stmt *statement, int index, const struct hd_fact *fact,
+                        const struct hd_column *column)
+{
+    const char *base = (const char *)fact;
+    size_t count = *(const size_t *)(const void *)(base + column->count_offset);
+    const double *values = *(const double *const *)(const void *)(base + column->offset);
+    if (count == 0)
+        return sqlite3_bind_null(statement, index);
+    struct hd_buf text;
+    struct hd_err ignored;
+    hd_buf_init(&text, HD_STORE_TEXT_MAX);
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; i < count && code == HD_OK; i++) {
+        char number[HD_DOUBLE_TEXT_SIZE] = "null";
+        if (isfinite(values[i]))
+            hd_format_double(number, sizeof(number), values[i]);
+        code = hd_buf_printf(&text, &ignored, "%s%s", i == 0 ? "[" : ",", number);
+    }
+    if (code == HD_OK)
+        code = hd_buf_puts(&text, "]", &ignored);
+    int bound = code == HD_OK
+                    ? sqlite3_bind_text(statement, index, hd_buf_text(&text), -1, SQLITE_TRANSIENT)
+                    : SQLITE_NOMEM;
+    hd_buf_release(&text);
+    return bound;
+}
+
 static int bind_column(sqlite3_stmt *statement, int index, const struct hd_fact *fact,
                        const struct hd_column *column)
 {
@@ -165,6 +193,8 @@ static int bind_column(sqlite3_stmt *statement, int index, const struct hd_fact 
         return bind_text(statement, index, field);
     case HD_COLUMN_DOUBLES:
         return bind_doubles(statement, index, fact, column);
+    case HD_COLUMN_NUMBERS:
+        return bind_numbers(statement, index, fact, column);
     case HD_COLUMN_OUTCOME:
     case HD_COLUMN_STATE:
     case HD_COLUMN_OP: {
@@ -233,6 +263,38 @@ static enum hd_code read_doubles(sqlite3_stmt *statement, int index, double *dou
     return HD_OK;
 }
 
+/* [1,0.5,null] */
+static enum hd_code read_numbers(sqlite3_stmt *statement, int index, double *numbers,
+                                 struct hd_fact *fact, const struct hd_column *column)
+{
+    size_t count = 0;
+    const char *text = read_text(statement, index);
+    if (text == NULL)
+        return HD_E_NOMEM;
+    if (text[0] != '\0') {
+        const char *at = text;
+        do {
+            char word[HD_DOUBLE_TEXT_SIZE];
+            at++; /* the bracket or comma */
+            size_t size = strcspn(at, ",]");
+            if (size >= sizeof(word) || count == HD_SPACE_PARAMS_MAX)
+                return HD_E_CORRUPT;
+            memcpy(word, at, size);
+            word[size] = '\0';
+            numbers[count] = (double)NAN;
+            if (!hd_streq(word, "null") && !hd_parse_double(word, &numbers[count]))
+                return HD_E_CORRUPT;
+            count++;
+            at += size;
+        } while (*at == ',');
+        if (text[0] != '[' || at[0] != ']' || at[1] != '\0')
+            return HD_E_CORRUPT;
+    }
+    *(const double **)(void *)((char *)fact + column->offset) = numbers;
+    *(size_t *)(void *)((char *)fact + column->count_offset) = count;
+    return HD_OK;
+}
+
 static enum hd_code read_name_of_enum(sqlite3_stmt *statement, int index, enum hd_column_type type,
                                       void *field)
 {
@@ -286,6 +348,8 @@ static enum hd_code read_column(sqlite3_stmt *statement, int index, double *doub
     }
     case HD_COLUMN_DOUBLES:
         return read_doubles(statement, index, doubles, fact, column);
+    case HD_COLUMN_NUMBERS:
+        return read_numbers(statement, index, doubles, fact, column);
     case HD_COLUMN_OUTCOME:
     case HD_COLUMN_STATE:
     case HD_COLUMN_OP:

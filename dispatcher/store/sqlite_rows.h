@@ -7,8 +7,9 @@
 #include <sqlite3.h>
 
 #define HD_STORE_APPLICATION_ID 0x48446b31 /* "HDk1", so that `file` and we know our own */
-#define HD_STORE_SCHEMA_VERSION 1
-#define HD_STORE_SQL_MAX 4096 /* bytes of one generated statement */
+#define HD_STORE_SCHEMA_VERSION 2
+extern const char hd_store_views_sql[]; /* the views of that version */
+#define HD_STORE_SQL_MAX 4096           /* bytes of one generated statement */
 
 /* Binds all columns of the fact; texts and doubles are borrowed until the statement is reset.
  * Returns SQLite's code. */

@@ -10,6 +10,42 @@
 #include "sqlite_rows.h"
 #include "view_impl.h"
 
+/* ---- older files ------------------------------------------------------------------------------
+ */
+
+/* The views of this version over a file of version 1, which nobody may write here: temporary ones
+ * stand before those of the file. */
+static enum hd_code shadow_version_1(sqlite3 *db, struct hd_err *err)
+{
+    static const char create[] = "CREATE VIEW ";
+    struct hd_buf sql;
+    int64_t version = 0;
+    enum hd_code code = hd_sqlite_version(db, &version, err);
+    if (code != HD_OK || version > 1)
+        return code;
+    hd_buf_init(&sql, HD_STORE_SQL_MAX);
+    code = hd_buf_puts(&sql,
+                       "CREATE TEMP VIEW attempt_ends AS"
+                       " SELECT *, NULL AS measures, 0.0 AS violation FROM main.attempt_ends;",
+                       err);
+    const char *at = hd_store_views_sql;
+    for (const char *next; code == HD_OK && (next = strstr(at, create)) != NULL;
+         at = next + strlen(create)) {
+        code = hd_buf_append(&sql, at, (size_t)(next - at), err);
+        if (code == HD_OK)
+            code = hd_buf_puts(&sql, "CREATE TEMP VIEW ", err);
+    }
+    if (code == HD_OK)
+        code = hd_buf_puts(&sql, at, err);
+    if (code == HD_OK) {
+        int made = sqlite3_exec(db, hd_buf_text(&sql), NULL, NULL, NULL);
+        if (made != SQLITE_OK)
+            code = hd_sqlite_fail(db, made, "reading a file of version 1", err);
+    }
+    hd_buf_release(&sql);
+    return code;
+}
+
 /* ---- functions of our SQL ------------------------------------------------------------------- */
 
 static void sql_utc(sqlite3_context *context, int count, sqlite3_value **values)
@@ -65,6 +101,8 @@ enum hd_code hd_view_open(const char *path, struct hd_view **ret_view, struct hd
     if (view == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory to open %s", file);
     code = hd_sqlite_open_for_reading(file, &view->db, err);
+    if (code == HD_OK)
+        code = shadow_version_1(view->db, err);
     if (code == HD_OK)
         code = add_functions(view->db, err);
     if (code == HD_OK)

@@ -82,6 +82,11 @@ enum hd_code view_events(struct hd_view *view, const struct view_request *reques
                          struct hd_value *object, struct hd_err *err);
 enum hd_code view_explain(struct hd_view *view, const struct view_request *request,
                           struct hd_value *object, struct hd_err *err);
+/* Of a run with several objectives, whose view_head() stands in object: "front_size", with two or
+ * three objectives "hypervolume" and "reference", and with a limit above 0 "best", the front first.
+ */
+HD_NODISCARD enum hd_code view_front(struct hd_view *view, const struct view_request *request,
+                                     int64_t limit, struct hd_value *object, struct hd_err *err);
 /* run_id, state, reason, objective, direction: what every answer about one run begins with. */
 enum hd_code view_head(struct hd_view *view, const struct view_request *request,
                        struct hd_value *object, struct hd_err *err);

@@ -17,7 +17,10 @@ enum hd_code view_jobs(struct hd_view *view, const struct view_request *request,
     if (code == HD_OK)
         code = view_page(view, request,
                          "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
-                         " budget, budget_previous, state, outcome, loss, attempt, worker,"
+                         " budget, budget_previous, state, outcome, loss,"
+                         " measures AS \"measures:some_json\","
+                         " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
+                         " attempt, worker,"
                          " submitted, started, finished, sampler, message,"
                          " params AS \"params:json\" FROM v_jobs"
                          " WHERE run = ?1 AND job > ?3"
@@ -35,7 +38,10 @@ enum hd_code view_export(struct hd_view *view, const struct view_request *reques
     enum hd_code code = view_head(view, request, object, err);
     if (code == HD_OK)
         code = view_page(view, request,
-                         "SELECT job, config_id AS \"config_id:json\", budget, loss, outcome,"
+                         "SELECT job, config_id AS \"config_id:json\", budget, loss,"
+                         " measures AS \"measures:some_json\","
+                         " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
+                         " outcome,"
                          " attempt, worker, submitted, started, finished,"
                          " params AS \"params:json\" FROM v_jobs"
                          " WHERE run = ?1 AND job > ?3 ORDER BY job LIMIT ?4",
@@ -75,6 +81,9 @@ enum hd_code view_job(struct hd_view *view, const struct view_request *request,
         code = view_merge(view, request,
                           "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
                           " budget, budget_previous, v_jobs.state AS job_state, outcome, loss,"
+                          " measures AS \"measures:some_json\","
+                          " CASE WHEN measures IS NOT NULL THEN violation END"
+                          " AS \"violation:some\","
                           " attempt, worker, submitted, started, finished, sampler, message,"
                           " params AS \"params:json\""
                           " FROM v_jobs WHERE run = ?1 AND job = ?2",
@@ -110,6 +119,8 @@ static const char *decoration(enum hd_column_type type)
         return ":u64";
     case HD_COLUMN_JSON:
         return ":json";
+    case HD_COLUMN_NUMBERS:
+        return ":some_json";
     case HD_COLUMN_DOUBLES:
         return ":skip";
     case HD_COLUMN_I32:

@@ -124,6 +124,10 @@ static enum hd_code add_column(sqlite3_stmt *statement, int index, struct hd_val
     const char *kind = colon != NULL ? colon + 1 : "";
     if (hd_streq(kind, "skip"))
         return HD_OK;
+    bool some = strncmp(kind, "some", 4) == 0; /* left out when there is nothing */
+    if (some && sqlite3_column_type(statement, index) == SQLITE_NULL)
+        return HD_OK;
+    kind = hd_streq(kind, "some_json") ? "json" : kind;
     bool fits = hd_format(name, sizeof(name), "%.*s",
                           (int)(colon != NULL ? (size_t)(colon - title) : strlen(title)), title);
     hd_assert(fits);

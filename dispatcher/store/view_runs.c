@@ -10,6 +10,10 @@ enum hd_code view_head(struct hd_view *view, const struct view_request *request,
                       " coalesce(direction, 'minimize') AS direction,"
                       " CASE WHEN json_valid(experiment)"
                       "      THEN json_extract(experiment, '$.budget.unit') END AS budget_unit"
+                      ", CASE WHEN objectives > 1 THEN json_extract(experiment, '$.objective') END"
+                      " AS \"objectives:some_json\""
+                      ", CASE WHEN constraints > 0 THEN json_extract(experiment, '$.constraints')"
+                      " END AS \"constraints:some_json\""
                       " FROM v_runs WHERE run = ?1",
                       object, err);
 }
@@ -86,7 +90,10 @@ static enum hd_code add_incumbent(struct hd_view *view, const struct view_reques
     struct hd_value *incumbent = NULL;
     enum hd_code code =
         view_one(view, request,
-                 "SELECT job, config, config_id AS \"config_id:json\", budget, loss, finished,"
+                 "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
+                 " measures AS \"measures:some_json\","
+                 " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
+                 " finished,"
                  " params AS \"params:json\" FROM v_incumbents"
                  " WHERE run = ?1 ORDER BY budget DESC LIMIT 1",
                  &incumbent, err);
@@ -125,7 +132,11 @@ enum hd_code view_status(struct hd_view *view, const struct view_request *reques
                           " FROM (SELECT wall_ms FROM attempt_ends"
                           "       WHERE run = ?1 AND requeued = 0 ORDER BY seq DESC LIMIT 50)",
                           object, err);
-    return code == HD_OK ? add_incumbent(view, request, object, err) : code;
+    if (code == HD_OK)
+        code = add_incumbent(view, request, object, err);
+    return code == HD_OK && hd_value_get(object, "objectives") != NULL
+               ? view_front(view, request, 0, object, err)
+               : code;
 }
 
 /* ---- best ----------------------------------------------------------------------------------- */
@@ -142,27 +153,37 @@ enum hd_code view_best(struct hd_view *view, const struct view_request *request,
                           "SELECT coalesce(?7, max(budget)) AS budget FROM v_incumbents"
                           " WHERE run = ?1",
                           object, err);
-    if (code == HD_OK)
+    bool several = code == HD_OK && hd_value_get(object, "objectives") != NULL;
+    if (several)
+        code = view_front(view, request, few.limit, object, err);
+    else if (code == HD_OK)
         code = view_list(view, &few,
                          "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
+                         " measures AS \"measures:some_json\","
+                         " CASE WHEN measures IS NOT NULL THEN violation END"
+                         " AS \"violation:some\","
                          " worker, finished, params AS \"params:json\" FROM v_jobs"
                          " WHERE run = ?1 AND outcome = 'ok' AND loss IS NOT NULL AND budget ="
                          " coalesce(?7, (SELECT max(budget) FROM v_incumbents WHERE run = ?1))"
-                         " ORDER BY loss, closed_seq LIMIT ?4",
+                         " ORDER BY violation, loss, closed_seq LIMIT ?4",
                          object, "best", err);
     if (code == HD_OK)
         code = view_list(view, &many,
-                         "SELECT budget, loss, job, config, config_id AS \"config_id:json\","
+                         "SELECT budget, loss, measures AS \"measures:some_json\","
+                         " CASE WHEN measures IS NOT NULL THEN violation END"
+                         " AS \"violation:some\", job, config, config_id AS \"config_id:json\","
                          " finished, params AS \"params:json\" FROM v_incumbents"
                          " WHERE run = ?1 ORDER BY budget",
                          object, "by_budget", err);
-    if (code == HD_OK)
+    /* How a front grew is no row of losses. */
+    if (code == HD_OK && !several)
         code = view_list(
             view, &many,
             "SELECT finished, loss, job, config_id AS \"config_id:json\" FROM"
             " (SELECT *, min(loss) OVER (ORDER BY closed_seq"
             "            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS loss_before"
-            "  FROM v_jobs WHERE run = ?1 AND outcome = 'ok' AND loss IS NOT NULL AND budget ="
+            "  FROM v_jobs WHERE run = ?1 AND outcome = 'ok' AND loss IS NOT NULL"
+            "  AND NOT violation > 0 AND budget ="
             "  coalesce(?7, (SELECT max(budget) FROM v_incumbents WHERE run = ?1)))"
             " WHERE loss_before IS NULL OR loss < loss_before ORDER BY closed_seq LIMIT ?4",
             object, "trajectory", err);

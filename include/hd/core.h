@@ -152,6 +152,7 @@ struct hd_run_view {
     uint32_t incumbent_job;
     double incumbent_budget;
     double incumbent_loss;
+    bool incumbent_feasible;
 };
 
 struct hd_job_view {
@@ -182,7 +183,8 @@ void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
 struct hd_lesson {
     uint32_t config;
     double budget;
-    double loss;
+    double loss;           /* the first one of the score */
+    struct hd_score score; /* likewise not finite when it failed */
 };
 bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
                     struct hd_lesson *ret_lesson);

@@ -109,6 +109,8 @@ struct hd_loss {
     bool present;    /* something parseable */
     bool failed;     /* state or status: fail, failed */
     double loss;     /* minimized form (negated when the direction is maximize); NaN allowed */
+    double measures[HD_RESULT_MEASURES_MAX]; /* hd_experiment_measure_count() of them, or none */
+    size_t measure_count;
     char message[HD_MESSAGE_MAX];   /* "msg", "message"; or why it could not be read */
     char info_json[HD_INFO_JSON_MAX]; /* unknown keys, info, metrics; "" none */
 };

@@ -12,6 +12,7 @@
 #define HD_EXPERIMENT_H
 
 #include <hd/iter_gen.h>
+#include <hd/pareto.h>
 #include <hd/space.h>
 #include <hd/value.h>
 
@@ -19,6 +20,9 @@
 #define HD_COMMAND_WORDS_MAX 1000
 #define HD_ENV_MAX 1000
 #define HD_RETRIES_MAX 100
+#define HD_CONSTRAINTS_MAX 32
+#define HD_OBJECTIVE_NAME_MAX 256 /* bytes of the name of an objective or a constraint */
+#define HD_MEASURES_MAX (HD_OBJECTIVES_MAX + HD_CONSTRAINTS_MAX)
 
 struct hd_key_value {
     char *key;
@@ -68,6 +72,14 @@ struct hd_objective {
     bool exit_code_only; /* no objective: exit code 0 is success with loss 0 */
     bool has_goal;
     double goal; /* in the direction of the file */
+    bool has_reference;
+    double reference; /* what the hypervolume is counted from; in the direction of the file */
+};
+
+/* A value that the target reports and that decides whether a config is feasible. */
+struct hd_constraint {
+    char *name;
+    double min, max; /* -INFINITY, INFINITY: no bound; at least one is */
 };
 
 struct hd_stop {
@@ -79,7 +91,11 @@ struct hd_stop {
 struct hd_experiment {
     char *name;
     struct hd_target target;
-    struct hd_objective objective;
+    struct hd_objective objective; /* the first */
+    struct hd_objective further[HD_OBJECTIVES_MAX - 1];
+    uint32_t objective_count; /* at least 1, also when exit_code_only */
+    struct hd_constraint constraints[HD_CONSTRAINTS_MAX];
+    uint32_t constraint_count;
     struct hd_space *space;
     double
         *initial; /* [initial_count][space->param_count]: legal, different configs to try first */
@@ -142,6 +158,23 @@ HD_NODISCARD enum hd_code hd_experiment_to_json(const struct hd_experiment *expe
 HD_NODISCARD enum hd_code hd_experiment_diff(const struct hd_experiment *before,
                                              const struct hd_experiment *after, struct hd_buf *out,
                                              struct hd_err *err);
+/*
+ * A result is measured by the minimised losses of all objectives and then the values of all
+ * constraints as the target reports them. This many numbers; 0: one objective and no constraints, a
+ * loss is all.
+ */
+size_t hd_experiment_measure_count(const struct hd_experiment *experiment);
+static inline const struct hd_objective *
+hd_experiment_objective(const struct hd_experiment *experiment, size_t index)
+{
+    return index == 0 ? &experiment->objective : &experiment->further[index - 1];
+}
+/* The name of measure `index`. */
+const char *hd_experiment_measure_name(const struct hd_experiment *experiment, size_t index);
+/* What optimizers are told of these measures: the losses, and the sum over the constraints of by
+ * how much a bound is passed, relative to the bound where that is not 0. */
+void hd_experiment_score(const struct hd_experiment *experiment, const double *measures,
+                         struct hd_score *ret_score);
 /* Milliseconds for one job at this budget; 0: no limit. */
 int64_t hd_experiment_timeout_ms(const struct hd_experiment *experiment, double budget);
 

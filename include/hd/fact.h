@@ -13,10 +13,10 @@
 #include <hd/iter_gen.h>
 #include <hd/sampler.h>
 
-#define HD_WORKER_ID_MAX 128 /* bytes, terminator included */
-#define HD_ROOT_ID_MAX 64    /* id of a work root, from the marker file in it */
-#define HD_DIR_NAME_MAX 40   /* name of a config's work directory inside the root */
-#define HD_MESSAGE_MAX 512   /* what a person is told of an attempt's end */
+#define HD_WORKER_ID_MAX 128  /* bytes, terminator included */
+#define HD_ROOT_ID_MAX 64     /* id of a work root, from the marker file in it */
+#define HD_DIR_NAME_MAX 40    /* name of a config's work directory inside the root */
+#define HD_MESSAGE_MAX 512    /* what a person is told of an attempt's end */
 #define HD_INFO_JSON_MAX 4096 /* what a target may add to its result */
 #define HD_REASON_MAX 256
 
@@ -36,11 +36,12 @@ enum hd_outcome {
     HD_OUTCOME_COUNT
 };
 const char *hd_outcome_name(enum hd_outcome outcome); /* "ok", "no-result", "config-error" ... */
-HD_NODISCARD bool hd_outcome_parse(const char *name, enum hd_outcome *ret_outcome); /* also "fail" */
+HD_NODISCARD bool hd_outcome_parse(const char *name,
+                                   enum hd_outcome *ret_outcome); /* also "fail" */
 
 enum hd_run_state {
     HD_RUN_ACTIVE,
-    HD_RUN_CLOSING,   /* no new configs (space exhausted); promotions and running jobs go on */
+    HD_RUN_CLOSING, /* no new configs (space exhausted); promotions and running jobs go on */
     HD_RUN_PAUSED,
     HD_RUN_FINISHED,  /* final */
     HD_RUN_CANCELLED, /* final */
@@ -72,8 +73,8 @@ enum hd_fact_kind {
 const char *hd_fact_kind_name(enum hd_fact_kind kind);
 
 struct hd_fact_run_created {
-    const char *run_id;          /* what people call it; unique in a store */
-    uint64_t run_uid;            /* random; names the run on the wire */
+    const char *run_id; /* what people call it; unique in a store */
+    uint64_t run_uid;   /* random; names the run on the wire */
     uint64_t seed;
     const char *experiment_json; /* canonical, every default explicit */
 };
@@ -83,7 +84,8 @@ struct hd_fact_config_proposed {
     struct hd_config_id id;
     const double *values;
     size_t value_count;
-    const char *params_json; /* for readers of the store; the driver fills it, the core leaves NULL */
+    const char
+        *params_json; /* for readers of the store; the driver fills it, the core leaves NULL */
     struct hd_proposal_info info;
     uint64_t cut; /* seq of the last result the sampler had seen when it was asked; see core.h */
 };
@@ -102,9 +104,9 @@ struct hd_fact_attempt_leased {
     uint32_t attempt; /* 1, 2 ...: the fencing token */
     const char *worker;
     uint64_t incarnation;
-    uint64_t sequence; /* of the lease lane: the reply can be rebuilt after a crash */
-    const char *root;  /* work root of the worker */
-    const char *directory; /* state it continues from, inside root; "" = from the start */
+    uint64_t sequence;      /* of the lease lane: the reply can be rebuilt after a crash */
+    const char *root;       /* work root of the worker */
+    const char *directory;  /* state it continues from, inside root; "" = from the start */
     double budget_previous; /* what the target is told; NaN when it starts from the start */
 };
 
@@ -121,7 +123,11 @@ struct hd_fact_attempt_ended {
     enum hd_outcome outcome;
     bool requeued; /* another attempt follows; otherwise the job is closed with this outcome */
     bool charged;  /* uses up one retry */
-    double loss;   /* minimized form; NaN when there is none */
+    double loss;   /* minimized form; NaN when there is none; the first of several */
+    /* With several objectives or constraints, of an ok end: as hd_experiment_score() takes them. */
+    const double *measures;
+    size_t measure_count; /* 0: the loss is all */
+    double violation;     /* of the constraints; 0: feasible */
     bool by_report;       /* the worker said it; otherwise the core decided (lease, command) */
     const char *worker;   /* "" when never leased */
     uint64_t incarnation; /* report lane, when by_report */

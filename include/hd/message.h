@@ -19,24 +19,25 @@
 #define HD_WIRE_NODES_MAX 65536
 #define HD_WIRE_ARENA_BYTES_MAX (4u * 1024u * 1024u) /* an arena that holds any decoded message */
 #define HD_TOKEN_MAX 128
-#define HD_ADDRESS_MAX 256     /* "tcp://host:port" */
-#define HD_HELD_MAX 256        /* attempts one worker may hold */
-#define HD_PING_POINTS_MAX 256 /* curve points in one ping */
-#define HD_COMMANDS_MAX 64     /* commands in one reply */
+#define HD_ADDRESS_MAX 256        /* "tcp://host:port" */
+#define HD_HELD_MAX 256           /* attempts one worker may hold */
+#define HD_PING_POINTS_MAX 256    /* curve points in one ping */
+#define HD_COMMANDS_MAX 64        /* commands in one reply */
+#define HD_RESULT_MEASURES_MAX 40 /* objectives and constraints of one result */
 #define HD_LEASE_WAIT_MS_MAX 20000
 #define HD_VIEW_JSON_MAX (768u * 1024u)
 
 enum hd_lane { HD_LANE_CONTROL, HD_LANE_LEASE, HD_LANE_REPORT, HD_LANE_COUNT };
 
 enum hd_request_kind {
-    HD_REQUEST_HELLO,  /* control: who I am, what I hold */
-    HD_REQUEST_LEASE,  /* lease: long-poll for a job */
-    HD_REQUEST_PING,   /* control: renews leases, carries curves, brings commands */
-    HD_REQUEST_REPORT, /* report: an attempt ended; may ask for the next lease too */
-    HD_REQUEST_BYE,    /* control: leaving; everything it held has been reported */
-    HD_REQUEST_SUBMIT, /* a person: add a run to a live master */
+    HD_REQUEST_HELLO,   /* control: who I am, what I hold */
+    HD_REQUEST_LEASE,   /* lease: long-poll for a job */
+    HD_REQUEST_PING,    /* control: renews leases, carries curves, brings commands */
+    HD_REQUEST_REPORT,  /* report: an attempt ended; may ask for the next lease too */
+    HD_REQUEST_BYE,     /* control: leaving; everything it held has been reported */
+    HD_REQUEST_SUBMIT,  /* a person: add a run to a live master */
     HD_REQUEST_COMMAND, /* a person: pause, resume, cancel */
-    HD_REQUEST_VIEW,    /* a person: read (status, jobs, ...), answered by the driver, not the core */
+    HD_REQUEST_VIEW, /* a person: read (status, jobs, ...), answered by the driver, not the core */
     HD_REQUEST_KIND_COUNT
 };
 const char *hd_request_kind_name(enum hd_request_kind kind);
@@ -59,11 +60,14 @@ struct hd_result {
     struct hd_attempt_ref attempt;
     enum hd_outcome outcome;
     double loss;
+    double measures[HD_RESULT_MEASURES_MAX]; /* as in hd_fact_attempt_ended */
+    size_t measure_count;
     int64_t started_wall_ms, finished_wall_ms;
     int32_t exit_code;
     const char *message;
     const char *info_json;
-    const char *directory; /* name of the work directory this attempt leaves in the worker's root; "" none */
+    const char *directory; /* name of the work directory this attempt leaves in the worker's root;
+                              "" none */
 };
 
 struct hd_request {
@@ -114,7 +118,7 @@ enum hd_reply_kind {
     HD_REPLY_DONE,    /* no run that this worker may serve will ever have a job again */
     HD_REPLY_STALE,   /* an old sequence or a superseded request: change nothing, expect nothing */
     HD_REPLY_HELLO_FIRST, /* this master does not know this incarnation: say hello */
-    HD_REPLY_REFUSED, /* code and text say why */
+    HD_REPLY_REFUSED,     /* code and text say why */
     HD_REPLY_VIEW,
     HD_REPLY_KIND_COUNT
 };
@@ -144,7 +148,7 @@ struct hd_lease {
     const char *root;       /* where the state to continue from is; "" none */
     const char *directory;
     const char *directory_owner; /* worker that wrote it last: another one works on a copy */
-    uint32_t seed;          /* the same for all budgets of a config */
+    uint32_t seed;               /* the same for all budgets of a config */
     int64_t lease_ms;
     const char *params_json; /* filled at the edge from the run's space */
     const char *target_json; /* filled at the edge: the experiment, canonical JSON */
@@ -154,15 +158,15 @@ struct hd_reply {
     enum hd_reply_kind kind;
     uint64_t address; /* not on the wire: which request this answers */
     enum hd_lane lane;
-    uint64_t sequence;      /* echoed */
+    uint64_t sequence;       /* echoed */
     enum hd_verdict verdict; /* REPORT */
     struct hd_lease lease;   /* LEASE */
     uint32_t lease_run;      /* not on the wire: run number, for the edge to fill params_json */
     struct hd_attempt_command commands[HD_COMMANDS_MAX]; /* PING, HELLO */
     size_t command_count;
-    bool drain;            /* PING: take no more jobs and leave when idle */
-    int64_t ping_ms;       /* HELLO, PING, LEASE: ping so often from now on; 0: as before */
-    enum hd_code code;     /* REFUSED */
+    bool drain;        /* PING: take no more jobs and leave when idle */
+    int64_t ping_ms;   /* HELLO, PING, LEASE: ping so often from now on; 0: as before */
+    enum hd_code code; /* REFUSED */
     char text[HD_REASON_MAX];
     const char *view_json; /* VIEW */
 };
@@ -179,9 +183,9 @@ enum hd_ns_kind { HD_NS_REGISTER, HD_NS_UNREGISTER, HD_NS_LOOKUP, HD_NS_LIST, HD
 
 struct hd_ns_entry {
     enum hd_ns_role role;
-    const char *id;      /* master id or worker id */
-    uint64_t incarnation; /* a lower one never replaces a higher one */
-    const char *address; /* masters: where to dial; workers: "" */
+    const char *id;                              /* master id or worker id */
+    uint64_t incarnation;                        /* a lower one never replaces a higher one */
+    const char *address;                         /* masters: where to dial; workers: "" */
     const char *runs[HD_NS_RUNS_PER_MASTER_MAX]; /* run ids served */
     size_t run_count;
 };

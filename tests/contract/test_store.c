@@ -513,6 +513,19 @@ static void run_sql(const char *path, const char *sql)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+static int64_t number_of(const char *path, const char *sql)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return number;
+}
+
 static void fill(struct place *place, uint64_t seed, size_t count)
 {
     struct test_facts *facts = calloc(1, sizeof(*facts));
@@ -548,7 +561,78 @@ static void newer_version_is_refused(void **state)
     place_close(place);
     run_sql(place->path, "PRAGMA user_version = 99");
     assert_hd_fails(place_open(place), HD_E_VERSION, "99");
-    run_sql(place->path, "PRAGMA user_version = 1");
+    run_sql(place->path, "PRAGMA user_version = 2");
+    assert_hd_ok(place_open(place));
+}
+
+extern const char hd_store_schema_sql[]; /* of version 1 */
+
+static const char version_1_rows[] =
+    "INSERT INTO runs VALUES (1, 1000, 0, 'old', 7, 3, '{\"objective\":{\"name\":\"loss\"}}');"
+    "INSERT INTO configs VALUES (2, 1001, 0, 0, 0, 0, 0, x'000000000000f03f', '{}', 'random', 0,"
+    " NULL, 0, 0);"
+    "INSERT INTO jobs VALUES (3, 1002, 0, 0, 0, 0, 0, 9.0, NULL);"
+    "INSERT INTO attempts VALUES (4, 1003, 0, 0, 1, 'w', 1, 1, 'r', '', NULL);"
+    "INSERT INTO attempt_ends VALUES (5, 1004, 0, 0, 1, 'ok', 0, 0, 0.25, 1, 'w', 1, 1, 0, 0, 0, "
+    "'',"
+    " NULL, 'r', 'd');"
+    "PRAGMA application_id = 0x48446b31; PRAGMA user_version = 1";
+
+static enum hd_code take_end(void *context, const struct hd_fact *fact, struct hd_err *unused)
+{
+    (void)unused;
+    if (fact->kind == HD_FACT_ATTEMPT_ENDED) {
+        assert_true(fact->as.attempt_ended.loss == 0.25);
+        assert_int_equal(fact->as.attempt_ended.measure_count, 0);
+        assert_true(fact->as.attempt_ended.violation == 0);
+    }
+    ++*(size_t *)context;
+    return HD_OK;
+}
+
+/* A file of version 1 opens, holds what it held, and takes new facts; it is of version 2 then. */
+static void version_1_is_migrated(void **state)
+{
+    struct place *place = *state;
+    size_t count = 0;
+    place_close(place);
+    assert_int_equal(unlink(place->path), 0);
+    run_sql(place->path, hd_store_schema_sql);
+    run_sql(place->path, version_1_rows);
+    for (int round = 0; round < 2; round++) {
+        assert_hd_ok(place_open(place));
+        assert_hd_ok(hd_store_load(place->store, take_end, &count, &err));
+        assert_int_equal(count, 5);
+        count = 0;
+        place_close(place);
+        assert_int_equal(number_of(place->path, "PRAGMA user_version"), 2);
+        assert_int_equal(number_of(place->path, "SELECT count(*) FROM v_incumbents WHERE"
+                                                " loss = 0.25 AND violation = 0"
+                                                " AND measures IS NULL"),
+                         1);
+    }
+    static const double measures[] = {0.5, -2, 1e-300};
+    struct hd_fact fact = {.seq = 6,
+                           .wall_ms = 2000,
+                           .kind = HD_FACT_ATTEMPT_ENDED,
+                           .as.attempt_ended = {.attempt = 0,
+                                                .outcome = HD_OUTCOME_OK,
+                                                .requeued = true,
+                                                .loss = 0.5,
+                                                .measures = measures,
+                                                .measure_count = 3,
+                                                .violation = 0.125,
+                                                .worker = "",
+                                                .message = "",
+                                                .info_json = "",
+                                                .root = "",
+                                                .directory = ""}};
+    assert_hd_ok(place_open(place));
+    assert_hd_ok(hd_store_append(place->store, &fact, 1, &err));
+    place_close(place);
+    assert_int_equal(number_of(place->path, "SELECT seq FROM attempt_ends WHERE violation = 0.125"
+                                            " AND json_extract(measures, '$[1]') = -2"),
+                     6);
     assert_hd_ok(place_open(place));
 }
 
@@ -775,6 +859,7 @@ int main(void)
         ON_SQLITE(file_is_private),
         ON_SQLITE(foreign_files_are_refused),
         ON_SQLITE(newer_version_is_refused),
+        ON_SQLITE(version_1_is_migrated),
         ON_SQLITE(missing_facts_are_noticed),
         ON_SQLITE(impossible_values_are_noticed),
         ON_SQLITE(damaged_pages_are_noticed),

@@ -165,6 +165,15 @@ static void make_end(struct story *story, struct run_state *run, uint32_t job, s
         .root = some_text(story),
         .directory = some_text(story),
     };
+    size_t count = below(story, 3) == 0 ? below(story, 40 + 1) : 0;
+    double *measures = hd_arena_alloc(story->arena, (count + 1) * sizeof(*measures));
+    for (size_t i = 0; i < count; i++) {
+        double number = some_number(story);
+        measures[i] = isinf(number) ? (double)NAN : number;
+    }
+    fact->as.attempt_ended.measures = measures;
+    fact->as.attempt_ended.measure_count = count;
+    fact->as.attempt_ended.violation = (double)below(story, 3) / 2;
     run->jobs[job].closed = !fact->as.attempt_ended.requeued;
 }
 
@@ -367,6 +376,10 @@ static void end_equal(const struct hd_fact *a, const struct hd_fact *b)
     EQ(requeued);
     EQ(charged);
     EQ_DOUBLE(loss);
+    EQ(measure_count);
+    for (size_t i = 0; i < x->measure_count; i++)
+        EQ_DOUBLE(measures[i]);
+    EQ_DOUBLE(violation);
     EQ(by_report);
     EQ_TEXT(worker);
     EQ(incarnation);

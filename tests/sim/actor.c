@@ -23,7 +23,9 @@ static void make_sampler(struct sim *sim, struct sim_master *master, uint32_t ru
                                    .settings = view.experiment->sampler_settings,
                                    .seed = view.seed,
                                    .initial = view.experiment->initial,
-                                   .initial_count = view.experiment->initial_count};
+                                   .initial_count = view.experiment->initial_count,
+                                   .objective_count = view.experiment->objective_count,
+                                   .constrained = view.experiment->constraint_count > 0};
     struct hd_err err;
     enum hd_code code = hd_sampler_new(&spec, view.experiment->space, &actor->sampler, &err);
     if (code != HD_OK)

@@ -248,7 +248,9 @@ static struct hd_sampler *fresh_sampler(const struct sim_probe *probe, uint32_t 
                                    .settings = view.experiment->sampler_settings,
                                    .seed = view.seed,
                                    .initial = view.experiment->initial,
-                                   .initial_count = view.experiment->initial_count};
+                                   .initial_count = view.experiment->initial_count,
+                                   .objective_count = view.experiment->objective_count,
+                                   .constrained = view.experiment->constraint_count > 0};
     struct hd_sampler *sampler = NULL;
     struct hd_err err;
     enum hd_code code = hd_sampler_new(&spec, view.experiment->space, &sampler, &err);

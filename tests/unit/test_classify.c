@@ -109,6 +109,108 @@ static void test_loss_forms(void **state)
         check_loss_row(&loss_rows[i]);
 }
 
+/* An experiment with two objectives, the second maximized, and two constraints. */
+static struct hd_experiment experiment_of_many(void)
+{
+    static char error[] = "error", speed[] = "speed", memory[] = "memory", fair[] = "fair";
+    struct hd_experiment experiment = experiment_of(error, false, false);
+    experiment.objective_count = 2;
+    experiment.further[0] = (struct hd_objective){.name = speed, .maximize = true};
+    experiment.constraint_count = 2;
+    experiment.constraints[0] =
+        (struct hd_constraint){.name = memory, .min = -INFINITY, .max = 512};
+    experiment.constraints[1] = (struct hd_constraint){.name = fair, .min = -1, .max = 0};
+    return experiment;
+}
+
+/* Several objectives and constraints are all there, in order and minimized, or it is said which one
+ * is missing. */
+static void test_loss_of_many(void **state)
+{
+    static const struct {
+        const char *text;
+        bool present;
+        double measures[4];
+        const char *message; /* a part of it; NULL: must be empty */
+        const char *info;
+    } rows[] = {
+        {"{\"error\": 0.5, \"speed\": 3, \"memory\": 600, \"fair\": -2, \"note\": 1}",
+         true,
+         {0.5, -3, 600, -2},
+         NULL,
+         "{\"note\":1}"},
+        {"{\"loss\": 0.5, \"metrics\": {\"speed\": 3, \"memory\": 1, \"fair\": \"0\"}}",
+         true,
+         {0.5, -3, 1, 0},
+         NULL,
+         "{\"metrics\":{\"speed\":3,\"memory\":1,\"fair\":\"0\"}}"},
+        {"[0.5, 3, 600, nan]", true, {0.5, -3, 600, NAN}, NULL, ""},
+        {"[0.5, 3]", false, {0}, "not the 4 numbers", ""},
+        {"[0.5, 3, \"x\", 1]", false, {0}, "not the 4 numbers", ""},
+        {"0.5", false, {0}, "one number; the experiment has 4", ""},
+        {"{\"error\": 0.5, \"speed\": 3, \"fair\": 0}",
+         false,
+         {0},
+         "named \"memory\", which is a constraint",
+         ""},
+        {"{\"error\": 0.5, \"memory\": 3, \"fair\": 0}",
+         false,
+         {0},
+         "named \"speed\", which is an objective",
+         ""},
+        {"{\"value\": {\"error\": 0.5}}", false, {0}, "named \"error\"", ""},
+    };
+    (void)state;
+    struct hd_experiment experiment = experiment_of_many();
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_loss loss;
+        hd_loss_parse(rows[i].text, strlen(rows[i].text), &experiment, &loss);
+        if (loss.present != rows[i].present ||
+            loss.measure_count != (rows[i].present ? HD_COUNT(rows[i].measures) : 0))
+            fail_msg("%s: present %d, %zu measures", rows[i].text, loss.present,
+                     loss.measure_count);
+        for (size_t k = 0; k < loss.measure_count; k++)
+            assert_true(isnan(rows[i].measures[k]) ? isnan(loss.measures[k])
+                                                   : loss.measures[k] == rows[i].measures[k]);
+        if (rows[i].message == NULL ? loss.message[0] != '\0'
+                                    : strstr(loss.message, rows[i].message) == NULL)
+            fail_msg("%s: message \"%s\"", rows[i].text, loss.message);
+        if (rows[i].present && !hd_streq(loss.info_json, rows[i].info))
+            fail_msg("%s: info %s", rows[i].text, loss.info_json);
+    }
+    struct hd_engine_end end = {.kind = HD_END_EXITED};
+    struct hd_loss loss;
+    struct hd_result result;
+    char message[HD_MESSAGE_MAX];
+    hd_loss_parse("[1, 2, 3, 4]", 12, &experiment, &loss);
+    hd_classify(&end, &loss, &experiment, HD_OUTCOME_STOPPED, &result, message, sizeof(message));
+    assert_int_equal(result.outcome, HD_OUTCOME_OK);
+    assert_int_equal(result.measure_count, 4);
+    assert_true(result.loss == 1 && result.measures[1] == -2 && result.measures[3] == 4);
+    hd_loss_parse("[1, 2, inf, 4]", 14, &experiment, &loss);
+    hd_classify(&end, &loss, &experiment, HD_OUTCOME_STOPPED, &result, message, sizeof(message));
+    assert_int_equal(result.outcome, HD_OUTCOME_DIVERGED);
+    assert_int_equal(result.measure_count, 0);
+    assert_non_null(strstr(message, "memory is infinite"));
+}
+
+/* A violation is what is beyond the bounds, relative to them; a huge one stays a number. */
+static void test_score(void **state)
+{
+    (void)state;
+    struct hd_experiment experiment = experiment_of_many();
+    struct hd_score score;
+    static const double feasible[] = {1, -2, 512, -1}, not [] = {1, -2, 768, 0.25},
+                        huge[] = {1, -2, 1e308, 1e308};
+    hd_experiment_score(&experiment, feasible, &score);
+    assert_true(score.losses[0] == 1 && score.losses[1] == -2 && score.violation == 0);
+    hd_experiment_score(&experiment, not, &score);
+    assert_true(score.violation == 0.75);
+    experiment.constraints[1].max = 1e-200;
+    hd_experiment_score(&experiment, huge, &score);
+    assert_true(isfinite(score.violation));
+}
+
 /* A target that writes more than there is room for loses extras, never the loss or valid JSON. */
 static void test_loss_large_info(void **state)
 {
@@ -328,8 +430,12 @@ static void test_times_are_clamped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loss_forms),        cmocka_unit_test(test_loss_large_info),
-        cmocka_unit_test(test_loss_long_message), cmocka_unit_test(test_outcomes),
+        cmocka_unit_test(test_loss_forms),
+        cmocka_unit_test(test_loss_of_many),
+        cmocka_unit_test(test_score),
+        cmocka_unit_test(test_loss_large_info),
+        cmocka_unit_test(test_loss_long_message),
+        cmocka_unit_test(test_outcomes),
         cmocka_unit_test(test_times_are_clamped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -597,6 +597,51 @@ static void each_stop_rule_ends_the_run(void **state)
     }
 }
 
+static void report_measures(struct worker *worker, size_t count, const double *measures)
+{
+    struct hd_attempt_ref attempt = lease(worker);
+    struct hd_request request = from(worker, HD_REQUEST_REPORT, HD_LANE_REPORT, ++worker->report);
+    request.result.attempt = attempt;
+    request.result.outcome = HD_OUTCOME_OK;
+    request.result.loss = measures[0];
+    request.result.directory = "";
+    request.result.measure_count = count;
+    memcpy(request.result.measures, measures, count * sizeof(*measures));
+    post(&request, worker->incarnation);
+}
+
+/* All objectives and constraints are in the fact, with the violation; the incumbent is feasible
+ * before it is good; the goals are reached by one feasible result; what does not fit the experiment
+ * is no result. (The shadow core sees facts alone and is compared after each step.) */
+static void results_carry_every_objective_and_constraint(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start("\"objective\":[{\"name\":\"a\",\"goal\":3},{\"name\":\"b\",\"direction\":\"max\","
+          "\"goal\":5},\"c\"],\"constraints\":[{\"name\":\"m\",\"max\":10}],"
+          "\"pause_after_failures\":0");
+    hello(&w, NULL, 0);
+    report_measures(&w, 4, (double[]){1, -6, 0, 20}); /* all goals, but not feasible */
+    const struct hd_fact_attempt_ended *ended = &last_facts[HD_FACT_ATTEMPT_ENDED].as.attempt_ended;
+    assert_int_equal(ended->outcome, HD_OUTCOME_OK);
+    assert_int_equal(ended->measure_count, 4);
+    assert_true(ended->violation == 1 && ended->loss == 1);
+    assert_false(run_view(0).incumbent_feasible);
+    report_measures(&w, 4, (double[]){9, -6, 0, 10});
+    assert_true(run_view(0).incumbent_feasible && run_view(0).incumbent_job == 1);
+    report_measures(&w, 4, (double[]){4, -9, 0, 0});
+    assert_int_equal(run_view(0).incumbent_job, 2);
+    report_measures(&w, 3, (double[]){1, -9, 0});
+    assert_int_equal(ended->outcome, HD_OUTCOME_NO_RESULT);
+    assert_non_null(strstr(ended->message, "older version"));
+    report_measures(&w, 4, (double[]){1, -9, INFINITY, 0});
+    assert_int_equal(ended->outcome, HD_OUTCOME_DIVERGED);
+    assert_int_equal(ended->measure_count, 0);
+    assert_state(HD_RUN_ACTIVE, "");
+    report_measures(&w, 4, (double[]){3, -5, 9e9, -1});
+    assert_state(HD_RUN_FINISHED, "goals of all objectives reached");
+}
+
 /* ---- who gets what ------------------------------------------------------------------------------
  */
 
@@ -816,6 +861,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_broken_machine_is_given_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_run_pauses_before_it_burns_the_night, setup, teardown),
         cmocka_unit_test_setup_teardown(each_stop_rule_ends_the_run, setup, teardown),
+        cmocka_unit_test_setup_teardown(results_carry_every_objective_and_constraint, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(priority_comes_first_and_equals_share, setup, teardown),
         cmocka_unit_test_setup_teardown(a_promotion_waits_for_the_holder_of_its_directory, setup,
                                         teardown),

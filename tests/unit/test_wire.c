@@ -100,7 +100,7 @@ static struct hd_attempt_ref any_attempt(void)
 
 static struct hd_result any_result(void)
 {
-    return (struct hd_result){
+    struct hd_result result = {
         .attempt = {any_u64(), any_u32(), any_u32() | 1},
         .outcome = (enum hd_outcome)hd_rng_below(&rng, HD_OUTCOME_COUNT),
         .loss = any_double(),
@@ -111,6 +111,10 @@ static struct hd_result any_result(void)
         .info_json = any_text(HD_INFO_JSON_MAX - 1),
         .directory = any_id(),
     };
+    result.measure_count = (size_t)hd_rng_below(&rng, HD_RESULT_MEASURES_MAX + 1);
+    for (size_t i = 0; i < result.measure_count; i++)
+        result.measures[i] = any_double();
+    return result;
 }
 
 static struct hd_request any_request(void)
@@ -228,6 +232,9 @@ static void same_result(const struct hd_result *a, const struct hd_result *b)
     same_attempt(a->attempt, b->attempt);
     assert_int_equal(a->outcome, b->outcome);
     same_double(a->loss, b->loss);
+    assert_int_equal(a->measure_count, b->measure_count);
+    for (size_t i = 0; i < a->measure_count; i++)
+        same_double(a->measures[i], b->measures[i]);
     assert_true(a->started_wall_ms == b->started_wall_ms);
     assert_true(a->finished_wall_ms == b->finished_wall_ms);
     assert_int_equal(a->exit_code, b->exit_code);
