@@ -221,8 +221,10 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
     const char *why = check_measures(run, result, &outcome);
     bool measured = outcome == HD_OUTCOME_OK && result->measure_count > 0;
     struct hd_score score = hd_score_of(result->loss);
-    if (measured)
+    if (measured) {
         hd_experiment_score(run->experiment, result->measures, &score);
+        memcpy(core->measures, result->measures, sizeof(core->measures));
+    }
     struct ending ending = decide(run, job, outcome);
     double loss = why != NULL ? NAN : score.losses[0];
     if (outcome == HD_OUTCOME_STOPPED && !isfinite(loss))
@@ -235,7 +237,7 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
         .requeued = ending.requeued,
         .charged = ending.charged,
         .loss = ending.outcome == outcome ? loss : ending.loss,
-        .measures = measured ? result->measures : NULL,
+        .measures = measured ? core->measures : NULL,
         .measure_count = measured ? result->measure_count : 0,
         .violation = score.violation,
         .by_report = true,

@@ -211,6 +211,7 @@ struct hd_core {
 
     struct run *pending_run; /* parsed by reserve for a submit */
     struct hd_err pending_err;
+    double measures[HD_RESULT_MEASURES_MAX]; /* of the report of this step, for its fact */
     char *scratch;
     size_t scratch_used;
     struct hd_update *update; /* of this step; NULL during restore */

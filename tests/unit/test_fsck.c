@@ -39,7 +39,7 @@ static void copy_checkpoint(const char *to)
 {
     char from[PATH_SIZE_MAX];
     assert_true(
-        hd_format(from, sizeof(from), "%s/tests/data/checkpoint-v1.db", getenv("HD_SOURCE_ROOT")));
+        hd_format(from, sizeof(from), "%s/tests/data/checkpoint-v2.db", getenv("HD_SOURCE_ROOT")));
     copy_bytes(from, to);
 }
 
