@@ -147,7 +147,12 @@ static enum hd_code events_sql(enum hd_fact_kind kind, struct hd_buf *sql, struc
         hd_buf_printf(sql, err, "SELECT t.seq, utc(t.wall_ms) AS time, runs.run_id, '%s' AS kind",
                       hd_fact_kind_name(kind));
     for (size_t i = 0; i < table->column_count && code == HD_OK; i++)
-        if (!hd_streq(table->columns[i].name, "run_id"))
+        if (hd_streq(table->columns[i].name, "violation")) /* says something beside measures only */
+            code = hd_buf_puts(
+                sql,
+                ", CASE WHEN t.measures IS NOT NULL THEN t.violation END AS \"violation:some\"",
+                err);
+        else if (!hd_streq(table->columns[i].name, "run_id"))
             code = hd_buf_printf(sql, err, ", t.%s AS \"%s%s\"", table->columns[i].name,
                                  table->columns[i].name, decoration(table->columns[i].type));
     if (code == HD_OK)
