@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#define OPS "ask, tell, report, best or pending"
+#define OPS "ask, tell, report, best, front or pending"
 
 /* What the library refused, with its words. */
 static enum hyperdock_code failed(const struct hyperdock_session *session, enum hyperdock_code code,
@@ -98,6 +98,34 @@ static enum hyperdock_code value_of(const struct hyperdock_session *session,
     return HYPERDOCK_OK;
 }
 
+/* {"values": {"error": 0.1, "seconds": 3}} or a list in the order of the experiment. */
+static enum hyperdock_code tell_values(struct hyperdock_session *session, uint32_t job,
+                                       const struct hd_value *given, struct hd_err *err)
+{
+    double values[HYPERDOCK_MEASURES_MAX];
+    size_t count = hyperdock_measure_count(session);
+    bool list = given->kind == HD_VALUE_ARRAY;
+    if (!list && given->kind != HD_VALUE_OBJECT)
+        return refuse(err, "values must be an object with the names of the objectives and "
+                           "constraints, or a list in their order");
+    if (list && given->as.array.count != count) {
+        (void)hd_fail(err, HD_E_INVALID,
+                      "%zu values; the experiment has %zu objectives and constraints",
+                      given->as.array.count, count);
+        return HYPERDOCK_E_INVALID;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *name = hyperdock_measure_name(session, i);
+        const struct hd_value *item = list ? given->as.array.items[i] : hd_value_get(given, name);
+        if (!hd_value_is_number(item)) {
+            (void)hd_fail(err, HD_E_INVALID, "values need a number for \"%.200s\"", name);
+            return HYPERDOCK_E_INVALID;
+        }
+        values[i] = hd_value_number(item);
+    }
+    return failed(session, hyperdock_tell_values(session, job, values, count), err);
+}
+
 static bool outcome_of(const struct hd_value *state, enum hyperdock_outcome *ret_outcome)
 {
     static const struct {
@@ -140,6 +168,11 @@ static enum hyperdock_code op_tell(struct hyperdock_session *session, const stru
     if (state != NULL && !outcome_of(state, &outcome))
         return refuse(err, "state must be ok, failed, diverged, timeout, oom, "
                            "no-result, cancelled or stopped");
+    const struct hd_value *values = hd_value_get(line, "values");
+    if (outcome == HYPERDOCK_OUTCOME_OK && values != NULL) {
+        code = tell_values(session, job, values, err);
+        return code == HYPERDOCK_OK ? written(hd_buf_puts(out, "{\"ok\":true}", err)) : code;
+    }
     if (outcome == HYPERDOCK_OUTCOME_OK && !given)
         return refuse(err, state != NULL ? "state ok needs a loss"
                                          : "tell needs a loss (or value), or a state");
@@ -194,6 +227,65 @@ static enum hyperdock_code op_best(struct hyperdock_session *session, struct hd_
                                  config, budget_text, loss_text, job));
 }
 
+/* Each job of the front with what it measured. */
+static enum hyperdock_code write_front_job(struct hyperdock_session *session, uint32_t job,
+                                           struct hd_buf *out, struct hd_err *err)
+{
+    double values[HYPERDOCK_MEASURES_MAX], budget;
+    size_t count;
+    int feasible;
+    const char *config;
+    char text[HD_DOUBLE_TEXT_SIZE];
+    enum hyperdock_code code =
+        hyperdock_job_values(session, job, values, HYPERDOCK_MEASURES_MAX, &count, &feasible);
+    if (code == HYPERDOCK_OK)
+        code = hyperdock_job_budget(session, job, &budget, NULL);
+    if (code == HYPERDOCK_OK)
+        code = hyperdock_job_config(session, job, &config);
+    if (code != HYPERDOCK_OK)
+        return failed(session, code, err);
+    hd_format_double(text, sizeof(text), budget);
+    enum hd_code done =
+        hd_buf_printf(out, err, "{\"config\":%s,\"budget\":%s,\"values\":{", config, text);
+    for (size_t i = 0; i < count && done == HD_OK; i++) {
+        hd_format_double(text, sizeof(text), values[i]);
+        done = i > 0 ? hd_buf_puts(out, ",", err) : HD_OK;
+        if (done == HD_OK)
+            done = hd_json_write_string(hyperdock_measure_name(session, i), out, err);
+        if (done == HD_OK)
+            done = hd_buf_printf(out, err, ":%s", text);
+    }
+    if (done == HD_OK)
+        done = hd_buf_printf(out, err, "},\"feasible\":%s,\"job\":%u}",
+                             feasible != 0 ? "true" : "false", job);
+    return written(done);
+}
+
+static enum hyperdock_code op_front(struct hyperdock_session *session, struct hd_buf *out,
+                                    struct hd_err *err)
+{
+    size_t count;
+    enum hyperdock_code code = failed(session, hyperdock_front(session, NULL, 0, &count), err);
+    if (code != HYPERDOCK_OK)
+        return code;
+    uint32_t *jobs = hd_calloc(count + 1, sizeof(*jobs));
+    if (jobs == NULL) {
+        (void)hd_fail(err, HD_E_NOMEM, "no memory for %zu jobs", count);
+        return HYPERDOCK_E_NOMEM;
+    }
+    code = failed(session, hyperdock_front(session, jobs, count, &count), err);
+    if (code == HYPERDOCK_OK)
+        code = written(hd_buf_puts(out, "{\"front\":[", err));
+    for (size_t i = 0; code == HYPERDOCK_OK && i < count; i++) {
+        if (i > 0)
+            code = written(hd_buf_puts(out, ",", err));
+        if (code == HYPERDOCK_OK)
+            code = write_front_job(session, jobs[i], out, err);
+    }
+    hd_free(jobs);
+    return code == HYPERDOCK_OK ? written(hd_buf_puts(out, "]}", err)) : code;
+}
+
 static enum hyperdock_code op_pending(struct hyperdock_session *session, struct hd_buf *out,
                                       struct hd_err *err)
 {
@@ -233,6 +325,8 @@ static enum hyperdock_code obey(struct hyperdock_session *session, const struct 
         return op_report(session, line, out, err);
     if (hd_streq(op->as.string, "best"))
         return op_best(session, out, err);
+    if (hd_streq(op->as.string, "front"))
+        return op_front(session, out, err);
     if (hd_streq(op->as.string, "pending"))
         return op_pending(session, out, err);
     (void)hd_fail(err, HD_E_INVALID, "unknown op \"%.40s\": " OPS, op->as.string);

@@ -19,23 +19,56 @@ static void print_params(const struct hd_value *params)
 
 static void print_table(const struct hd_value *answer, const struct hd_value *rows)
 {
-    const char *titles[] = {
-        cli_objective_name(answer), "BUDGET", "JOB", "CONFIG", "ENDED", "PARAMS"};
-    struct cli_table *table = cli_table_new(titles, "rrrlll", HD_COUNT(titles));
+    static const char *const last[] = {"BUDGET", "JOB", "CONFIG", "ENDED", "PARAMS"};
+    const char *titles[CLI_COLUMNS_MAX] = {cli_objective_name(answer)};
+    char aligned[CLI_COLUMNS_MAX + 1];
+    size_t more = cli_measure_titles(answer, titles + 1);
+    for (size_t i = 0; i < HD_COUNT(last); i++)
+        titles[1 + more + i] = last[i];
+    (void)hd_format(aligned, sizeof(aligned), "r%.*srrlll", (int)more, "rrrrrrrr");
+    struct cli_table *table = cli_table_new(titles, aligned, 6 + more);
     for (size_t i = 0; i < rows->as.array.count; i++) {
         const struct hd_value *row = rows->as.array.items[i];
-        char cells[6][CLI_CELL_MAX];
-        const char *line[] = {
+        char cells[6][CLI_CELL_MAX], measures[CLI_MEASURE_COLUMNS_MAX][CLI_CELL_MAX];
+        const char *line[CLI_COLUMNS_MAX] = {
             cli_objective(answer, hd_value_number(hd_value_get(row, "loss")), cells[0]),
-            cli_cell(row, "budget", cells[1]),
-            cli_cell(row, "job", cells[2]),
-            cli_cell(row, "config_id", cells[3]),
-            cli_time(row, "finished", cells[4]),
-            cli_params(hd_value_get(row, "params"), cells[5]),
         };
+        size_t at = 1 + cli_measure_cells(answer, row, measures, line + 1);
+        line[at++] = cli_cell(row, "budget", cells[1]);
+        line[at++] = cli_cell(row, "job", cells[2]);
+        line[at++] = cli_cell(row, "config_id", cells[3]);
+        line[at++] = cli_time(row, "finished", cells[4]);
+        line[at] = cli_params(hd_value_get(row, "params"), cells[5]);
         cli_table_row(table, line);
     }
     cli_table_end(table);
+}
+
+/* Several objectives: all that no other config beats, then the next ones. */
+static void print_front(const struct hd_value *answer, const struct hd_value *best)
+{
+    char cell[CLI_CELL_MAX];
+    const struct hd_value *volume = hd_value_get(answer, "hypervolume");
+    const struct hd_value *reference = hd_value_get(answer, "reference");
+    long long size = (long long)cli_integer(answer, "front_size");
+    if (size > 0)
+        printf("front of %lld config%s at budget %s%s%s\n", size, size == 1 ? "" : "s",
+               cli_cell(answer, "budget", cell), cli_text(answer, "budget_unit")[0] ? " " : "",
+               cli_text(answer, "budget_unit"));
+    else
+        printf("no config was feasible; the nearest first\n");
+    if (volume != NULL && reference != NULL && reference->kind == HD_VALUE_ARRAY) {
+        printf("hypervolume %s from (", cli_number(hd_value_number(volume), cell));
+        for (size_t i = 0; i < reference->as.array.count; i++)
+            printf("%s%s", i > 0 ? ", " : "",
+                   cli_number(hd_value_number(reference->as.array.items[i]), cell));
+        printf(")\n");
+    }
+    printf("\n");
+    print_table(answer, best);
+    if ((long long)best->as.array.count < size)
+        printf("%lld more of the front: --count %lld\n", size - (long long)best->as.array.count,
+               size);
 }
 
 static void print_best(const struct hd_value *answer)
@@ -48,11 +81,17 @@ static void print_best(const struct hd_value *answer)
         return;
     }
     const struct hd_value *first = best->as.array.items[0];
+    if (cli_objective_count(answer) > 1) {
+        print_front(answer, best);
+        return;
+    }
     char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
     printf("%s %s at budget %s%s%s (job %lld)\n", cli_objective_name(answer),
            cli_objective(answer, hd_value_number(hd_value_get(first, "loss")), cell),
            cli_cell(first, "budget", other), cli_text(answer, "budget_unit")[0] ? " " : "",
            cli_text(answer, "budget_unit"), (long long)cli_integer(first, "job"));
+    if (hd_streq(cli_feasible(answer, first), "no"))
+        printf("no config was feasible: this one is the nearest to it\n");
     print_params(hd_value_get(first, "params"));
     printf("\n");
     print_table(answer, best);
@@ -92,7 +131,8 @@ int cmd_best(int argc, char **argv)
         .option_count = HD_COUNT(options),
         .positional_max = 1,
         .epilogue =
-            "Losses are shown in the direction of the objective; --json has them minimized.",
+            "Losses are shown in the direction of the objective; --json has them minimized.\n"
+            "With several objectives: the configs that no other one beats, and the hypervolume.",
     };
     enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, NULL, 0);
     if (answer != HD_PARSE_GO)

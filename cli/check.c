@@ -256,6 +256,23 @@ static void print_stop(const struct hd_experiment *experiment)
         printf("ends never by itself: set stop, or stop it by hand\n");
 }
 
+static void print_objectives(const struct hd_experiment *experiment)
+{
+    char low[CLI_CELL_MAX], high[CLI_CELL_MAX];
+    for (size_t i = 0; i < experiment->objective_count; i++) {
+        const struct hd_objective *objective = hd_experiment_objective(experiment, i);
+        printf("%-12s%s %s\n", i == 0 ? "objective" : "",
+               objective->maximize ? "maximize" : "minimize", objective->name);
+    }
+    for (size_t i = 0; i < experiment->constraint_count; i++) {
+        const struct hd_constraint *constraint = &experiment->constraints[i];
+        bool from = isfinite(constraint->min), to = isfinite(constraint->max);
+        printf("%-12s%s%s%s%s%s\n", i == 0 ? "feasible" : "",
+               from ? cli_number(constraint->min, low) : "", from ? " <= " : "", constraint->name,
+               to ? " <= " : "", to ? cli_number(constraint->max, high) : "");
+    }
+}
+
 static void print_target(const struct hd_experiment *experiment)
 {
     const struct hd_target *target = &experiment->target;
@@ -270,8 +287,7 @@ static void print_target(const struct hd_experiment *experiment)
     if (experiment->objective.exit_code_only)
         printf("objective   none: exit code 0 is success\n");
     else
-        printf("objective   %s %s\n", experiment->objective.maximize ? "maximize" : "minimize",
-               experiment->objective.name);
+        print_objectives(experiment);
 }
 
 static enum hd_code read_experiment(const char *path, struct hd_experiment **ret_experiment,

@@ -21,6 +21,7 @@ struct export
 {
     struct cli_source *source;
     const struct hd_value *space; /* of the experiment, or NULL */
+    const struct hd_value *head; /* objectives and constraints, as cli_measure_count() takes them */
     FILE *out;
     bool json;
     size_t job_count;
@@ -81,6 +82,13 @@ static void write_header(const struct export *export)
 {
     for (size_t i = 0; i < HD_COUNT(columns); i++)
         write_field(export->out, i == 0, columns[i]);
+    for (size_t i = 0; i < cli_measure_count(export->head); i++) {
+        char title[CLI_CELL_MAX];
+        (void)hd_format(title, sizeof(title), "measures.%s", cli_measure_name(export->head, i));
+        write_field(export->out, false, title);
+    }
+    if (cli_measure_count(export->head) > 0)
+        write_field(export->out, false, "violation");
     for (size_t i = 0; i < param_count(export); i++) {
         char title[CLI_CELL_MAX];
         (void)hd_format(title, sizeof(title), "params.%s", export->space->as.object.keys[i]);
@@ -96,6 +104,17 @@ static enum hd_code write_record(const struct export *export, const struct hd_va
     const struct hd_value *params = hd_value_get(job, "params");
     for (size_t i = 0; i < HD_COUNT(columns) && code == HD_OK; i++)
         code = write_value(export->out, i == 0, hd_value_get(job, columns[i]), err);
+    const struct hd_value *measures = hd_value_get(job, "measures");
+    size_t count = cli_measure_count(export->head);
+    for (size_t i = 0; i < count && code == HD_OK; i++)
+        code = write_value(export->out, false,
+                           measures != NULL && measures->kind == HD_VALUE_ARRAY &&
+                                   i < measures->as.array.count
+                               ? measures->as.array.items[i]
+                               : NULL,
+                           err);
+    if (count > 0 && code == HD_OK)
+        code = write_value(export->out, false, hd_value_get(job, "violation"), err);
     for (size_t i = 0; i < param_count(export) && code == HD_OK; i++)
         code = write_value(export->out, false,
                            hd_value_get(params, export->space->as.object.keys[i]), err);
@@ -156,10 +175,15 @@ static enum hd_code write_pages(struct export *export, struct hd_err *err)
 
 static enum hd_code write_all(struct export *export, struct hd_err *err)
 {
-    struct hd_value *answer = NULL;
+    struct hd_value *answer = NULL, *head = NULL;
     enum hd_code code = cli_read(export->source, "experiment", NULL, &answer, err);
-    if (code != HD_OK)
+    if (code == HD_OK)
+        code = cli_read(export->source, "status", NULL, &head, err);
+    if (code != HD_OK) {
+        hd_value_free(answer);
         return code;
+    }
+    export->head = head;
     const struct hd_value *space = hd_value_get(hd_value_get(answer, "experiment"), "space");
     export->space = space != NULL && space->kind == HD_VALUE_OBJECT ? space : NULL;
     if (export->json)
@@ -170,6 +194,7 @@ static enum hd_code write_all(struct export *export, struct hd_err *err)
     if (export->json)
         fputs("\n]\n", export->out);
     hd_value_free(answer);
+    hd_value_free(head);
     return code;
 }
 
@@ -239,7 +264,9 @@ int cmd_export(int argc, char **argv)
         .option_count = HD_COUNT(options),
         .positional_max = 1,
         .epilogue = "Columns: job, config_id, budget, loss (minimized), outcome, attempt, worker,\n"
-                    "submitted, started, finished, params.*; times are UTC.",
+                    "submitted, started, finished, params.*; times are UTC. With several\n"
+                    "objectives or constraints measures.* (objectives minimized) and violation\n"
+                    "stand before params.*.",
     };
     enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, NULL, 0);
     if (answer != HD_PARSE_GO)

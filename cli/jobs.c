@@ -8,29 +8,36 @@
 static void add_job(struct cli_table *table, const struct hd_value *answer,
                     const struct hd_value *job)
 {
-    char cells[8][CLI_CELL_MAX];
+    char cells[8][CLI_CELL_MAX], more[CLI_MEASURE_COLUMNS_MAX][CLI_CELL_MAX];
     const char *outcome = cli_text(job, "outcome");
-    const char *line[] = {
+    const char *line[CLI_COLUMNS_MAX] = {
         cli_cell(job, "job", cells[0]),
         cli_cell(job, "config_id", cells[1]),
         cli_cell(job, "budget", cells[2]),
         outcome[0] != '\0' ? outcome : cli_text(job, "state"),
         cli_objective(answer, hd_value_number(hd_value_get(job, "loss")), cells[3]),
-        cli_cell(job, "attempt", cells[4]),
-        cli_cell(job, "worker", cells[5]),
-        cli_duration(job, "started", "finished", cells[6]),
-        cli_params(hd_value_get(job, "params"), cells[7]),
     };
+    size_t at = 5 + cli_measure_cells(answer, job, more, line + 5);
+    line[at++] = cli_cell(job, "attempt", cells[4]);
+    line[at++] = cli_cell(job, "worker", cells[5]);
+    line[at++] = cli_duration(job, "started", "finished", cells[6]);
+    line[at] = cli_params(hd_value_get(job, "params"), cells[7]);
     cli_table_row(table, line);
 }
 
 static void print_jobs(const struct hd_value *answer)
 {
-    const char *titles[] = {"JOB",   "CONFIG", "BUDGET", "OUTCOME", cli_objective_name(answer),
-                            "TRIES", "WORKER", "TOOK",   "PARAMS"};
+    static const char *const last[] = {"TRIES", "WORKER", "TOOK", "PARAMS"};
+    const char *titles[CLI_COLUMNS_MAX] = {"JOB", "CONFIG", "BUDGET", "OUTCOME",
+                                           cli_objective_name(answer)};
+    char aligned[CLI_COLUMNS_MAX + 1];
+    size_t more = cli_measure_titles(answer, titles + 5);
+    for (size_t i = 0; i < HD_COUNT(last); i++)
+        titles[5 + more + i] = last[i];
+    (void)hd_format(aligned, sizeof(aligned), "rlrlr%.*srlrl", (int)more, "rrrrrrrr");
     const struct hd_value *jobs = hd_value_get(answer, "jobs");
     const struct hd_value *next = hd_value_get(answer, "next");
-    struct cli_table *table = cli_table_new(titles, "rlrlrrlrl", HD_COUNT(titles));
+    struct cli_table *table = cli_table_new(titles, aligned, 9 + more);
     for (size_t i = 0; i < jobs->as.array.count; i++)
         add_job(table, answer, jobs->as.array.items[i]);
     cli_table_end(table);

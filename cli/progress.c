@@ -98,6 +98,11 @@ static void describe_best(const struct hd_value *status, enum brevity brevity, c
     if (incumbent == NULL || incumbent->kind != HD_VALUE_OBJECT)
         return;
     bool brief = brevity >= SHORT_WORDS;
+    const struct hd_value *front = hd_value_get(status, "front_size");
+    if (front != NULL && front->kind == HD_VALUE_INT) {
+        (void)hd_format(text, text_size, " | front of %" PRId64, front->as.integer);
+        return;
+    }
     (void)hd_format(text, text_size, " | best %s%s%.6g at %s%.6g",
                     brief ? "" : text_of(status, "objective"), brief ? "" : " ",
                     shown(status, hd_value_number(hd_value_get(incumbent, "loss"))),

@@ -80,6 +80,9 @@ static void print_head(const struct hd_value *answer)
     printf("\n");
     print_line(cli_objective_name(answer),
                cli_objective(answer, hd_value_number(hd_value_get(answer, "loss")), cell));
+    for (size_t i = 1; i < cli_measure_count(answer); i++)
+        print_line(cli_measure_name(answer, i), cli_measure(answer, answer, i, cell));
+    print_line("feasible", cli_feasible(answer, answer));
     print_line("submitted", cli_time(answer, "submitted", cell));
     print_line("started", cli_time(answer, "started", cell));
     print_line("finished", cli_time(answer, "finished", cell));

@@ -38,6 +38,14 @@ static void print_incumbent(const struct hd_value *answer)
            cli_objective(answer, hd_value_number(hd_value_get(incumbent, "loss")), cell),
            cli_cell(incumbent, "budget", other), cli_text(answer, "budget_unit")[0] ? " " : "",
            cli_text(answer, "budget_unit"));
+    for (size_t i = 1; i < cli_measure_count(answer); i++)
+        printf("%-12s%s %s\n", "", cli_measure_name(answer, i),
+               cli_measure(answer, incumbent, i, cell));
+    if (hd_streq(cli_feasible(answer, incumbent), "no"))
+        print_line("", "not feasible: no config was so far");
+    if (cli_objective_count(answer) > 1)
+        printf("%-12sone of %lld on the front; see hd best\n", "",
+               (long long)cli_integer(answer, "front_size"));
     printf("%-12sjob %lld, config %s\n", "", (long long)cli_integer(incumbent, "job"),
            cli_cell(incumbent, "config_id", cell));
     print_line("", cli_params(hd_value_get(incumbent, "params"), cell));

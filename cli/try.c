@@ -183,6 +183,17 @@ static int print_outcome(const struct try_job *job, const struct hd_engine_end *
     fprintf(stderr, "outcome: %s", hd_outcome_name(result.outcome));
     if (result.outcome == HD_OUTCOME_OK)
         fprintf(stderr, ", %s %g", job->experiment->objective.name, sign * result.loss);
+    for (size_t i = 1; i < result.measure_count; i++) {
+        bool turned = i < job->experiment->objective_count &&
+                      hd_experiment_objective(job->experiment, i)->maximize;
+        fprintf(stderr, ", %s %g", hd_experiment_measure_name(job->experiment, i),
+                turned ? -result.measures[i] : result.measures[i]);
+    }
+    if (result.measure_count > 0 && job->experiment->constraint_count > 0) {
+        struct hd_score score;
+        hd_experiment_score(job->experiment, result.measures, &score);
+        fprintf(stderr, score.violation > 0 ? ", not feasible" : ", feasible");
+    }
     fprintf(stderr, " after %.1f s%s%s\n",
             (double)(end->finished_wall_ms - end->started_wall_ms) / 1000,
             message[0] != '\0' ? ": " : "", message);

@@ -67,6 +67,9 @@ enum hyperdock_outcome {
     HYPERDOCK_OUTCOME_STOPPED = 7 /* ended early because a report was answered with STOP */
 };
 
+/* At most so many objectives and constraints. */
+#define HYPERDOCK_MEASURES_MAX 40
+
 /* Flags of float and int params. */
 #define HYPERDOCK_LOG 1u /* on a logarithmic scale; low is above 0 */
 
@@ -174,6 +177,17 @@ const char *hyperdock_done_reason(const struct hyperdock_session *session);
 /* The job's value, in the direction of the experiment. NaN and infinities are no errors: the job
  * counts as diverged. HYPERDOCK_E_NOT_FOUND: no such job; CONFLICT: it was told before. */
 enum hyperdock_code hyperdock_tell(struct hyperdock_session *session, uint32_t job, double value);
+/*
+ * With several objectives or constraints: what the experiment asks for, each in the direction of
+ * the experiment, objectives first, then constraints, in its order. HYPERDOCK_E_INVALID: another
+ * number of them, which hyperdock_measure_count() tells. One objective and no constraints: one
+ * value. hyperdock_tell() is refused where one value is not enough.
+ */
+enum hyperdock_code hyperdock_tell_values(struct hyperdock_session *session, uint32_t job,
+                                          const double *values, size_t count);
+size_t hyperdock_measure_count(const struct hyperdock_session *session); /* 1 or more; 0 of NULL */
+/* "error", "memory" ...; NULL beyond the last. Lives as long as the session. */
+const char *hyperdock_measure_name(const struct hyperdock_session *session, size_t index);
 /* The job ended otherwise; value: its last one, or NaN. With HYPERDOCK_OUTCOME_OK it is
  * hyperdock_tell(). */
 enum hyperdock_code hyperdock_tell_outcome(struct hyperdock_session *session, uint32_t job,
@@ -187,6 +201,17 @@ enum hyperdock_code hyperdock_report(struct hyperdock_session *session, uint32_t
  * HYPERDOCK_E_NOT_FOUND: none yet. */
 enum hyperdock_code hyperdock_best(struct hyperdock_session *session, uint32_t *ret_job,
                                    double *ret_value);
+/* Several objectives: the jobs at the highest budget with a value that no other job beats in all of
+ * them, rising; where none is feasible, those that come nearest. One objective: the best alone. At
+ * most `capacity` numbers are written, ret_count is how many there are; jobs may be NULL with
+ * capacity 0. */
+enum hyperdock_code hyperdock_front(struct hyperdock_session *session, uint32_t *jobs,
+                                    size_t capacity, size_t *ret_count);
+/* What an ok job measured, as hyperdock_tell_values() takes it, and whether it is feasible (1) or
+ * not (0); ret_feasible may be NULL. HYPERDOCK_E_NOT_FOUND: no such job, or it has no value. */
+enum hyperdock_code hyperdock_job_values(struct hyperdock_session *session, uint32_t job,
+                                         double *values, size_t capacity, size_t *ret_count,
+                                         int *ret_feasible);
 /* Jobs asked for and not told, rising; at most `capacity` numbers are written, ret_count is how
  * many there are. jobs may be NULL with capacity 0. */
 enum hyperdock_code hyperdock_pending(struct hyperdock_session *session, uint32_t *jobs,

@@ -4,6 +4,7 @@
 #include "session.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NO_ANSWER "there is nowhere to put the answer"
@@ -102,6 +103,57 @@ const char *hyperdock_done_reason(const struct hyperdock_session *session)
     return run.state == HD_RUN_FINISHED || run.state == HD_RUN_CANCELLED ? run.reason : "";
 }
 
+static const struct hd_experiment *experiment_of(const struct hyperdock_session *session)
+{
+    struct hd_run_view run;
+    hd_core_view_run(session->core, session->run, &run);
+    return run.experiment;
+}
+
+size_t hyperdock_measure_count(const struct hyperdock_session *session)
+{
+    if (session == NULL)
+        return 0;
+    size_t count = hd_experiment_measure_count(experiment_of(session));
+    return count > 0 ? count : 1;
+}
+
+const char *hyperdock_measure_name(const struct hyperdock_session *session, size_t index)
+{
+    return index < hyperdock_measure_count(session)
+               ? hd_experiment_measure_name(experiment_of(session), index)
+               : NULL;
+}
+
+/* Of measure `index`, between what people see and what is minimized. */
+static double turned(const struct hd_experiment *experiment, size_t index, double value)
+{
+    bool negative =
+        index < experiment->objective_count && hd_experiment_objective(experiment, index)->maximize;
+    return negative ? -value : value;
+}
+
+enum hyperdock_code hyperdock_tell_values(struct hyperdock_session *session, uint32_t job,
+                                          const double *values, size_t count)
+{
+    if (session == NULL)
+        return HYPERDOCK_E_INVALID;
+    if (values == NULL)
+        return refuse(session, "there are no values");
+    const struct hd_experiment *experiment = experiment_of(session);
+    size_t wanted = hyperdock_measure_count(session);
+    if (count != wanted)
+        return library_code(hd_fail(&session->err, HD_E_INVALID,
+                                    "%zu values; the experiment has %zu objectives and constraints",
+                                    count, wanted));
+    double measures[HD_RESULT_MEASURES_MAX];
+    for (size_t i = 0; i < count; i++)
+        measures[i] = turned(experiment, i, values[i]);
+    bool alone = hd_experiment_measure_count(experiment) == 0;
+    return library_code(session_tell(session, job, HD_OUTCOME_OK, measures[0], measures,
+                                     alone ? 0 : count, &session->err));
+}
+
 static bool outcome_of(enum hyperdock_outcome outcome, enum hd_outcome *ret_outcome)
 {
     static const enum hd_outcome outcomes[] = {
@@ -128,8 +180,12 @@ enum hyperdock_code hyperdock_tell_outcome(struct hyperdock_session *session, ui
         return HYPERDOCK_E_INVALID;
     if (!outcome_of(outcome, &ended))
         return refuse(session, "there is no such outcome");
+    if (ended == HD_OUTCOME_OK && hyperdock_measure_count(session) > 1)
+        return library_code(hd_fail(&session->err, HD_E_INVALID,
+                                    "one value; the experiment has %zu objectives and constraints",
+                                    hyperdock_measure_count(session)));
     double loss = maximizes(session) ? -value : value;
-    return library_code(session_tell(session, job, ended, loss, &session->err));
+    return library_code(session_tell(session, job, ended, loss, NULL, 0, &session->err));
 }
 
 enum hyperdock_code hyperdock_tell(struct hyperdock_session *session, uint32_t job, double value)
@@ -173,6 +229,91 @@ enum hyperdock_code hyperdock_best(struct hyperdock_session *session, uint32_t *
     *ret_job = run.incumbent_job;
     if (ret_value != NULL)
         *ret_value = run.experiment->objective.maximize ? -run.incumbent_loss : run.incumbent_loss;
+    return HYPERDOCK_OK;
+}
+
+/* The jobs of the highest budget as rows; their numbers. */
+static size_t gather_rows(const struct hyperdock_session *session, double budget,
+                          struct hd_pareto_row *rows, uint32_t *numbers)
+{
+    size_t count = 0;
+    for (uint32_t job = 0; job < session->measure_capacity; job++) {
+        const struct session_measures *measures = session_measures_of(session, job);
+        if (measures == NULL || measures->budget != budget)
+            continue;
+        rows[count] =
+            (struct hd_pareto_row){.losses = measures->values, .violation = measures->violation};
+        numbers[count++] = job;
+    }
+    return count;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static size_t find_front(const struct hyperdock_session *session, double budget,
+                         struct hd_pareto_row *rows, uint32_t *numbers, uint32_t *ret_jobs)
+{
+    size_t count = gather_rows(session, budget, rows, numbers), front = 0;
+    hd_pareto_order(rows, count, experiment_of(session)->objective_count);
+    for (; front < count && rows[front].rank == 0; front++)
+        ret_jobs[front] = numbers[rows[front].index];
+    qsort(ret_jobs, front, sizeof(*ret_jobs), by_number);
+    return front;
+}
+
+enum hyperdock_code hyperdock_front(struct hyperdock_session *session, uint32_t *jobs,
+                                    size_t capacity, size_t *ret_count)
+{
+    if (session == NULL)
+        return HYPERDOCK_E_INVALID;
+    if (ret_count == NULL || (jobs == NULL && capacity > 0))
+        return refuse(session, NO_ANSWER);
+    struct hd_run_view run;
+    hd_core_view_run(session->core, session->run, &run);
+    size_t most = run.experiment->objective_count > 1 ? session->measure_capacity : 1;
+    struct hd_pareto_row *rows = hd_calloc(most + 1, sizeof(*rows));
+    uint32_t *numbers = hd_calloc(2 * most + 2, sizeof(*numbers));
+    uint32_t *found = numbers != NULL ? numbers + most + 1 : NULL;
+    enum hd_code code = HD_OK;
+    size_t count = 0;
+    if (rows == NULL || numbers == NULL)
+        code = hd_fail(&session->err, HD_E_NOMEM, "no memory for the front");
+    else if (run.has_incumbent && run.experiment->objective_count > 1)
+        count = find_front(session, run.incumbent_budget, rows, numbers, found);
+    else if (run.has_incumbent)
+        found[count++] = run.incumbent_job;
+    if (code == HD_OK) {
+        size_t copied = count < capacity ? count : capacity;
+        if (copied > 0)
+            memcpy(jobs, found, copied * sizeof(*jobs));
+        *ret_count = count;
+    }
+    hd_free(rows);
+    hd_free(numbers);
+    return library_code(code);
+}
+
+enum hyperdock_code hyperdock_job_values(struct hyperdock_session *session, uint32_t job,
+                                         double *values, size_t capacity, size_t *ret_count,
+                                         int *ret_feasible)
+{
+    if (session == NULL)
+        return HYPERDOCK_E_INVALID;
+    if (ret_count == NULL || (values == NULL && capacity > 0))
+        return refuse(session, NO_ANSWER);
+    const struct session_measures *measures = session_measures_of(session, job);
+    if (measures == NULL)
+        return library_code(hd_fail(&session->err, HD_E_NOTFOUND, "job %u has no value", job));
+    size_t count = hyperdock_measure_count(session);
+    for (size_t i = 0; i < count && i < capacity; i++)
+        values[i] = turned(experiment_of(session), i, measures->values[i]);
+    *ret_count = count;
+    if (ret_feasible != NULL)
+        *ret_feasible = measures->violation > 0 ? 0 : 1;
     return HYPERDOCK_OK;
 }
 

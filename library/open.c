@@ -271,6 +271,7 @@ void session_close(struct hyperdock_session *session)
     hd_free(session->update);
     hd_free(session->values);
     hd_free(session->infos);
+    hd_free(session->measures);
     hd_free(session->held);
     hd_free(session);
 }

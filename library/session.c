@@ -29,6 +29,38 @@ static enum hd_code keep_info(struct hyperdock_session *session, uint32_t config
     return HD_OK;
 }
 
+static enum hd_code keep_measures(struct hyperdock_session *session,
+                                  const struct hd_fact_attempt_ended *ended, struct hd_err *err)
+{
+    if (ended->outcome != HD_OUTCOME_OK || ended->measure_count > HD_RESULT_MEASURES_MAX)
+        return HD_OK;
+    if (ended->job >= session->measure_capacity) {
+        uint32_t capacity = ended->job + ended->job / 2 + 64;
+        struct session_measures *bigger = hd_realloc(session->measures, capacity * sizeof(*bigger));
+        if (bigger == NULL)
+            return hd_fail(err, HD_E_NOMEM, "no memory for the values of job %u", ended->job);
+        memset(bigger + session->measure_capacity, 0,
+               (capacity - session->measure_capacity) * sizeof(*bigger));
+        session->measures = bigger;
+        session->measure_capacity = capacity;
+    }
+    struct hd_job_view view;
+    hd_core_view_job(session->core, session->run, ended->job, &view);
+    struct session_measures *measures = &session->measures[ended->job];
+    *measures = (struct session_measures){
+        .ok = true, .budget = view.budget, .violation = ended->violation, .values = {ended->loss}};
+    if (ended->measure_count > 0)
+        memcpy(measures->values, ended->measures, ended->measure_count * sizeof(double));
+    return HD_OK;
+}
+
+const struct session_measures *session_measures_of(const struct hyperdock_session *session,
+                                                   uint32_t job)
+{
+    bool has = job < session->measure_capacity && session->measures[job].ok;
+    return has ? &session->measures[job] : NULL;
+}
+
 /* A job that reaches a rung on its way tells the sampler as much as one that ends there. */
 enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fact *fact,
                            struct hd_err *err)
@@ -42,6 +74,11 @@ enum hd_code session_learn(struct hyperdock_session *session, const struct hd_fa
         return code == HD_OK
                    ? hd_sampler_add(session->sampler, proposed->config, proposed->values, err)
                    : code;
+    }
+    if (fact->kind == HD_FACT_ATTEMPT_ENDED) {
+        enum hd_code code = keep_measures(session, &fact->as.attempt_ended, err);
+        if (code != HD_OK)
+            return code;
     }
     struct hd_lesson lesson;
     return hd_core_lesson(session->core, fact, &lesson)
@@ -370,7 +407,8 @@ static enum hd_code running_job(struct hyperdock_session *session, uint32_t job,
 }
 
 enum hd_code session_tell(struct hyperdock_session *session, uint32_t job, enum hd_outcome outcome,
-                          double loss, struct hd_err *err)
+                          double loss, const double *measures, size_t measure_count,
+                          struct hd_err *err)
 {
     struct hd_request report = {
         .kind = HD_REQUEST_REPORT,
@@ -383,6 +421,10 @@ enum hd_code session_tell(struct hyperdock_session *session, uint32_t job, enum 
                    .info_json = "",
                    .directory = WORKER},
     };
+    hd_assert(measure_count <= HD_RESULT_MEASURES_MAX);
+    report.result.measure_count = measure_count;
+    if (measure_count > 0)
+        memcpy(report.result.measures, measures, measure_count * sizeof(*measures));
     enum hd_code code = finish_step(session, err);
     if (code == HD_OK && session->unsure && session->unsure_job == job) {
         session->unsure = false;

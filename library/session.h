@@ -16,8 +16,9 @@
 
 #include <hyperdock.h>
 
-#define SESSION_LEASE_MS (INT64_C(1000) * 60 * 60) /* any: time between calls counts for no lease  \
-                                                    */
+#define SESSION_LEASE_MS                                                                           \
+    (INT64_C(1000) * 60 * 60) /* any: time between calls counts for no lease                       \
+                               */
 #define SESSION_TEXT_BYTES_MAX ((size_t)64 << 20)
 
 enum session_stage {
@@ -26,7 +27,17 @@ enum session_stage {
     SESSION_APPENDED, /* stored, and the sampler has learned the first `learned` of them */
 };
 
+/* Of one job: what it measured when it ended ok. */
+struct session_measures {
+    bool ok;
+    double budget;
+    double violation;
+    double values[HD_RESULT_MEASURES_MAX]; /* minimized objectives, constraints */
+};
+
 struct hyperdock_session {
+    struct session_measures *measures; /* [measure_capacity] by job */
+    uint32_t measure_capacity;
     struct hd_core *core;
     struct hd_store *store;
     struct hd_sampler *sampler;
@@ -73,8 +84,13 @@ HD_NODISCARD enum hd_code session_ask(struct hyperdock_session *session,
                                       enum hyperdock_answer *ret_answer, uint32_t *ret_job,
                                       struct hd_err *err);
 /* HD_E_NOTFOUND, HD_E_CONFLICT: see hyperdock_tell(). loss is minimized. */
+/* measures: of an ok end, measure_count of them, minimized; NULL and 0 where the loss is all. */
 HD_NODISCARD enum hd_code session_tell(struct hyperdock_session *session, uint32_t job,
-                                       enum hd_outcome outcome, double loss, struct hd_err *err);
+                                       enum hd_outcome outcome, double loss, const double *measures,
+                                       size_t measure_count, struct hd_err *err);
+/* The measures of a job that ended ok, with its violation; NULL: it has none. */
+const struct session_measures *session_measures_of(const struct hyperdock_session *session,
+                                                   uint32_t job);
 HD_NODISCARD enum hd_code session_report(struct hyperdock_session *session, uint32_t job,
                                          double budget, double loss, bool *ret_stop,
                                          struct hd_err *err);

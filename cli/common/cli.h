@@ -16,7 +16,7 @@
 
 #define CLI_STATE_DIR_DEFAULT "hyperdock-state"
 #define CLI_CELL_MAX 4096 /* bytes of one cell of a table */
-#define CLI_COLUMNS_MAX 16
+#define CLI_COLUMNS_MAX 20
 
 /* ---- options and state ---------------------------------------------------------------------- */
 
@@ -91,6 +91,22 @@ const char *cli_cell(const struct hd_value *object, const char *key, char *cell)
 const char *cli_number(double number, char *cell);
 const char *cli_objective(const struct hd_value *head, double loss, char *cell);
 const char *cli_objective_name(const struct hd_value *head);
+/* With several objectives or constraints, what a job measured: the objectives and then the
+ * constraints, by the head of the answer. 0: there is one objective and that is all. */
+size_t cli_measure_count(const struct hd_value *head);
+size_t cli_objective_count(const struct hd_value *head); /* at least 1 */
+const char *cli_measure_name(const struct hd_value *head, size_t index);
+/* As people see it; "" where the row has none. */
+const char *cli_measure(const struct hd_value *head, const struct hd_value *row, size_t index,
+                        char *cell);
+/* "yes", "no", or "" where there are no constraints or no result. */
+const char *cli_feasible(const struct hd_value *head, const struct hd_value *row);
+/* Titles of the further objectives and, with constraints, FEASIBLE; and a row's cells. At most
+ * CLI_MEASURE_COLUMNS_MAX; how many. Texts of cells live in `cells`. */
+#define CLI_MEASURE_COLUMNS_MAX 8
+size_t cli_measure_titles(const struct hd_value *head, const char **ret_titles);
+size_t cli_measure_cells(const struct hd_value *head, const struct hd_value *row,
+                         char cells[CLI_MEASURE_COLUMNS_MAX][CLI_CELL_MAX], const char **ret_line);
 /* "2026-01-31 12:00:00" */
 const char *cli_time(const struct hd_value *object, const char *key, char *cell);
 /* "12s", "3m05s" between two UTC texts; "" unless both are there. */

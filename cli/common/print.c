@@ -115,6 +115,90 @@ const char *cli_objective_name(const struct hd_value *head)
     return name[0] != '\0' ? name : "loss";
 }
 
+/* ---- several objectives, constraints --------------------------------------------------------- */
+
+static size_t list_count(const struct hd_value *head, const char *key)
+{
+    const struct hd_value *list = hd_value_get(head, key);
+    return list != NULL && list->kind == HD_VALUE_ARRAY ? list->as.array.count : 0;
+}
+
+size_t cli_objective_count(const struct hd_value *head)
+{
+    size_t count = list_count(head, "objectives");
+    return count > 0 ? count : 1;
+}
+
+size_t cli_measure_count(const struct hd_value *head)
+{
+    size_t objectives = list_count(head, "objectives"),
+           constraints = list_count(head, "constraints");
+    return objectives + constraints == 0 ? 0 : cli_objective_count(head) + constraints;
+}
+
+static const struct hd_value *measure_of(const struct hd_value *head, size_t index)
+{
+    size_t objectives = cli_objective_count(head);
+    const struct hd_value *list =
+        hd_value_get(head, index < objectives ? "objectives" : "constraints");
+    size_t place = index < objectives ? index : index - objectives;
+    return list != NULL && list->kind == HD_VALUE_ARRAY && place < list->as.array.count
+               ? list->as.array.items[place]
+               : NULL;
+}
+
+const char *cli_measure_name(const struct hd_value *head, size_t index)
+{
+    const struct hd_value *item = measure_of(head, index);
+    return item != NULL ? cli_text(item, "name") : cli_objective_name(head);
+}
+
+const char *cli_measure(const struct hd_value *head, const struct hd_value *row, size_t index,
+                        char *cell)
+{
+    const struct hd_value *measures = hd_value_get(row, "measures");
+    const struct hd_value *item = measure_of(head, index);
+    cell[0] = '\0';
+    if (measures == NULL || measures->kind != HD_VALUE_ARRAY || index >= measures->as.array.count)
+        return cell;
+    bool objective = index < cli_objective_count(head);
+    bool turned =
+        objective && hd_streq(cli_text(item != NULL ? item : head, "direction"), "maximize");
+    double number = hd_value_number(measures->as.array.items[index]);
+    return cli_number(turned ? -number : number, cell);
+}
+
+const char *cli_feasible(const struct hd_value *head, const struct hd_value *row)
+{
+    const struct hd_value *violation = hd_value_get(row, "violation");
+    if (list_count(head, "constraints") == 0 || !hd_value_is_number(violation))
+        return "";
+    return hd_value_number(violation) > 0 ? "no" : "yes";
+}
+
+size_t cli_measure_titles(const struct hd_value *head, const char **ret_titles)
+{
+    size_t count = 0;
+    for (size_t i = 1; i < cli_objective_count(head) && count + 1 < CLI_MEASURE_COLUMNS_MAX; i++)
+        ret_titles[count++] = cli_measure_name(head, i);
+    if (list_count(head, "constraints") > 0)
+        ret_titles[count++] = "FEASIBLE";
+    return count;
+}
+
+size_t cli_measure_cells(const struct hd_value *head, const struct hd_value *row,
+                         char cells[CLI_MEASURE_COLUMNS_MAX][CLI_CELL_MAX], const char **ret_line)
+{
+    size_t count = 0;
+    for (size_t i = 1; i < cli_objective_count(head) && count + 1 < CLI_MEASURE_COLUMNS_MAX; i++) {
+        ret_line[count] = cli_measure(head, row, i, cells[count]);
+        count++;
+    }
+    if (list_count(head, "constraints") > 0)
+        ret_line[count++] = cli_feasible(head, row);
+    return count;
+}
+
 /* ---- times ---------------------------------------------------------------------------------- */
 
 const char *cli_time(const struct hd_value *object, const char *key, char *cell)

@@ -20,6 +20,7 @@ struct teller {
     struct hd_value *story;
     struct hd_value *job; /* the row about the job */
     char objective[64];
+    bool fronts; /* several objectives or constraints: no loss alone says who is better */
     char unit[32];
     bool maximize;
     struct hd_buf text;
@@ -183,6 +184,8 @@ static const char standing_sql[] =
 static enum hd_code find_standing(struct teller *teller, int64_t rung_offset, int64_t until_seq,
                                   struct hd_value **ret_row)
 {
+    if (teller->fronts)
+        return hd_fail(teller->err, HD_E_NOTFOUND, "no order by one loss");
     struct view_request request = teller->request;
     request.after = rung_offset; /* ?3 and ?4 */
     request.limit = until_seq;
@@ -212,6 +215,8 @@ static enum hd_code tell_promoted(struct teller *teller)
         say_budget(teller, number(teller->job, "budget"));
         say(teller, ", to go on from budget ");
         say_budget(teller, number(teller->job, "budget_previous"));
+        if (teller->fronts)
+            say(teller, ", as one of the best of its rung by front and feasibility");
         return add_entry(teller, teller->job, "promoted");
     }
     if (code != HD_OK)
@@ -359,6 +364,8 @@ static enum hd_code tell_fate(struct teller *teller)
     }
     if (code != HD_E_NOTFOUND)
         return code;
+    if (teller->fronts)
+        return HD_OK;
     code = find_standing(teller, 0, INT64_MAX, &rank);
     if (code != HD_OK)
         return code;
@@ -386,6 +393,8 @@ static enum hd_code tell_fate(struct teller *teller)
 static void learn_words(struct teller *teller, const struct hd_value *head)
 {
     const char *objective = string(head, "objective");
+    teller->fronts =
+        hd_value_get(head, "objectives") != NULL || hd_value_get(head, "constraints") != NULL;
     (void)hd_copy_text(teller->objective, sizeof(teller->objective),
                        objective[0] != '\0' ? objective : "loss");
     (void)hd_copy_text(teller->unit, sizeof(teller->unit), string(head, "budget_unit"));

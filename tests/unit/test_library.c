@@ -653,6 +653,58 @@ static void the_version_is_that_of_the_header(void **state)
     assert_string_equal(getenv("HD_PROJECT_VERSION"), text);
 }
 
+/* With several objectives and a constraint all values are told at once, in the directions of the
+ * experiment; the front, the values and the feasibility are the same after a restart; a wrong
+ * number of values changes nothing. */
+static void several_objectives_have_a_front(void **state)
+{
+    (void)state;
+    static const double told[][3] = {
+        {0.5, 2, 10}, {0.2, 1, 10}, {0.9, 9, 11}, {0.6, 1, 0}, {0.1, 0.5, -5}};
+    static const uint32_t front[] = {0, 1, 4};
+    struct hyperdock_experiment *experiment = small_experiment();
+    struct hyperdock_session *session = NULL;
+    char *dir = test_dir_make(), path[600];
+    assert_true(hd_format(path, sizeof(path), "%s/s.db", dir));
+    assert_e(hyperdock_experiment_set(experiment, "objective",
+                                      "[error, {name: speed, direction: maximize}]"));
+    assert_e(hyperdock_experiment_set(experiment, "constraints", "[{name: memory, max: 10}]"));
+    assert_e(hyperdock_experiment_set(experiment, "sampler", "random"));
+    assert_e(hyperdock_experiment_set(experiment, "iteration_generator", "full"));
+    assert_e(hyperdock_open(experiment, path, &session));
+    assert_int_equal(hyperdock_measure_count(session), 3);
+    assert_string_equal(hyperdock_measure_name(session, 2), "memory");
+    assert_null(hyperdock_measure_name(session, 3));
+    for (uint32_t i = 0; i < HD_COUNT(told); i++) {
+        uint32_t job = ask(session);
+        assert_refused(hyperdock_tell(session, job, 1), HYPERDOCK_E_INVALID,
+                       hyperdock_error(session), "3 objectives and constraints");
+        assert_refused(hyperdock_tell_values(session, job, told[i], 2), HYPERDOCK_E_INVALID,
+                       hyperdock_error(session), "2 values");
+        assert_s(hyperdock_tell_values(session, job, told[i], 3));
+    }
+    for (int round = 0; round < 2; round++) {
+        uint32_t jobs[8], best;
+        size_t count;
+        double values[3];
+        int feasible;
+        assert_s(hyperdock_front(session, jobs, HD_COUNT(jobs), &count));
+        assert_int_equal(count, HD_COUNT(front));
+        assert_memory_equal(jobs, front, sizeof(front));
+        assert_s(hyperdock_best(session, &best, NULL));
+        assert_int_equal(best, 4);
+        assert_s(hyperdock_job_values(session, 2, values, 3, &count, &feasible));
+        assert_true(count == 3 && values[1] == 9 && values[2] == 11 && feasible == 0);
+        assert_refused(hyperdock_job_values(session, 5, values, 3, &count, NULL),
+                       HYPERDOCK_E_NOT_FOUND, hyperdock_error(session), "no value");
+        hyperdock_close(session);
+        assert_e(hyperdock_open(experiment, path, &session));
+    }
+    hyperdock_close(session);
+    hyperdock_experiment_free(experiment);
+    test_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -663,6 +715,7 @@ int main(void)
         cmocka_unit_test(telling_is_checked),
         cmocka_unit_test(maximizing_turns_the_value),
         cmocka_unit_test(a_session_survives_files),
+        cmocka_unit_test(several_objectives_have_a_front),
         cmocka_unit_test(files_of_others_are_refused),
         cmocka_unit_test(reports_stop_bad_jobs),
         cmocka_unit_test(an_end_takes_back_what_is_outstanding),
