@@ -54,10 +54,10 @@ double hd_rng_double(struct hd_rng *rng)
 uint64_t hd_rng_below(struct hd_rng *rng, uint64_t bound)
 {
     hd_assert(bound > 0);
-    /* 2^64 mod bound draws at the low end would be one too many for some remainders. */
-    uint64_t refused = (UINT64_MAX - bound + 1) % bound;
+    /* 2^64 mod bound draws at the low end would be one too many for some remainders; there are
+     * fewer than bound of them, so that the division which tells how many is rarely needed. */
     uint64_t drawn = hd_rng_u64(rng);
-    while (drawn < refused)
+    while (drawn < bound && drawn < (UINT64_MAX - bound + 1) % bound)
         drawn = hd_rng_u64(rng);
     return drawn % bound;
 }

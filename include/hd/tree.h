@@ -94,6 +94,8 @@ struct hd_trees {
     uint32_t *stack;
     uint32_t *features;
     float *slopes, *residuals, *fitted, *sorted;
+    double *targets; /* of the rows of the node at work, side by side */
+    uint8_t *bins;   /* ... of one feature of theirs */
     size_t row_capacity;
 };
 

@@ -21,6 +21,8 @@ void hd_trees_release(struct hd_trees *trees)
     hd_free(trees->residuals);
     hd_free(trees->fitted);
     hd_free(trees->sorted);
+    hd_free(trees->targets);
+    hd_free(trees->bins);
     *trees = (struct hd_trees){0};
 }
 
@@ -55,7 +57,9 @@ static bool reserve_rows(struct hd_trees *trees, const struct hd_tree_data *data
         !renew(&trees->slopes, capacity, sizeof(float)) ||
         !renew(&trees->residuals, capacity, sizeof(float)) ||
         !renew(&trees->fitted, capacity, sizeof(float)) ||
-        !renew(&trees->sorted, capacity, sizeof(float)))
+        !renew(&trees->sorted, capacity, sizeof(float)) ||
+        !renew(&trees->targets, capacity, sizeof(double)) ||
+        !renew(&trees->bins, capacity, sizeof(uint8_t)))
         return false;
     trees->row_capacity = capacity;
     return true;

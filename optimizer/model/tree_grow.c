@@ -177,43 +177,42 @@ static void shuffle_groups(struct grower *grower)
     }
 }
 
-/* Looks at the cuts after the groups first .. end - 1, with the inactive rows on either side, and
- * at active against inactive. */
-static bool try_groups(struct grower *grower, size_t feature, size_t first, size_t end,
-                       struct split *best)
+/* A place between the groups: after group `at`, with the inactive rows on one side. */
+struct cut {
+    double score;
+    size_t at;
+    bool inactive_left, found;
+};
+
+static void consider(struct cut *best, double score, size_t at, bool inactive_left)
+{
+    if (score > best->score)
+        *best = (struct cut){score, at, inactive_left, true};
+}
+
+/* The best of the cuts after the groups first .. end - 1, and of active against inactive, that is
+ * better than `least`. */
+static struct cut find_cut(const struct grower *grower, size_t first, size_t end, double least)
 {
     const struct group *inactive = &grower->inactive;
-    double sum = 0, best_score = best->score;
+    struct cut best = {.score = least};
+    double sum = 0;
     uint32_t count = 0;
-    size_t best_cut = SIZE_MAX;
-    bool best_left = false;
     for (size_t i = 0; i < grower->group_count && i < end; i++) {
         sum += grower->groups[i].sum;
         count += grower->groups[i].count;
         if (i < first)
             continue;
-        for (int left = 0; left < (inactive->count > 0 ? 2 : 1); left++) {
-            double score = left ? score_of(grower, sum + inactive->sum, count + inactive->count)
-                                : score_of(grower, sum, count);
-            if (score > best_score) {
-                best_score = score;
-                best_cut = i;
-                best_left = left != 0;
-            }
-        }
+        consider(&best, score_of(grower, sum, count), i, false);
+        if (inactive->count > 0)
+            consider(&best, score_of(grower, sum + inactive->sum, count + inactive->count), i,
+                     true);
     }
-    if (inactive->count > 0) {
-        double score =
-            score_of(grower, grower->sum - inactive->sum, grower->count - inactive->count);
-        if (score > best_score) {
-            best_score = score;
-            best_cut = grower->group_count - 1;
-            best_left = false;
-        }
-    }
-    if (best_cut != SIZE_MAX)
-        set_split(grower, feature, best_cut, best_left, best_score, best);
-    return true;
+    if (inactive->count > 0)
+        consider(&best,
+                 score_of(grower, grower->sum - inactive->sum, grower->count - inactive->count),
+                 grower->group_count - 1, false);
+    return best;
 }
 
 /* Looks at the splits of one feature whose groups are made; *best is replaced by a better one.
@@ -235,7 +234,74 @@ static bool try_feature(struct grower *grower, size_t feature, struct split *bes
         first = (size_t)hd_rng_below(grower->rng, grower->group_count - 1);
         end = first + 1;
     }
-    return try_groups(grower, feature, first, end, best);
+    struct cut cut = find_cut(grower, first, end, best->score);
+    if (cut.found)
+        set_split(grower, feature, cut.at, cut.inactive_left, cut.score, best);
+    return true;
+}
+
+/* What a threshold needs to know of the active rows of a node. */
+struct extent {
+    uint32_t first, last; /* bins */
+    uint32_t active;
+};
+
+/* Also leaves the bins of the rows in the grower, side by side. */
+static struct extent measure(struct grower *grower, const uint8_t *restrict codes)
+{
+    const uint32_t *restrict rows = grower->rows;
+    uint8_t *restrict bins = grower->trees->bins;
+    struct extent extent = {.first = HD_TREE_INACTIVE};
+    for (uint32_t i = 0; i < grower->count; i++) {
+        uint32_t code = codes[rows[i]];
+        uint32_t shown = code == HD_TREE_INACTIVE ? 0 : code;
+        bins[i] = (uint8_t)code;
+        extent.first = code < extent.first ? code : extent.first;
+        extent.last = shown > extent.last ? shown : extent.last;
+        extent.active += code != HD_TREE_INACTIVE ? 1 : 0;
+    }
+    return extent;
+}
+
+/* The group of the bins up to `below` and, where there are any, that of the inactive rows: without
+ * a branch for each row, which no processor could foresee. */
+static struct group sum_below(const struct grower *grower, uint32_t below)
+{
+    static const double part[2] = {0, 1};
+    const uint8_t *restrict bins = grower->trees->bins;
+    const double *restrict targets = grower->trees->targets;
+    struct group group = {0};
+    for (uint32_t i = 0; i < grower->count; i++) {
+        uint32_t in = bins[i] <= below ? 1 : 0;
+        group.sum += targets[i] * part[in];
+        group.count += in;
+    }
+    return group;
+}
+
+static struct group sum_inactive(const struct grower *grower, uint32_t active)
+{
+    struct group group = {.count = grower->count - active};
+    for (uint32_t i = 0; i < grower->count && group.count > 0; i++) {
+        if (grower->trees->bins[i] == HD_TREE_INACTIVE)
+            group.sum += grower->trees->targets[i];
+    }
+    return group;
+}
+
+/* The bins on both sides of the cut that have rows. */
+static void find_gap(struct grower *grower, struct extent extent, uint32_t below)
+{
+    uint32_t left = extent.first, right = extent.last;
+    for (uint32_t i = 0; i < grower->count; i++) {
+        uint32_t code = grower->trees->bins[i];
+        if (code <= below)
+            left = code > left ? code : left;
+        else
+            right = code < right ? code : right;
+    }
+    grower->groups[0].code = left;
+    grower->groups[1].code = right;
 }
 
 /* Extra trees, a number: one threshold between the smallest and the largest value. Needs no groups,
@@ -244,50 +310,35 @@ static bool try_threshold(struct grower *grower, size_t feature, struct split *b
 {
     const struct hd_tree_data *data = grower->job->data;
     const uint8_t *codes = data->codes + feature * data->row_capacity;
-    const float *targets = grower->job->targets;
-    uint32_t first = HD_TREE_INACTIVE, last = 0, active = 0;
-    for (uint32_t i = 0; i < grower->count; i++) {
-        uint32_t code = codes[grower->rows[i]];
-        if (code == HD_TREE_INACTIVE)
-            continue;
-        first = code < first ? code : first;
-        last = code > last ? code : last;
-        active++;
-    }
-    if (active == 0 || first == last) { /* nothing but active against inactive */
+    struct extent extent = measure(grower, codes);
+    if (extent.active == 0 || extent.first == extent.last) { /* active against inactive, at most */
         group_rows(grower, feature);
         return try_feature(grower, feature, best);
     }
+    uint32_t first = extent.first, last = extent.last;
     const float *bins_low = data->bin_low + feature * HD_TREE_BINS;
     const float *bins_high = data->bin_high + feature * HD_TREE_BINS;
     double low = (double)bins_high[first], high = (double)bins_low[last];
     double threshold = low + (high - low) * hd_rng_double(grower->rng);
-    /* The last bin that begins at or before the threshold; the last one stays on the right. */
-    uint32_t below = first, above = last;
-    while (below + 1 < above) {
-        uint32_t middle = below + (above - below) / 2;
-        if ((double)bins_low[middle] <= threshold)
-            below = middle;
-        else
-            above = middle;
+    /* The last bin that begins at or before the threshold; the last one stays on the right. No
+     * branch depends on what is found: none could be foreseen. */
+    uint32_t below = first;
+    for (uint32_t left = last - first; left > 1;) {
+        uint32_t half = left / 2;
+        below += (double)bins_low[below + half] <= threshold ? half : 0;
+        left -= half;
     }
-    /* Of the node: the groups next to the cut, and the sums of the three sides. */
-    struct group left = {.code = first}, right = {.code = last}, inactive = {0};
-    for (uint32_t i = 0; i < grower->count; i++) {
-        uint32_t row = grower->rows[i], code = codes[row];
-        struct group *side = code == HD_TREE_INACTIVE ? &inactive : code <= below ? &left : &right;
-        side->sum += (double)targets[row];
-        side->count++;
-        if (side == &left)
-            left.code = code > left.code ? code : left.code;
-        else if (side == &right)
-            right.code = code < right.code ? code : right.code;
-    }
-    grower->groups[0] = left;
-    grower->groups[1] = right;
+    /* Of the rest on the right nothing but its first bin is needed. */
+    grower->groups[0] = sum_below(grower, below);
+    grower->groups[1] = (struct group){.count = extent.active - grower->groups[0].count};
     grower->group_count = 2;
-    grower->inactive = inactive;
-    return try_groups(grower, feature, 0, 1, best);
+    grower->inactive = sum_inactive(grower, extent.active);
+    struct cut cut = find_cut(grower, 0, 1, best->score);
+    if (cut.found) {
+        find_gap(grower, extent, below);
+        set_split(grower, feature, cut.at, cut.inactive_left, cut.score, best);
+    }
+    return true;
 }
 
 /* The best split of some random features that vary; false when no split is worth it. */
@@ -390,11 +441,15 @@ static void make_leaf(struct grower *grower, const uint32_t *rows, uint32_t inde
     node->as.variance = (float)(squares / grower->count);
 }
 
+/* Leaves the targets of the rows side by side, too. */
 static double sum_of(const struct grower *grower)
 {
     double sum = 0;
-    for (uint32_t i = 0; i < grower->count; i++)
-        sum += (double)grower->job->targets[grower->rows[i]];
+    for (uint32_t i = 0; i < grower->count; i++) {
+        double target = (double)grower->job->targets[grower->rows[i]];
+        grower->trees->targets[i] = target;
+        sum += target;
+    }
     return sum;
 }
 
