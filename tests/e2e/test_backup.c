@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONFIGS 40
+#define CONFIGS 100000 /* more than there is time for */
+#define MORE 10
 #define COPIES 6
 #define EXIT_DAMAGED 4
 
@@ -66,8 +67,8 @@ static void copies_under_a_working_master(struct child *master)
     hd_value_free(fsck(cluster.state_dir, 0));
 }
 
-/* The store is lost; a copy in its place is a run that goes on to its end, with every
- * result that it held unchanged. */
+/* The store is lost; a copy in its place is a run that goes on, with every result that it held
+ * unchanged. */
 static void a_run_goes_on_from_its_copy(void **state)
 {
     (void)state;
@@ -87,9 +88,9 @@ static void a_run_goes_on_from_its_copy(void **state)
     assert_true(before.count >= (size_t)COPIES * 4);
     master = cluster_master(&cluster, (const char *const[]){experiment, "--resume", NULL});
     cluster_worker(&cluster, 1, NULL);
-    assert_int_equal(child_end(&cluster, master), 0);
+    CLUSTER_WAIT(&cluster, cluster_accepted(&cluster, "copied") >= before.count + MORE);
+    child_kill(&cluster, master, SIGTERM);
     cluster_results(&cluster, "copied", &after);
-    assert_int_equal(after.count, CONFIGS);
     assert_results_kept(&cluster, &before, &after);
     results_release(&before);
     results_release(&after);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define RUN "t"
+#define LONG_JOB_MS 4000 /* a test that is late still finds it running */
 
 static struct cluster cluster;
 
@@ -96,13 +97,13 @@ static void an_idle_worker_that_dies_costs_nothing(void **state)
 static void a_worker_that_dies_in_a_job_costs_one_attempt(void **state)
 {
     (void)state;
-    const char *experiment = write_experiment(3, 300, "lease: 2s\nping: 500ms\n");
+    const char *experiment = write_experiment(2, LONG_JOB_MS, "lease: 2s\nping: 500ms\n");
     struct child *first = cluster_worker(&cluster, 0, NULL);
     struct child *master = start_master(experiment, NULL);
-    CLUSTER_WAIT(&cluster, begun() == 1);
+    CLUSTER_WAIT(&cluster, begun() >= 1);
     child_kill(&cluster, first, SIGKILL);
     cluster_worker(&cluster, 1, NULL);
-    check_end(master, 3);
+    check_end(master, 2);
     assert_true(child_has_said(&cluster, master, "expired"));
 }
 
@@ -110,15 +111,15 @@ static void a_worker_that_dies_in_a_job_costs_one_attempt(void **state)
 static void a_frozen_worker_holds_nobody_up(void **state)
 {
     (void)state;
-    const char *experiment = write_experiment(6, 300, "lease: 2s\nping: 500ms\n");
+    const char *experiment = write_experiment(3, LONG_JOB_MS, "lease: 2s\nping: 500ms\n");
     struct child *first = cluster_worker(&cluster, 0, NULL);
     struct child *master = start_master(experiment, NULL);
-    CLUSTER_WAIT(&cluster, begun() == 1);
+    CLUSTER_WAIT(&cluster, begun() >= 1);
     child_signal(first, SIGSTOP);
     cluster_worker(&cluster, 1, NULL);
     CLUSTER_WAIT(&cluster, child_has_said(&cluster, master, "expired"));
     child_signal(first, SIGCONT);
-    check_end(master, 6);
+    check_end(master, 3);
     child_kill(&cluster, first, SIGTERM);
     assert_int_equal(first->exit, 0);
 }
@@ -145,7 +146,7 @@ static void workers_outlive_master_and_nameserver(void **state)
         cluster_worker(&cluster, i, NULL);
     struct child *master = start_master(experiment, NULL);
     struct child *nameserver = cluster_child(&cluster, "nameserver");
-    CLUSTER_WAIT(&cluster, begun() == 3);
+    CLUSTER_WAIT(&cluster, begun() >= 3);
     child_kill(&cluster, master, SIGKILL);
     child_kill(&cluster, nameserver, SIGKILL);
     size_t before = begun();

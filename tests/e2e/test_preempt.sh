@@ -66,7 +66,7 @@ echo 1 >"$HYPERDOCK_DIR/loss.json"
 TARGET
 cat >slow.sh <<'TARGET'
 echo "slow $HYPERDOCK_JOB" >>ledger
-sleep 3
+sleep 8
 echo 1 >"$HYPERDOCK_DIR/loss.json"
 TARGET
 experiment() { # experiment NAME CHECKPOINT CONFIGS
@@ -130,7 +130,7 @@ verdict $? "a target that does not listen has the grace for itself"
 kill -TERM "$pid"
 wait "$pid" && grep -q "job 0: preempted on attempt 1" deaf.log
 verdict $? "a second signal ends it"
-run_worker deaf --until 3s --grace 2s
+run_worker deaf --until 12s --grace 2s
 wait "$pid" && grep -q "time is over" worker.log && grep -q "job 0: preempted on attempt 2" deaf.log
 verdict $? "a worker that knows its end stops its targets and is gone by itself"
 
@@ -139,7 +139,7 @@ run_worker slow
 until_true grep -q "job 0: ok" slow.log && until_true grep -q "^slow 1$" ledger
 kill -9 "$pid" && wait "$pid" 2>/dev/null
 "$worker" --nameserver "$address" --token-file token --run-id slow --work-dir other --engine process \
-    --until 12s --grace 10s >>short.log 2>&1
+    --until 17s --grace 10s >>short.log 2>&1
 [ $? -eq 0 ] && ! grep -q started short.log && grep -q "wait for another" slow.log
 verdict $? "a worker that leaves before a job can end takes none"
 SLURM_JOB_END_TIME=$(($(date +%s) + 20)) "$worker" --nameserver "$address" --token-file token --run-id slow \

@@ -190,10 +190,10 @@ static void roles_are_kept_apart(void **state)
     (void)state;
     cluster_nameserver(&cluster);
     struct child *master =
-        cluster_master(&cluster, (const char *const[]){experiment_of(1000), NULL});
+        cluster_master(&cluster, (const char *const[]){experiment_of(100000), NULL});
     child_wait_text(&cluster, master, "serving at");
     const char *worker_token = role_token("worker"), *reader = role_token("reader"),
-               *operator= role_token("operator"), *wrong = cluster_path(&cluster, "wrong.token");
+               *operator = role_token("operator"), *wrong = cluster_path(&cluster, "wrong.token");
     test_file_write(wrong, "0123456789abcdef0123456789abcdef\n");
     assert_int_equal(chmod(wrong, 0600), 0);
     /* The file is looked at twice a second. */
@@ -228,7 +228,7 @@ static void rotation_needs_no_restart(void **state)
     (void)state;
     struct child *nameserver = cluster_nameserver(&cluster);
     struct child *master =
-        cluster_master(&cluster, (const char *const[]){experiment_of(1000), NULL});
+        cluster_master(&cluster, (const char *const[]){experiment_of(100000), NULL});
     struct child *worker = cluster_worker(&cluster, 0, NULL);
     CLUSTER_WAIT(&cluster, cluster_accepted(&cluster, "secret") >= 2);
     char *old = test_file_read(cluster.token_file, NULL);
