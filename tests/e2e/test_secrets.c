@@ -193,13 +193,13 @@ static void roles_are_kept_apart(void **state)
         cluster_master(&cluster, (const char *const[]){experiment_of(100000), NULL});
     child_wait_text(&cluster, master, "serving at");
     const char *worker_token = role_token("worker"), *reader = role_token("reader"),
-               *operator = role_token("operator"), *wrong = cluster_path(&cluster, "wrong.token");
+               *person = role_token("operator"), *wrong = cluster_path(&cluster, "wrong.token");
     test_file_write(wrong, "0123456789abcdef0123456789abcdef\n");
     assert_int_equal(chmod(wrong, 0600), 0);
     /* The file is looked at twice a second. */
-    CLUSTER_WAIT(&cluster, ask(operator, "pause", "secret").exit == 0);
+    CLUSTER_WAIT(&cluster, ask(person, "pause", "secret").exit == 0);
     CLUSTER_WAIT(&cluster, ask(reader, "status", "secret").exit == 0);
-    assert_outcome(ask(operator, "status", "secret"), 0, NULL);
+    assert_outcome(ask(person, "status", "secret"), 0, NULL);
     assert_outcome(ask(reader, "pause", "secret"), 1, "a token of the role \"reader\" may not");
     assert_outcome(ask(worker_token, "status", "secret"), 1,
                    "a token of the role \"worker\" may not");
@@ -210,7 +210,7 @@ static void roles_are_kept_apart(void **state)
     child_wait_text(&cluster, cluster_child(&cluster, "worker-0"),
                     "a token of the role \"reader\" may not");
     child_kill(&cluster, cluster_child(&cluster, "worker-0"), SIGKILL);
-    assert_outcome(ask(operator, "resume", "secret"), 0, NULL);
+    assert_outcome(ask(person, "resume", "secret"), 0, NULL);
     cluster_worker(&cluster, 1, (const char *const[]){"--token-file", worker_token, NULL});
     CLUSTER_WAIT(&cluster, cluster_accepted(&cluster, "secret") >= 3);
     child_kill(&cluster, cluster_child(&cluster, "worker-1"), SIGKILL);
