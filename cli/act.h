@@ -7,10 +7,34 @@
 
 #include <hd/fact.h>
 
+/* What a person orders; zeros and NULL stand for nothing. */
+struct cli_order {
+    enum hd_command_op op;
+    const char *run_id;
+    uint32_t job; /* CANCEL_JOB */
+    const char *reason;
+    enum hd_limit limit;     /* SET_LIMIT */
+    const char *limit_value; /* likewise */
+    const char *worker;      /* *_WORKER */
+};
+
 /* Tells the live master: the one that was named, or that of the state directory. *ret_told is false
  * when none serves that directory; a master that was named and is not there is an error. */
-HD_NODISCARD enum hd_code cli_command_live(const struct cli_common *where, const char *run_id,
-                                           enum hd_command_op op, uint32_t job, const char *reason,
-                                           bool *ret_told, struct hd_err *err);
+HD_NODISCARD enum hd_code cli_order_live(const struct cli_common *where,
+                                         const struct cli_order *order, bool *ret_told,
+                                         struct hd_err *err);
+/* When no master runs: the same core makes it durable in the state directory. */
+HD_NODISCARD enum hd_code cli_order_offline(const char *state_dir, const struct cli_order *order,
+                                            struct hd_err *err);
+/* Whichever is there. */
+HD_NODISCARD enum hd_code cli_order(const struct cli_common *where, const struct cli_order *order,
+                                    struct hd_err *err);
+
+/* "jobs=200", "time=2h", "goal=none". */
+HD_NODISCARD enum hd_code cli_parse_limit(const char *text, struct cli_order *order,
+                                          char ret_value[HD_DOUBLE_TEXT_SIZE], struct hd_err *err);
+/* Gives the order for it. */
+HD_NODISCARD enum hd_code cli_set_limit(const struct cli_common *where, const char *run_id,
+                                        const char *text, struct hd_err *err);
 
 #endif

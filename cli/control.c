@@ -32,18 +32,32 @@ static enum hd_code find_master(const struct cli_common *where, const char *run_
                   : cli_master_of_state(cli_state_dir(where->state_dir), master, err);
 }
 
-enum hd_code cli_command_live(const struct cli_common *where, const char *run_id,
-                              enum hd_command_op op, uint32_t job, const char *reason,
-                              bool *ret_told, struct hd_err *err)
+static struct hd_request request_of(const struct cli_order *order)
+{
+    return (struct hd_request){
+        .kind = HD_REQUEST_COMMAND,
+        .token = "",
+        .worker = "",
+        .run_id = order->run_id != NULL ? order->run_id : "",
+        .command = order->op,
+        .job = order->job,
+        .reason = order->reason != NULL ? order->reason : "",
+        .limit = order->limit,
+        .limit_value = order->limit_value != NULL ? order->limit_value : "",
+        .subject = order->worker != NULL ? order->worker : "",
+    };
+}
+
+enum hd_code cli_order_live(const struct cli_common *where, const struct cli_order *order,
+                            bool *ret_told, struct hd_err *err)
 {
     struct cli_master master;
     bool elsewhere;
     *ret_told = false;
-    enum hd_code code = find_master(where, run_id, &master, &elsewhere, err);
+    struct hd_request request = request_of(order);
+    enum hd_code code = find_master(where, request.run_id, &master, &elsewhere, err);
     if (code == HD_E_NOTFOUND && !elsewhere)
         return HD_OK;
-    struct hd_request request = {
-        .kind = HD_REQUEST_COMMAND, .run_id = run_id, .command = op, .job = job, .reason = reason};
     if (code == HD_OK)
         code = cli_master_call(&master, &request, NULL, err);
     *ret_told = code == HD_OK;
@@ -53,9 +67,8 @@ enum hd_code cli_command_live(const struct cli_common *where, const char *run_id
 /* ---- no master: the same core, once
  * ---------------------------------------------------------------------- */
 
-static enum hd_code command_offline(const char *state_dir, const char *run_id,
-                                    enum hd_command_op op, uint32_t job, const char *reason,
-                                    struct hd_err *err)
+enum hd_code cli_order_offline(const char *state_dir, const struct cli_order *order,
+                               struct hd_err *err)
 {
     char *path = hd_path_join(state_dir, HD_STORE_FILE_NAME);
     if (path == NULL)
@@ -67,13 +80,7 @@ static enum hd_code command_offline(const char *state_dir, const char *run_id,
                                         .nameserver = "",
                                         .master_id = "hd",
                                         .token = ""};
-    struct hd_request request = {.kind = HD_REQUEST_COMMAND,
-                                 .token = "",
-                                 .worker = "",
-                                 .run_id = run_id,
-                                 .command = op,
-                                 .job = job,
-                                 .reason = reason};
+    struct hd_request request = request_of(order);
     enum hd_code code = hd_path_exists(path)
                             ? hd_driver_open(&options, &driver, err)
                             : hd_fail(err, HD_E_NOTFOUND, "there are no runs in %s", state_dir);
@@ -84,14 +91,13 @@ static enum hd_code command_offline(const char *state_dir, const char *run_id,
     return code;
 }
 
-static enum hd_code command(const struct cli_common *where, const char *run_id,
-                            enum hd_command_op op, uint32_t job, const char *reason,
-                            struct hd_err *err)
+enum hd_code cli_order(const struct cli_common *where, const struct cli_order *order,
+                       struct hd_err *err)
 {
     bool told;
-    enum hd_code code = cli_command_live(where, run_id, op, job, reason, &told, err);
+    enum hd_code code = cli_order_live(where, order, &told, err);
     if (code == HD_OK && !told)
-        code = command_offline(cli_state_dir(where->state_dir), run_id, op, job, reason, err);
+        code = cli_order_offline(cli_state_dir(where->state_dir), order, err);
     return code;
 }
 
@@ -154,8 +160,13 @@ int cmd_cancel(int argc, char **argv)
     uint32_t job = 0;
     enum hd_code code = split_target(target, run, run_id, &is_job, &job, &err);
     if (code == HD_OK)
-        code = command(&where, run_id, is_job ? HD_COMMAND_CANCEL_JOB : HD_COMMAND_CANCEL_RUN, job,
-                       reason, &err);
+        code = cli_order(
+            &where,
+            &(struct cli_order){.op = is_job ? HD_COMMAND_CANCEL_JOB : HD_COMMAND_CANCEL_RUN,
+                                .run_id = run_id,
+                                .job = job,
+                                .reason = reason},
+            &err);
     if (code != HD_OK)
         return cli_fail(&err);
     if (is_job)
@@ -192,7 +203,8 @@ int cmd_pause(int argc, char **argv)
     if (parsed != HD_PARSE_GO)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
-    enum hd_code code = command(&where, run_id, HD_COMMAND_PAUSE_RUN, 0, reason, &err);
+    const struct cli_order order = {.op = HD_COMMAND_PAUSE_RUN, .run_id = run_id, .reason = reason};
+    enum hd_code code = cli_order(&where, &order, &err);
     if (code != HD_OK)
         return cli_fail(&err);
     printf("run %s is paused; to go on: hd resume %s\n", run_id, run_id);

@@ -410,8 +410,22 @@ int cmd_run(int argc, char **argv)
     return run(&arguments, file);
 }
 
+static enum hd_code extend(const struct run_arguments *arguments, const struct cli_order *order,
+                           bool insist, struct hd_err *err)
+{
+    struct hd_value *status = NULL;
+    struct hd_err ignored;
+    if (watch_status(arguments, arguments->run_id, &status, &ignored) != HD_OK)
+        return HD_OK; /* said later, as for every run that is not there */
+    bool over = watch_is_over(status);
+    hd_value_free(status);
+    enum hd_code code = over ? cli_order_offline(arguments->state_dir, order, err) : HD_OK;
+    return code == HD_E_CONFLICT && !insist ? HD_OK : code;
+}
+
 int cmd_resume(int argc, char **argv)
 {
+    struct hd_text_list limits = {0};
     struct run_arguments arguments = {.log_level = "info", .resume = true};
     struct run_arguments *a = &arguments;
     const struct hd_option options[] = {
@@ -450,12 +464,18 @@ int cmd_resume(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &a->json,
          .help = "print the result as one JSON object, and no progress"},
+        {.name = "set",
+         .kind = HD_OPTION_LIST,
+         .value = &limits,
+         .hint = "LIMIT=VALUE",
+         .help = "change a limit first, as hd set does"},
         CLI_REMOTE_OPTIONS(a->remote),
     };
     const struct hd_program program = {
         .name = "hd resume",
         .summary = "goes on with a run: tells its master, or starts one here",
-        .usage = "hd resume RUN [options]",
+        .usage = "hd resume RUN [--set LIMIT=VALUE] [options]",
+        .epilogue = "A finished run goes on when a larger limit gives it more to do; see hd set.",
         .options = options,
         .option_count = HD_COUNT(options),
         .positional_min = 1,
@@ -468,13 +488,20 @@ int cmd_resume(int argc, char **argv)
     struct hd_err err;
     bool told = false;
     const struct cli_common where = {.state_dir = arguments.state_dir, .remote = arguments.remote};
-    enum hd_code code =
-        cli_command_live(&where, arguments.run_id, HD_COMMAND_RESUME_RUN, 0, "", &told, &err);
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; code == HD_OK && i < limits.count; i++)
+        code = cli_set_limit(&where, arguments.run_id, limits.items[i], &err);
+    const struct cli_order order = {.op = HD_COMMAND_RESUME_RUN, .run_id = arguments.run_id};
+    if (code == HD_OK)
+        code = cli_order_live(&where, &order, &told, &err);
     if (code != HD_OK)
         return cli_fail(&err);
     arguments.state_dir = cli_state_dir(arguments.state_dir);
-    if (!told)
-        return run(&arguments, NULL);
+    if (!told) {
+        /* A finished run goes on when it has been given more to do; otherwise its end is shown. */
+        code = extend(&arguments, &order, limits.count > 0, &err);
+        return code == HD_OK ? run(&arguments, NULL) : cli_fail(&err);
+    }
     printf("run %s goes on\n", arguments.run_id);
     return HD_EXIT_OK;
 }

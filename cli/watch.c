@@ -102,7 +102,10 @@ enum hd_code watch_resume_paused(const struct run_arguments *arguments, const ch
     bool told, paused = state_is(status, "paused");
     hd_value_free(status);
     enum hd_code code =
-        paused ? cli_command_live(&where, run_id, HD_COMMAND_RESUME_RUN, 0, "", &told, err) : HD_OK;
+        paused ? cli_order_live(&where,
+                                &(struct cli_order){.op = HD_COMMAND_RESUME_RUN, .run_id = run_id},
+                                &told, err)
+               : HD_OK;
     /* It went on in the meantime. */
     return code == HD_E_CONFLICT ? HD_OK : code;
 }

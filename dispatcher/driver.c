@@ -65,7 +65,7 @@ struct hd_driver {
 static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fact,
                               struct hd_err *err)
 {
-    struct hd_actor *actor = driver->actors[fact->run];
+    struct hd_actor *actor = fact->run == HD_RUN_NONE ? NULL : driver->actors[fact->run];
     struct hd_lesson lesson;
     if (actor == NULL)
         return HD_OK;
@@ -105,6 +105,54 @@ static enum hd_code restore_fact(void *context, const struct hd_fact *fact, stru
     return code == HD_OK ? pass_fact(driver, fact, err) : code;
 }
 
+/* A finished run that is extended: what its sampler knew is read from the store again, by a core
+ * of its own. It takes as long as a restart. */
+struct revival {
+    struct hd_core *core;
+    struct hd_actor *actor;
+    uint32_t run;
+};
+
+static enum hd_code revive_fact(void *context, const struct hd_fact *fact, struct hd_err *err)
+{
+    const struct revival *revival = context;
+    struct hd_lesson lesson;
+    enum hd_code code = hd_core_apply(revival->core, fact, err);
+    if (code != HD_OK || fact->run != revival->run)
+        return code;
+    if (fact->kind == HD_FACT_CONFIG_PROPOSED)
+        return hd_actor_add(revival->actor, fact->as.config_proposed.config,
+                            fact->as.config_proposed.values, fact->as.config_proposed.info.sampler,
+                            err);
+    return hd_core_lesson(revival->core, fact, &lesson)
+               ? hd_actor_tell(revival->actor, lesson.config, lesson.budget, &lesson.score, err)
+               : HD_OK;
+}
+
+static enum hd_code revive_actor(struct hd_driver *driver, uint32_t run, struct hd_err *err)
+{
+    struct revival revival = {.run = run};
+    enum hd_code code = make_actor(driver, run, err);
+    revival.actor = driver->actors[run];
+    if (code == HD_OK)
+        code = hd_core_new(&driver->core_options, &revival.core, err);
+    if (code == HD_OK)
+        code = hd_store_load(driver->store, revive_fact, &revival, err);
+    hd_core_free(revival.core);
+    if (code == HD_OK)
+        return hd_actor_start(revival.actor, err);
+    hd_actor_free(driver->actors[run]);
+    driver->actors[run] = NULL;
+    return code;
+}
+
+/* A run without a sampler that is active again. */
+static bool is_extended(const struct hd_driver *driver, const struct hd_fact *fact)
+{
+    return fact->kind == HD_FACT_RUN_STATE && fact->as.run_state.state == HD_RUN_ACTIVE &&
+           driver->actors[fact->run] == NULL;
+}
+
 static void keep_reply(struct hd_driver *driver, const struct hd_reply *reply)
 {
     if (reply->address == OWN_ADDRESS)
@@ -121,8 +169,12 @@ static enum hd_code pass_on(struct hd_driver *driver, struct hd_err *err)
     enum hd_code code = HD_OK;
     for (; code == HD_OK && driver->passed_facts < update->fact_count; driver->passed_facts++) {
         const struct hd_fact *fact = &update->facts[driver->passed_facts];
-        code = fact->kind == HD_FACT_RUN_CREATED ? start_actor(driver, fact->run, err)
-                                                 : pass_fact(driver, fact, err);
+        if (fact->kind == HD_FACT_RUN_CREATED)
+            code = start_actor(driver, fact->run, err);
+        else if (is_extended(driver, fact))
+            code = revive_actor(driver, fact->run, err);
+        else
+            code = pass_fact(driver, fact, err);
         if (code != HD_OK)
             return code;
     }

@@ -82,7 +82,8 @@ static enum hd_code take_up(struct hd_driver *driver, uint32_t run_number,
     }
     bool over = run.state == HD_RUN_FINISHED || run.state == HD_RUN_CANCELLED;
     if (over || startup->resume) {
-        if (run.state != HD_RUN_PAUSED)
+        bool may_extend = run.state == HD_RUN_FINISHED && startup->resume;
+        if (run.state != HD_RUN_PAUSED && !may_extend)
             return HD_OK;
         struct hd_request request = {.kind = HD_REQUEST_COMMAND,
                                      .token = "",
@@ -90,7 +91,9 @@ static enum hd_code take_up(struct hd_driver *driver, uint32_t run_number,
                                      .run_id = run.run_id,
                                      .command = HD_COMMAND_RESUME_RUN,
                                      .reason = "resumed at start"};
-        return hd_driver_request(driver, &request, err);
+        enum hd_code code = hd_driver_request(driver, &request, err);
+        /* A finished run goes on when larger limits gave it more to do. */
+        return code == HD_E_CONFLICT && over ? HD_OK : code;
     }
     return hd_fail(err, HD_E_EXISTS,
                    "run %s exists and is %s (%u jobs so far): add --resume to go on with it, or "

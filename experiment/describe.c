@@ -64,7 +64,10 @@ static struct hd_value *describe_stop(const struct hd_experiment *experiment)
         put(map, "configs", new_limit(stop->configs)) && put(map, "jobs", new_limit(stop->jobs)) &&
         put(map, "full_evaluations", new_limit(stop->full_evaluations)) &&
         put(map, "time", stop->time_ms != 0 ? new_ms(stop->time_ms) : hd_value_new_null()) &&
-        put(map, "failures", new_limit(stop->failures));
+        put(map, "failures", new_limit(stop->failures)) &&
+        put(map, "budget",
+            stop->budget > 0 ? hd_value_new_double(stop->budget) : hd_value_new_null()) &&
+        put(map, "no_improvement", new_limit(stop->no_improvement));
     return finish(map, good);
 }
 
@@ -90,10 +93,28 @@ static struct hd_value *describe_queue_sizes(const struct hd_experiment *experim
     return list;
 }
 
+static struct hd_value *describe_log_rules(const struct hd_experiment *experiment)
+{
+    struct hd_value *list = hd_value_new_array();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < experiment->log_rule_count; i++) {
+        const struct hd_log_rule *rule = &experiment->log_rules[i];
+        struct hd_value *map = hd_value_new_object();
+        good = map != NULL && put(map, "match", hd_value_new_string(rule->match)) &&
+               put(map, "action", hd_value_new_string(hd_log_action_name(rule->action))) &&
+               put(map, "label", new_text(rule->label[0] != '\0' ? rule->label : NULL));
+        map = finish(map, good);
+        good = map != NULL && hd_value_append(list, map) == HD_OK;
+    }
+    return finish(list, good);
+}
+
 static bool describe_running(const struct hd_experiment *experiment, struct hd_value *map)
 {
     return put(map, "pause_after_failures", hd_value_new_int(experiment->pause_after_failures)) &&
            put(map, "priority", hd_value_new_int(experiment->priority)) &&
+           put(map, "parallel", new_limit(experiment->parallel)) &&
+           put(map, "log_rules", describe_log_rules(experiment)) &&
            put(map, "seed", describe_seed(experiment)) &&
            put(map, "job_queue_sizes", describe_queue_sizes(experiment)) &&
            put(map, "dynamic_queue_size", hd_value_new_bool(experiment->queue_dynamic)) &&

@@ -23,6 +23,8 @@ static const char *const top_names[] = {
     "stop",
     "pause_after_failures",
     "priority",
+    "parallel",
+    "log_rules",
     "seed",
     "job_queue_sizes",
     "dynamic_queue_size",
@@ -43,6 +45,7 @@ void hd_experiment_free(struct hd_experiment *experiment)
     hd_free(experiment->sampler_name);
     hd_value_free(experiment->sampler_settings);
     hd_free(experiment->budget_unit);
+    hd_log_rules_release(experiment);
     hd_free(experiment);
 }
 
@@ -193,14 +196,17 @@ static enum hd_code parse_stop(const struct hd_reader *reader, const struct hd_v
                                struct hd_experiment *experiment)
 {
     static const char *const names[] = {"iterations",       "configs", "jobs",
-                                        "full_evaluations", "time",    "failures"};
+                                        "full_evaluations", "time",    "failures",
+                                        "no_improvement",   "budget"};
     struct hd_stop *stop = &experiment->stop;
     uint32_t *const counts[] = {&experiment->iter_gen.iterations_max,
                                 &stop->configs,
                                 &stop->jobs,
                                 &stop->full_evaluations,
                                 NULL,
-                                &stop->failures};
+                                &stop->failures,
+                                &stop->no_improvement,
+                                NULL};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", "stop", &object);
     if (code != HD_OK || object == NULL)
@@ -211,6 +217,11 @@ static enum hd_code parse_stop(const struct hd_reader *reader, const struct hd_v
             code = hd_read_u32(reader, object, "stop", names[i], 1, UINT32_MAX - 1, counts[i]);
     if (code == HD_OK)
         code = hd_read_ms(reader, object, "stop", "time", 1, HD_DURATION_MS_MAX, &stop->time_ms);
+    if (code == HD_OK)
+        code = hd_read_double(reader, object, "stop", "budget", &stop->budget);
+    if (code == HD_OK && hd_read_member(object, "budget") != NULL && stop->budget <= 0)
+        code = hd_read_fail(reader, HD_E_INVALID, hd_value_get(object, "budget"), "stop", "budget",
+                            "must be above 0");
     return code;
 }
 
@@ -311,6 +322,11 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
     if (code == HD_OK)
         code = hd_read_i64(reader, root, "", "priority", INT32_MIN, INT32_MAX, &priority);
     experiment->priority = (int32_t)priority;
+    if (code == HD_OK)
+        code =
+            hd_read_u32(reader, root, "", "parallel", 1, HD_COUNT_LIMIT_MAX, &experiment->parallel);
+    if (code == HD_OK)
+        code = hd_log_rules_parse(reader, root, experiment);
     if (code == HD_OK)
         code = parse_seed(reader, root, experiment);
     if (code == HD_OK)

@@ -108,6 +108,11 @@ HD_NODISCARD enum hd_code hd_container_parse(const struct hd_reader *reader,
 void hd_container_release(struct hd_container *container);
 struct hd_value *hd_container_describe(const struct hd_container *container); /* NULL: no memory */
 struct hd_value *hd_container_describe_ulimits(const struct hd_container *container);
+/* log_rules.c */
+HD_NODISCARD enum hd_code hd_log_rules_parse(const struct hd_reader *reader,
+                                             const struct hd_value *root,
+                                             struct hd_experiment *experiment);
+void hd_log_rules_release(struct hd_experiment *experiment);
 
 /* objective.c: objectives and constraints. */
 HD_NODISCARD enum hd_code hd_objectives_parse(const struct hd_reader *reader,

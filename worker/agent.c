@@ -177,7 +177,7 @@ static int64_t targets_end_ms(const struct hd_agent *agent, int64_t by_ms)
 }
 
 /* by_ms HD_NEVER_MS: nothing but the targets' own grace is in the way. */
-static void leave(struct hd_agent *agent, int64_t by_ms)
+void agent_leave(struct hd_agent *agent, int64_t by_ms)
 {
     drain(agent);
     if (agent->leaving) {
@@ -212,7 +212,7 @@ static void leave_in_time(struct hd_agent *agent)
         return;
     agent_note(agent, "this worker's time is over: leaving, %u targets are stopped",
                agent->running_count);
-    leave(agent, options->end_ms);
+    agent_leave(agent, options->end_ms);
 }
 
 /* Every master has said that it will have no job again, or that we may go. */
@@ -332,9 +332,9 @@ void hd_agent_step(struct hd_agent *agent, const struct hd_agent_event *event,
         break;
     case HD_AGENT_EVENT_LEAVE:
         agent_note(agent, "leaving: %u targets are stopped", agent->running_count);
-        leave(agent, event->leave_by_ms != 0      ? event->leave_by_ms
-                     : agent->options.end_ms != 0 ? agent->options.end_ms
-                                                  : HD_NEVER_MS);
+        agent_leave(agent, event->leave_by_ms != 0      ? event->leave_by_ms
+                           : agent->options.end_ms != 0 ? agent->options.end_ms
+                                                        : HD_NEVER_MS);
         break;
     }
     if (!agent->exited) {

@@ -136,5 +136,7 @@ void agent_take_failure(struct hd_agent *agent, const struct hd_agent_event *eve
 
 /* agent_send.c */
 void agent_pump(struct hd_agent *agent);
+/* Stops what runs, hands it back, says good-bye, by then at the latest (HD_NEVER_MS: no end). */
+void agent_leave(struct hd_agent *agent, int64_t by_ms);
 
 #endif

@@ -229,6 +229,8 @@ static void take_lease_reply(struct hd_agent *agent, uint32_t m, const struct hd
     end_poll(agent, m);
     master_is_well(master);
     master->over = reply->kind == HD_REPLY_DONE;
+    if (reply->kind == HD_REPLY_NOTHING)
+        master->drain = reply->drain; /* a poll is woken to say so */
     if (reply->kind == HD_REPLY_LEASE) {
         take_lease(agent, m, &reply->lease);
         return;
@@ -303,6 +305,11 @@ void agent_take_reply(struct hd_agent *agent, const struct hd_agent_event *event
         return;
     }
     take_ping_ms(agent, master, reply->ping_ms);
+    if (reply->leave && !agent->leaving) {
+        agent_note(agent, "master %s sends us away: %u targets are stopped", master->id,
+                   agent->running_count);
+        agent_leave(agent, agent->options.end_ms != 0 ? agent->options.end_ms : HD_NEVER_MS);
+    }
     switch (event->lane) {
     case HD_LANE_CONTROL:
         take_control_reply(agent, event->master, reply);

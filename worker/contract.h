@@ -119,6 +119,12 @@ void hd_plan_release(struct hd_plan *plan);
 void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                   struct hd_loss *ret_loss);
 
+#define HD_LOG_TAIL_BYTES 65536 /* of a target's log that log rules see */
+#define HD_LOG_LINE_MAX 4096    /* bytes of a line; the rest of it is not looked at */
+/* The first of the experiment's log rules that a line at the end of run_dir/log.txt matches, from 1
+ * on; 0: none, or there is no such file. Never fails. */
+uint32_t hd_log_match(const char *run_dir, const struct hd_experiment *experiment);
+
 /* Reads metrics.jsonl as it grows. Remembers the offset; begins anew when the file was replaced or
  * cut. An unfinished last line waits. */
 struct hd_metrics {

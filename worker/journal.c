@@ -106,6 +106,7 @@ enum hd_code hd_journal_keep_result(const char *directory, const struct hd_resul
         set(object, "message", hd_value_new_string(result->message), &code);
         set(object, "info_json", hd_value_new_string(result->info_json), &code);
         set(object, "directory", hd_value_new_string(result->directory), &code);
+        set(object, "rule", hd_value_new_int(result->rule), &code);
     }
     return write_value(directory, result->attempt, RESULT_SUFFIX, true, object, code, err);
 }
@@ -184,6 +185,15 @@ static int64_t integer_of(struct reader *reader, const char *key)
         return value->as.integer;
     reader->bad = true;
     return 0;
+}
+
+/* What an older worker kept has none. */
+static uint32_t rule_of(const struct reader *reader)
+{
+    const struct hd_value *value = hd_value_get(reader->object, "rule");
+    bool good = value != NULL && value->kind == HD_VALUE_INT && value->as.integer > 0 &&
+                value->as.integer <= HD_LOG_RULES_MAX;
+    return good ? (uint32_t)value->as.integer : 0;
 }
 
 static enum hd_code open_reader(const char *directory, struct hd_attempt_ref attempt,
@@ -274,6 +284,7 @@ static enum hd_code read_result(const char *directory, struct hd_attempt_ref att
             .message = text_of(&reader, "message"),
             .info_json = text_of(&reader, "info_json"),
             .directory = text_of(&reader, "directory"),
+            .rule = rule_of(&reader),
         };
         read_measures(&reader, result);
         reader.bad = !hd_outcome_parse(text_of(&reader, "outcome"), &result->outcome) || reader.bad;

@@ -154,6 +154,8 @@ static void classify(struct shell *shell, struct entry *entry, const struct hd_e
     }
     result.message = message;
     result.info_json = loss.info_json;
+    if (result.outcome != HD_OUTCOME_OK)
+        result.rule = hd_log_match(entry->workspace.run_dir, entry->experiment);
     shell_end(shell, entry, &result);
 }
 

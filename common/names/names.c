@@ -79,10 +79,81 @@ const char *hd_command_op_name(enum hd_command_op op)
         return "cancel-run";
     case HD_COMMAND_CANCEL_JOB:
         return "cancel-job";
+    case HD_COMMAND_SET_LIMIT:
+        return "set-limit";
+    case HD_COMMAND_PAUSE_WORKER:
+        return "pause-worker";
+    case HD_COMMAND_RESUME_WORKER:
+        return "resume-worker";
+    case HD_COMMAND_DRAIN_WORKER:
+        return "drain-worker";
+    case HD_COMMAND_SHUTDOWN_WORKER:
+        return "shutdown-worker";
     case HD_COMMAND_OP_COUNT:
         break;
     }
     return "unknown";
+}
+
+const char *hd_worker_state_name(enum hd_worker_state state)
+{
+    switch (state) {
+    case HD_WORKER_ACTIVE:
+        return "active";
+    case HD_WORKER_PAUSED:
+        return "paused";
+    case HD_WORKER_QUARANTINED:
+        return "quarantined";
+    case HD_WORKER_DRAINING:
+        return "draining";
+    case HD_WORKER_LEAVING:
+        return "leaving";
+    case HD_WORKER_STATE_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+const char *hd_limit_name(enum hd_limit limit)
+{
+    switch (limit) {
+    case HD_LIMIT_CONFIGS:
+        return "configs";
+    case HD_LIMIT_JOBS:
+        return "jobs";
+    case HD_LIMIT_FULL_EVALUATIONS:
+        return "full_evaluations";
+    case HD_LIMIT_ITERATIONS:
+        return "iterations";
+    case HD_LIMIT_TIME:
+        return "time";
+    case HD_LIMIT_FAILURES:
+        return "failures";
+    case HD_LIMIT_BUDGET:
+        return "budget";
+    case HD_LIMIT_NO_IMPROVEMENT:
+        return "no_improvement";
+    case HD_LIMIT_GOAL:
+        return "goal";
+    case HD_LIMIT_PARALLEL:
+        return "parallel";
+    case HD_LIMIT_PRIORITY:
+        return "priority";
+    case HD_LIMIT_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+bool hd_limit_parse(const char *name, enum hd_limit *ret_limit)
+{
+    for (int i = 0; i < HD_LIMIT_COUNT; i++) {
+        if (strcmp(name, hd_limit_name((enum hd_limit)i)) == 0) {
+            *ret_limit = (enum hd_limit)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *hd_fact_kind_name(enum hd_fact_kind kind)
@@ -106,6 +177,8 @@ const char *hd_fact_kind_name(enum hd_fact_kind kind)
         return "command-given";
     case HD_FACT_RUN_STATE:
         return "run-state";
+    case HD_FACT_WORKER_STATE:
+        return "worker-state";
     case HD_FACT_KIND_COUNT:
         break;
     }

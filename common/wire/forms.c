@@ -110,6 +110,7 @@ static const struct hd_field result_fields[] = {
     TEXT("i", hd_result, info_json, HD_INFO_JSON_MAX - 1),
     MANY("n", HD_FIELD_DOUBLES, hd_result, measures, measure_count, HD_RESULT_MEASURES_MAX, NULL),
     ID("d", hd_result, directory),
+    U32("ru", hd_result, rule),
 };
 static const struct hd_shape result_shape = SHAPE("result", hd_result, result_fields, false);
 
@@ -169,6 +170,9 @@ static const struct hd_field request_fields[] = {
     ENUM("co", hd_request, command, HD_COMMAND_OP_COUNT - 1),
     U32("j", hd_request, job),
     TEXT("rs", hd_request, reason, HD_REASON_MAX - 1),
+    ENUM("li", hd_request, limit, HD_LIMIT_COUNT - 1),
+    TEXT("lv", hd_request, limit_value, HD_DOUBLE_TEXT_SIZE - 1),
+    TEXT("su", hd_request, subject, HD_WORKER_ID_MAX - 1),
     TEXT("vw", hd_request, view, HD_ID_MAX),
     TEXT("vj", hd_request, view_json, HD_VIEW_JSON_MAX),
 };
@@ -182,6 +186,7 @@ static const struct hd_field reply_fields[] = {
     STRUCT("l", hd_reply, lease, lease_shape),
     MANY("c", HD_FIELD_INLINE, hd_reply, commands, command_count, HD_COMMANDS_MAX, &command_shape),
     BOOL("dr", hd_reply, drain),
+    BOOL("lv", hd_reply, leave),
     I64("pi", hd_reply, ping_ms, INT64_MAX),
     ENUM("cd", hd_reply, code, HD_E_CANCELLED),
     CHARS("tx", hd_reply, text),

@@ -16,7 +16,9 @@ static void queue_job(struct hd_core *core, struct run *run, uint32_t job)
     run->jobs[job].place = run->queue_count;
     /* At restore there is no clock yet: the first event sets it. */
     int64_t now_ms = core->update != NULL ? core->now_ms : HD_NEVER_MS;
-    run->queue[run->queue_count++] = (struct queued){.job = job, .since_ms = now_ms};
+    run->queue[run->queue_count++] =
+        (struct queued){.job = job, .avoid = HD_NONE, .since_ms = now_ms};
+    run->placement.fresh = false;
 }
 
 static void unqueue_job(struct run *run, uint32_t job)
@@ -24,6 +26,7 @@ static void unqueue_job(struct run *run, uint32_t job)
     uint32_t place = run->jobs[job].place;
     run->queue[place] = run->queue[--run->queue_count];
     run->jobs[run->queue[place].job].place = place;
+    run->placement.fresh = false;
 }
 
 static void remove_live(struct hd_core *core, struct run *run, uint32_t job)
@@ -73,8 +76,9 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
                                              .curve_loss = NAN,
                                              .budget_reached = NAN,
                                              .step_reached = NAN};
+    run->budget_open += fact->budget;
     queue_job(core, run, run->job_count++);
-    if (run->experiment->stop.configs > 0 && run->config_count >= run->experiment->stop.configs)
+    if (run->limits.configs > 0 && run->config_count >= run->limits.configs)
         hd_iter_gen_close_new(run->gen);
 }
 
@@ -160,8 +164,11 @@ static void count_success(struct run *run, const struct job *job, uint32_t job_n
         run->goal_reached = true;
     bool better = !run->has_incumbent || job->budget > run->incumbent_budget ||
                   (highest && hd_score_compare(score, &run->incumbent_score, objectives) < 0);
-    if (!better)
+    if (!better) {
+        run->unimproved += job->budget >= run->incumbent_budget ? 1 : 0;
         return;
+    }
+    run->unimproved = 0;
     run->has_incumbent = true;
     run->incumbent_config = job->config;
     run->incumbent_job = job_number;
@@ -212,17 +219,51 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
     job->outcome = (uint8_t)ended->outcome;
     job->loss = ended->loss;
     run->cut = fact->seq;
+    run->budget_open -= job->budget;
+    if (run->live_count == 0 && run->queue_count == 0)
+        run->budget_open = 0; /* nothing of what rounding left */
     if (ended->attempt > 0)
         run->budget_spent += budget_of_end(job, ended->outcome);
     if (ok) {
         count_success(run, job, job_number, &score);
-    } else if (ended->outcome != HD_OUTCOME_STOPPED) {
+    } else if (run->has_incumbent && job->budget >= run->incumbent_budget &&
+               ended->outcome != HD_OUTCOME_CANCELLED) {
+        run->unimproved++;
+    }
+    if (!ok && ended->outcome != HD_OUTCOME_STOPPED) {
         run->jobs_failed++;
         if (counts_as_failure(ended->outcome))
             run->failure_streak++;
     }
     hd_iter_gen_ended_score(run->gen, job->iteration, job->rung, job->config, ok && !job->stopping,
                             &score);
+}
+
+/* The end is the worker's fault, as far as this run goes. */
+static bool excludes_worker(const struct run *run, const struct hd_fact_attempt_ended *ended)
+{
+    const struct hd_experiment *experiment = run->experiment;
+    if (!ended->by_report || ended->worker[0] == '\0')
+        return false;
+    bool ruled = ended->rule > 0 && ended->rule <= experiment->log_rule_count &&
+                 experiment->log_rules[ended->rule - 1].action == HD_LOG_EXCLUDE_WORKER;
+    return ruled || ended->outcome == HD_OUTCOME_CONFIG_ERROR;
+}
+
+static void exclude(struct hd_core *core, struct run *run, const char *id)
+{
+    uint32_t worker = core_add_worker(core, id);
+    if (core_is_excluded(run, worker))
+        return;
+    hd_assert(run->excluded_count < run->excluded_capacity);
+    run->excluded[run->excluded_count++] = worker;
+}
+
+static void readmit(struct run *run, uint32_t worker)
+{
+    for (uint32_t i = 0; i < run->excluded_count; i++)
+        if (run->excluded[i] == worker)
+            run->excluded[i--] = run->excluded[--run->excluded_count];
 }
 
 static void apply_attempt_ended(struct hd_core *core, struct run *run, const struct hd_fact *fact)
@@ -246,14 +287,20 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
         /* Only an ok attempt has reached its budget; another left what it began with, or less. */
         config->state_budget = ended->outcome == HD_OUTCOME_OK ? job->budget : from_budget;
     }
-    if (ended->charged && ended->outcome == HD_OUTCOME_FAILED)
+    bool excludes = excludes_worker(run, ended);
+    if (excludes)
+        exclude(core, run, ended->worker);
+    if (ended->charged && ended->outcome == HD_OUTCOME_FAILED && !excludes)
         job->retries_failed++;
     else if (ended->charged)
         job->retries_infra++;
-    if (ended->requeued)
-        queue_job(core, run, ended->job);
-    else
+    if (!ended->requeued) {
         close_job(run, ended->job, fact);
+        return;
+    }
+    queue_job(core, run, ended->job);
+    if (ended->charged && ended->outcome == HD_OUTCOME_INFRA && ended->worker[0] != '\0')
+        run->queue[job->place].avoid = core_add_worker(core, ended->worker);
 }
 
 /* A point that arrived for a job in progress: the generator may see a milestone in it, and an end.
@@ -282,7 +329,8 @@ static void apply_curve_point(struct hd_core *core, struct run *run, const struc
     core->milestones[core->milestone_count++] = (struct milestone){fact->seq, answer.budget};
 }
 
-static void apply_command(struct run *run, const struct hd_fact_command_given *fact)
+static void apply_command(struct hd_core *core, struct run *run,
+                          const struct hd_fact_command_given *fact)
 {
     switch (fact->op) {
     case HD_COMMAND_CANCEL_RUN:
@@ -290,9 +338,21 @@ static void apply_command(struct run *run, const struct hd_fact_command_given *f
         break;
     case HD_COMMAND_RESUME_RUN: /* what paused it is forgiven */
         run->failure_streak = 0;
+        run->unimproved = 0;
+        run->excluded_count = 0;
+        break;
+    case HD_COMMAND_SET_LIMIT:
+        core_limits_set(run, fact->limit, fact->value);
+        if (fact->limit == HD_LIMIT_NO_IMPROVEMENT)
+            run->unimproved = 0;
+        core->reopened = run->set_since_end = true;
         break;
     case HD_COMMAND_PAUSE_RUN:
     case HD_COMMAND_CANCEL_JOB:
+    case HD_COMMAND_PAUSE_WORKER:
+    case HD_COMMAND_RESUME_WORKER:
+    case HD_COMMAND_DRAIN_WORKER:
+    case HD_COMMAND_SHUTDOWN_WORKER:
     case HD_COMMAND_OP_COUNT:
         break;
     }
@@ -301,17 +361,29 @@ static void apply_command(struct run *run, const struct hd_fact_command_given *f
 static void apply_run_state(struct run *run, const struct hd_fact_run_state *fact)
 {
     run->state = fact->state;
+    if (fact->state == HD_RUN_FINISHED)
+        run->set_since_end = false;
     (void)hd_copy_text(run->reason, sizeof(run->reason), fact->reason);
     if (fact->state == HD_RUN_CLOSING) {
         hd_iter_gen_close_new(run->gen);
-        run->exhausted = true;
+        run->exhausted = run->exhausted_by_fact = true;
     }
+}
+
+static void apply_worker_state(struct hd_core *core, const struct hd_fact_worker_state *fact)
+{
+    uint32_t index = core_add_worker(core, fact->worker);
+    struct worker *worker = &core->workers[index];
+    worker->state = fact->state;
+    (void)hd_copy_text(worker->reason, sizeof(worker->reason), fact->reason);
+    for (uint32_t i = 0; i < core->run_count && fact->state == HD_WORKER_ACTIVE; i++)
+        readmit(core->runs[i], index);
 }
 
 static void count_time(struct hd_core *core, struct run *run, int64_t wall_ms)
 {
     int64_t gap_ms = wall_ms - run->last_wall_ms;
-    if (gap_ms > 0)
+    if (gap_ms > 0 && !core_time_stands(run))
         run->elapsed_ms += gap_ms < HD_TIME_GAP_MS_MAX ? gap_ms : HD_TIME_GAP_MS_MAX;
     run->last_wall_ms = wall_ms;
     if (core->update != NULL)
@@ -323,6 +395,10 @@ void core_apply_fact(struct hd_core *core, const struct hd_fact *fact)
     core->last_seq = fact->seq;
     if (fact->kind == HD_FACT_RUN_CREATED) {
         apply_run_created(core, fact);
+        return;
+    }
+    if (fact->kind == HD_FACT_WORKER_STATE) {
+        apply_worker_state(core, &fact->as.worker_state);
         return;
     }
     struct run *run = core->runs[fact->run];
@@ -345,7 +421,7 @@ void core_apply_fact(struct hd_core *core, const struct hd_fact *fact)
                     fact->as.report_refused.sequence);
         break;
     case HD_FACT_COMMAND_GIVEN:
-        apply_command(run, &fact->as.command_given);
+        apply_command(core, run, &fact->as.command_given);
         break;
     case HD_FACT_RUN_STATE:
         apply_run_state(run, &fact->as.run_state);
@@ -354,6 +430,7 @@ void core_apply_fact(struct hd_core *core, const struct hd_fact *fact)
         apply_curve_point(core, run, fact);
         break;
     case HD_FACT_RUN_CREATED:
+    case HD_FACT_WORKER_STATE:
     case HD_FACT_KIND_COUNT:
         break;
     }

@@ -82,8 +82,59 @@ struct ending {
     double loss; /* NaN unless the end itself brings one */
 };
 
-/* What an end means for the job: another attempt, or the end of it. */
-static struct ending decide(const struct run *run, const struct job *job, enum hd_outcome outcome)
+static const struct hd_log_rule *rule_of(const struct run *run, uint32_t rule)
+{
+    return rule > 0 && rule <= run->experiment->log_rule_count
+               ? &run->experiment->log_rules[rule - 1]
+               : NULL;
+}
+
+/* What the target's output says counts only for an end that is a failure. */
+static uint32_t rule_that_counts(enum hd_outcome outcome, uint32_t rule)
+{
+    switch (outcome) {
+    case HD_OUTCOME_FAILED:
+    case HD_OUTCOME_DIVERGED:
+    case HD_OUTCOME_NO_RESULT:
+    case HD_OUTCOME_TIMEOUT:
+    case HD_OUTCOME_OOM:
+    case HD_OUTCOME_CONFIG_ERROR:
+    case HD_OUTCOME_INFRA:
+        return rule;
+    case HD_OUTCOME_OK:
+    case HD_OUTCOME_CANCELLED:
+    case HD_OUTCOME_STOPPED:
+    case HD_OUTCOME_PREEMPTED:
+    case HD_OUTCOME_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static void obey_rule(const struct run *run, const struct job *job, bool open, uint32_t rule_number,
+                      struct ending *ending)
+{
+    const struct hd_log_rule *rule = rule_of(run, rule_number);
+    if (rule == NULL)
+        return;
+    switch (rule->action) {
+    case HD_LOG_NO_RETRY:
+        ending->requeued = false;
+        break;
+    case HD_LOG_EXCLUDE_WORKER: /* not the target's fault: another worker tries */
+        ending->charged = true;
+        ending->requeued = open && job->retries_infra < run->experiment->target.retries_infra;
+        break;
+    case HD_LOG_LABEL:
+    case HD_LOG_ACTION_COUNT:
+        break;
+    }
+}
+
+/* What an end means for the job: another attempt, or the end of it. `elsewhere`: another worker
+ * may try. */
+static struct ending decide(const struct run *run, const struct job *job, enum hd_outcome outcome,
+                            uint32_t rule, bool elsewhere)
 {
     const struct hd_target *target = &run->experiment->target;
     struct ending ending = {.outcome = outcome, .loss = NAN};
@@ -100,17 +151,20 @@ static struct ending decide(const struct run *run, const struct job *job, enum h
         ending.charged = true;
         ending.requeued = open && job->retries_failed < target->retries_failed;
         break;
+    case HD_OUTCOME_CONFIG_ERROR: /* one machine may lack what others have */
+        ending.requeued = open && elsewhere;
+        break;
+    case HD_OUTCOME_OOM: /* the limit is the same next time, and so would be the end */
     case HD_OUTCOME_OK:
     case HD_OUTCOME_DIVERGED:
     case HD_OUTCOME_NO_RESULT:
     case HD_OUTCOME_TIMEOUT:
-    case HD_OUTCOME_OOM:
     case HD_OUTCOME_CANCELLED:
     case HD_OUTCOME_STOPPED:
-    case HD_OUTCOME_CONFIG_ERROR:
     case HD_OUTCOME_COUNT:
         break;
     }
+    obey_rule(run, job, open, rule, &ending);
     /* It was to be stopped and nothing would come of another attempt: what it said last counts. */
     if (ending.requeued && job->stopping)
         ending = (struct ending){.outcome = HD_OUTCOME_STOPPED, .loss = job->curve_loss};
@@ -127,6 +181,7 @@ static void back_off(struct hd_core *core, struct run *run, uint32_t job_number)
         wait_ms *= 2;
     run->queue[job->place].not_before_ms =
         core->now_ms + (wait_ms < HD_BACKOFF_MS_MAX ? wait_ms : HD_BACKOFF_MS_MAX);
+    run->placement.fresh = false;
 }
 
 void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_number,
@@ -134,7 +189,7 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
 {
     struct run *run = core->runs[run_number];
     struct job *job = &run->jobs[job_number];
-    struct ending ending = decide(run, job, outcome);
+    struct ending ending = decide(run, job, outcome, 0, false);
     bool running = job->state == JOB_RUNNING;
     const char *worker = running ? core->workers[run->live[job->place].worker].id : "";
     struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_ENDED);
@@ -151,6 +206,7 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
         .info_json = "",
         .root = "",
         .directory = "",
+        .label = "",
     };
     core_commit(core, fact);
     /* No back-off: a lost worker takes its time by itself, and its job goes before any new one, so
@@ -162,7 +218,8 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
 }
 
 static void note_end(struct hd_core *core, uint32_t run_number, uint32_t job_number,
-                     enum hd_outcome outcome, const char *message, double violation)
+                     enum hd_outcome outcome, const char *message, double violation,
+                     const char *label)
 {
     const struct run *run = core->runs[run_number];
     const struct job *job = &run->jobs[job_number];
@@ -178,9 +235,14 @@ static void note_end(struct hd_core *core, uint32_t run_number, uint32_t job_num
                   job->budget_reached, job->budget);
         return;
     }
-    core_note(core, HD_NOTE_WARNING, run_number, "job %u: %s on attempt %u%s%.120s -> %s",
-              job_number, hd_outcome_name(outcome), job->attempt, message[0] != '\0' ? ": " : "",
-              message, job->state == JOB_QUEUED ? "queued again" : "closed");
+    const char *then = "closed";
+    if (job->state == JOB_QUEUED)
+        then = "queued again";
+    else if (outcome == HD_OUTCOME_OOM)
+        then = "closed: with the same target.resources.memory it would end alike";
+    core_note(core, HD_NOTE_WARNING, run_number, "job %u: %s on attempt %u%s%s%s%.100s -> %s",
+              job_number, hd_outcome_name(outcome), job->attempt, label[0] != '\0' ? ", " : "",
+              label, message[0] != '\0' ? ": " : "", message, then);
 }
 
 /* The measures must be those that the experiment asks for, all of them, and numbers. NULL: they
@@ -207,6 +269,24 @@ static const char *check_measures(const struct run *run, const struct hd_result 
     return NULL;
 }
 
+/* A run that cannot start its target anywhere, or has no worker left, says so and waits for a
+ * person. */
+static void after_config_error(struct hd_core *core, uint32_t run_number, uint32_t job_number,
+                               const char *message)
+{
+    const struct run *run = core->runs[run_number];
+    if (run->state != HD_RUN_ACTIVE && run->state != HD_RUN_CLOSING)
+        return;
+    if (run->jobs[job_number].state == JOB_QUEUED)
+        return; /* another worker tries */
+    core_set_state(
+        core, run_number, HD_RUN_PAUSED,
+        run->excluded_count > 1
+            ? core_text(core, "job %u could not be started, by none of %u workers: %.150s",
+                        job_number, run->excluded_count, message)
+            : core_text(core, "job %u could not be started: %.180s", job_number, message));
+}
+
 void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct hd_request *request)
 {
     const struct hd_result *result = &request->result;
@@ -225,7 +305,11 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
         hd_experiment_score(run->experiment, result->measures, &score);
         memcpy(core->measures, result->measures, sizeof(core->measures));
     }
-    struct ending ending = decide(run, job, outcome);
+    uint32_t rule_number = rule_that_counts(outcome, result->rule);
+    const struct hd_log_rule *rule = rule_of(run, rule_number);
+    const char *label = rule != NULL ? rule->label : "";
+    struct ending ending =
+        decide(run, job, outcome, rule_number, core_another_is_able(core, run, worker));
     double loss = why != NULL ? NAN : score.losses[0];
     if (outcome == HD_OUTCOME_STOPPED && !isfinite(loss))
         loss = job->curve_loss; /* what it said on its way is all there is */
@@ -251,17 +335,23 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
         .info_json = result->info_json,
         .root = result->directory[0] != '\0' ? core_root_text(core, worker->root) : "",
         .directory = worker->root != HD_NONE ? result->directory : "",
+        .rule = rule != NULL ? rule_number : 0,
+        .label = label,
     };
     core_commit(core, fact);
     if (ending.requeued && ending.charged)
         back_off(core, run, job_number);
     note_end(core, run_number, job_number, outcome, why != NULL ? why : result->message,
-             score.violation);
-    bool open = run->state == HD_RUN_ACTIVE || run->state == HD_RUN_CLOSING;
-    if (outcome == HD_OUTCOME_CONFIG_ERROR && open)
-        core_set_state(
-            core, run_number, HD_RUN_PAUSED,
-            core_text(core, "job %u could not be started: %.180s", job_number, result->message));
+             score.violation, label);
+    if (outcome == HD_OUTCOME_CONFIG_ERROR)
+        after_config_error(core, run_number, job_number, result->message);
+    if (rule != NULL && rule->action == HD_LOG_EXCLUDE_WORKER) {
+        core_note(core, HD_NOTE_WARNING, run_number, "worker %s gets no more jobs of run %s: %s",
+                  worker->id, run->run_id, label[0] != '\0' ? label : rule->match);
+        core_pause_without_workers(core, run_number);
+    } else {
+        core_judge_worker(core, worker, run_number, job_number, outcome, result->message);
+    }
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */

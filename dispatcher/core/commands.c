@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What people ask for: a new run, pause, resume, cancel. All idempotent. */
+/* What people ask for: a new run, pause, resume, cancel, other limits. All idempotent. */
 #include "core_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 static void answer_ok(struct hd_core *core, const struct hd_event *event)
@@ -46,8 +47,10 @@ void core_handle_submit(struct hd_core *core, const struct hd_event *event)
 static void give(struct hd_core *core, uint32_t run, const struct hd_request *request)
 {
     struct hd_fact *fact = core_fact(core, run, HD_FACT_COMMAND_GIVEN);
-    fact->as.command_given = (struct hd_fact_command_given){
-        .op = request->command, .job = request->job, .reason = request->reason};
+    fact->as.command_given = (struct hd_fact_command_given){.op = request->command,
+                                                            .job = request->job,
+                                                            .reason = request->reason,
+                                                            .limit = request->limit};
     core_commit(core, fact);
 }
 
@@ -73,10 +76,130 @@ static void cancel_job(struct hd_core *core, const struct hd_event *event, uint3
     answer_ok(core, event);
 }
 
+static double limit_of(const struct run *run, enum hd_limit limit)
+{
+    const struct limits *limits = &run->limits;
+    switch (limit) {
+    case HD_LIMIT_CONFIGS:
+        return limits->configs;
+    case HD_LIMIT_JOBS:
+        return limits->jobs;
+    case HD_LIMIT_FULL_EVALUATIONS:
+        return limits->full_evaluations;
+    case HD_LIMIT_ITERATIONS:
+        return limits->iterations;
+    case HD_LIMIT_TIME:
+        return (double)limits->time_ms;
+    case HD_LIMIT_FAILURES:
+        return limits->failures;
+    case HD_LIMIT_BUDGET:
+        return limits->budget;
+    case HD_LIMIT_NO_IMPROVEMENT:
+        return limits->no_improvement;
+    case HD_LIMIT_GOAL:
+        if (!limits->has_goal)
+            return NAN;
+        return run->experiment->objective.maximize ? -limits->goal : limits->goal;
+    case HD_LIMIT_PARALLEL:
+        return limits->parallel;
+    case HD_LIMIT_PRIORITY:
+        return limits->priority;
+    case HD_LIMIT_COUNT:
+        break;
+    }
+    return NAN;
+}
+
+static void set_limit(struct hd_core *core, const struct hd_event *event, uint32_t run_number)
+{
+    const struct hd_request *request = event->request;
+    const struct run *run = core->runs[run_number];
+    double now = limit_of(run, request->limit), wanted = NAN;
+    const char *text = request->limit_value != NULL ? request->limit_value : "";
+    bool none = strcmp(text, "none") == 0 && request->limit == HD_LIMIT_GOAL;
+    if (!none && (!hd_parse_double(text, &wanted) || isnan(wanted) ||
+                  !core_limits_check(request->limit, wanted))) {
+        core_refuse(core, event, HD_E_INVALID, "\"%s\" is no limit for %s", text,
+                    hd_limit_name(request->limit));
+        return;
+    }
+    if (request->limit == HD_LIMIT_GOAL && run->experiment->objective_count > 1) {
+        core_refuse(core, event, HD_E_UNSUPPORTED,
+                    "run %s has several objectives: their goals cannot be changed", run->run_id);
+        return;
+    }
+    if (run->cancelling || run->state == HD_RUN_CANCELLED) {
+        core_refuse(core, event, HD_E_CONFLICT, "run %s is cancelled", run->run_id);
+        return;
+    }
+    bool same = isnan(now) ? isnan(wanted) : !(now < wanted) && !(now > wanted) && !isnan(wanted);
+    if (!same) {
+        struct hd_fact *fact = core_fact(core, run_number, HD_FACT_COMMAND_GIVEN);
+        fact->as.command_given = (struct hd_fact_command_given){.op = request->command,
+                                                                .reason = request->reason,
+                                                                .limit = request->limit,
+                                                                .value = wanted};
+        core_commit(core, fact);
+        core_note(core, HD_NOTE_INFO, run_number, "run %s: %s is %g from now on", run->run_id,
+                  hd_limit_name(request->limit), wanted);
+    }
+    answer_ok(core, event);
+}
+
+/* Workers that were quarantined before a person looked get another chance. */
+static void release_workers(struct hd_core *core)
+{
+    for (uint32_t i = 0; i < core->worker_count && core_room(core); i++)
+        if (core->workers[i].state == HD_WORKER_QUARANTINED)
+            core_set_worker_state(core, &core->workers[i], HD_WORKER_ACTIVE,
+                                  "released when a run was resumed");
+}
+
+/* A finished run goes on when its limits leave it something to do. */
+static const char *finished_for(struct hd_core *core, struct run *run)
+{
+    if (!run->set_since_end)
+        return core_text(core, "%s", run->reason);
+    uint32_t unimproved = run->unimproved;
+    run->unimproved = 0; /* as after the command */
+    const char *reason = core_end_now(core, run);
+    run->unimproved = unimproved;
+    return reason != NULL ? reason : core_drained(core, run);
+}
+
+static void resume(struct hd_core *core, const struct hd_event *event, uint32_t run_number)
+{
+    struct run *run = core->runs[run_number];
+    if (run->state == HD_RUN_CANCELLED) {
+        core_refuse(core, event, HD_E_CONFLICT, "run %s is cancelled", run->run_id);
+        return;
+    }
+    bool finished = run->state == HD_RUN_FINISHED;
+    const char *reason = finished ? finished_for(core, run) : NULL;
+    if (reason != NULL) {
+        core_refuse(core, event, HD_E_CONFLICT,
+                    "run %s is finished: %.120s: give it more to do with hd set %s LIMIT=VALUE",
+                    run->run_id, reason, run->run_id);
+        return;
+    }
+    if (finished || run->state == HD_RUN_PAUSED) {
+        give(core, run_number, event->request);
+        core_set_state(core, run_number, HD_RUN_ACTIVE,
+                       finished ? "extended by command" : "resumed by command");
+        release_workers(core);
+        core->reopened = true;
+    }
+    answer_ok(core, event);
+}
+
 void core_handle_command(struct hd_core *core, const struct hd_event *event)
 {
     const struct hd_request *request = event->request;
     uint32_t run_number;
+    if (request->command >= HD_COMMAND_PAUSE_WORKER && request->command < HD_COMMAND_OP_COUNT) {
+        core_handle_worker_command(core, event);
+        return;
+    }
     if (!hd_core_find_run(core, request->run_id, &run_number)) {
         core_refuse(core, event, HD_E_NOTFOUND, "there is no run named %s here", request->run_id);
         return;
@@ -104,16 +227,15 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
         }
         break;
     case HD_COMMAND_RESUME_RUN:
-        if (over) {
-            core_refuse(core, event, HD_E_CONFLICT, "run %s is %s", run->run_id,
-                        hd_run_state_name(run->state));
-            return;
-        }
-        if (run->state == HD_RUN_PAUSED) {
-            give(core, run_number, request);
-            core_set_state(core, run_number, HD_RUN_ACTIVE, "resumed by command");
-        }
-        break;
+        resume(core, event, run_number);
+        return;
+    case HD_COMMAND_SET_LIMIT:
+        set_limit(core, event, run_number);
+        return;
+    case HD_COMMAND_PAUSE_WORKER:
+    case HD_COMMAND_RESUME_WORKER:
+    case HD_COMMAND_DRAIN_WORKER:
+    case HD_COMMAND_SHUTDOWN_WORKER:
     case HD_COMMAND_OP_COUNT:
         core_refuse(core, event, HD_E_INVALID, "unknown command");
         return;

@@ -21,7 +21,15 @@
 #define HD_DURATIONS_MAX 64 /* amounts of work whose durations are known */
 #define HD_DURATIONS_KEPT 8
 #define HD_COMBINED_WAIT_MS_MAX                                                                    \
-    1000 /* how long a report's acknowledgement may wait for the next job */
+    1000                 /* how long a report's acknowledgement may wait for the next job */
+#define HD_ASKED_MS 5000 /* a worker that asked for a job so lately will ask again */
+#define HD_LOOK_AGAIN_MS                                                                           \
+    1000 /* how often a job that avoids a worker looks whether another one is still there */
+/* A worker is quarantined when so many different jobs in a row failed on it within the window: by
+ * its engine's word, or by their targets' while others had as many successes of the same run. */
+#define HD_QUARANTINE_INFRA 3
+#define HD_QUARANTINE_FAILED 5
+#define HD_QUARANTINE_WINDOW_MS 600000
 
 #ifdef HD_PLANTS
 #define HD_PLANTED(core, plant) (((core)->options.plants & (uint32_t)(plant)) != 0)
@@ -76,8 +84,32 @@ struct live {
 
 struct queued {
     uint32_t job;
+    uint32_t avoid;        /* worker whose infrastructure failed it last: another one goes first */
     int64_t since_ms;      /* volatile; HD_NEVER_MS until the first step after a restore */
     int64_t not_before_ms; /* volatile */
+};
+
+/* The limits of a run as they stand: the experiment's, then what people made of them. */
+struct limits {
+    uint32_t configs, jobs, full_evaluations, iterations, failures, no_improvement; /* 0: none */
+    uint32_t parallel;
+    int64_t time_ms;
+    double budget;
+    bool has_goal;
+    double goal; /* minimized form */
+    int32_t priority;
+};
+
+/* What a scheduling pass knows of a run's queue; made when it is first asked for, and again after
+ * a change. */
+struct placement {
+    uint64_t pass;
+    uint32_t others;            /* workers that may take jobs of this run and will ask for some */
+    uint32_t waiting;           /* ... and wait for one when the pass begins */
+    bool fresh;                 /* what follows fits the queue */
+    uint32_t anyones;           /* best job that any worker may take */
+    uint32_t avoiding, avoided; /* best job that any worker but one may take, and that one */
+    bool held;                  /* some wait for holders of their directories */
 };
 
 struct ready {
@@ -105,7 +137,11 @@ struct run {
     /* durable */
     enum hd_run_state state;
     char reason[HD_REASON_MAX];
-    bool cancelling; /* a cancel command was given */
+    struct limits limits;
+    uint32_t *excluded; /* workers that get no job of this run until it or they are resumed */
+    uint32_t excluded_count, excluded_capacity;
+    uint32_t unimproved; /* jobs since the incumbent that were not better at its budget or above */
+    bool cancelling;     /* a cancel command was given */
     struct config *configs;
     uint32_t config_count, config_capacity;
     double *values; /* config_capacity * param_count */
@@ -116,6 +152,9 @@ struct run {
     struct queued *queue;
     uint32_t queue_count, queue_capacity;
     uint32_t jobs_ok, jobs_failed;
+    double budget_open;     /* sum of the budgets of jobs that are not closed */
+    bool set_since_end;     /* a limit was changed after the run had finished */
+    bool exhausted_by_fact; /* every config of the space was tried: the run is or was closing */
     uint32_t full_evaluations;
     uint32_t failure_streak; /* failures since the last success or resume */
     bool had_success;
@@ -144,7 +183,11 @@ struct run {
     bool refilling;
     bool generated; /* one slot a step: the generator's memory was reserved for one */
     bool visited;
-    bool idle; /* scratch: nothing more can come from this run in this pass */
+    bool dry; /* scratch: its generator has nothing more in this pass */
+    struct placement placement;
+    uint32_t *root_able;  /* scratch, by root: workers that may take jobs of this run */
+    uint32_t *root_ready; /* scratch, by root: queued jobs whose directory is there */
+    uint32_t root_able_capacity, root_ready_capacity;
 };
 
 struct parked {
@@ -166,6 +209,8 @@ struct worker {
     uint64_t lease_incarnation, lease_sequence;
     uint32_t lease_run, lease_job, lease_attempt;
     uint64_t report_incarnation, report_sequence;
+    enum hd_worker_state state;
+    char reason[HD_REASON_MAX]; /* of that state */
     /* volatile */
     bool known; /* said hello in this life of the master */
     bool reachable;
@@ -178,7 +223,16 @@ struct worker {
     uint32_t root;
     uint32_t running; /* live attempts; a fold over facts, kept for speed */
     int64_t last_seen_ms;
-    bool unfit_told; /* this incarnation leaves too early for some jobs, and people know */
+    bool unfit_told;  /* this incarnation leaves too early for some jobs, and people know */
+    int64_t asked_ms; /* when it last wanted a job */
+    bool asked;
+    struct streak {
+        uint32_t count, infra_count;
+        uint64_t jobs[HD_QUARANTINE_FAILED]; /* run << 32 | job, different ones */
+        uint32_t run;                        /* of the first */
+        uint32_t ok_before;                  /* its successes then */
+        int64_t since_ms;
+    } streak; /* failures in a row */
     char host[HD_ID_MAX + 1];
     struct parked parked;
 };
@@ -196,10 +250,16 @@ struct hd_core {
     uint64_t last_seq;
 
     uint32_t parked_first, parked_last, parked_count;
+    int64_t parked_expiry_ms;   /* no poll's time is up before */
+    uint64_t pass;              /* number of the scheduling pass */
+    uint64_t looks;             /* queued jobs and workers that placement looked at */
+    uint32_t open[HD_RUNS_MAX]; /* scratch: runs that may hand out jobs in this pass */
+    uint32_t open_count;
     uint32_t ends_left, leases_left; /* of this step */
     bool enough_workers;             /* options.min_workers have been seen together */
     bool started;                    /* the first event after creation or restore has come */
     bool again;                      /* call me at once: this step's bounds were reached */
+    bool reopened;                   /* a generator wants memory that this step did not reserve */
     int64_t now_ms, wall_ms;
     int64_t expiry_ms; /* no lease ends before */
     /* Of the last step or apply: curve points that the sampler is to be told. */
@@ -227,6 +287,7 @@ struct run *core_find_run_uid(const struct hd_core *core, uint64_t run_uid, uint
 enum hd_code core_reserve_worker(struct hd_core *core, struct hd_err *err);
 enum hd_code core_reserve_root(struct hd_core *core, struct hd_err *err);
 enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_err *err);
+enum hd_code core_reserve_roots(const struct hd_core *core, struct run *run, struct hd_err *err);
 enum hd_code core_reserve_slot(struct hd_core *core, struct hd_err *err);
 enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, const char *json,
                           struct run **ret_run, struct hd_err *err);
@@ -237,6 +298,35 @@ uint32_t core_config_seed(const struct run *run, uint32_t config);
 
 /* What the end of an attempt scores, and how far its loss alone counts. */
 struct hd_score core_score(const struct run *run, const struct hd_fact_attempt_ended *ended);
+/* limits.c: what ends a run */
+void core_limits_init(struct run *run);
+void core_limits_set(struct run *run, enum hd_limit limit, double value);
+bool core_limits_check(enum hd_limit limit, double value);
+bool core_limit_reached(const struct run *run); /* hand out no more jobs of it */
+const char *core_end_now(struct hd_core *core, const struct run *run);
+const char *core_drained(struct hd_core *core, const struct run *run);
+int64_t core_run_elapsed_ms(const struct hd_core *core, const struct run *run);
+int64_t core_time_mark_ms(const struct run *run);
+bool core_time_stands(const struct run *run); /* paused or over: its time does not pass */
+
+/* workers.c: who may take jobs, and why not */
+bool core_is_excluded(const struct run *run, uint32_t worker);
+/* Can be relied on to take jobs of this run. */
+bool core_is_able(const struct hd_core *core, const struct run *run, const struct worker *worker);
+bool core_another_is_able(const struct hd_core *core, const struct run *run,
+                          const struct worker *worker);
+bool core_serves(const struct worker *worker, const struct run *run);
+void core_set_worker_state(struct hd_core *core, struct worker *worker, enum hd_worker_state state,
+                           const char *reason);
+void core_judge_worker(struct hd_core *core, struct worker *worker, uint32_t run, uint32_t job,
+                       enum hd_outcome outcome, const char *message);
+void core_pause_without_workers(struct hd_core *core, uint32_t run);
+void core_tell_worker(const struct worker *worker, struct hd_reply *reply); /* drain, leave */
+void core_handle_worker_command(struct hd_core *core, const struct hd_event *event);
+
+/* placement.c: which queued job a worker may have */
+uint32_t core_pick_queued(struct hd_core *core, uint32_t run, struct worker *worker);
+bool core_queue_spent(struct hd_core *core, struct run *run); /* has nothing for anybody now */
 
 /* apply.c: the only changes of durable state */
 void core_apply_fact(struct hd_core *core, const struct hd_fact *fact);
@@ -284,13 +374,12 @@ void core_unpark(struct hd_core *core, struct worker *worker);
 void core_answer_parked(struct hd_core *core, struct worker *worker, enum hd_reply_kind kind);
 void core_expire_parked(struct hd_core *core);
 
-/* schedule.c: who gets what, what is asked for, which run is over */
+/* schedule.c: who gets what, what is asked for */
 void core_schedule(struct hd_core *core);
+
+/* states.c: which run is over, paused, closing */
 void core_run_states(struct hd_core *core);
 void core_set_state(struct hd_core *core, uint32_t run, enum hd_run_state state,
                     const char *reason);
-int64_t core_run_elapsed_ms(const struct hd_core *core, const struct run *run);
-int64_t core_time_mark_ms(const struct run *run);
-bool core_job_limit_reached(const struct run *run);
 
 #endif

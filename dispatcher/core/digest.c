@@ -60,9 +60,29 @@ static uint64_t digest_jobs(const struct hd_core *core, const struct run *run, u
         hash = hd_hash_double(hash, live->budget_previous);
         hash = hd_hash_text(hash, live->directory);
     }
-    for (uint32_t i = 0; i < run->queue_count; i++)
+    for (uint32_t i = 0; i < run->queue_count; i++) {
         hash = hd_hash_u64(hash, run->queue[i].job);
+        hash = digest_place(core, hash, HD_NONE, run->queue[i].avoid);
+    }
+    for (uint32_t i = 0; i < run->excluded_count; i++)
+        hash = digest_place(core, hash, HD_NONE, run->excluded[i]);
     return hash;
+}
+
+static uint64_t digest_limits(const struct limits *limits, uint64_t hash)
+{
+    hash = hd_hash_u64(hash, limits->configs);
+    hash = hd_hash_u64(hash, limits->jobs);
+    hash = hd_hash_u64(hash, limits->full_evaluations);
+    hash = hd_hash_u64(hash, limits->iterations);
+    hash = hd_hash_u64(hash, limits->failures);
+    hash = hd_hash_u64(hash, limits->no_improvement);
+    hash = hd_hash_u64(hash, limits->parallel);
+    hash = hd_hash_u64(hash, (uint64_t)limits->time_ms);
+    hash = hd_hash_double(hash, limits->budget);
+    hash = hd_hash_u64(hash, limits->has_goal);
+    hash = hd_hash_double(hash, limits->has_goal ? limits->goal : 0);
+    return hd_hash_u64(hash, (uint64_t)limits->priority);
 }
 
 static uint64_t digest_run(const struct hd_core *core, const struct run *run, uint64_t hash)
@@ -74,6 +94,11 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
     hash = hd_hash_u64(hash, (uint64_t)run->state);
     hash = hd_hash_text(hash, run->reason);
     hash = hd_hash_u64(hash, run->cancelling);
+    hash = hd_hash_u64(hash, run->exhausted_by_fact);
+    hash = hd_hash_u64(hash, run->set_since_end);
+    hash = hd_hash_u64(hash, run->unimproved);
+    hash = hd_hash_double(hash, run->budget_open);
+    hash = digest_limits(&run->limits, hash);
     hash = hd_hash_u64(hash, run->jobs_ok);
     hash = hd_hash_u64(hash, run->jobs_failed);
     hash = hd_hash_u64(hash, run->full_evaluations);
@@ -110,7 +135,8 @@ uint64_t hd_core_digest(const struct hd_core *core)
     uint64_t sum = 0;
     for (uint32_t i = 0; i < core->worker_count; i++) {
         const struct worker *worker = &core->workers[i];
-        if (worker->lease_sequence == 0 && worker->report_sequence == 0)
+        bool active = worker->state == HD_WORKER_ACTIVE;
+        if (worker->lease_sequence == 0 && worker->report_sequence == 0 && active)
             continue;
         uint64_t one = hd_hash_text(HD_HASH_INIT, worker->id);
         one = hd_hash_u64(one, worker->lease_incarnation);
@@ -121,6 +147,8 @@ uint64_t hd_core_digest(const struct hd_core *core)
         one = hd_hash_u64(one, worker->report_incarnation);
         one = hd_hash_u64(one, worker->report_sequence);
         one = hd_hash_u64(one, worker->running);
+        one = hd_hash_u64(one, (uint64_t)worker->state);
+        one = hd_hash_text(one, active ? "" : worker->reason);
         sum += one;
     }
     return hd_hash_u64(hash, sum);

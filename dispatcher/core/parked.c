@@ -32,6 +32,8 @@ void core_park(struct hd_core *core, struct worker *worker, const struct parked 
         core->workers[core->parked_last].parked.next = index;
     core->parked_last = index;
     core->parked_count++;
+    if (poll->deadline_ms < core->parked_expiry_ms)
+        core->parked_expiry_ms = poll->deadline_ms;
 }
 
 void core_unpark(struct hd_core *core, struct worker *worker)
@@ -51,21 +53,29 @@ void core_answer_parked(struct hd_core *core, struct worker *worker, enum hd_rep
         worker->poll_answered = parked->lease_sequence;
     struct hd_reply *reply = core_reply(core, parked->address, kind, lane, parked->sequence);
     reply->verdict = parked->verdict;
+    core_tell_worker(worker, reply);
     unlink_parked(core, worker);
 }
 
 void core_expire_parked(struct hd_core *core)
 {
+    if (core->parked_expiry_ms > core->now_ms)
+        return;
+    int64_t next_ms = HD_NEVER_MS;
     uint32_t index = core->parked_first;
     while (index != HD_NONE) {
         struct worker *worker = &core->workers[index];
         index = worker->parked.next;
-        if (worker->parked.deadline_ms > core->now_ms)
+        if (worker->parked.deadline_ms > core->now_ms) {
+            if (worker->parked.deadline_ms < next_ms)
+                next_ms = worker->parked.deadline_ms;
             continue;
+        }
         if (!core_room(core)) {
             core->again = true;
             return;
         }
         core_answer_parked(core, worker, HD_REPLY_NOTHING);
     }
+    core->parked_expiry_ms = next_ms;
 }

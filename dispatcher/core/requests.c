@@ -93,6 +93,13 @@ static void reconcile(struct hd_core *core, struct worker *worker, const struct 
         end_lost(core, worker, request);
 }
 
+/* It will ask for a job, if this is not it. */
+static void note_asking(const struct hd_core *core, struct worker *worker)
+{
+    worker->asked = true;
+    worker->asked_ms = core->now_ms;
+}
+
 /* ---- control lane ---------------------------------------------------------------------------- */
 
 static void hello(struct hd_core *core, const struct hd_event *event)
@@ -123,6 +130,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     if (!worker->known || request->incarnation > worker->incarnation) {
         worker->poll_sequence = worker->poll_answered = 0;
         worker->unfit_told = false;
+        note_asking(core, worker);
         core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: hello (%u slots, %zu held)", worker->id,
                   request->slots, request->held_count);
     }
@@ -137,6 +145,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     (void)hd_copy_text(worker->host, sizeof(worker->host), request->host);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->ping_ms = core_ping_ms(core);
+    core_tell_worker(worker, reply);
     reconcile(core, worker, request, reply);
 }
 
@@ -188,6 +197,7 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
     worker->draining = request->draining;
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->drain = core->options.shutdown_workers && all_over(core);
+    core_tell_worker(worker, reply);
     reply->ping_ms = core_ping_ms(core);
     keep_points(core, worker, request);
     reconcile(core, worker, request, reply);
@@ -205,6 +215,8 @@ static void bye(struct hd_core *core, const struct hd_event *event, struct worke
         core_answer_parked(core, worker, HD_REPLY_STALE);
     reconcile(core, worker, event->request, reply);
     worker->known = worker->reachable = false;
+    if (worker->state == HD_WORKER_DRAINING || worker->state == HD_WORKER_LEAVING)
+        core_set_worker_state(core, worker, HD_WORKER_ACTIVE, "it has left, as it was told");
     core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: bye", worker->id);
 }
 
@@ -261,6 +273,7 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
                          : HD_NEVER_MS,
     };
     (void)hd_copy_text(parked.run_id, sizeof(parked.run_id), request->run_id);
+    note_asking(core, worker);
     struct live *live = granted(core, worker, lease_sequence);
     if (live != NULL) {
         /* Its worker hears of it only now: the time until then was not its own. */
@@ -363,6 +376,7 @@ static void report(struct hd_core *core, const struct hd_event *event, struct wo
         answer(core, event, HD_REPLY_STALE);
         return;
     }
+    note_asking(core, worker);
     enum hd_verdict verdict = take_report(core, worker, request);
     if (request->lease_next) {
         poll(core, event, worker, request->lease_sequence, HD_COMBINED_WAIT_MS_MAX, verdict);

@@ -71,10 +71,19 @@ static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fa
             return corrupt(fact, "a learning curve of an attempt that does not run", err);
         return HD_OK;
     case HD_FACT_REPORT_REFUSED:
-    case HD_FACT_COMMAND_GIVEN:
         return HD_OK;
-    case HD_FACT_RUN_STATE:
-        return core_run_final(run) ? corrupt(fact, "the run is over", err) : HD_OK;
+    case HD_FACT_COMMAND_GIVEN:
+        return fact->as.command_given.op == HD_COMMAND_SET_LIMIT &&
+                       !core_limits_check(fact->as.command_given.limit,
+                                          fact->as.command_given.value)
+                   ? corrupt(fact, "not a limit", err)
+                   : HD_OK;
+    case HD_FACT_RUN_STATE: /* a finished run may be extended */
+        return run->state == HD_RUN_CANCELLED ||
+                       (run->state == HD_RUN_FINISHED && fact->as.run_state.state != HD_RUN_ACTIVE)
+                   ? corrupt(fact, "the run is over", err)
+                   : HD_OK;
+    case HD_FACT_WORKER_STATE:
     case HD_FACT_RUN_CREATED:
     case HD_FACT_KIND_COUNT:
         break;
@@ -105,6 +114,8 @@ enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact, str
         return corrupt(fact, "a fact before it is missing", err);
     if (fact->kind == HD_FACT_RUN_CREATED) {
         code = check_created(core, fact, err);
+    } else if (fact->kind == HD_FACT_WORKER_STATE) {
+        code = core_reserve_worker(core, err);
     } else {
         if (fact->run >= core->run_count)
             return corrupt(fact, "unknown run", err);

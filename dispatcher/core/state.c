@@ -168,7 +168,22 @@ enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_er
     if (code == HD_OK) /* every live attempt may come back to the queue */
         code = grow((void **)&run->queue, &run->queue_capacity,
                     run->queue_count + run->live_count + spare_live + 1, sizeof(*run->queue), err);
+    if (code == HD_OK)
+        code = grow((void **)&run->excluded, &run->excluded_capacity, run->excluded_count + 1,
+                    sizeof(*run->excluded), err);
     return code == HD_OK ? hd_iter_gen_reserve(run->gen, err) : code;
+}
+
+/* Room for one more root in the scratch of a run. */
+enum hd_code core_reserve_roots(const struct hd_core *core, struct run *run, struct hd_err *err)
+{
+    if (core_run_final(run))
+        return HD_OK;
+    enum hd_code code = grow((void **)&run->root_able, &run->root_able_capacity,
+                             core->root_count + 1, sizeof(*run->root_able), err);
+    return code == HD_OK ? grow((void **)&run->root_ready, &run->root_ready_capacity,
+                                core->root_count + 1, sizeof(*run->root_ready), err)
+                         : code;
 }
 
 enum hd_code core_reserve_slot(struct hd_core *core, struct hd_err *err)
@@ -209,6 +224,7 @@ enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, c
         core_free_run(run);
         return code;
     }
+    core_limits_init(run);
     run->elapsed_mark_ms = HD_NEVER_MS;
     run->unfit_since_ms = HD_NEVER_MS;
     *ret_run = run;
@@ -229,6 +245,9 @@ void core_free_run(struct run *run)
     hd_free(run->queue);
     hd_free(run->ready);
     hd_free(run->ready_values);
+    hd_free(run->excluded);
+    hd_free(run->root_able);
+    hd_free(run->root_ready);
     hd_free(run);
 }
 
@@ -242,7 +261,7 @@ enum hd_code hd_core_new(const struct hd_core_options *options, struct hd_core *
     }
     core->options = *options;
     core->parked_first = core->parked_last = HD_NONE;
-    core->expiry_ms = HD_NEVER_MS;
+    core->expiry_ms = core->parked_expiry_ms = HD_NEVER_MS;
     *ret_core = core;
     return HD_OK;
 }

@@ -43,7 +43,7 @@ struct hd_reply *core_reply(struct hd_core *core, uint64_t address, enum hd_repl
     /* The command table is large and bounded by command_count: it needs no clearing. */
     memset(reply, 0, offsetof(struct hd_reply, commands));
     reply->command_count = 0;
-    reply->drain = false;
+    reply->drain = reply->leave = false;
     reply->ping_ms = 0;
     reply->code = HD_OK;
     reply->text[0] = '\0';
@@ -116,6 +116,8 @@ enum hd_code hd_core_reserve(struct hd_core *core, const struct hd_event *event,
 {
     for (uint32_t i = 0; i < core->run_count; i++) {
         enum hd_code code = core_reserve_run(core->runs[i], HD_STEP_LEASES_MAX, err);
+        if (code == HD_OK)
+            code = core_reserve_roots(core, core->runs[i], err);
         if (code != HD_OK)
             return code;
     }
@@ -162,7 +164,7 @@ static void disconnect(struct hd_core *core, uint64_t connection)
         if (worker->parked.active && core_room(core)) {
             core_answer_parked(core, worker, HD_REPLY_STALE);
         } else if (worker->parked.active) { /* its time is up: the next steps answer it */
-            worker->parked.deadline_ms = core->now_ms - 1;
+            worker->parked.deadline_ms = core->parked_expiry_ms = core->now_ms - 1;
             core->again = true;
         }
         core_note(core, HD_NOTE_WARNING, HD_NONE,
@@ -201,7 +203,7 @@ void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_
     core->update = update;
     core->milestone_count = 0;
     core->scratch_used = 0;
-    core->again = false;
+    core->again = core->reopened = false;
     core->leases_left = HD_STEP_LEASES_MAX;
     core->ends_left = HD_STEP_ENDS_MAX;
     if (event->now_ms > core->now_ms || !core->started)
@@ -231,7 +233,10 @@ void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_
     core_expire_leases(core);
     if (schedule || update->fact_count > 0) {
         core_run_states(core);
-        core_schedule(core);
+        if (core->reopened) /* the next event's reserve comes first */
+            core->again = true;
+        else
+            core_schedule(core);
         core_run_states(core);
     }
     core_expire_parked(core);

@@ -15,8 +15,8 @@ static int64_t run_deadline_ms(const struct hd_core *core, const struct run *run
     int64_t deadline_ms = HD_NEVER_MS;
     if (core_run_final(run))
         return deadline_ms;
-    int64_t time_ms = run->experiment->stop.time_ms;
-    if (time_ms > 0)
+    int64_t time_ms = run->limits.time_ms;
+    if (time_ms > 0 && !core_time_stands(run))
         deadline_ms = earlier(core->now_ms + time_ms - core_run_elapsed_ms(core, run),
                               core_time_mark_ms(run));
     if (core->parked_count == 0 || run->state == HD_RUN_PAUSED)
@@ -28,6 +28,8 @@ static int64_t run_deadline_ms(const struct hd_core *core, const struct run *run
             deadline_ms = earlier(deadline_ms, queued->not_before_ms);
         else if (holder_ms > core->now_ms)
             deadline_ms = earlier(deadline_ms, holder_ms);
+        if (queued->avoid != HD_NONE && queued->not_before_ms <= core->now_ms)
+            deadline_ms = earlier(deadline_ms, core->now_ms + HD_LOOK_AGAIN_MS);
     }
     return deadline_ms;
 }
@@ -36,10 +38,7 @@ int64_t hd_core_deadline_ms(const struct hd_core *core)
 {
     if (core->again || !core->started)
         return core->now_ms;
-    int64_t deadline_ms = core->expiry_ms;
-    for (uint32_t index = core->parked_first; index != HD_NONE;
-         index = core->workers[index].parked.next)
-        deadline_ms = earlier(deadline_ms, core->workers[index].parked.deadline_ms);
+    int64_t deadline_ms = earlier(core->expiry_ms, core->parked_expiry_ms);
     for (uint32_t i = 0; i < core->run_count; i++)
         deadline_ms = earlier(deadline_ms, run_deadline_ms(core, core->runs[i]));
     return deadline_ms;
@@ -138,9 +137,23 @@ bool hd_core_idle(const struct hd_core *core)
     return true;
 }
 
+uint64_t hd_core_placement_looks(const struct hd_core *core)
+{
+    return core->looks;
+}
+
 uint64_t hd_core_last_seq(const struct hd_core *core)
 {
     return core->last_seq;
+}
+
+bool hd_core_may_serve(const struct hd_core *core, uint32_t run_number, const char *id)
+{
+    hd_assert(run_number < core->run_count);
+    const struct worker *worker = core_find_worker(core, id);
+    return worker == NULL ||
+           (worker->state == HD_WORKER_ACTIVE &&
+            !core_is_excluded(core->runs[run_number], (uint32_t)(worker - core->workers)));
 }
 
 uint32_t hd_core_worker_count(const struct hd_core *core)
@@ -168,6 +181,8 @@ void hd_core_view_worker(const struct hd_core *core, uint32_t index,
             .reachable = worker->reachable,
             .draining = worker->draining,
             .parked = worker->parked.active,
+            .state = worker->state,
+            .reason = worker->reason,
             .last_seen_ms = worker->last_seen_ms,
         };
         return;

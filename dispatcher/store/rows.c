@@ -87,6 +87,8 @@ static const struct hd_column attempt_ended[] = {
     COLUMN(attempt_ended, info_json, "info", HD_COLUMN_JSON),
     COLUMN(attempt_ended, root, "root", HD_COLUMN_TEXT),
     COLUMN(attempt_ended, directory, "directory", HD_COLUMN_TEXT),
+    COLUMN(attempt_ended, rule, "rule", HD_COLUMN_U32),
+    COLUMN(attempt_ended, label, "label", HD_COLUMN_TEXT),
 };
 
 static const struct hd_column report_refused[] = {
@@ -104,11 +106,19 @@ static const struct hd_column command_given[] = {
     COLUMN(command_given, op, "op", HD_COLUMN_OP),
     COLUMN(command_given, job, "job", HD_COLUMN_U32),
     COLUMN(command_given, reason, "reason", HD_COLUMN_TEXT),
+    COLUMN(command_given, limit, "limit_name", HD_COLUMN_LIMIT),
+    COLUMN(command_given, value, "value", HD_COLUMN_REAL),
 };
 
 static const struct hd_column run_state[] = {
     COLUMN(run_state, state, "state", HD_COLUMN_STATE),
     COLUMN(run_state, reason, "reason", HD_COLUMN_TEXT),
+};
+
+static const struct hd_column worker_state[] = {
+    COLUMN(worker_state, worker, "worker", HD_COLUMN_TEXT),
+    COLUMN(worker_state, state, "state", HD_COLUMN_WORKER_STATE),
+    COLUMN(worker_state, reason, "reason", HD_COLUMN_TEXT),
 };
 
 #define TABLE(title, list)                                                                         \
@@ -125,6 +135,7 @@ static const struct hd_table tables[HD_FACT_KIND_COUNT] = {
     [HD_FACT_REPORT_REFUSED] = TABLE("refused_reports", report_refused),
     [HD_FACT_COMMAND_GIVEN] = TABLE("commands", command_given),
     [HD_FACT_RUN_STATE] = TABLE("run_states", run_state),
+    [HD_FACT_WORKER_STATE] = TABLE("worker_states", worker_state),
 };
 
 const struct hd_table *hd_table_of(enum hd_fact_kind kind)
@@ -134,8 +145,8 @@ const struct hd_table *hd_table_of(enum hd_fact_kind kind)
 }
 
 /* A new member needs a word in a CHECK of schema.sql, so a migration. */
-_Static_assert(HD_OUTCOME_COUNT == 11 && HD_RUN_STATE_COUNT == 5 && HD_COMMAND_OP_COUNT == 4 &&
-                   HD_FACT_KIND_COUNT == 9,
+_Static_assert(HD_OUTCOME_COUNT == 11 && HD_RUN_STATE_COUNT == 5 && HD_COMMAND_OP_COUNT == 9 &&
+                   HD_FACT_KIND_COUNT == 10 && HD_WORKER_STATE_COUNT == 5 && HD_LIMIT_COUNT == 11,
                "the file format lists these enums");
 
 unsigned hd_column_word_count(enum hd_column_type type)
@@ -144,6 +155,10 @@ unsigned hd_column_word_count(enum hd_column_type type)
         return HD_OUTCOME_COUNT;
     if (type == HD_COLUMN_STATE)
         return HD_RUN_STATE_COUNT;
+    if (type == HD_COLUMN_LIMIT)
+        return HD_LIMIT_COUNT;
+    if (type == HD_COLUMN_WORKER_STATE)
+        return HD_WORKER_STATE_COUNT;
     hd_assert(type == HD_COLUMN_OP);
     return HD_COMMAND_OP_COUNT;
 }
@@ -154,6 +169,10 @@ const char *hd_column_word(enum hd_column_type type, unsigned number)
         return hd_outcome_name((enum hd_outcome)number);
     if (type == HD_COLUMN_STATE)
         return hd_run_state_name((enum hd_run_state)number);
+    if (type == HD_COLUMN_LIMIT)
+        return hd_limit_name((enum hd_limit)number);
+    if (type == HD_COLUMN_WORKER_STATE)
+        return hd_worker_state_name((enum hd_worker_state)number);
     hd_assert(type == HD_COLUMN_OP);
     return hd_command_op_name((enum hd_command_op)number);
 }
@@ -181,7 +200,9 @@ static enum hd_code check_column(const struct hd_fact *fact, const struct hd_col
     }
     case HD_COLUMN_OUTCOME:
     case HD_COLUMN_STATE:
-    case HD_COLUMN_OP: {
+    case HD_COLUMN_OP:
+    case HD_COLUMN_LIMIT:
+    case HD_COLUMN_WORKER_STATE: {
         unsigned number;
         memcpy(&number, field, sizeof(number));
         if (number >= hd_column_word_count(column->type))

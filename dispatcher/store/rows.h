@@ -30,6 +30,8 @@ enum hd_column_type {
     HD_COLUMN_OUTCOME, /* the enums are kept by name */
     HD_COLUMN_STATE,
     HD_COLUMN_OP,
+    HD_COLUMN_LIMIT,
+    HD_COLUMN_WORKER_STATE,
 };
 
 struct hd_column {
@@ -46,7 +48,7 @@ struct hd_table {
 };
 
 const struct hd_table *hd_table_of(enum hd_fact_kind kind);
-/* The words of OUTCOME, STATE and OP: part of the file format, see the CHECKs of schema.sql. */
+/* The words of the enums: part of the file format, see the CHECKs of schema.sql. */
 unsigned hd_column_word_count(enum hd_column_type type);
 const char *hd_column_word(enum hd_column_type type, unsigned number);
 

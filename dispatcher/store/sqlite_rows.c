@@ -197,7 +197,9 @@ static int bind_column(sqlite3_stmt *statement, int index, const struct hd_fact 
         return bind_numbers(statement, index, fact, column);
     case HD_COLUMN_OUTCOME:
     case HD_COLUMN_STATE:
-    case HD_COLUMN_OP: {
+    case HD_COLUMN_OP:
+    case HD_COLUMN_LIMIT:
+    case HD_COLUMN_WORKER_STATE: {
         unsigned number;
         memcpy(&number, field, sizeof(number));
         return bind_text(statement, index, hd_column_word(column->type, number));
@@ -353,6 +355,8 @@ static enum hd_code read_column(sqlite3_stmt *statement, int index, double *doub
     case HD_COLUMN_OUTCOME:
     case HD_COLUMN_STATE:
     case HD_COLUMN_OP:
+    case HD_COLUMN_LIMIT:
+    case HD_COLUMN_WORKER_STATE:
         return read_name_of_enum(statement, index, column->type, field);
     }
     hd_assert(false);

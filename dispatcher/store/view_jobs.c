@@ -133,6 +133,8 @@ static const char *decoration(enum hd_column_type type)
     case HD_COLUMN_OUTCOME:
     case HD_COLUMN_STATE:
     case HD_COLUMN_OP:
+    case HD_COLUMN_LIMIT:
+    case HD_COLUMN_WORKER_STATE:
         return "";
     }
     hd_assert(false);
@@ -157,7 +159,7 @@ static enum hd_code events_sql(enum hd_fact_kind kind, struct hd_buf *sql, struc
                                  table->columns[i].name, decoration(table->columns[i].type));
     if (code == HD_OK)
         code = hd_buf_printf(sql, err,
-                             " FROM %s AS t JOIN runs ON runs.run = t.run WHERE t.seq > ?3"
+                             " FROM %s AS t LEFT JOIN runs ON runs.run = t.run WHERE t.seq > ?3"
                              " AND (?1 < 0 OR t.run = ?1)"
                              " ORDER BY t.seq LIMIT ?4",
                              table->name);

@@ -200,17 +200,25 @@ enum hd_code view_workers(struct hd_view *view, const struct view_request *reque
     /* An attempt may be spoken of by a second end (a requeued job that is cancelled): the first
      * one is its own. */
     return view_list(view, &all,
-                     "SELECT a.worker, count(*) AS attempts,"
-                     " count(*) FILTER (WHERE e.seq IS NULL) AS running,"
+                     "SELECT a.worker, coalesce(s.state, 'active') AS state,"
+                     " coalesce(s.reason, '') AS reason, count(a.attempt) AS attempts,"
+                     " count(a.attempt) FILTER (WHERE e.seq IS NULL) AS running,"
                      " count(*) FILTER (WHERE e.outcome = 'ok') AS ok,"
                      " count(*) FILTER (WHERE e.outcome <> 'ok') AS not_ok,"
                      " (SELECT count(*) FROM refused_reports AS r WHERE r.worker = a.worker"
                      "  AND (?1 < 0 OR r.run = ?1)) AS refused,"
                      " utc(max(a.wall_ms)) AS last_lease, utc(max(e.wall_ms)) AS last_end"
-                     " FROM attempts AS a LEFT JOIN attempt_ends AS e ON e.seq ="
+                     " FROM (SELECT worker, run, job, attempt, wall_ms FROM attempts"
+                     "       WHERE ?1 < 0 OR run = ?1"
+                     "       UNION ALL SELECT DISTINCT worker, NULL, NULL, NULL, NULL"
+                     "       FROM worker_states AS w WHERE ?1 < 0 AND NOT EXISTS"
+                     "       (SELECT 1 FROM attempts AS b WHERE b.worker = w.worker)) AS a"
+                     " LEFT JOIN attempt_ends AS e ON e.seq ="
                      " (SELECT min(f.seq) FROM attempt_ends AS f WHERE f.run = a.run"
                      "  AND f.job = a.job AND f.attempt = a.attempt)"
-                     " WHERE ?1 < 0 OR a.run = ?1 GROUP BY a.worker ORDER BY a.worker",
+                     " LEFT JOIN worker_states AS s ON s.seq = (SELECT max(t.seq)"
+                     "  FROM worker_states AS t WHERE t.worker = a.worker)"
+                     " GROUP BY a.worker ORDER BY a.worker",
                      object, "workers", err);
 }
 

@@ -46,6 +46,9 @@ enum hd_plant {
     HD_PLANT_NO_DEDUP = 1 << 1,        /* a resent lease gets another job */
     HD_PLANT_LEASE_FORGOTTEN = 1 << 2, /* restore does not give live leases a term */
     HD_PLANT_CUT_FORGOTTEN = 1 << 3,   /* asks carry a wrong history cut */
+    HD_PLANT_SAME_WORKER = 1 << 4,     /* a worker gets again what it failed */
+    HD_PLANT_QUARANTINE_IGNORED = 1 << 5,
+    HD_PLANT_QUARANTINE_HASTY = 1 << 6, /* after one failure */
     /* "reply before commit" is planted in the simulator's driver */
 };
 
@@ -192,6 +195,9 @@ bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
 /* Every run is finished, cancelled or paused, and none has a live attempt. */
 bool hd_core_idle(const struct hd_core *core);
+/* Queued jobs, workers and generators that placement has looked at in this life: what a scheduling
+ * pass costs, as a number that does not depend on the machine. */
+uint64_t hd_core_placement_looks(const struct hd_core *core);
 uint64_t hd_core_last_seq(const struct hd_core *core);
 
 struct hd_worker_view {
@@ -204,8 +210,13 @@ struct hd_worker_view {
     bool reachable; /* its connection is open */
     bool draining;
     bool parked; /* a lease poll is waiting */
+    enum hd_worker_state state;
+    const char *reason; /* of that state */
     int64_t last_seen_ms;
 };
+/* Nothing that was decided keeps this worker from jobs of the run: it is not paused, quarantined,
+ * to leave or excluded from it. */
+bool hd_core_may_serve(const struct hd_core *core, uint32_t run, const char *worker);
 uint32_t hd_core_worker_count(const struct hd_core *core); /* that have said hello */
 void hd_core_view_worker(const struct hd_core *core, uint32_t index,
                          struct hd_worker_view *ret_view);

@@ -23,6 +23,10 @@
 #define HD_CONSTRAINTS_MAX 32
 #define HD_OBJECTIVE_NAME_MAX 256 /* bytes of the name of an objective or a constraint */
 #define HD_MEASURES_MAX (HD_OBJECTIVES_MAX + HD_CONSTRAINTS_MAX)
+#define HD_COUNT_LIMIT_MAX 1000000000 /* of limits that count something */
+#define HD_LOG_RULES_MAX 32
+#define HD_LOG_PATTERN_MAX 256 /* bytes */
+#define HD_LABEL_MAX 64        /* bytes, terminator included */
 
 struct hd_key_value {
     char *key;
@@ -66,6 +70,24 @@ struct hd_target {
     uint32_t retries_failed;      /* default 0 */
 };
 
+/* What the target's output says about a failed attempt. The first rule that matches counts. */
+enum hd_log_action {
+    HD_LOG_LABEL,          /* nothing but its label */
+    HD_LOG_NO_RETRY,       /* another attempt would fail alike */
+    HD_LOG_EXCLUDE_WORKER, /* the worker's fault: it gets no more jobs of this run */
+    HD_LOG_ACTION_COUNT
+};
+const char *hd_log_action_name(enum hd_log_action action); /* "label", "no_retry" ... */
+/* HD_E_INVALID, HD_E_LIMIT: no expression, too long, back references, too many repetitions. One
+ * that passes compiles with REG_EXTENDED and is matched in time linear in the text. */
+HD_NODISCARD enum hd_code hd_log_pattern_check(const char *pattern, struct hd_err *err);
+
+struct hd_log_rule {
+    char *match; /* POSIX extended regular expression, within hd_log_pattern_check() */
+    enum hd_log_action action;
+    char *label; /* "" none */
+};
+
 struct hd_objective {
     char *name; /* "loss" by default */
     bool maximize;
@@ -84,8 +106,10 @@ struct hd_constraint {
 
 struct hd_stop {
     uint32_t configs, jobs, full_evaluations; /* 0: no limit; iterations are in iter_gen */
-    int64_t time_ms;   /* 0: no limit; a silence of the master counts at most 10 min */
-    uint32_t failures; /* 0: no limit; failed jobs in all */
+    int64_t time_ms;         /* 0: no limit; a silence of the master counts at most 10 min */
+    uint32_t failures;       /* 0: no limit; failed jobs in all */
+    double budget;           /* 0: no limit; sum of the budgets of the jobs */
+    uint32_t no_improvement; /* 0: no limit; jobs in a row that might have been better */
 };
 
 struct hd_experiment {
@@ -106,8 +130,11 @@ struct hd_experiment {
     char *budget_unit;                 /* "" when not given */
     bool budget_given;                 /* false: one budget of 1, as for a target that knows none */
     struct hd_stop stop;
+    struct hd_log_rule *log_rules;
+    size_t log_rule_count;
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */
+    uint32_t parallel;             /* jobs of this run at the same time; 0: no limit */
     bool has_seed;
     uint64_t seed;
     int32_t queue_min, queue_max; /* job_queue_sizes, default -1, 0; relative to free slots */

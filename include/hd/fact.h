@@ -19,6 +19,7 @@
 #define HD_MESSAGE_MAX 512    /* what a person is told of an attempt's end */
 #define HD_INFO_JSON_MAX 4096 /* what a target may add to its result */
 #define HD_REASON_MAX 256
+#define HD_RUN_NONE UINT32_MAX /* of a fact that belongs to no run */
 
 /* How an attempt ended; a closed list. */
 enum hd_outcome {
@@ -54,9 +55,44 @@ enum hd_command_op {
     HD_COMMAND_RESUME_RUN,
     HD_COMMAND_CANCEL_RUN,
     HD_COMMAND_CANCEL_JOB,
+    HD_COMMAND_SET_LIMIT, /* another limit of a run; of a finished one too, which can then resume */
+    HD_COMMAND_PAUSE_WORKER, /* these become facts about the worker */
+    HD_COMMAND_RESUME_WORKER,
+    HD_COMMAND_DRAIN_WORKER,
+    HD_COMMAND_SHUTDOWN_WORKER,
     HD_COMMAND_OP_COUNT
 };
 const char *hd_command_op_name(enum hd_command_op op);
+
+/* What a master lets a worker do. */
+enum hd_worker_state {
+    HD_WORKER_ACTIVE,
+    HD_WORKER_PAUSED,      /* takes no jobs until a person resumes it */
+    HD_WORKER_QUARANTINED, /* likewise: several different jobs failed on it quickly */
+    HD_WORKER_DRAINING,    /* takes no jobs and leaves when those that it has are done */
+    HD_WORKER_LEAVING,     /* stops its targets, hands its jobs back and leaves */
+    HD_WORKER_STATE_COUNT
+};
+const char *hd_worker_state_name(enum hd_worker_state state);
+
+/* The limits of a run that may be changed while it runs. A value of 0 means no limit; for the
+ * goal, NaN does. */
+enum hd_limit {
+    HD_LIMIT_CONFIGS,
+    HD_LIMIT_JOBS,
+    HD_LIMIT_FULL_EVALUATIONS,
+    HD_LIMIT_ITERATIONS,
+    HD_LIMIT_TIME, /* ms */
+    HD_LIMIT_FAILURES,
+    HD_LIMIT_BUDGET,
+    HD_LIMIT_NO_IMPROVEMENT,
+    HD_LIMIT_GOAL,     /* in the direction of the experiment */
+    HD_LIMIT_PARALLEL, /* attempts of the run at the same time */
+    HD_LIMIT_PRIORITY, /* no limit, but changed likewise */
+    HD_LIMIT_COUNT
+};
+const char *hd_limit_name(enum hd_limit limit); /* "configs", "full_evaluations", "time" ... */
+HD_NODISCARD bool hd_limit_parse(const char *name, enum hd_limit *ret_limit);
 
 enum hd_fact_kind {
     HD_FACT_RUN_CREATED,
@@ -68,6 +104,7 @@ enum hd_fact_kind {
     HD_FACT_REPORT_REFUSED,
     HD_FACT_COMMAND_GIVEN,
     HD_FACT_RUN_STATE,
+    HD_FACT_WORKER_STATE, /* of no run */
     HD_FACT_KIND_COUNT
 };
 const char *hd_fact_kind_name(enum hd_fact_kind kind);
@@ -138,6 +175,8 @@ struct hd_fact_attempt_ended {
     const char *info_json;                     /* from the target, or "" */
     const char *root;                          /* where the config's state is now; "" unknown */
     const char *directory;
+    uint32_t rule;     /* of the experiment's log rules: which one matched, from 1 on; 0: none */
+    const char *label; /* what that rule calls it; "" */
 };
 
 struct hd_fact_report_refused {
@@ -155,6 +194,8 @@ struct hd_fact_command_given {
     enum hd_command_op op;
     uint32_t job; /* CANCEL_JOB */
     const char *reason;
+    enum hd_limit limit; /* SET_LIMIT */
+    double value;        /* likewise */
 };
 
 struct hd_fact_run_state {
@@ -162,10 +203,16 @@ struct hd_fact_run_state {
     const char *reason; /* "all iterations done", "goal reached: loss 0.01", ... */
 };
 
+struct hd_fact_worker_state {
+    const char *worker;
+    enum hd_worker_state state;
+    const char *reason;
+};
+
 struct hd_fact {
     uint64_t seq;    /* 1, 2 ... without gaps; set by the core */
     int64_t wall_ms; /* for display only */
-    uint32_t run;    /* number of the run in its store: 0, 1 ... */
+    uint32_t run;    /* number of the run in its store: 0, 1 ...; HD_RUN_NONE */
     enum hd_fact_kind kind;
     union {
         struct hd_fact_run_created run_created;
@@ -177,6 +224,7 @@ struct hd_fact {
         struct hd_fact_report_refused report_refused;
         struct hd_fact_command_given command_given;
         struct hd_fact_run_state run_state;
+        struct hd_fact_worker_state worker_state;
     } as;
 };
 

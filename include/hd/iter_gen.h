@@ -186,10 +186,16 @@ void hd_iter_gen_close(struct hd_iter_gen *gen);
 /* The milder end: no further new configs, but what exists is still promoted; a rung that wanted
  * more configs goes on with those it has. close() may follow. */
 void hd_iter_gen_close_new(struct hd_iter_gen *gen);
+/* Takes close_new() back: the open iterations want new configs again where they lack some, and
+ * further iterations are opened. Nothing after close(). */
+void hd_iter_gen_open_new(struct hd_iter_gen *gen);
+/* Another spec.iterations_max from now on; one that is passed already opens nothing more. The next
+ * queued() needs a reserve() made after this call and after open_new(). */
+void hd_iter_gen_set_iterations(struct hd_iter_gen *gen, uint32_t iterations_max);
 bool hd_iter_gen_finished(const struct hd_iter_gen *gen); /* nothing running, nothing to come */
 /* Over everything that decides the future: equal after the same calls of queued(), report(),
- * ended() and close*(). O(configs in the current rungs of the open iterations), O(1) for
- * asynchronous kinds. */
+ * ended(), close*(), open_new() and set_iterations(). O(configs in the current rungs of the open
+ * iterations), O(1) for asynchronous kinds. */
 uint64_t hd_iter_gen_digest(const struct hd_iter_gen *gen);
 
 #endif

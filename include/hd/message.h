@@ -68,6 +68,7 @@ struct hd_result {
     const char *info_json;
     const char *directory; /* name of the work directory this attempt leaves in the worker's root;
                               "" none */
+    uint32_t rule; /* the experiment's log rule that its output matched, from 1 on; 0: none */
 };
 
 struct hd_request {
@@ -106,6 +107,9 @@ struct hd_request {
     enum hd_command_op command;
     uint32_t job;
     const char *reason;
+    enum hd_limit limit;     /* SET_LIMIT */
+    const char *limit_value; /* a number; "none" for no goal */
+    const char *subject;     /* *_WORKER: whom it is about */
     /* VIEW: what ("status", "jobs", ...) and its arguments as JSON */
     const char *view;
     const char *view_json;
@@ -164,7 +168,8 @@ struct hd_reply {
     uint32_t lease_run;      /* not on the wire: run number, for the edge to fill params_json */
     struct hd_attempt_command commands[HD_COMMANDS_MAX]; /* PING, HELLO */
     size_t command_count;
-    bool drain;        /* PING: take no more jobs and leave when idle */
+    bool drain;        /* PING, NOTHING: take no more jobs and leave when idle */
+    bool leave;        /* likewise: stop the targets, hand the jobs back, leave */
     int64_t ping_ms;   /* HELLO, PING, LEASE: ping so often from now on; 0: as before */
     enum hd_code code; /* REFUSED */
     char text[HD_REASON_MAX];

@@ -260,7 +260,9 @@ static uint64_t new_left(const struct asynchronous *gen)
 {
     if (gen->closing != CLOSING_NOT)
         return 0;
-    return gen->new_total == UINT64_MAX ? UINT64_MAX : gen->new_total - gen->member_count;
+    if (gen->new_total == UINT64_MAX)
+        return UINT64_MAX;
+    return gen->new_total > gen->member_count ? gen->new_total - gen->member_count : 0;
 }
 
 static void fill_new(const struct asynchronous *gen, struct hd_slot *slot)
@@ -542,6 +544,22 @@ static void asynchronous_close(void *state)
     close_as(state, CLOSING_ALL);
 }
 
+static void asynchronous_open_new(void *state)
+{
+    struct asynchronous *gen = state;
+    if (gen->closing != CLOSING_NEW)
+        return;
+    gen->closing = CLOSING_NOT;
+    remember(gen, 4, 0, (double)CLOSING_NOT);
+}
+
+static void asynchronous_set_iterations(void *state, uint32_t iterations_max)
+{
+    struct asynchronous *gen = state;
+    gen->spec.iterations_max = iterations_max;
+    gen->new_total = sum_new(gen);
+}
+
 static uint64_t asynchronous_digest(const void *state, uint64_t hash)
 {
     const struct asynchronous *gen = state;
@@ -569,6 +587,8 @@ const struct hd_iter_engine hd_iter_engine_asynchronous = {
     .report = asynchronous_report,
     .close = asynchronous_close,
     .close_new = asynchronous_close_new,
+    .open_new = asynchronous_open_new,
+    .set_iterations = asynchronous_set_iterations,
     .finished = asynchronous_finished,
     .digest = asynchronous_digest,
 };

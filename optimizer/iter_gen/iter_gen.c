@@ -128,6 +128,17 @@ void hd_iter_gen_close_new(struct hd_iter_gen *gen)
     gen->engine->close_new(gen->state);
 }
 
+void hd_iter_gen_open_new(struct hd_iter_gen *gen)
+{
+    gen->engine->open_new(gen->state);
+}
+
+void hd_iter_gen_set_iterations(struct hd_iter_gen *gen, uint32_t iterations_max)
+{
+    gen->spec.iterations_max = iterations_max;
+    gen->engine->set_iterations(gen->state, iterations_max);
+}
+
 bool hd_iter_gen_finished(const struct hd_iter_gen *gen)
 {
     return gen->engine->finished(gen->state);

@@ -25,6 +25,8 @@ struct hd_iter_engine {
                    struct hd_report_answer *ret_answer);
     void (*close)(void *state);
     void (*close_new)(void *state);
+    void (*open_new)(void *state);
+    void (*set_iterations)(void *state, uint32_t iterations_max);
     bool (*finished)(const void *state);
     uint64_t (*digest)(const void *state, uint64_t hash);
 };

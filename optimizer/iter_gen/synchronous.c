@@ -526,6 +526,22 @@ static void synchronous_close(void *state)
     close_as(state, CLOSING_ALL);
 }
 
+static void synchronous_open_new(void *state)
+{
+    struct synchronous *gen = state;
+    if (gen->closing != CLOSING_NEW)
+        return;
+    gen->closing = CLOSING_NOT;
+    for (uint32_t place = 0; place < gen->open_count; place++)
+        bracket_refresh(gen, gen->open[place]);
+}
+
+static void synchronous_set_iterations(void *state, uint32_t iterations_max)
+{
+    struct synchronous *gen = state;
+    gen->spec.iterations_max = iterations_max;
+}
+
 /* ---- digest ---------------------------------------------------------------------------- */
 
 static uint64_t digest_bracket(uint64_t hash, const struct bracket *bracket)
@@ -568,6 +584,8 @@ const struct hd_iter_engine hd_iter_engine_synchronous = {
     .report = NULL,
     .close = synchronous_close,
     .close_new = synchronous_close_new,
+    .open_new = synchronous_open_new,
+    .set_iterations = synchronous_set_iterations,
     .finished = synchronous_finished,
     .digest = synchronous_digest,
 };

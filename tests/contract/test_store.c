@@ -561,7 +561,7 @@ static void newer_version_is_refused(void **state)
     place_close(place);
     run_sql(place->path, "PRAGMA user_version = 99");
     assert_hd_fails(place_open(place), HD_E_VERSION, "99");
-    run_sql(place->path, "PRAGMA user_version = 2");
+    run_sql(place->path, "PRAGMA user_version = 3");
     assert_hd_ok(place_open(place));
 }
 
@@ -590,7 +590,8 @@ static enum hd_code take_end(void *context, const struct hd_fact *fact, struct h
     return HD_OK;
 }
 
-/* A file of version 1 opens, holds what it held, and takes new facts; it is of version 2 then. */
+/* A file of version 1 opens, holds what it held, and takes new facts; it is of this version then.
+ */
 static void version_1_is_migrated(void **state)
 {
     struct place *place = *state;
@@ -605,7 +606,7 @@ static void version_1_is_migrated(void **state)
         assert_int_equal(count, 5);
         count = 0;
         place_close(place);
-        assert_int_equal(number_of(place->path, "PRAGMA user_version"), 2);
+        assert_int_equal(number_of(place->path, "PRAGMA user_version"), 3);
         assert_int_equal(number_of(place->path, "SELECT count(*) FROM v_incumbents WHERE"
                                                 " loss = 0.25 AND violation = 0"
                                                 " AND measures IS NULL"),
@@ -634,6 +635,54 @@ static void version_1_is_migrated(void **state)
                                             " AND json_extract(measures, '$[1]') = -2"),
                      6);
     assert_hd_ok(place_open(place));
+}
+
+static enum hd_code keep_fact(void *context, const struct hd_fact *fact, struct hd_err *unused)
+{
+    (void)unused;
+    struct hd_fact *facts = context;
+    if (fact->kind == HD_FACT_COMMAND_GIVEN)
+        assert_string_equal(fact->as.command_given.reason, "since I say so");
+    if (fact->kind == HD_FACT_ATTEMPT_ENDED)
+        assert_string_equal(fact->as.attempt_ended.label, "");
+    facts[fact->seq - 1] = *fact;
+    return HD_OK;
+}
+
+/* A store of version 1 is brought up to date with all that it holds, and goes on. */
+static void older_version_is_brought_up_to_date(void **state)
+{
+    struct place *place = *state;
+    place_remove(place);
+    place_make(place, true);
+    run_sql(place->path, hd_store_schema_sql);
+    run_sql(
+        place->path,
+        "INSERT INTO runs VALUES (1, 7, 0, 'r', 77, 1, '{}');"
+        "INSERT INTO configs VALUES (2, 7, 0, 0, 0, 0, 0, x'', '{}', 'random', 0, NULL, 0, 0);"
+        "INSERT INTO jobs VALUES (3, 7, 0, 0, 0, 0, 0, 1.0, NULL);"
+        "INSERT INTO attempts VALUES (4, 7, 0, 0, 1, 'w', 1, 1, '', '', NULL);"
+        "INSERT INTO attempt_ends VALUES (5, 7, 0, 0, 1, 'ok', 0, 0, 0.5, 1, 'w', 1, 1, 0, 0, 0,"
+        " '', NULL, '', '');"
+        "INSERT INTO commands VALUES (6, 7, 0, 'cancel-job', 3, 'since I say so');"
+        "PRAGMA application_id = 0x48446b31; PRAGMA user_version = 1");
+    assert_hd_ok(place_open(place));
+    struct hd_fact facts[6];
+    assert_hd_ok(hd_store_load(place->store, keep_fact, facts, &err));
+    assert_int_equal(hd_store_last_seq(place->store), 6);
+    assert_int_equal(facts[5].as.command_given.op, HD_COMMAND_CANCEL_JOB);
+    assert_int_equal(facts[5].as.command_given.job, 3);
+    assert_int_equal(facts[4].as.attempt_ended.rule, 0);
+    struct hd_fact more = {.seq = 7,
+                           .run = HD_RUN_NONE,
+                           .kind = HD_FACT_WORKER_STATE,
+                           .as.worker_state = {"w", HD_WORKER_QUARANTINED, "three jobs"}};
+    assert_hd_ok(hd_store_append(place->store, &more, 1, &err));
+    more = (struct hd_fact){
+        .seq = 8,
+        .kind = HD_FACT_COMMAND_GIVEN,
+        .as.command_given = {.op = HD_COMMAND_SET_LIMIT, .limit = HD_LIMIT_JOBS, .value = 9}};
+    assert_hd_ok(hd_store_append(place->store, &more, 1, &err));
 }
 
 /* A fact that has gone is noticed when loading, wherever it was. */
@@ -860,6 +909,7 @@ int main(void)
         ON_SQLITE(foreign_files_are_refused),
         ON_SQLITE(newer_version_is_refused),
         ON_SQLITE(version_1_is_migrated),
+        ON_SQLITE(older_version_is_brought_up_to_date),
         ON_SQLITE(missing_facts_are_noticed),
         ON_SQLITE(impossible_values_are_noticed),
         ON_SQLITE(damaged_pages_are_noticed),

@@ -190,7 +190,8 @@ static void holder_returns(struct sim_plan *plan)
     begin(plan, 2);
     /* w1 has the better config; it sleeps when the promotion is decided, and wakes in time */
     plan->runs[0].per_budget_ms = 0;
-    ends(&plan->runs[0], 0, 1, HD_OUTCOME_INFRA);
+    plan->runs[0].retries_failed = 1;
+    ends(&plan->runs[0], 0, 1, HD_OUTCOME_FAILED);
     script(plan, 1500, SIM_FAULT_WORKER_STALL, 1, 9000);
 }
 

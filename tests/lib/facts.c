@@ -164,6 +164,8 @@ static void make_end(struct story *story, struct run_state *run, uint32_t job, s
         .info_json = some_text(story),
         .root = some_text(story),
         .directory = some_text(story),
+        .rule = below(story, 3),
+        .label = some_text(story),
     };
     size_t count = below(story, 3) == 0 ? below(story, 40 + 1) : 0;
     double *measures = hd_arena_alloc(story->arena, (count + 1) * sizeof(*measures));
@@ -208,9 +210,11 @@ static void make_command(struct story *story, struct hd_fact *fact)
 {
     fact->kind = HD_FACT_COMMAND_GIVEN;
     fact->as.command_given = (struct hd_fact_command_given){
-        .op = (enum hd_command_op)below(story, HD_COMMAND_OP_COUNT),
+        .op = (enum hd_command_op)below(story, HD_COMMAND_SET_LIMIT + 1),
         .job = below(story, 100),
         .reason = some_text(story),
+        .limit = (enum hd_limit)below(story, HD_LIMIT_COUNT),
+        .value = below(story, 5) == 0 ? (double)NAN : below(story, 1000),
     };
 }
 
@@ -219,6 +223,17 @@ static void make_state(struct story *story, struct hd_fact *fact)
     fact->kind = HD_FACT_RUN_STATE;
     fact->as.run_state = (struct hd_fact_run_state){
         .state = (enum hd_run_state)below(story, HD_RUN_STATE_COUNT),
+        .reason = some_text(story),
+    };
+}
+
+static void make_worker_state(struct story *story, struct hd_fact *fact)
+{
+    fact->run = HD_RUN_NONE;
+    fact->kind = HD_FACT_WORKER_STATE;
+    fact->as.worker_state = (struct hd_fact_worker_state){
+        .worker = some_text(story),
+        .state = (enum hd_worker_state)below(story, HD_WORKER_STATE_COUNT),
         .reason = some_text(story),
     };
 }
@@ -236,6 +251,10 @@ static void make_any(struct story *story, struct hd_fact *fact)
     bool has_job = run->job_count > 0;
     bool leased = has_job && run->jobs[job].attempt > 0;
     bool open = has_job && !run->jobs[job].closed;
+    if (below(story, 20) == 0) {
+        make_worker_state(story, fact);
+        return;
+    }
     switch (below(story, 10)) {
     case 0:
         make_refusal(story, fact);
@@ -391,6 +410,8 @@ static void end_equal(const struct hd_fact *a, const struct hd_fact *b)
     EQ_TEXT(info_json);
     EQ_TEXT(root);
     EQ_TEXT(directory);
+    EQ(rule);
+    EQ_TEXT(label);
 }
 
 static void refusal_equal(const struct hd_fact *a, const struct hd_fact *b)
@@ -432,11 +453,21 @@ static void command_equal(const struct hd_fact *a, const struct hd_fact *b)
     EQ(op);
     EQ(job);
     EQ_TEXT(reason);
+    EQ(limit);
+    EQ_DOUBLE(value);
 }
 
 static void state_equal(const struct hd_fact *a, const struct hd_fact *b)
 {
     BOTH(run_state);
+    EQ(state);
+    EQ_TEXT(reason);
+}
+
+static void worker_equal(const struct hd_fact *a, const struct hd_fact *b)
+{
+    BOTH(worker_state);
+    EQ_TEXT(worker);
     EQ(state);
     EQ_TEXT(reason);
 }
@@ -449,7 +480,7 @@ void test_fact_assert_equal(const struct hd_fact *a, const struct hd_fact *b)
         [HD_FACT_JOB_QUEUED] = job_equal,         [HD_FACT_ATTEMPT_LEASED] = lease_equal,
         [HD_FACT_CURVE_POINT] = point_equal,      [HD_FACT_ATTEMPT_ENDED] = end_equal,
         [HD_FACT_REPORT_REFUSED] = refusal_equal, [HD_FACT_COMMAND_GIVEN] = command_equal,
-        [HD_FACT_RUN_STATE] = state_equal,
+        [HD_FACT_RUN_STATE] = state_equal,        [HD_FACT_WORKER_STATE] = worker_equal,
     };
     assert_int_equal(a->kind, b->kind);
     assert_true(a->seq == b->seq);

@@ -118,6 +118,13 @@ static uint32_t requeued_by(const struct sim_job *job, enum hd_outcome outcome)
     return count;
 }
 
+static void fail_if_charged(struct sim *sim, const struct sim_checker *self,
+                            const struct hd_fact_attempt_ended *ended)
+{
+    if (ended->charged)
+        sim_fail(sim, self->name, "job %u: what a worker could not start is charged", ended->job);
+}
+
 static void retries_as_set(struct sim *sim, const struct sim_checker *self,
                            const struct sim_probe *probe)
 {
@@ -140,6 +147,8 @@ static void retries_as_set(struct sim *sim, const struct sim_checker *self,
     bool again = ended->outcome == HD_OUTCOME_PREEMPTED || used < allowed;
     if (ended->outcome == HD_OUTCOME_PREEMPTED && ended->charged)
         sim_fail(sim, self->name, "job %u: a preempted attempt is charged", ended->job);
+    else if (ended->outcome == HD_OUTCOME_CONFIG_ERROR && ended->requeued)
+        fail_if_charged(sim, self, ended); /* another worker tries */
     else if (ended->requeued != (again && !over))
         sim_fail(sim, self->name, "job %u: %s, %u of %u retries used, and %s", ended->job,
                  hd_outcome_name(ended->outcome), used, allowed,
@@ -149,8 +158,9 @@ static void retries_as_set(struct sim *sim, const struct sim_checker *self,
 /* ---- run states
  * ---------------------------------------------------------------------------------------- */
 
-static bool may_move(enum hd_run_state from, enum hd_run_state to)
+static bool may_move(const struct sim_ledger_run *run, enum hd_run_state to)
 {
+    enum hd_run_state from = run->state;
     switch (from) {
     case HD_RUN_ACTIVE:
         return true;
@@ -158,7 +168,9 @@ static bool may_move(enum hd_run_state from, enum hd_run_state to)
         return to != HD_RUN_ACTIVE;
     case HD_RUN_PAUSED:
         return true;
-    case HD_RUN_FINISHED:
+    case HD_RUN_FINISHED: /* it was given more to do */
+        return to == HD_RUN_ACTIVE && run->commands[HD_COMMAND_SET_LIMIT] > 0 &&
+               run->commands[HD_COMMAND_RESUME_RUN] > 0;
     case HD_RUN_CANCELLED:
     case HD_RUN_STATE_COUNT:
         return false;
@@ -178,7 +190,7 @@ static void states_hold(struct sim *sim, const struct sim_checker *self,
     bool spends = probe->fact->kind == HD_FACT_CONFIG_PROPOSED ||
                   probe->fact->kind == HD_FACT_JOB_QUEUED ||
                   probe->fact->kind == HD_FACT_ATTEMPT_LEASED;
-    if (moves && !may_move(run->state, probe->fact->as.run_state.state))
+    if (moves && !may_move(run, probe->fact->as.run_state.state))
         sim_fail(sim, self->name, "run %s goes from %s to %s", run->run_id,
                  hd_run_state_name(run->state), hd_run_state_name(probe->fact->as.run_state.state));
     else if (moves && probe->fact->as.run_state.reason[0] == '\0')

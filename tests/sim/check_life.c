@@ -210,7 +210,8 @@ static bool somebody_waits(const struct sim *sim, const struct sim_master *maste
         struct hd_worker_view view;
         hd_core_view_worker(master->core, w, &view);
         if (view.parked && !view.draining && may_serve(sim, view.id, run->run_id) &&
-            !leaves_soon(sim, view.id))
+            !leaves_soon(sim, view.id) &&
+            hd_core_may_serve(master->core, (uint32_t)(run - master->ledger.runs), view.id))
             return true;
     }
     return false;
@@ -344,7 +345,7 @@ const struct sim_checker sim_checkers_life[] = {
      "holds what it is told.",
      state_honest},
     {"no-idle-worker",
-     "No worker waits while a config could be tried, but for a holder or a "
+     "No worker that is trusted waits while a config could be tried, but for a holder or a "
      "back-off.",
      no_idle_worker},
     {"calm-leads-to-finished", "Once faults cease, every run ends or is paused with a reason.",

@@ -52,12 +52,32 @@ static void verdict_is_durable(struct sim *sim, const struct sim_checker *self,
                  ref->job, ref->attempt);
 }
 
+/* An order is answered when a fact holds it, or when there was nothing to do. */
+static bool was_ordered(const struct sim_ledger *ledger, const struct hd_request *request)
+{
+    if (request->command == HD_COMMAND_RESUME_WORKER)
+        return true; /* an active worker needs no fact */
+    for (size_t f = 0; f < ledger->fact_count; f++) {
+        const struct hd_fact_worker_state *fact = &ledger->facts[f]->as.worker_state;
+        if (ledger->facts[f]->kind == HD_FACT_WORKER_STATE && fact->state != HD_WORKER_ACTIVE &&
+            hd_streq(fact->worker, request->subject))
+            return true;
+    }
+    return false;
+}
+
 static void person_is_durable(struct sim *sim, const struct sim_checker *self,
                               const struct sim_probe *probe)
 {
     const struct hd_request *request = &probe->message->request;
     const struct sim_ledger *ledger = &probe->master->ledger;
     const struct sim_ledger_run *run = NULL;
+    if (request->kind == HD_REQUEST_COMMAND && request->subject[0] != '\0') {
+        if (!was_ordered(ledger, request))
+            sim_fail(sim, self->name, "%s of %s is acknowledged, and no fact holds it",
+                     hd_command_op_name(request->command), request->subject);
+        return;
+    }
     for (size_t r = 0; r < ledger->run_count; r++)
         if (hd_streq(ledger->runs[r].run_id, request->run_id))
             run = &ledger->runs[r];
@@ -78,7 +98,8 @@ static void person_is_durable(struct sim *sim, const struct sim_checker *self,
                  (run->state != HD_RUN_PAUSED || run->commands[HD_COMMAND_PAUSE_RUN] > 0));
     /* What was so when it was answered may have changed later in the same batch. */
     bool moved = run->moved_ms == sim->now_ms;
-    if (run->commands[request->command] == 0 && !over && !closed && !moot && !moved)
+    bool same = request->command == HD_COMMAND_SET_LIMIT; /* as it was, perhaps */
+    if (run->commands[request->command] == 0 && !over && !closed && !moot && !moved && !same)
         sim_fail(sim, self->name, "%s of run %s is acknowledged, and no fact holds it",
                  hd_command_op_name(request->command), run->run_id);
 }
@@ -178,13 +199,27 @@ static void results_delivered(struct sim *sim, const struct sim_checker *self,
 /* ---- when workers are sent home
  * ---------------------------------------------------------------------------------------- */
 
+static bool was_told_to_go(const struct sim_ledger *ledger, const char *worker)
+{
+    for (size_t f = 0; f < ledger->fact_count; f++) {
+        const struct hd_fact_worker_state *fact = &ledger->facts[f]->as.worker_state;
+        if (ledger->facts[f]->kind == HD_FACT_WORKER_STATE && hd_streq(fact->worker, worker) &&
+            (fact->state == HD_WORKER_DRAINING || fact->state == HD_WORKER_LEAVING))
+            return true;
+    }
+    return false;
+}
+
 static void done_means_done(struct sim *sim, const struct sim_checker *self,
                             const struct sim_probe *probe)
 {
     if (probe->kind != SIM_PROBE_REPLY || probe->message == NULL ||
-        (probe->reply->kind != HD_REPLY_DONE && !probe->reply->drain))
+        (probe->reply->kind != HD_REPLY_DONE && !probe->reply->drain && !probe->reply->leave))
         return;
     const struct sim_ledger *ledger = &probe->master->ledger;
+    if (probe->reply->kind != HD_REPLY_DONE &&
+        was_told_to_go(ledger, probe->message->request.worker))
+        return;
     const char *wanted = probe->reply->kind == HD_REPLY_DONE ? probe->message->request.run_id : "";
     for (size_t r = 0; r < ledger->run_count; r++) {
         const struct sim_ledger_run *run = &ledger->runs[r];
@@ -211,7 +246,7 @@ const struct sim_checker sim_checkers_talk[] = {
      "A result that is on a worker's disk is told, or dropped by order; it is "
      "never forgotten.",
      results_delivered},
-    {"done-means-done", "Workers are sent home only when what they may serve is over.",
+    {"done-means-done", "Workers are sent home only when what they may serve is over, or by order.",
      done_means_done},
 };
 const size_t sim_checkers_talk_count = HD_COUNT(sim_checkers_talk);

@@ -151,6 +151,8 @@ struct sim_ledger {
 double sim_early_point(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job,
                        const struct hd_fact_curve_point *point);
 void sim_early_closed(struct sim *sim, struct sim_ledger_run *run, struct sim_job *job);
+/* check_faults.c: what the last fact about this worker lets it do. */
+enum hd_worker_state sim_worker_state(const struct sim_ledger *ledger, const char *worker);
 struct hd_fact *sim_fact_copy(struct sim *sim, const struct hd_fact *fact);
 /* Tolerant: a fact that makes no sense changes nothing here (a checker has said so before). */
 void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact);
@@ -406,6 +408,8 @@ void sim_nameserver_start(struct sim *sim);
 void sim_nameserver_lookup(struct sim *sim, struct sim_worker *worker);
 void sim_master_renew(struct sim *sim, struct sim_master *master);
 void sim_person_submit(struct sim *sim, uint32_t run);
+/* By the master of this run. */
+void sim_person_orders(struct sim *sim, uint32_t run, enum hd_command_op op, uint32_t worker);
 void sim_person_command(struct sim *sim, uint32_t run, enum hd_command_op op, uint32_t job,
                         const char *reason);
 void sim_person_receive(struct sim *sim, struct sim_message *message);
@@ -461,6 +465,8 @@ extern const struct sim_checker sim_checkers_talk[];
 extern const size_t sim_checkers_talk_count;
 extern const struct sim_checker sim_checkers_early[];
 extern const size_t sim_checkers_early_count;
+extern const struct sim_checker sim_checkers_faults[];
+extern const size_t sim_checkers_faults_count;
 extern const struct sim_checker sim_checkers_life[];
 extern const size_t sim_checkers_life_count;
 

@@ -9,6 +9,9 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_NO_DEDUP] = "no-dedup",
     [SIM_PLANT_LEASE_FORGOTTEN] = "lease-forgotten",
     [SIM_PLANT_CUT_FORGOTTEN] = "cut-forgotten",
+    [SIM_PLANT_SAME_WORKER] = "same-worker",
+    [SIM_PLANT_QUARANTINE_IGNORED] = "quarantine-ignored",
+    [SIM_PLANT_QUARANTINE_HASTY] = "quarantine-hasty",
     [SIM_PLANT_REPLY_BEFORE_COMMIT] = "reply-before-commit",
     [SIM_PLANT_COMMIT_LOST] = "commit-lost",
     [SIM_PLANT_REPLY_TWICE] = "reply-twice",
@@ -98,7 +101,10 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "action", "drop", cover->actions[HD_ACTION_DROP], true);
     for (int i = 0; i < HD_COMMAND_OP_COUNT; i++)
         line(context, "command", hd_command_op_name((enum hd_command_op)i), cover->commands[i],
-             true);
+             i < HD_COMMAND_PAUSE_WORKER);
+    for (int i = 0; i < HD_WORKER_STATE_COUNT; i++)
+        line(context, "worker", hd_worker_state_name((enum hd_worker_state)i),
+             cover->worker_states[i], true);
     line(context, "life", "restores", cover->restores, true);
     line(context, "life", "containers adopted", cover->adopted, true);
     line(context, "life", "results harvested", cover->harvested, true);

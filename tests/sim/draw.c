@@ -224,11 +224,11 @@ static void draw_climate(struct hd_rng *rng, struct sim_climate *climate)
         if (chance(rng, 30))
             climate->fault_mean_ms[fault] = between(rng, 8000, 120000);
     /* What a person does is rarer than what machines do. */
-    for (int fault = SIM_FAULT_PERSON_PAUSE; fault <= SIM_FAULT_PERSON_CANCEL_JOB; fault++)
+    for (int fault = SIM_FAULT_PERSON_PAUSE; fault <= SIM_FAULT_PERSON_SETS_LIMIT; fault++)
         if (!chance(rng, 40))
             climate->fault_mean_ms[fault] = 0;
     if (chance(rng, 6)) /* somebody who cannot leave it alone */
-        for (int fault = SIM_FAULT_PERSON_PAUSE; fault <= SIM_FAULT_PERSON_CANCEL_JOB; fault++)
+        for (int fault = SIM_FAULT_PERSON_PAUSE; fault <= SIM_FAULT_PERSON_SETS_LIMIT; fault++)
             climate->fault_mean_ms[fault] = between(rng, 5000, 40000);
 }
 

@@ -31,6 +31,8 @@ static const char *const fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_PERSON_RESUME] = "person-resumes",
     [SIM_FAULT_PERSON_CANCEL_RUN] = "person-cancels-run",
     [SIM_FAULT_PERSON_CANCEL_JOB] = "person-cancels-job",
+    [SIM_FAULT_PERSON_ORDERS_WORKER] = "person-orders-worker",
+    [SIM_FAULT_PERSON_SETS_LIMIT] = "person-sets-limit",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -62,6 +64,17 @@ static void person(struct sim *sim, enum hd_command_op op, uint32_t run, uint32_
 {
     if (sim_find_run(sim, sim->plan->runs[run].run_uid, NULL) != NULL)
         sim_person_command(sim, run, op, job, "since I say so");
+}
+
+/* Some order to some worker, by the master of this run. */
+static void order_worker(struct sim *sim, uint32_t run)
+{
+    static const enum hd_command_op ops[] = {HD_COMMAND_PAUSE_WORKER, HD_COMMAND_RESUME_WORKER,
+                                             HD_COMMAND_DRAIN_WORKER, HD_COMMAND_SHUTDOWN_WORKER};
+    enum hd_command_op op = ops[hd_rng_below(&sim->rng, HD_COUNT(ops))];
+    uint32_t worker = (uint32_t)hd_rng_below(&sim->rng, sim->plan->worker_count);
+    if (sim->workers[worker].epoch > 0)
+        sim_person_orders(sim, run, op, worker);
 }
 
 static void freeze(struct sim *sim, uint32_t who, int64_t for_ms, bool machine)
@@ -185,6 +198,12 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
         break;
     case SIM_FAULT_PERSON_CANCEL_JOB:
         person(sim, HD_COMMAND_CANCEL_JOB, who, job);
+        break;
+    case SIM_FAULT_PERSON_ORDERS_WORKER:
+        order_worker(sim, who);
+        break;
+    case SIM_FAULT_PERSON_SETS_LIMIT:
+        person(sim, HD_COMMAND_SET_LIMIT, who, job);
         break;
     }
     sim->cover->faults[fault]++;

@@ -64,6 +64,10 @@ struct hd_fact *sim_fact_copy(struct sim *sim, const struct hd_fact *fact)
     case HD_FACT_RUN_STATE:
         copy->as.run_state.reason = sim_text(sim, fact->as.run_state.reason);
         break;
+    case HD_FACT_WORKER_STATE:
+        copy->as.worker_state.worker = sim_text(sim, fact->as.worker_state.worker);
+        copy->as.worker_state.reason = sim_text(sim, fact->as.worker_state.reason);
+        break;
     case HD_FACT_JOB_QUEUED:
     case HD_FACT_CURVE_POINT:
     case HD_FACT_KIND_COUNT:
@@ -320,6 +324,7 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
         break;
     case HD_FACT_RUN_CREATED:
     case HD_FACT_REPORT_REFUSED:
+    case HD_FACT_WORKER_STATE:
     case HD_FACT_KIND_COUNT:
         break;
     }

@@ -36,6 +36,12 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_LEASE_FORGOTTEN;
     case SIM_PLANT_CUT_FORGOTTEN:
         return HD_PLANT_CUT_FORGOTTEN;
+    case SIM_PLANT_SAME_WORKER:
+        return HD_PLANT_SAME_WORKER;
+    case SIM_PLANT_QUARANTINE_IGNORED:
+        return HD_PLANT_QUARANTINE_IGNORED;
+    case SIM_PLANT_QUARANTINE_HASTY:
+        return HD_PLANT_QUARANTINE_HASTY;
     case SIM_PLANT_NONE:
     case SIM_PLANT_REPLY_BEFORE_COMMIT:
     case SIM_PLANT_COMMIT_LOST:
@@ -563,6 +569,8 @@ static void commit_fact(struct sim *sim, struct sim_master *master, const struct
                 hd_hash_double(sim->result->proposals, fact->as.config_proposed.values[v]);
     if (fact->kind == HD_FACT_CONFIG_PROPOSED)
         sim->cover->proposals_by_model += fact->as.config_proposed.info.model;
+    if (fact->kind == HD_FACT_WORKER_STATE)
+        sim->cover->worker_states[fact->as.worker_state.state]++;
     if (fact->kind == HD_FACT_COMMAND_GIVEN)
         sim->cover->commands[fact->as.command_given.op]++;
     sim_ledger_fold(sim, &master->ledger, fact);

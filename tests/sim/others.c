@@ -162,6 +162,8 @@ static struct sim_person_task *new_task(struct sim *sim, uint32_t run)
         .host = "",
         .experiment_json = "",
         .reason = "",
+        .limit_value = "",
+        .subject = "",
         .view = "",
         .view_json = "",
         .result = {.message = "", .info_json = "", .directory = ""},
@@ -213,8 +215,22 @@ void sim_person_command(struct sim *sim, uint32_t run, enum hd_command_op op, ui
     task->request.command = op;
     task->request.job = job;
     task->request.reason = sim_text(sim, reason);
+    if (op == HD_COMMAND_SET_LIMIT) { /* of those limits that no checker counts on */
+        task->request.limit = HD_LIMIT_PRIORITY;
+        task->request.limit_value = sim_format(sim, "%u", job);
+    }
     sim_tell(sim, "person: %s %s%s", hd_command_op_name(op), sim->plan->runs[run].run_id,
              op == HD_COMMAND_CANCEL_JOB ? sim_format(sim, ", job %u", job) : "");
+    sim_at(sim, sim->now_ms, fire_person, 0, ++task->tries, task);
+}
+
+void sim_person_orders(struct sim *sim, uint32_t run, enum hd_command_op op, uint32_t worker)
+{
+    struct sim_person_task *task = new_task(sim, run);
+    task->request.kind = HD_REQUEST_COMMAND;
+    task->request.command = op;
+    task->request.subject = sim->workers[worker].id;
+    sim_tell(sim, "person: %s %s", hd_command_op_name(op), sim->workers[worker].id);
     sim_at(sim, sim->now_ms, fire_person, 0, ++task->tries, task);
 }
 

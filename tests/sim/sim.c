@@ -8,6 +8,7 @@
 #define CHUNKS_MAX 4096
 #define EVENTS_MAX 2000000
 #define TICK_MS 1000
+#define RESUME_WORKERS_MS 60000
 #define SETTLE_MS 90000
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -303,8 +304,24 @@ static void restart_leavers(struct sim *sim)
 {
     for (uint32_t w = 0; w < sim->plan->worker_count; w++) {
         struct sim_worker *worker = &sim->workers[w];
-        if (!worker->alive && worker->epoch > 0 && worker->was_told)
+        if (!worker->alive && worker->epoch > 0 && (worker->was_told || worker->exited))
             sim_worker_start(sim, w);
+    }
+}
+
+/* What was ordered in the storm is taken back; a late order too. */
+static void resume_workers(struct sim *sim)
+{
+    for (uint32_t m = 0; m < sim->plan->master_count; m++) {
+        const struct sim_master *master = &sim->masters[m];
+        for (uint32_t r = 0; r < sim->plan->run_count; r++) {
+            if (sim->plan->runs[r].master != m || !master->alive)
+                continue;
+            for (uint32_t w = 0; w < sim->plan->worker_count; w++)
+                if (sim_worker_state(&master->ledger, sim->workers[w].id) != HD_WORKER_ACTIVE)
+                    sim_person_orders(sim, r, HD_COMMAND_RESUME_WORKER, w);
+            break;
+        }
     }
 }
 
@@ -321,6 +338,8 @@ static void on_tick(struct sim *sim, const struct sim_event *event)
     }
     if (sim->calm && !over)
         restart_leavers(sim);
+    if (sim->calm && !over && sim->now_ms % RESUME_WORKERS_MS == 0)
+        resume_workers(sim);
     if (!over || sim->now_ms < sim->awake_ms) /* whoever sleeps wakes up first */
         sim->over_since_ms = -1;
     else if (sim->over_since_ms < 0)

@@ -55,6 +55,8 @@ enum sim_fault {
     SIM_FAULT_PERSON_RESUME,
     SIM_FAULT_PERSON_CANCEL_RUN,
     SIM_FAULT_PERSON_CANCEL_JOB,
+    SIM_FAULT_PERSON_ORDERS_WORKER,
+    SIM_FAULT_PERSON_SETS_LIMIT,
     SIM_FAULT_COUNT
 };
 const char *sim_fault_name(enum sim_fault fault);
@@ -66,6 +68,9 @@ enum sim_plant {
     SIM_PLANT_NO_DEDUP,            /* core */
     SIM_PLANT_LEASE_FORGOTTEN,     /* core */
     SIM_PLANT_CUT_FORGOTTEN,       /* core */
+    SIM_PLANT_SAME_WORKER,         /* core */
+    SIM_PLANT_QUARANTINE_IGNORED,  /* core */
+    SIM_PLANT_QUARANTINE_HASTY,    /* core */
     SIM_PLANT_REPLY_BEFORE_COMMIT, /* driver: speaks, then commits */
     SIM_PLANT_COMMIT_LOST,         /* driver: says committed, and a restart finds it missing */
     SIM_PLANT_REPLY_TWICE,         /* driver: answers one request twice */
@@ -203,6 +208,7 @@ struct sim_cover {
     uint64_t verdicts[3];
     uint64_t actions[3]; /* of enum hd_attempt_action, in replies */
     uint64_t commands[HD_COMMAND_OP_COUNT];
+    uint64_t worker_states[HD_WORKER_STATE_COUNT];
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
     uint64_t preempted_in_place;  /* began from what a stopped one had kept */
     int64_t computed_ms, lost_ms; /* by targets; and what had to be done again of it */

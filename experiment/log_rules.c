@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log_rules.c: what a target's output says about a failed attempt: patterns with bounds.
+ *
+ * A pattern is a POSIX extended regular expression. Back references and large repetition counts
+ * are refused, so that compiling takes little memory and matching little time.
+ */
+#include "read.h"
+
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPEAT_MAX 64       /* in one {n,m} */
+#define REPEAT_ALL_MAX 1000 /* product of all of them */
+
+const char *hd_log_action_name(enum hd_log_action action)
+{
+    switch (action) {
+    case HD_LOG_LABEL:
+        return "label";
+    case HD_LOG_NO_RETRY:
+        return "no_retry";
+    case HD_LOG_EXCLUDE_WORKER:
+        return "exclude_worker";
+    case HD_LOG_ACTION_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+/* The largest number of a "{n,m}" whose brace `at` points behind. */
+static unsigned repeat_count(const char *at)
+{
+    unsigned largest = 0, number = 0;
+    for (; *at != '\0' && *at != '}'; at++) {
+        bool digit = *at >= '0' && *at <= '9';
+        number = digit ? number * 10 + (unsigned)(*at - '0') : 0;
+        if (number > REPEAT_MAX)
+            return number;
+        largest = number > largest ? number : largest;
+    }
+    return largest;
+}
+
+/* Where the bracket expression that begins at `at` ends; its first ']' is a member. */
+static const char *bracket_end(const char *at)
+{
+    at += at[1] == '^' ? 2 : 1;
+    if (*at == ']')
+        at++;
+    while (*at != '\0' && *at != ']') {
+        char kind = at[0] == '[' ? at[1] : '\0';
+        if (kind == ':' || kind == '.' || kind == '=') {
+            const char close[] = {kind, ']', '\0'};
+            const char *end = strstr(at + 2, close);
+            if (end == NULL)
+                return at + strlen(at);
+            at = end + 2;
+        } else {
+            at++;
+        }
+    }
+    return at;
+}
+
+static enum hd_code check_bounds(const char *pattern, struct hd_err *err)
+{
+    unsigned repeats = 1;
+    if (pattern[0] == '\0' || strlen(pattern) > HD_LOG_PATTERN_MAX)
+        return hd_fail(err, HD_E_LIMIT, "a pattern has 1 to %d bytes", HD_LOG_PATTERN_MAX);
+    for (const char *at = pattern; *at != '\0'; at++) {
+        if (*at == '[') {
+            at = bracket_end(at);
+            if (*at == '\0')
+                break; /* regcomp says it better */
+        } else if (*at == '\\') {
+            at++;
+            if (*at >= '1' && *at <= '9')
+                return hd_fail(err, HD_E_INVALID, "back references (\\%c) are not allowed", *at);
+            if (*at == '\0')
+                break;
+        } else if (*at == '{') {
+            unsigned count = repeat_count(at + 1);
+            repeats *= count > 1 ? count : 1;
+            if (count > REPEAT_MAX || repeats > REPEAT_ALL_MAX)
+                return hd_fail(err, HD_E_LIMIT,
+                               "it repeats too often: at most %d in one {}, %d in all", REPEAT_MAX,
+                               REPEAT_ALL_MAX);
+        }
+    }
+    return HD_OK;
+}
+
+enum hd_code hd_log_pattern_check(const char *pattern, struct hd_err *err)
+{
+    enum hd_code code = check_bounds(pattern, err);
+    if (code != HD_OK)
+        return code;
+    regex_t regex;
+    int failed = regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB);
+    if (failed != 0) {
+        char why[120];
+        (void)regerror(failed, &regex, why, sizeof(why));
+        return hd_fail(err, HD_E_INVALID, "not a regular expression: %s", why);
+    }
+    regfree(&regex);
+    return HD_OK;
+}
+
+static enum hd_code parse_rule(const struct hd_reader *reader, const struct hd_value *item,
+                               const char *path, struct hd_log_rule *rule)
+{
+    static const char *const keys[] = {"match", "action", "label"};
+    const char *actions[HD_LOG_ACTION_COUNT];
+    for (int i = 0; i < HD_LOG_ACTION_COUNT; i++)
+        actions[i] = hd_log_action_name((enum hd_log_action)i);
+    if (item->kind != HD_VALUE_OBJECT)
+        return hd_read_wrong_type(reader, item, path, "",
+                                  "a map, such as {match: \"CUDA error\", action: no_retry}");
+    size_t action = HD_LOG_LABEL;
+    enum hd_code code = hd_read_keys(reader, item, path, keys, HD_COUNT(keys));
+    if (code == HD_OK)
+        code = hd_read_text(reader, item, path, "match", &rule->match);
+    if (code == HD_OK && rule->match == NULL)
+        code = hd_read_fail(reader, HD_E_INVALID, item, path, "match",
+                            "missing; give a regular expression");
+    if (code == HD_OK && hd_log_pattern_check(rule->match, reader->err) != HD_OK)
+        code = hd_read_wrap(reader, hd_value_get(item, "match"), path, "match");
+    if (code == HD_OK)
+        code = hd_read_choice(reader, item, path, "action", actions, HD_COUNT(actions), &action);
+    rule->action = (enum hd_log_action)action;
+    if (code == HD_OK)
+        code = hd_read_text(reader, item, path, "label", &rule->label);
+    if (code == HD_OK && rule->label != NULL && strlen(rule->label) >= HD_LABEL_MAX)
+        code = hd_read_fail(reader, HD_E_LIMIT, hd_value_get(item, "label"), path, "label",
+                            "at most %d bytes", HD_LABEL_MAX - 1);
+    if (code == HD_OK && rule->label == NULL && action == HD_LOG_LABEL)
+        code = hd_read_fail(reader, HD_E_INVALID, item, path, "label",
+                            "missing; a rule has a label, or an action: no_retry, exclude_worker");
+    return code;
+}
+
+enum hd_code hd_log_rules_parse(const struct hd_reader *reader, const struct hd_value *root,
+                                struct hd_experiment *experiment)
+{
+    const struct hd_value *list = hd_read_member(root, "log_rules");
+    if (list == NULL)
+        return HD_OK;
+    if (list->kind != HD_VALUE_ARRAY)
+        return hd_read_wrong_type(reader, list, "log_rules", "", "a list of rules");
+    size_t count = list->as.array.count;
+    if (count > HD_LOG_RULES_MAX)
+        return hd_read_fail(reader, HD_E_LIMIT, list, "log_rules", "", "at most %d are allowed",
+                            HD_LOG_RULES_MAX);
+    experiment->log_rules = hd_calloc(count + 1, sizeof(*experiment->log_rules));
+    if (experiment->log_rules == NULL)
+        return hd_read_nomem(reader);
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; code == HD_OK && i < count; i++) {
+        char path[READ_PATH_MAX];
+        struct hd_log_rule *rule = &experiment->log_rules[experiment->log_rule_count++];
+        hd_format(path, sizeof(path), "log_rules[%zu]", i);
+        code = parse_rule(reader, list->as.array.items[i], path, rule);
+        if (code == HD_OK && rule->label == NULL && (rule->label = hd_strdup("")) == NULL)
+            code = hd_read_nomem(reader);
+    }
+    return code;
+}
+
+void hd_log_rules_release(struct hd_experiment *experiment)
+{
+    for (size_t i = 0; i < experiment->log_rule_count; i++) {
+        hd_free(experiment->log_rules[i].match);
+        hd_free(experiment->log_rules[i].label);
+    }
+    hd_free(experiment->log_rules);
+}
