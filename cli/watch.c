@@ -246,15 +246,13 @@ static enum hd_code look(const struct run_arguments *arguments, const char *run_
 
 /* The disk below a run of our own. Programs wait for room and say so in their logs only; a
  * directory that is gone does not come back: one of that name that a worker has made since is
- * another one. `home` is the directory as it was at the first look. */
+ * another one. `home` is the directory as it was before anything was shown of it. */
 static enum hd_code look_at_disk(const char *state_dir, struct stat *home,
                                  struct progress *progress, bool *full, struct hd_err *err)
 {
     struct stat now;
     struct statvfs disk;
     bool here = stat(state_dir, &now) == 0;
-    if (here && home->st_ino == 0)
-        *home = now;
     if (here ? now.st_ino != home->st_ino || now.st_dev != home->st_dev : errno == ENOENT)
         return hd_fail(err, HD_E_NOTFOUND,
                        "the state directory %s has been removed: the run is stopped", state_dir);
@@ -276,6 +274,9 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
     int64_t next_ms = 0, missed_ms = HD_NEVER_MS;
     bool ended = false, over = false, first = true, full = false;
     struct stat home = {.st_ino = 0};
+    if (cluster != NULL && stat(arguments->state_dir, &home) != 0)
+        return hd_fail(err, HD_E_IO, "cannot look at the state directory %s: %s",
+                       arguments->state_dir, strerror(errno));
     plan_total(arguments, run_id, progress);
     while (interrupts == 0 && !over) {
         tick();
