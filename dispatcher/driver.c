@@ -53,6 +53,7 @@ struct hd_driver {
     struct hd_batch batch;
     size_t passed_facts, passed_asks; /* of the step in hand */
     size_t asks_outstanding;
+    struct hd_err step_err; /* code HD_OK: none; else the process must exit and restore */
 
     /* requests made by this process itself carry this address; its answer lands here */
     struct hd_reply own_reply;
@@ -190,6 +191,8 @@ static enum hd_code pass_on(struct hd_driver *driver, struct hd_err *err)
 
 static void step(struct hd_driver *driver, struct hd_event *event)
 {
+    if (driver->step_err.code != HD_OK)
+        return;
     event->now_ms = hd_clock_ms();
     event->wall_ms = hd_clock_wall_ms();
     struct hd_err err;
@@ -200,8 +203,11 @@ static void step(struct hd_driver *driver, struct hd_event *event)
     hd_batch_keep(&driver->batch, driver->core, driver->update);
     for (size_t i = 0; i < driver->update->reply_count; i++)
         keep_reply(driver, &driver->update->replies[i]);
-    while (pass_on(driver, &err) == HD_E_NOMEM)
+    enum hd_code code;
+    while ((code = pass_on(driver, &err)) == HD_E_NOMEM)
         hd_wait_for_memory();
+    if (code != HD_OK && driver->step_err.code == HD_OK)
+        driver->step_err = err;
 }
 
 /* ---- commit ------------------------------------------------------------------------------------
@@ -242,6 +248,11 @@ static enum hd_code append_facts(struct hd_driver *driver, int stop_fd, struct h
 
 static enum hd_code commit(struct hd_driver *driver, int stop_fd, struct hd_err *err)
 {
+    /* A sampler that could not be told: what is in memory is not to be trusted any more. */
+    if (driver->step_err.code != HD_OK) {
+        *err = driver->step_err;
+        return err->code;
+    }
     if (driver->batch.fact_count > 0) {
         enum hd_code code = append_facts(driver, stop_fd, err);
         if (code != HD_OK)

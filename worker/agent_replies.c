@@ -230,7 +230,7 @@ static void take_lease_reply(struct hd_agent *agent, uint32_t m, const struct hd
     master_is_well(master);
     master->over = reply->kind == HD_REPLY_DONE;
     if (reply->kind == HD_REPLY_NOTHING)
-        master->drain = reply->drain; /* a poll is woken to say so */
+        master->drain = master->drain || reply->drain; /* a poll is woken to say so */
     if (reply->kind == HD_REPLY_LEASE) {
         take_lease(agent, m, &reply->lease);
         return;

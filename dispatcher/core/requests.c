@@ -134,6 +134,10 @@ static void hello(struct hd_core *core, const struct hd_event *event)
         core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: hello (%u slots, %zu held)", worker->id,
                   request->slots, request->held_count);
     }
+    /* What the old process was told is not meant for the new one. */
+    if ((worker->state == HD_WORKER_DRAINING || worker->state == HD_WORKER_LEAVING) && newest > 0 &&
+        request->incarnation > newest && request->incarnation > worker->incarnation)
+        core_set_worker_state(core, worker, HD_WORKER_ACTIVE, "it was started again");
     worker->known = worker->reachable = true;
     worker->incarnation = request->incarnation;
     worker->control_sequence = request->sequence;
