@@ -3,6 +3,7 @@
 #include <hd/os.h>
 #include <hd/pki.h>
 
+#include <arpa/inet.h>
 #include <mbedtls/asn1.h>
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/ecp.h>
@@ -143,18 +144,34 @@ static bool time_text(int64_t wall_s, char *text, size_t size)
     return gmtime_r(&seconds, &parts) != NULL && strftime(text, size, "%Y%m%d%H%M%S", &parts) == 14;
 }
 
-/* SubjectAltName: SEQUENCE of one dNSName ([2] IA5String), written by hand: lengths below 128 take
- * one byte, up to 255 two. */
-static int add_dns_name(mbedtls_x509write_cert *cert, const char *host)
+/* Its 4 or 16 bytes; 0 when the host is a name. */
+static size_t parse_address(const char *host, unsigned char *bytes)
 {
-    unsigned char der[HD_PKI_HOST_MAX + 16];
-    size_t size = strlen(host), used = 0, inner = size + (size < 128 ? 2 : 3);
+    return inet_pton(AF_INET, host, bytes) == 1    ? 4
+           : inet_pton(AF_INET6, host, bytes) == 1 ? 16
+                                                   : 0;
+}
+
+/* SubjectAltName: SEQUENCE of a dNSName ([2] IA5String), before it an iPAddress ([7]) when the host
+ * is one, written by hand: lengths below 128 take one byte, up to 255 two. An address is named as
+ * text too: mbed TLS before 3.5 compares no others. */
+static int add_names(mbedtls_x509write_cert *cert, const char *host)
+{
+    unsigned char der[HD_PKI_HOST_MAX + 32], address[16];
+    size_t size = strlen(host), used = 0, address_size = parse_address(host, address);
+    size_t inner = size + (size < 128 ? 2 : 3) + (address_size > 0 ? address_size + 2 : 0);
     der[used++] = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
     if (inner >= 128)
         der[used++] = 0x81;
     if (inner > 255)
         return MBEDTLS_ERR_X509_BAD_INPUT_DATA;
     der[used++] = (unsigned char)inner;
+    if (address_size > 0) {
+        der[used++] = MBEDTLS_ASN1_CONTEXT_SPECIFIC | 7;
+        der[used++] = (unsigned char)address_size;
+        memcpy(der + used, address, address_size);
+        used += address_size;
+    }
     der[used++] = MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2;
     if (size >= 128)
         der[used++] = 0x81;
@@ -221,7 +238,7 @@ static int fill(mbedtls_x509write_cert *cert, const struct order *order)
     if (failed == 0)
         failed = mbedtls_x509write_crt_set_authority_key_identifier(cert);
     if (failed == 0 && order->host != NULL)
-        failed = add_dns_name(cert, order->host);
+        failed = add_names(cert, order->host);
     if (failed == 0 && order->host != NULL)
         failed = add_usages(cert);
     return failed;
@@ -280,7 +297,10 @@ enum hd_code hd_pki_make_ca(const char *directory, int64_t from_wall_s, int64_t 
 /* What becomes a file name and a DNS name. */
 static enum hd_code check_host(const char *host, struct hd_err *err)
 {
+    unsigned char address[16];
     size_t size = strlen(host);
+    if (parse_address(host, address) > 0)
+        return HD_OK;
     bool good = size > 0 && size <= HD_PKI_HOST_MAX && host[0] != '.' && host[0] != '-' &&
                 !hd_streq(host, "ca");
     for (size_t i = 0; i < size; i++)
@@ -289,8 +309,9 @@ static enum hd_code check_host(const char *host, struct hd_err *err)
                         host[i] == '_');
     return good ? HD_OK
                 : hd_fail(err, HD_E_INVALID,
-                          "\"%s\" is no host name: letters, digits, '-' and '.', at most %d", host,
-                          HD_PKI_HOST_MAX);
+                          "\"%s\" is no host name and no address: letters, digits, '-' and '.', at "
+                          "most %d",
+                          host, HD_PKI_HOST_MAX);
 }
 
 static enum hd_code sign_host(const struct files *ca, const struct files *files, const char *host,

@@ -19,7 +19,7 @@
 HD_NODISCARD enum hd_code hd_pki_make_ca(const char *directory, int64_t from_wall_s, int64_t days,
                                          struct hd_err *err);
 /* DIR/HOST.pem and DIR/HOST.key, signed by the CA in DIR; HD_E_EXISTS likewise. The host is a DNS
- * name: TLS here compares names, not addresses. */
+ * name or an IP address, as the others dial it. */
 HD_NODISCARD enum hd_code hd_pki_make_host(const char *directory, const char *host,
                                            int64_t from_wall_s, int64_t days, struct hd_err *err);
 /* Seconds since 1970 until which the first certificate of a PEM file is valid, and whether the

@@ -152,6 +152,27 @@ static void what_tls_init_makes(void **state)
                     HD_E_INVALID, "is not the key of");
 }
 
+/* Another TLS library finds an address in the certificate as an address. */
+static void an_address_is_certified_as_one(void **state)
+{
+    (void)state;
+    static const char openssl[] = "/usr/bin/openssl";
+    const char *dir = cluster_path(&cluster, "tls"), *ca = pem(dir, "ca.pem");
+    assert_outcome(HD("tls", "init", dir, "--host", "10.0.0.5,::1"), 0, NULL);
+    assert_outcome(HD("tls", "init", dir, "--host", "10.0.0.5:1"), 2, "is no host name");
+    if (!hd_path_exists(openssl))
+        skip();
+    const char *four = pem(dir, "10.0.0.5.pem"), *six = pem(dir, "::1.pem");
+    assert_outcome(
+        CLUSTER_RUN(&cluster, openssl, "verify", "-CAfile", ca, "-verify_ip", "10.0.0.5", four), 0,
+        NULL);
+    assert_outcome(
+        CLUSTER_RUN(&cluster, openssl, "verify", "-CAfile", ca, "-verify_ip", "10.0.0.6", four), 2,
+        NULL);
+    assert_outcome(
+        CLUSTER_RUN(&cluster, openssl, "verify", "-CAfile", ca, "-verify_ip", "::1", six), 0, NULL);
+}
+
 /* Beyond loopback nothing listens or dials without TLS or the word; nothing is made before. */
 static void nothing_is_open_by_mistake(void **state)
 {
@@ -278,9 +299,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_CLUSTER(what_tls_init_makes),        WITH_CLUSTER(tls_lets_in_whom_the_ca_knows),
-        WITH_CLUSTER(nothing_is_open_by_mistake), WITH_CLUSTER(roles_are_kept_apart),
-        WITH_CLUSTER(rotation_needs_no_restart),
+        WITH_CLUSTER(what_tls_init_makes),           WITH_CLUSTER(an_address_is_certified_as_one),
+        WITH_CLUSTER(tls_lets_in_whom_the_ca_knows), WITH_CLUSTER(nothing_is_open_by_mistake),
+        WITH_CLUSTER(roles_are_kept_apart),          WITH_CLUSTER(rotation_needs_no_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
