@@ -3,16 +3,17 @@
  * their targets do not speak in their name. */
 #include "cluster.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#define WAIT_MS 30000
 
 static struct cluster cluster;
 
@@ -25,25 +26,58 @@ static int listen_at(const char *path)
     return fd;
 }
 
-static void hear(int fd, const char *wanted)
+/* Somebody must always listen: a datagram socket holds about ten unread messages, and what comes
+ * then is lost. */
+struct listener {
+    int fds[3], stop[2];
+    atomic_int ready[3], alive[3], stopping[3], strange[3];
+    pthread_t thread;
+};
+
+static void count(struct listener *listener, size_t i, const char *text)
 {
-    char text[1024];
-    struct pollfd poller = {.fd = fd, .events = POLLIN};
-    ssize_t got = poll(&poller, 1, WAIT_MS) == 1 ? recv(fd, text, sizeof(text) - 1, 0) : 0;
-    text[got > 0 ? got : 0] = '\0';
-    if (strstr(text, wanted) == NULL)
-        cluster_fail(&cluster, "wanted \"%s\", heard \"%s\"", wanted, text);
+    atomic_int *which = strstr(text, "READY=1") != NULL      ? listener->ready
+                        : strstr(text, "STOPPING=1") != NULL ? listener->stopping
+                        : hd_streq(text, "WATCHDOG=1")       ? listener->alive
+                                                             : listener->strange;
+    atomic_fetch_add(&which[i], 1);
 }
 
-static void hear_the_end(int fd)
+static void *listen_on(void *context)
 {
-    char text[1024];
-    struct pollfd poller = {.fd = fd, .events = POLLIN};
-    do {
-        ssize_t got = poll(&poller, 1, WAIT_MS) == 1 ? recv(fd, text, sizeof(text) - 1, 0) : 0;
-        text[got > 0 ? got : 0] = '\0';
-    } while (hd_streq(text, "WATCHDOG=1"));
-    assert_string_equal(text, "STOPPING=1");
+    struct listener *listener = context;
+    struct pollfd pollers[4] = {{.fd = listener->stop[0], .events = POLLIN}};
+    for (size_t i = 0; i < 3; i++)
+        pollers[i + 1] = (struct pollfd){.fd = listener->fds[i], .events = POLLIN};
+    while (pollers[0].revents == 0) {
+        (void)poll(pollers, HD_COUNT(pollers), -1);
+        for (size_t i = 0; i < 3; i++) {
+            char text[1024];
+            ssize_t got = recv(listener->fds[i], text, sizeof(text) - 1, MSG_DONTWAIT);
+            text[got > 0 ? got : 0] = '\0';
+            if (got > 0)
+                count(listener, i, text);
+        }
+    }
+    return NULL;
+}
+
+static void listener_open(struct listener *listener, const char *const paths[3])
+{
+    *listener = (struct listener){0};
+    for (size_t i = 0; i < 3; i++)
+        listener->fds[i] = listen_at(paths[i]);
+    assert_int_equal(pipe2(listener->stop, O_CLOEXEC), 0);
+    assert_int_equal(pthread_create(&listener->thread, NULL, listen_on, listener), 0);
+}
+
+static void listener_close(struct listener *listener)
+{
+    close(listener->stop[1]);
+    assert_int_equal(pthread_join(listener->thread, NULL), 0);
+    close(listener->stop[0]);
+    for (size_t i = 0; i < 3; i++)
+        close(listener->fds[i]);
 }
 
 /* What is started next is a service of this socket. */
@@ -79,28 +113,23 @@ static const char *write_experiment(const char *out)
 static void three_services(void **state)
 {
     (void)state;
-    const char *paths[3] = {cluster_path(&cluster, "n"), cluster_path(&cluster, "m"),
-                            cluster_path(&cluster, "w")};
+    static struct listener heard;
+    const char *const paths[3] = {cluster_path(&cluster, "n"), cluster_path(&cluster, "m"),
+                                  cluster_path(&cluster, "w")};
     const char *out = cluster_path(&cluster, "environment");
-    int fds[3];
-    for (size_t i = 0; i < 3; i++)
-        fds[i] = listen_at(paths[i]);
+    listener_open(&heard, paths);
     manage(paths[0]);
     struct child *nameserver = cluster_nameserver(&cluster);
-    hear(fds[0], "READY=1");
+    CLUSTER_WAIT(&cluster, heard.ready[0] == 1);
     manage(paths[1]);
     struct child *master =
         cluster_master(&cluster, (const char *const[]){write_experiment(out), NULL});
-    hear(fds[1], "READY=1");
-    for (int i = 0; i < 3; i++) { /* with nothing to do */
-        hear(fds[0], "WATCHDOG=1");
-        hear(fds[1], "WATCHDOG=1");
-    }
+    CLUSTER_WAIT(&cluster, heard.ready[1] == 1);
+    CLUSTER_WAIT(&cluster, heard.alive[0] >= 3 && heard.alive[1] >= 3); /* with nothing to do */
     manage(paths[2]);
     struct child *worker = cluster_worker(&cluster, 0, NULL);
-    hear(fds[2], "READY=1");
-    for (int i = 0; i < 3; i++)
-        hear(fds[2], "WATCHDOG=1");
+    CLUSTER_WAIT(&cluster, heard.ready[2] == 1);
+    CLUSTER_WAIT(&cluster, heard.alive[2] >= 3);
     manage_nothing();
     CLUSTER_WAIT(&cluster, cluster_accepted(&cluster, "told") == 1);
     char *environment = test_file_read(out, NULL);
@@ -108,13 +137,16 @@ static void three_services(void **state)
     assert_null(strstr(environment, "WATCHDOG"));
     free(environment);
     (void)child_end(&cluster, master);
-    hear_the_end(fds[1]);
+    CLUSTER_WAIT(&cluster, heard.stopping[1] == 1);
     child_kill(&cluster, worker, SIGTERM);
-    hear_the_end(fds[2]);
+    CLUSTER_WAIT(&cluster, heard.stopping[2] == 1);
     child_kill(&cluster, nameserver, SIGTERM);
-    hear_the_end(fds[0]);
-    for (size_t i = 0; i < 3; i++)
-        close(fds[i]);
+    CLUSTER_WAIT(&cluster, heard.stopping[0] == 1);
+    listener_close(&heard);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(heard.ready[i], 1);
+        assert_int_equal(heard.strange[i], 0);
+    }
 }
 
 static int setup(void **state)
