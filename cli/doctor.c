@@ -197,22 +197,24 @@ static void check_token(struct patient *patient)
     struct doctor *doctor = &patient->doctor;
     struct hd_key keys[HD_KEYS_MAX];
     size_t count = 0;
-    char token[HD_OS_TOKEN_SIZE], *path = NULL;
+    char *path = NULL;
     struct hd_err err;
-    enum hd_code code = hd_token_load(patient->common.remote.token_file, token, &path, &err);
+    enum hd_code code = hd_token_find(patient->common.remote.token_file, &path, &err);
     if (code == HD_OK)
         code = hd_keys_read(path, keys, &count, &err);
     if (code == HD_OK)
         (void)doctor_add(doctor, "token", DOCTOR_OK, "%s: %zu, mode 0600", path, count);
     else
         doctor_todo(doctor_add(doctor, "token", DOCTOR_FAIL, "%s", err.text),
-                    "copy the token file of the nameserver's machine here, mode 0600");
+                    code == HD_E_NOTFOUND
+                        ? "on the nameserver's machine its first start makes one; elsewhere copy "
+                          "that file here, mode 0600"
+                        : "copy the token file of the nameserver's machine here, mode 0600");
     int64_t now_s = hd_clock_wall_ms() / 1000;
     if (code == HD_OK && keys[0].until_wall_s > 0 && keys[0].until_wall_s <= now_s)
         doctor_todo(doctor_add(doctor, "token", DOCTOR_FAIL, "%s: its first token has ended", path),
                     "get the new token file");
     hd_free(path);
-    explicit_bzero(token, sizeof(token));
     explicit_bzero(keys, sizeof(keys));
 }
 

@@ -126,11 +126,14 @@ void doctor_judge_expiry(struct doctor *doctor, const char *cert, int64_t now_s,
 
 void doctor_judge_files(struct doctor *doctor, uint64_t soft_max, uint64_t hard_max)
 {
-    bool enough = soft_max >= FILES_WARN;
-    struct doctor_line *line =
-        doctor_add(doctor, "limits", enough ? DOCTOR_OK : DOCTOR_WARN,
-                   "%" PRIu64 " open files at a time (at most %" PRIu64 ")", soft_max, hard_max);
+    /* Servers raise the soft limit to the hard one by themselves. */
+    bool enough = hard_max >= FILES_WARN;
+    struct doctor_line *line = doctor_add(
+        doctor, "limits", enough ? DOCTOR_OK : DOCTOR_WARN,
+        "%" PRIu64 " open files at a time, at most %" PRIu64 " for a server", soft_max, hard_max);
     if (!enough)
-        doctor_todo(line, "run `ulimit -n %d` first for a master or nameserver of many workers",
+        doctor_todo(line,
+                    "raise the hard limit to %d for a master or nameserver of many workers "
+                    "(LimitNOFILE= of a unit, limits.conf)",
                     FILES_WARN);
 }

@@ -185,7 +185,9 @@ int cmd_token(int argc, char **argv)
         code = hd_fail(&err, HD_E_INVALID, "--role: \"%s\" is not all, worker, reader or operator",
                        role);
     if (code == HD_OK)
-        code = hd_token_load(count > 1 ? positionals[1] : file, token, &path, &err);
+        code = hd_streq(order.action, "list") /* which makes nothing */
+                   ? hd_token_find(count > 1 ? positionals[1] : file, &path, &err)
+                   : hd_token_load(count > 1 ? positionals[1] : file, token, &path, &err);
     order.file = path;
     if (code == HD_OK)
         code = run_token(&order, &err);

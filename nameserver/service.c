@@ -14,6 +14,7 @@
                               */
 #define CREDENTIALS_MAX 4096 /* runs with a credentials file at a time */
 #define POLL_MS_MAX 60000
+#define RENEW_AGAIN_MS 5000
 
 struct hd_service {
     struct hd_service_settings settings;
@@ -27,6 +28,7 @@ struct hd_service {
     size_t credentials_count;
     struct hd_log_gate complaints; /* a stranger must not fill the log */
     uint64_t token_generation;     /* of the token in the credentials files */
+    int64_t renew_next_ms;         /* after a failure, not before */
     struct hd_ns_request request;
     struct hd_ns_reply reply;
 };
@@ -54,7 +56,7 @@ static void write_credentials(struct hd_service *service, const char *run_id)
         return;
     }
     char token[HD_OS_TOKEN_SIZE];
-    service->token_generation = hd_keyring_own(service->settings.keyring, token);
+    (void)hd_keyring_own(service->settings.keyring, token);
     if (hd_credentials_write(directory, run_id, service->nameserver, token, &err) != HD_OK) {
         hd_log(HD_LOG_WARNING, "credentials of run %s: %s", run_id, err.text);
         return;
@@ -63,19 +65,28 @@ static void write_credentials(struct hd_service *service, const char *run_id)
     hd_log(HD_LOG_INFO, "wrote the credentials of run %s into %s", run_id, directory);
 }
 
-/* The token in the files has been rotated. */
+/* The token in the files has been rotated. A file that could not be written is tried again, all of
+ * them then: the token counts as told when every one holds it. */
 static void renew_credentials(struct hd_service *service)
 {
     char token[HD_OS_TOKEN_SIZE];
     struct hd_err err;
     uint64_t generation = hd_keyring_own(service->settings.keyring, token);
-    if (generation == service->token_generation)
+    int64_t now_ms = hd_clock_ms();
+    bool good = true;
+    if (generation == service->token_generation || now_ms < service->renew_next_ms)
         return;
-    service->token_generation = generation;
     for (size_t i = 0; i < service->credentials_count; i++)
         if (hd_credentials_write(service->settings.credentials_dir, service->credentials[i],
-                                 service->nameserver, token, &err) != HD_OK)
-            hd_log(HD_LOG_WARNING, "credentials of run %s: %s", service->credentials[i], err.text);
+                                 service->nameserver, token, &err) != HD_OK) {
+            good = false;
+            hd_log_gated(&service->complaints, HD_LOG_WARNING, "credentials of run %s: %s",
+                         service->credentials[i], err.text);
+        }
+    if (good)
+        service->token_generation = generation;
+    else
+        service->renew_next_ms = now_ms + RENEW_AGAIN_MS;
 }
 
 static void after_register(struct hd_service *service)

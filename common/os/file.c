@@ -223,13 +223,21 @@ static enum hd_code sync_directory(const char *directory, struct hd_err *err)
                        : HD_OK;
 }
 
+/* owner: NULL, or of whom the file shall be; its group matters to nobody when the user is ours. */
+static bool give_to(int fd, const struct stat *owner)
+{
+    return owner == NULL || owner->st_uid == geteuid() ||
+           fchown(fd, owner->st_uid, owner->st_gid) == 0;
+}
+
 static enum hd_code write_new_file(const char *path, const void *bytes, size_t size, mode_t mode,
-                                   bool sync, struct hd_err *err)
+                                   const struct stat *owner, bool sync, struct hd_err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return hd_fail_errno(err, errno, "cannot create %s", path);
-    bool done = hd_write_all(fd, bytes, size) && fchmod(fd, mode) == 0 && (!sync || fsync(fd) == 0);
+    bool done = hd_write_all(fd, bytes, size) && give_to(fd, owner) && fchmod(fd, mode) == 0 &&
+                (!sync || fsync(fd) == 0);
     int failed = errno;
     if (close(fd) != 0 && done) {
         done = false;
@@ -242,7 +250,7 @@ static enum hd_code write_new_file(const char *path, const void *bytes, size_t s
 }
 
 static enum hd_code replace_file(const char *path, const void *bytes, size_t size, mode_t mode,
-                                 bool sync, struct hd_err *err)
+                                 const struct stat *owner, bool sync, struct hd_err *err)
 {
     char suffix[64];
     hd_format(suffix, sizeof(suffix), ".%d-%016llx.tmp", (int)getpid(),
@@ -256,7 +264,7 @@ static enum hd_code replace_file(const char *path, const void *bytes, size_t siz
     } else {
         memcpy(temporary, path, path_size);
         memcpy(temporary + path_size, suffix, suffix_size + 1);
-        code = write_new_file(temporary, bytes, size, mode, sync, err);
+        code = write_new_file(temporary, bytes, size, mode, owner, sync, err);
     }
     if (code == HD_OK && rename(temporary, path) != 0) {
         code = hd_fail_errno(err, errno, "cannot put %s in place", path);
@@ -272,13 +280,23 @@ static enum hd_code replace_file(const char *path, const void *bytes, size_t siz
 enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
                                   struct hd_err *err)
 {
-    return replace_file(path, bytes, size, mode, true, err);
+    return replace_file(path, bytes, size, mode, NULL, true, err);
+}
+
+enum hd_code hd_file_write_as_before(const char *path, const void *bytes, size_t size, mode_t mode,
+                                     struct hd_err *err)
+{
+    struct stat before;
+    bool is_there = stat(path, &before) == 0;
+    if (!is_there && errno != ENOENT)
+        return hd_fail_errno(err, errno, "cannot look at %s", path);
+    return replace_file(path, bytes, size, mode, is_there ? &before : NULL, true, err);
 }
 
 enum hd_code hd_file_replace(const char *path, const void *bytes, size_t size, mode_t mode,
                              struct hd_err *err)
 {
-    return replace_file(path, bytes, size, mode, false, err);
+    return replace_file(path, bytes, size, mode, NULL, false, err);
 }
 
 /* ---- lock file ---------------------------------------------------------------------------- */

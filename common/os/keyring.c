@@ -21,6 +21,7 @@ struct hd_keyring {
     struct stat seen;
     int64_t looked_ms;
     uint64_t generation;
+    struct hd_log_gate complaints; /* of a file that cannot be read for now */
 };
 
 /* ---- roles ------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ enum hd_code hd_keys_write(const char *path, const struct hd_key *keys, size_t c
             code = hd_buf_puts(&text, "\n", err);
     }
     if (code == HD_OK)
-        code = hd_file_write_atomic(path, hd_buf_text(&text), text.size, 0600, err);
+        code = hd_file_write_as_before(path, hd_buf_text(&text), text.size, 0600, err);
     if (text.data != NULL)
         explicit_bzero(text.data, text.capacity);
     hd_buf_release(&text);
@@ -280,7 +281,8 @@ static bool has_changed(const struct stat *a, const struct stat *b)
 }
 
 /* Under the lock. A file that is gone or wrong changes nothing: the tokens read before stay, and
- * the reason is said once for each change of the file. */
+ * the reason is said once for each change of the file. What may pass (no descriptor, no memory, the
+ * disk) is tried again. */
 static void look_again(struct hd_keyring *ring)
 {
     struct stat st;
@@ -294,14 +296,19 @@ static void look_again(struct hd_keyring *ring)
     if (stat(ring->path, &st) != 0 || !has_changed(&st, &ring->seen))
         return;
     enum hd_code code = read_keys(ring->path, keys, &count, &st, &err);
-    ring->seen = st;
+    bool is_of_file = code == HD_E_INVALID || code == HD_E_AUTH || code == HD_E_LIMIT;
+    if (code == HD_OK || is_of_file)
+        ring->seen = st;
     if (code == HD_OK) {
         memcpy(ring->keys, keys, sizeof(keys));
         ring->key_count = count;
         ring->generation++;
         hd_log(HD_LOG_INFO, "read %zu tokens again from %s", count, ring->path);
-    } else {
+    } else if (is_of_file) {
         hd_log(HD_LOG_WARNING, "the tokens stay as they were: %s", err.text);
+    } else {
+        hd_log_gated(&ring->complaints, HD_LOG_WARNING, "the tokens stay as they were: %s",
+                     err.text);
     }
     explicit_bzero(keys, sizeof(keys));
 }

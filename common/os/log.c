@@ -78,6 +78,10 @@ static size_t character_size(const unsigned char *at)
     for (size_t i = 1; i < size; i++)
         if ((at[i] & 0xc0) != 0x80)
             return 0;
+    /* Overlong forms, surrogates and what lies beyond U+10FFFF are no characters. */
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
+        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90))
+        return 0;
     return size;
 }
 

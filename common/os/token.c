@@ -72,27 +72,51 @@ static enum hd_code users_file(char *ret_path, size_t path_size, struct hd_err *
     return fits ? HD_OK : hd_fail(err, HD_E_LIMIT, "the path of the token file is too long");
 }
 
-enum hd_code hd_token_load(const char *path, char *ret_token, char **ret_path, struct hd_err *err)
+/* *ret_is_own: nobody named a file, so it is the user's, which may not be there yet. */
+static enum hd_code find_file(const char *path, char **ret_path, bool *ret_is_own,
+                              struct hd_err *err)
 {
     char own[4096 - 64];
     if (path == NULL || path[0] == '\0')
         path = getenv("HYPERDOCK_TOKEN_FILE");
-    if (path == NULL || path[0] == '\0') {
+    *ret_is_own = path == NULL || path[0] == '\0';
+    if (*ret_is_own) {
         enum hd_code code = users_file(own, sizeof(own), err);
-        if (code == HD_OK && !hd_path_exists(own))
-            code = make_token(own, err);
         if (code != HD_OK)
             return code;
         path = own;
     }
-    char token[HD_OS_TOKEN_SIZE];
-    enum hd_code code = read_token(path, token, err);
-    if (code != HD_OK)
-        return code;
-    if (ret_path != NULL && (*ret_path = hd_strdup(path)) == NULL)
+    char *copy = hd_strdup(path);
+    if (copy == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a path");
-    (void)hd_copy_text(ret_token, HD_OS_TOKEN_SIZE, token);
+    *ret_path = copy;
     return HD_OK;
+}
+
+enum hd_code hd_token_find(const char *path, char **ret_path, struct hd_err *err)
+{
+    bool is_own;
+    return find_file(path, ret_path, &is_own, err);
+}
+
+enum hd_code hd_token_load(const char *path, char *ret_token, char **ret_path, struct hd_err *err)
+{
+    char token[HD_OS_TOKEN_SIZE], *found = NULL;
+    bool is_own = false;
+    enum hd_code code = find_file(path, &found, &is_own, err);
+    if (code == HD_OK && is_own && !hd_path_exists(found))
+        code = make_token(found, err);
+    if (code == HD_OK)
+        code = read_token(found, token, err);
+    if (code == HD_OK) {
+        (void)hd_copy_text(ret_token, HD_OS_TOKEN_SIZE, token);
+        explicit_bzero(token, sizeof(token));
+    }
+    if (code == HD_OK && ret_path != NULL)
+        *ret_path = found;
+    else
+        hd_free(found);
+    return code;
 }
 
 bool hd_token_equal(const char *a, const char *b)

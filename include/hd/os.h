@@ -102,6 +102,8 @@ uint64_t hd_process_start_ticks(pid_t pid);
 #define HD_OS_TOKEN_SIZE 129
 HD_NODISCARD enum hd_code hd_token_load(const char *path, char *ret_token, char **ret_path,
                                         struct hd_err *err);
+/* Only where the token would be read from; makes and reads nothing. The caller frees *ret_path. */
+HD_NODISCARD enum hd_code hd_token_find(const char *path, char **ret_path, struct hd_err *err);
 /* Constant time; false when one is empty, NULL or too long. */
 bool hd_token_equal(const char *a, const char *b);
 

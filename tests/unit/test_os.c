@@ -380,6 +380,9 @@ static void the_users_token_is_made_once(void **state)
     assert_int_equal(unsetenv("HYPERDOCK_TOKEN_FILE"), 0);
     char first[HD_OS_TOKEN_SIZE], second[HD_OS_TOKEN_SIZE];
     char *path = NULL;
+    assert_hd_ok(hd_token_find(NULL, &path, &err)); /* which makes nothing */
+    assert_false(hd_path_exists(path));
+    hd_free(path);
     assert_hd_ok(hd_token_load(NULL, first, &path, &err));
     assert_hd_ok(hd_token_load(NULL, second, NULL, &err));
     assert_string_equal(first, second);

@@ -128,6 +128,33 @@ static void a_json_line_is_an_object(void **state)
     assert_hd_fails(hd_log_format_parse("xml", &format, &err), HD_E_INVALID, "text or json");
 }
 
+/* What a strict reader of UTF-8 refuses is replaced; what it takes stays. */
+static void json_lines_are_strict_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *wanted;
+    } cases[] = {
+        {"\xe0\x9f\xbf", "???"},      {"\xe0\xa0\x80", "\xe0\xa0\x80"},
+        {"\xed\xa0\x80", "???"},      {"\xed\x9f\xbf", "\xed\x9f\xbf"},
+        {"\xf0\x8f\xbf\xbf", "????"}, {"\xf0\x90\x80\x80", "\xf0\x90\x80\x80"},
+        {"\xf4\x90\x80\x80", "????"}, {"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
+    };
+    hd_log_open("hd-test", HD_LOG_INFO);
+    hd_log_set_format(HD_LOG_JSON);
+    for (size_t i = 0; i < HD_COUNT(cases); i++) {
+        struct line line = {.text = cases[i].text};
+        char *text = logged(&line);
+        struct hd_value *object = NULL;
+        assert_hd_ok(
+            hd_json_parse(text, strlen(text), "line", &hd_value_limits_file, &object, &err));
+        assert_text(object, "text", cases[i].wanted);
+        hd_value_free(object);
+        free(text);
+    }
+    hd_log_set_format(HD_LOG_TEXT);
+}
+
 /* Lines that a stranger can cause are one a second; what was left out is counted. */
 static void a_gate_lets_one_line_through(void **state)
 {
@@ -326,10 +353,30 @@ static void keys_come_back(void **state)
     }
 }
 
+/* Root may rotate the tokens of a service: the file stays the service's. */
+static void a_written_file_keeps_its_owner(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can make a file of somebody else */
+    struct hd_key key = {.roles = HD_ROLE_ALL};
+    struct stat st;
+    hd_token_make(key.token);
+    assert_hd_ok(hd_keys_write(path, &key, 1, &err));
+    assert_int_equal(chown(path, 65534, 65534), 0);
+    assert_hd_ok(hd_keys_write(path, &key, 1, &err));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, 65534);
+    assert_int_equal(st.st_gid, 65534);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_json_line_is_an_object, setup, teardown),
+        cmocka_unit_test_setup_teardown(json_lines_are_strict_utf8, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_written_file_keeps_its_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gate_lets_one_line_through, setup, teardown),
         cmocka_unit_test_setup_teardown(a_service_tells_its_manager, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_manager_nothing_changes, setup, teardown),
