@@ -69,10 +69,21 @@ static enum hd_code adopt(const struct shell *shell, struct entry *entry,
         .memory_bytes = target->memory_bytes,
         .pids = target->pids,
     };
-    /* Its limits hold on; what the policy allows no longer is ended. */
+    /* Its limits hold on; what the policy allows no longer, the caller ends. */
     enum hd_code code =
         hd_policy_apply(shell->settings->policy, entry->experiment, NULL, &job, err);
     return code != HD_OK ? code : hd_engine_adopt(entry->engine, entry->attempt, &job, err);
+}
+
+/* Nobody would watch it: it does not run on. */
+static void end_unadopted(struct shell *shell, struct entry *entry, enum hd_code code,
+                          const char *why)
+{
+    hd_engine_drop(entry->engine, entry->attempt);
+    if (code == HD_E_NOTFOUND)
+        why = "the worker ended before the target was started";
+    shell_end_unstarted(shell, entry,
+                        code == HD_E_UNSUPPORTED ? HD_OUTCOME_CONFIG_ERROR : HD_OUTCOME_INFRA, why);
 }
 
 static void tell_adopted(struct shell *shell, const struct entry *entry)
@@ -86,6 +97,7 @@ static void recover_one(struct shell *shell, struct entry *entry,
                         const struct hd_journal_attempt *kept, const struct hd_result *result)
 {
     struct hd_err err;
+    enum hd_code code = HD_OK;
     entry->engine = engine_named(shell, kept->engine);
     if (hd_experiment_parse_text(kept->experiment_json, strlen(kept->experiment_json),
                                  "kept experiment", NULL, &entry->experiment, &err) != HD_OK)
@@ -101,9 +113,11 @@ static void recover_one(struct shell *shell, struct entry *entry,
     } else if (entry->experiment == NULL) {
         shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
                             "the worker's journal could not be read");
-    } else if (entry->engine == NULL || adopt(shell, entry, kept, &err) != HD_OK) {
+    } else if (entry->engine == NULL) {
         shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
                             "the worker ended before the target was started");
+    } else if ((code = adopt(shell, entry, kept, &err)) != HD_OK) {
+        end_unadopted(shell, entry, code, err.text);
     } else {
         /* Asked by the process before us; what it then leaves is no result. */
         entry->asked = entry->experiment->target.checkpoint &&
