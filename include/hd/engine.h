@@ -28,6 +28,7 @@ struct hd_engine_job {
     const char *log_path;     /* stdout and stderr of the target */
     const char *cwd;          /* process: where the target starts */
     const char *image;        /* docker */
+    const char *program;      /* process: the file that is run as argv[0]; NULL: argv[0] itself */
     char *const *argv;        /* command; NULL or empty: the image's own */
     char *const *env;         /* "K=V", NULL-terminated */
     int64_t timeout_ms;       /* 0 none: TERM, grace, KILL, outcome timeout */

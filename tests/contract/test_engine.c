@@ -306,6 +306,47 @@ static void a_target_is_bound_to_its_cpus(void **state)
     assert_int_equal(run(bench, &job).exit_code, 0);
 }
 
+/* Whatever their numbers are, two targets have CPUs of their own while there are enough. */
+static void neighbours_are_bound_to_different_cpus(void **state)
+{
+    struct bench *bench = *state;
+    static char sh[] = "sh", flag[] = "-c",
+                tell[] = "grep Cpus_allowed_list /proc/self/status >\"$HYPERDOCK_DIR/cpus\"; "
+                         ": >\"$HYPERDOCK_DIR/ready\"; exec sleep 600";
+    static char *argv[] = {sh, flag, tell, NULL};
+    const uint32_t cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    char *said[2];
+    if (bench->docker || cpus < 2)
+        return;
+    for (uint32_t i = 0; i < 2; i++) {
+        char path[PATH_SIZE + 8];
+        size_t size;
+        struct hd_engine_job job = job_of(bench, 1 + i * cpus, "exit", "0");
+        job.argv = argv;
+        job.cpus = 1;
+        assert_hd_ok(hd_engine_start(bench->engine, &job, &err));
+        wait_ready(bench);
+        assert_true(hd_format(path, sizeof(path), "%s/cpus", bench->run_dir));
+        said[i] = test_file_read(path, &size);
+    }
+    assert_string_not_equal(said[0], said[1]);
+    free(said[0]);
+    free(said[1]);
+}
+
+static void a_program_is_run_under_the_name_it_is_called_by(void **state)
+{
+    struct bench *bench = *state;
+    static char name[] = "called-so", flag[] = "-c", test[] = "test \"$0\" = called-so";
+    static char *argv[] = {name, flag, test, NULL};
+    if (bench->docker)
+        return; /* the policy names its images */
+    struct hd_engine_job job = job_of(bench, 1, "exit", "0");
+    job.argv = argv;
+    job.program = "/bin/sh";
+    assert_int_equal(run(bench, &job).exit_code, 0);
+}
+
 static void a_target_that_leaves_children_leaves_none(void **state)
 {
     struct bench *bench = *state;
@@ -529,6 +570,8 @@ int main(void)
         ON_BENCH(memory_beyond_the_limit_ends_the_target),
         ON_BENCH(too_many_processes_end_the_target),
         ON_BENCH(a_target_is_bound_to_its_cpus),
+        ON_BENCH(neighbours_are_bound_to_different_cpus),
+        ON_BENCH(a_program_is_run_under_the_name_it_is_called_by),
         ON_BENCH(a_target_that_leaves_children_leaves_none),
         ON_BENCH(a_target_may_end_itself_when_stopped),
         ON_BENCH(a_target_that_ignores_the_request_is_killed_after_the_grace),

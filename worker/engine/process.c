@@ -32,6 +32,7 @@ struct watch {
     struct hd_attempt_ref attempt;
     struct hd_record_owner shim; /* pid 0: not running, its end is in the record or lost */
     int pidfd;                   /* -1: none */
+    uint64_t turn;               /* of its record */
 };
 
 struct process_engine {
@@ -163,9 +164,9 @@ static void *watch_shims(void *argument)
 }
 
 static enum hd_code add_watch(struct process_engine *self, struct hd_attempt_ref attempt,
-                              struct hd_record_owner shim, struct hd_err *err)
+                              struct hd_record_owner shim, uint64_t turn, struct hd_err *err)
 {
-    struct watch watch = {.attempt = attempt, .shim = shim, .pidfd = -1};
+    struct watch watch = {.attempt = attempt, .shim = shim, .pidfd = -1, .turn = turn};
     if (shim.pid > 0) {
         watch.pidfd = pidfd_open(shim.pid, 0);
         if (watch.pidfd >= 0 && !is_alive(shim)) { /* another process may have the number */
@@ -239,7 +240,7 @@ static char **merge_env(struct hd_arena *arena, char *const *env)
     return merged;
 }
 
-static enum hd_code write_spec(const char *record, const struct hd_engine_job *job,
+static enum hd_code write_spec(const char *record, const struct hd_engine_job *job, uint64_t turn,
                                struct hd_err *err)
 {
     struct hd_arena *arena = NULL;
@@ -255,7 +256,8 @@ static enum hd_code write_spec(const char *record, const struct hd_engine_job *j
         .memory_bytes = job->memory_bytes,
         .pids = job->pids > 0 ? (uint64_t)job->pids : 0,
         .cpus = job->cpus > 0 ? (uint64_t)ceil(job->cpus) : 0,
-        .turn = job->attempt.job,
+        .turn = turn,
+        .program = job->program != NULL ? job->program : "",
         .argv = (char **)(uintptr_t)job->argv, /* only read */
         .env = merge_env(arena, job->env),
     };
@@ -276,7 +278,7 @@ static void note_not_started(const char *record, bool config_error, const char *
 }
 
 static struct hd_record_owner spawn_shim(struct process_engine *self, const char *record,
-                                         const struct hd_engine_job *job)
+                                         const struct hd_engine_job *job, uint64_t turn)
 {
     struct hd_record_owner shim = {0, 0};
     struct hd_err err;
@@ -286,7 +288,7 @@ static struct hd_record_owner spawn_shim(struct process_engine *self, const char
                          "the process engine needs target.command; an image needs --engine docker");
         return shim;
     }
-    enum hd_code code = write_spec(record, job, &err);
+    enum hd_code code = write_spec(record, job, turn, &err);
     if (code == HD_OK && !hd_record_path(record, "shim.log", log))
         code = hd_fail(&err, HD_E_LIMIT, "the path of %s is too long", record);
     const char *const argv[] = {self->shim_path, record, NULL};
@@ -313,6 +315,33 @@ static struct hd_record_owner running_shim(struct process_engine *self,
     return shim.pid > 0 ? shim : shim_of(record);
 }
 
+/* The lowest that no target here has: few targets share CPUs only when there are too few. */
+static uint64_t free_turn(struct process_engine *self)
+{
+    bool taken[WATCHES_MAX + 1] = {false};
+    uint64_t turn = 0;
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < self->watch_count; i++)
+        if (self->watches[i].turn < WATCHES_MAX && self->watches[i].shim.pid > 0)
+            taken[self->watches[i].turn] = true;
+    pthread_mutex_unlock(&self->lock);
+    while (taken[turn])
+        turn++;
+    return turn;
+}
+
+static uint64_t turn_of(const char *record)
+{
+    struct hd_arena *arena = NULL;
+    struct hd_record_spec spec = {0};
+    struct hd_err ignored;
+    if (hd_arena_new(ARENA_BYTES_MAX, &arena, &ignored) != HD_OK)
+        return 0;
+    (void)!hd_record_read_spec(record, arena, &spec, &ignored);
+    hd_arena_free(arena);
+    return spec.turn;
+}
+
 static enum hd_code watch_found(struct process_engine *self, struct hd_attempt_ref attempt,
                                 const char *record, struct hd_err *err)
 {
@@ -321,7 +350,7 @@ static enum hd_code watch_found(struct process_engine *self, struct hd_attempt_r
     struct hd_record_owner shim = {0, 0};
     if (hd_record_read_end(record, &end, &ignored) != HD_OK)
         shim = running_shim(self, attempt, record);
-    return add_watch(self, attempt, shim, err);
+    return add_watch(self, attempt, shim, shim.pid > 0 ? turn_of(record) : 0, err);
 }
 
 static enum hd_code process_start(struct hd_engine *engine, const struct hd_engine_job *job,
@@ -336,8 +365,9 @@ static enum hd_code process_start(struct hd_engine *engine, const struct hd_engi
     enum hd_code code = hd_mkdirs(record, 0700, err);
     if (code != HD_OK)
         return code;
-    struct hd_record_owner shim = spawn_shim(self, record, job);
-    return add_watch(self, job->attempt, shim, err);
+    uint64_t turn = free_turn(self);
+    struct hd_record_owner shim = spawn_shim(self, record, job, turn);
+    return add_watch(self, job->attempt, shim, turn, err);
 }
 
 static enum hd_code process_adopt(struct hd_engine *engine, struct hd_attempt_ref attempt,

@@ -105,7 +105,10 @@ static _Noreturn void run_target(const struct shim *shim, int output, int report
     if (chdir(spec->cwd) != 0)
         fail_child(report_fd, STAGE_DIRECTORY);
     environ = spec->env;
-    execvp(spec->argv[0], spec->argv);
+    if (spec->program[0] != '\0')
+        execv(spec->program, spec->argv);
+    else
+        execvp(spec->argv[0], spec->argv);
     fail_child(report_fd, STAGE_EXEC);
 }
 
