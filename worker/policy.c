@@ -18,7 +18,7 @@ struct list {
 };
 
 struct hd_policy {
-    struct list images, commands, mounts, engines, runtimes, networks, capabilities;
+    struct list images, commands, mounts, engines, runtimes, networks, capabilities, users;
     bool privileged, host_network;
     double cpus; /* these: 0 no limit */
     uint64_t memory_bytes, shm_bytes;
@@ -29,9 +29,9 @@ void hd_policy_free(struct hd_policy *policy)
 {
     if (policy == NULL)
         return;
-    struct list *lists[] = {&policy->images,      &policy->commands, &policy->mounts,
-                            &policy->engines,     &policy->runtimes, &policy->networks,
-                            &policy->capabilities};
+    struct list *lists[] = {&policy->images,       &policy->commands, &policy->mounts,
+                            &policy->engines,      &policy->runtimes, &policy->networks,
+                            &policy->capabilities, &policy->users};
     for (size_t i = 0; i < HD_COUNT(lists); i++) {
         for (size_t k = 0; k < lists[i]->count; k++)
             hd_free(lists[i]->items[k]);
@@ -210,17 +210,17 @@ static enum hd_code check_words(const struct reader *reader, const struct hd_pol
 static enum hd_code read_policy(const struct reader *reader, const struct hd_value *root,
                                 struct hd_policy *policy)
 {
-    static const char *const names[] = {"images",       "commands", "mounts",       "engines",
-                                        "runtimes",     "networks", "capabilities", "privileged",
-                                        "host_network", "max"};
+    static const char *const names[] = {"images",     "commands",     "mounts",       "engines",
+                                        "runtimes",   "networks",     "capabilities", "users",
+                                        "privileged", "host_network", "max"};
     if (root->kind == HD_VALUE_NULL)
         return HD_OK; /* an empty file has no rules of its own */
     if (root->kind != HD_VALUE_OBJECT)
         return wrong(reader, root, "policy", "expected a map of rules");
     enum hd_code code = check_keys(reader, root, "", names, HD_COUNT(names));
-    struct list *lists[] = {&policy->images,      &policy->commands, &policy->mounts,
-                            &policy->engines,     &policy->runtimes, &policy->networks,
-                            &policy->capabilities};
+    struct list *lists[] = {&policy->images,       &policy->commands, &policy->mounts,
+                            &policy->engines,      &policy->runtimes, &policy->networks,
+                            &policy->capabilities, &policy->users};
     for (size_t i = 0; i < HD_COUNT(lists) && code == HD_OK; i++)
         code = read_list(reader, root, names[i], lists[i]);
     if (code == HD_OK)
@@ -420,19 +420,14 @@ static const char *find_loader_variable(const struct hd_target *target)
     return NULL;
 }
 
+/* What was judged is what runs; the name it was called by stays, for programs that go by it. */
 static enum hd_code use_program(struct hd_engine_job *job, const char *real, struct hd_arena *arena,
                                 struct hd_err *err)
 {
-    size_t count = 0;
-    while (job->argv[count] != NULL)
-        count++;
-    char **argv = hd_arena_alloc(arena, (count + 1) * sizeof(*argv));
-    char *program = argv != NULL ? hd_arena_strdup(arena, real) : NULL;
+    const char *program = hd_arena_strdup(arena, real);
     if (program == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a command");
-    memcpy(argv, job->argv, (count + 1) * sizeof(*argv));
-    argv[0] = program;
-    job->argv = argv;
+    job->program = program;
     return HD_OK;
 }
 
@@ -461,6 +456,18 @@ static enum hd_code judge_command(const struct hd_policy *policy, const struct h
 
 /* ---- containers ----------------------------------------------------------------------------- */
 
+/* The container engine is close to root: a worker that is not root itself hands on no other user
+ * than its own, unless a rule says so. */
+static bool allows_user(const struct hd_policy *policy, const char *user)
+{
+    char own[32], own_group[64];
+    if (policy != NULL && policy->users.given)
+        return allows(&policy->users, user);
+    hd_format(own, sizeof(own), "%u", (unsigned)geteuid());
+    hd_format(own_group, sizeof(own_group), "%u:%u", (unsigned)geteuid(), (unsigned)getegid());
+    return geteuid() == 0 || hd_streq(user, own_group) || hd_streq(user, own);
+}
+
 static enum hd_code judge_container(const struct hd_policy *policy,
                                     const struct hd_container *container, struct hd_err *err)
 {
@@ -477,6 +484,8 @@ static enum hd_code judge_container(const struct hd_policy *policy,
     for (size_t i = 0; container->cap_add != NULL && container->cap_add[i] != NULL; i++)
         if (!allows(capabilities, container->cap_add[i]))
             return refuse(err, "capabilities", "%s is not among them", container->cap_add[i]);
+    if (container->user != NULL && !allows_user(policy, container->user))
+        return refuse(err, "users", "container.user: %.60s is not among them", container->user);
     if (policy == NULL)
         return HD_OK;
     if (container->network != NULL && !host && !allows(&policy->networks, container->network))

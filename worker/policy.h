@@ -5,7 +5,8 @@
  * the version for people.
  *
  * A rule that is not given allows everything, but for privileged, host_network and capabilities,
- * which allow nothing; an empty list allows nothing. Without a file (NULL) the same holds.
+ * which allow nothing, and users, which allows a worker that is not root its own user only; an
+ * empty list allows nothing. Without a file (NULL) the same holds.
  */
 #ifndef HD_POLICY_H
 #define HD_POLICY_H
@@ -32,7 +33,7 @@ void hd_policy_free(struct hd_policy *policy);
 HD_NODISCARD enum hd_code hd_policy_data(const struct hd_policy *policy, const char *path,
                                          char **ret_path, struct hd_err *err);
 /* HD_E_UNSUPPORTED: refused; the text names the rule. Otherwise limits that the job does not set
- * are set to the policy's, and a command is its resolved path; texts live in `arena`. */
+ * are set to the policy's, and a command's program is its resolved path, which lives in `arena`. */
 HD_NODISCARD enum hd_code hd_policy_apply(const struct hd_policy *policy,
                                           const struct hd_experiment *experiment,
                                           struct hd_arena *arena, struct hd_engine_job *job,

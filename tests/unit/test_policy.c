@@ -182,6 +182,54 @@ static void what_a_job_leaves_open_is_limited(void **state)
     hd_policy_free(policy);
 }
 
+/* Root in a container could write to the worker's directories as root. */
+static void a_worker_that_is_not_root_hands_on_its_own_user_only(void **state)
+{
+    (void)state;
+    static char root[] = "root", zero[] = "0:0", mine[64], mine_in_root[64];
+    const uid_t before = geteuid(), uid = before == 0 ? 65534 : before;
+    const struct {
+        const char *policy; /* NULL: none */
+        char *user;
+        bool allowed;
+    } rows[] = {
+        {NULL, root, false},
+        {NULL, zero, false},
+        {NULL, mine, true},
+        {NULL, mine_in_root, false},
+        {"privileged: true", root, false},
+        {"users: [root]", root, true},
+        {"users: ['0:*']", zero, true},
+        {"users: [nobody]", root, false},
+        {"users: []", mine, false},
+    };
+    assert_true(hd_format(mine, sizeof(mine), "%u", (unsigned)uid) &&
+                hd_format(mine_in_root, sizeof(mine_in_root), "%u:%u", (unsigned)uid,
+                          (unsigned)getegid() + 1));
+    if (before == 0) {
+        const struct hd_container container = {.user = root};
+        struct hd_engine_job job = {.image = "a", .container = &container};
+        assert_hd_ok(hd_policy_apply(NULL, NULL, NULL, &job, &err));
+        assert_int_equal(seteuid(uid), 0);
+    }
+    size_t wrong = HD_COUNT(rows);
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_policy *policy = rows[i].policy != NULL ? policy_of(rows[i].policy) : NULL;
+        const struct hd_experiment experiment = {0};
+        const struct hd_container container = {.user = rows[i].user};
+        struct hd_engine_job job = {.image = "a", .container = &container};
+        enum hd_code code = hd_policy_apply(policy, &experiment, NULL, &job, &err);
+        bool refused = code == HD_E_UNSUPPORTED && strstr(err.text, "rule users") != NULL;
+        if (rows[i].allowed ? code != HD_OK : !refused)
+            wrong = i;
+        hd_policy_free(policy);
+    }
+    if (before == 0)
+        assert_int_equal(seteuid(before), 0);
+    assert_int_equal(wrong, HD_COUNT(rows));
+}
+
+/* It keeps the name that it was called by: programs of many names go by it. */
 static void a_command_runs_from_where_it_was_found(void **state)
 {
     (void)state;
@@ -191,7 +239,8 @@ static void a_command_runs_from_where_it_was_found(void **state)
     struct hd_arena *arena = NULL;
     assert_hd_ok(hd_arena_new(65536, &arena, &err));
     assert_hd_ok(hd_policy_apply(policy, &experiment, arena, &job, &err));
-    assert_int_equal(job.argv[0][0], '/');
+    assert_int_equal(job.program[0], '/');
+    assert_string_equal(job.argv[0], "sh");
     assert_null(job.argv[1]);
     hd_arena_free(arena);
     hd_policy_free(policy);
@@ -234,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_file_that_others_can_write_is_refused),
         cmocka_unit_test(each_rule_refuses_by_its_name),
         cmocka_unit_test(what_a_job_leaves_open_is_limited),
+        cmocka_unit_test(a_worker_that_is_not_root_hands_on_its_own_user_only),
         cmocka_unit_test(a_command_runs_from_where_it_was_found),
         cmocka_unit_test(data_stays_below_its_roots_whatever_links_say),
     };
