@@ -95,16 +95,28 @@ static bool is_directory(const char *path)
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* A copy appears under its name only when it is whole. */
+/* Still the directory that it was: one that is removed loses its name first. */
+static bool is_same(const char *path, const struct stat *before)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && st.st_dev == before->st_dev && st.st_ino == before->st_ino;
+}
+
+/* A copy appears under its name only when it is whole. HD_E_NOTFOUND: its owner removed what was
+ * copied meanwhile, and nothing is left of the copy. */
 static enum hd_code copy_work(const char *from, const char *cfg, struct hd_workspace *workspace,
                               struct hd_err *err)
 {
     char temporary[HD_PATH_MAX];
     if (!hd_format(temporary, sizeof(temporary), "%s/.%s.tmp", cfg, workspace->directory))
         return too_long(cfg, err);
+    struct stat before;
     enum hd_code code = hd_remove_tree(temporary, err);
-    if (code == HD_OK)
+    bool found = lstat(from, &before) == 0;
+    if (code == HD_OK && found)
         code = hd_copy_tree(from, temporary, HD_WORK_BYTES_MAX, err);
+    if (!found || !is_same(from, &before))
+        code = hd_fail(err, HD_E_NOTFOUND, "%s was removed", from);
     if (code == HD_OK && rename(temporary, workspace->work_dir) != 0)
         code = hd_fail(err, HD_E_IO, "cannot put %s in place: %s", workspace->work_dir,
                        strerror(errno));
@@ -145,9 +157,18 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
         (void)hd_copy_text(workspace->copied_from, sizeof(workspace->copied_from), from);
     /* A process that died between this and the start may have left one. */
     enum hd_code code = hd_remove_tree(workspace->work_dir, err);
-    if (code == HD_OK)
-        code = here ? copy_work(from, cfg, workspace, err)
-                    : hd_make_open_dir(workspace->work_dir, err);
+    if (code == HD_OK && here)
+        code = copy_work(from, cfg, workspace, err);
+    if (here && code == HD_E_NOTFOUND) {
+        hd_log(HD_LOG_INFO, "%s: removed while it was copied, beginning afresh", from);
+        workspace->start = HD_START_FRESH;
+        workspace->budget_previous = NAN;
+        workspace->copied_from[0] = '\0';
+        here = false;
+        code = HD_OK;
+    }
+    if (code == HD_OK && !here)
+        code = hd_make_open_dir(workspace->work_dir, err);
     return code == HD_OK ? write_owner(workspace->work_dir, worker, err) : code;
 }
 

@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +193,64 @@ static void another_worker_on_a_shared_root_works_on_a_copy(void **state)
     lease.directory_owner = "w-1";
     assert_hd_ok(hd_workspace_make(&place->root, "w-1", &lease, &copy, &err));
     assert_int_equal(copy.start, HD_START_COPY);
+}
+
+#define COPIED_FILES 1000
+
+struct removal {
+    const char *begun, *from; /* when the first is there, the second goes */
+    atomic_bool over;
+};
+
+static void *remove_when_begun(void *argument)
+{
+    struct removal *removal = argument;
+    char gone[HD_PATH_MAX];
+    struct hd_err ignored;
+    if (!hd_format(gone, sizeof(gone), "%s.gone", removal->from))
+        return NULL;
+    while (!hd_path_exists(removal->begun) && !atomic_load(&removal->over))
+        continue;
+    if (rename(removal->from, gone) == 0)
+        (void)!hd_remove_tree(gone, &ignored);
+    return NULL;
+}
+
+/* Its owner may remove a directory while another worker copies it: a copy is whole, or there is
+ * none and the config begins afresh. */
+static void what_vanishes_while_it_is_copied_is_not_copied_in_part(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace first, copy;
+    char name[32], begun[HD_PATH_MAX], from[HD_PATH_MAX];
+    struct hd_lease lease = lease_of(place, 7, 1);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
+    for (int i = 0; i < COPIED_FILES; i++) {
+        assert_true(hd_format(name, sizeof(name), "part-%d", i));
+        test_file_write(join(first.work_dir, name), "w");
+    }
+    lease = lease_of(place, 7, 2);
+    lease.root = place->root.id;
+    lease.directory = first.directory;
+    lease.directory_owner = "w-0";
+    assert_true(hd_copy_text(from, sizeof(from), first.work_dir));
+    assert_true(hd_format(begun, sizeof(begun), "%.*s/.c5-7-2.tmp",
+                          (int)(strrchr(from, '/') - from), from));
+    struct removal removal = {.begun = begun, .from = from};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, remove_when_begun, &removal), 0);
+    enum hd_code code = hd_workspace_make(&place->root, "w-1", &lease, &copy, &err);
+    atomic_store(&removal.over, true);
+    pthread_join(thread, NULL);
+    assert_hd_ok(code);
+    int parts = 0;
+    for (int i = 0; i < COPIED_FILES; i++)
+        if (hd_format(name, sizeof(name), "part-%d", i) &&
+            hd_path_exists(join(copy.work_dir, name)))
+            parts++;
+    assert_int_equal(parts, copy.start == HD_START_COPY ? COPIED_FILES : 0);
+    assert_int_equal(copy.start == HD_START_COPY, copy.copied_from[0] != '\0');
+    assert_false(hd_path_exists(begun));
 }
 
 static void a_directory_that_is_not_here_means_from_the_start(void **state)
@@ -605,6 +665,7 @@ int main(void)
         WITH_PLACE(workers_of_one_host_get_the_lowest_free_names),
         WITH_PLACE(the_work_directory_goes_on_in_place_for_its_owner),
         WITH_PLACE(another_worker_on_a_shared_root_works_on_a_copy),
+        WITH_PLACE(what_vanishes_while_it_is_copied_is_not_copied_in_part),
         WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
         WITH_PLACE(two_runs_of_one_name_do_not_meet),
         WITH_PLACE(what_a_target_left_becomes_the_owners_without_following_links),
