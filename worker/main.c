@@ -269,7 +269,7 @@ static enum hd_code find_end(const struct settings *settings, struct hd_shell_se
         return HD_OK;
     }
     shell->end_ms = hd_clock_ms() + (end_wall_ms - now_wall_ms);
-    hd_log(HD_LOG_INFO, "this worker ends in %lld s, its targets %lld s earlier",
+    hd_log(HD_LOG_INFO, "leaving in %lld s, targets end %lld s earlier",
            (long long)((end_wall_ms - now_wall_ms) / 1000), (long long)(shell->grace_ms / 1000));
     return HD_OK;
 }
@@ -337,7 +337,6 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
     };
     hd_log(HD_LOG_INFO, "worker %s, %lld at a time, in %s", seat.worker,
            (long long)settings->parallelism, root.path);
-    hd_notify_ready("working");
     code = run_shell(settings, &shell, err);
     hd_notify_stopping();
     hd_seat_release(&seat);

@@ -389,6 +389,7 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
     if (code == HD_OK)
         code = shell_recover(shell, err);
     if (code == HD_OK) {
+        hd_notify_ready("working");
         tell_pending(shell);
         loop(shell);
     }

@@ -295,14 +295,32 @@ static int64_t stop_wall_ms(const struct hd_shell_settings *settings)
     return hd_clock_wall_ms() + settings->end_ms - settings->grace_ms - hd_clock_ms();
 }
 
+/* What needs no workspace, before a whole state is copied for it; the command is judged later. */
+static enum hd_code judge_early(const struct shell *shell, const struct entry *entry,
+                                struct hd_err *err)
+{
+    const struct hd_target *target = &entry->experiment->target;
+    struct hd_engine_job job = {
+        .image = target->image,
+        .container = target->image != NULL ? &target->container : NULL,
+        .timeout_ms = hd_experiment_timeout_ms(entry->experiment, entry->budget),
+        .cpus = target->cpus,
+        .memory_bytes = target->memory_bytes,
+        .pids = target->pids,
+    };
+    return hd_policy_apply(shell->settings->policy, entry->experiment, NULL, &job, err);
+}
+
 static enum hd_code run_lease(struct shell *shell, struct entry *entry,
                               const struct hd_lease *lease, char *data_dir, struct hd_err *err)
 {
     const struct hd_shell_settings *settings = shell->settings;
     struct hd_plan plan;
+    enum hd_code code = judge_early(shell, entry, err);
+    if (code != HD_OK)
+        return code;
     hd_collector_hold(shell->collector);
-    enum hd_code code =
-        hd_workspace_make(settings->root, settings->seat->worker, lease, &entry->workspace, err);
+    code = hd_workspace_make(settings->root, settings->seat->worker, lease, &entry->workspace, err);
     if (code == HD_OK)
         shell_pin(shell, entry);
     hd_collector_release(shell->collector);

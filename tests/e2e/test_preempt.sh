@@ -144,5 +144,5 @@ kill -9 "$pid" && wait "$pid" 2>/dev/null
 verdict $? "a worker that leaves before a job can end takes none"
 SLURM_JOB_END_TIME=$(($(date +%s) + 20)) "$worker" --nameserver "$address" --token-file token --run-id slow \
     --work-dir third --engine process --grace 60s >slurm.log 2>&1
-[ $? -eq 0 ] && grep -q "this worker ends in" slurm.log && grep -q "time is over" slurm.log
+[ $? -eq 0 ] && grep -q "leaving in" slurm.log && grep -q "time is over" slurm.log
 verdict $? "Slurm's word for the end is taken"
