@@ -163,7 +163,7 @@ static void count_success(struct run *run, const struct job *job, uint32_t job_n
     if (highest && objectives > 1 && reaches_goals(run, score))
         run->goal_reached = true;
     bool better = !run->has_incumbent || job->budget > run->incumbent_budget ||
-                  (highest && hd_score_compare(score, &run->incumbent_score, objectives) < 0);
+                  (highest && hd_score_compare(score, &run->incumbent_score, 1) < 0);
     if (!better) {
         run->unimproved += job->budget >= run->incumbent_budget ? 1 : 0;
         return;

@@ -60,8 +60,10 @@ static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fa
             fact->as.attempt_ended.attempt != run->jobs[job].attempt ||
             (run->jobs[job].state == JOB_QUEUED && fact->as.attempt_ended.requeued))
             return corrupt(fact, "that attempt is not the job's current one", err);
-        if (fact->as.attempt_ended.outcome == HD_OUTCOME_OK &&
-            fact->as.attempt_ended.measure_count != hd_experiment_measure_count(run->experiment))
+        if (fact->as.attempt_ended.measure_count !=
+            (fact->as.attempt_ended.outcome == HD_OUTCOME_OK
+                 ? hd_experiment_measure_count(run->experiment)
+                 : 0))
             return corrupt(fact, "other objectives or constraints", err);
         return HD_OK;
     case HD_FACT_CURVE_POINT:
@@ -106,6 +108,48 @@ static enum hd_code check_created(struct hd_core *core, const struct hd_fact *fa
                         &core->pending_run, err);
 }
 
+/* The worker that a fact may bring in, or NULL. */
+static const char *worker_of(const struct hd_fact *fact)
+{
+    switch (fact->kind) {
+    case HD_FACT_ATTEMPT_LEASED:
+        return fact->as.attempt_leased.worker;
+    case HD_FACT_ATTEMPT_ENDED:
+        return fact->as.attempt_ended.worker[0] != '\0' || fact->as.attempt_ended.by_report ||
+                       fact->as.attempt_ended.directory[0] != '\0'
+                   ? fact->as.attempt_ended.worker
+                   : NULL;
+    case HD_FACT_REPORT_REFUSED:
+        return fact->as.report_refused.worker;
+    case HD_FACT_WORKER_STATE:
+        return fact->as.worker_state.worker;
+    case HD_FACT_RUN_CREATED:
+    case HD_FACT_CONFIG_PROPOSED:
+    case HD_FACT_JOB_QUEUED:
+    case HD_FACT_CURVE_POINT:
+    case HD_FACT_COMMAND_GIVEN:
+    case HD_FACT_RUN_STATE:
+    case HD_FACT_KIND_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+/* A full table takes no new worker, and all that those in it did. */
+static enum hd_code reserve_worker(struct hd_core *core, const struct hd_fact *fact,
+                                   struct hd_err *err)
+{
+    const char *worker = worker_of(fact);
+    bool known = worker == NULL || core_find_worker(core, worker) != NULL;
+    return known ? HD_OK : core_reserve_worker(core, err);
+}
+
+/* A root more than the table holds is not kept, as in the step that made the fact. */
+static enum hd_code reserve_root(struct hd_core *core, struct hd_err *err)
+{
+    return core->root_count >= HD_ROOTS_MAX ? HD_OK : core_reserve_root(core, err);
+}
+
 enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact, struct hd_err *err)
 {
     enum hd_code code;
@@ -115,7 +159,7 @@ enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact, str
     if (fact->kind == HD_FACT_RUN_CREATED) {
         code = check_created(core, fact, err);
     } else if (fact->kind == HD_FACT_WORKER_STATE) {
-        code = core_reserve_worker(core, err);
+        code = reserve_worker(core, fact, err);
     } else {
         if (fact->run >= core->run_count)
             return corrupt(fact, "unknown run", err);
@@ -124,9 +168,9 @@ enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact, str
         if (code == HD_OK)
             code = check_in_run(run, fact, err);
         if (code == HD_OK)
-            code = core_reserve_worker(core, err);
+            code = reserve_worker(core, fact, err);
         if (code == HD_OK)
-            code = core_reserve_root(core, err);
+            code = reserve_root(core, err);
     }
     if (code == HD_OK)
         core_apply_fact(core, fact);

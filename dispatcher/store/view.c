@@ -10,24 +10,38 @@
 #include "sqlite_rows.h"
 #include "view_impl.h"
 
+#define VIEWS_SQL_MAX 16384u /* bytes: all of views.sql, and a little more */
+
 /* ---- older files ------------------------------------------------------------------------------
  */
 
-/* The views of this version over a file of version 1, which nobody may write here: temporary ones
- * stand before those of the file. */
-static enum hd_code shadow_version_1(sqlite3 *db, struct hd_err *err)
+/* What the tables of an older file lack, by its version, and then of every one before this. */
+static const char *const lacking[HD_STORE_SCHEMA_VERSION] = {
+    NULL,
+    "CREATE TEMP VIEW attempt_ends AS SELECT *, NULL AS measures, 0.0 AS violation,"
+    " 0 AS rule, '' AS label FROM main.attempt_ends;",
+    "CREATE TEMP VIEW attempt_ends AS SELECT *, 0 AS rule, '' AS label FROM main.attempt_ends;",
+};
+static const char lacking_before_3[] =
+    "CREATE TEMP VIEW commands AS SELECT *, 'configs' AS limit_name, NULL AS value"
+    " FROM main.commands;"
+    "CREATE TEMP VIEW worker_states AS SELECT 0 AS seq, 0 AS wall_ms, 0 AS run, '' AS worker,"
+    " '' AS state, '' AS reason WHERE 0;";
+
+/* The views of this version over an older file, which nobody may write here: temporary ones stand
+ * before those of the file. */
+static enum hd_code shadow_older(sqlite3 *db, struct hd_err *err)
 {
     static const char create[] = "CREATE VIEW ";
     struct hd_buf sql;
     int64_t version = 0;
     enum hd_code code = hd_sqlite_version(db, &version, err);
-    if (code != HD_OK || version > 1)
+    if (code != HD_OK || version < 1 || version >= HD_STORE_SCHEMA_VERSION)
         return code;
-    hd_buf_init(&sql, HD_STORE_SQL_MAX);
-    code = hd_buf_puts(&sql,
-                       "CREATE TEMP VIEW attempt_ends AS"
-                       " SELECT *, NULL AS measures, 0.0 AS violation FROM main.attempt_ends;",
-                       err);
+    hd_buf_init(&sql, VIEWS_SQL_MAX);
+    code = hd_buf_puts(&sql, lacking[version], err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&sql, lacking_before_3, err);
     const char *at = hd_store_views_sql;
     for (const char *next; code == HD_OK && (next = strstr(at, create)) != NULL;
          at = next + strlen(create)) {
@@ -40,7 +54,7 @@ static enum hd_code shadow_version_1(sqlite3 *db, struct hd_err *err)
     if (code == HD_OK) {
         int made = sqlite3_exec(db, hd_buf_text(&sql), NULL, NULL, NULL);
         if (made != SQLITE_OK)
-            code = hd_sqlite_fail(db, made, "reading a file of version 1", err);
+            code = hd_sqlite_fail(db, made, "reading a file of an older version", err);
     }
     hd_buf_release(&sql);
     return code;
@@ -102,7 +116,7 @@ enum hd_code hd_view_open(const char *path, struct hd_view **ret_view, struct hd
         return hd_fail(err, HD_E_NOMEM, "no memory to open %s", file);
     code = hd_sqlite_open_for_reading(file, &view->db, err);
     if (code == HD_OK)
-        code = shadow_version_1(view->db, err);
+        code = shadow_older(view->db, err);
     if (code == HD_OK)
         code = add_functions(view->db, err);
     if (code == HD_OK)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <hd/store.h>
 #include <hd/view.h>
@@ -311,6 +312,38 @@ static void every_file_operation_fails_once(void **state)
     hd_value_free(after);
 }
 
+/* Every view answers over a checkpoint of each version so far, which it leaves as it is. */
+static void every_version_is_read(void **state)
+{
+    struct place *place = *state;
+    size_t versions = 0;
+    for (;; versions++) {
+        char from[600], to[600];
+        size_t size, size_after;
+        assert_true(hd_format(from, sizeof(from), "%s/tests/data/checkpoint-v%zu.db",
+                              getenv("HD_SOURCE_ROOT"), versions + 1));
+        if (access(from, R_OK) != 0)
+            break;
+        assert_true(hd_format(to, sizeof(to), "%s/older-%zu.db", place->dir, versions + 1));
+        char *bytes = test_file_read(from, &size);
+        FILE *out = fopen(to, "wb");
+        assert_non_null(out);
+        assert_int_equal(fwrite(bytes, 1, size, out), size);
+        assert_int_equal(fclose(out), 0);
+        struct hd_view *view = NULL;
+        assert_hd_ok(hd_view_open(to, &view, &err));
+        for (const char *const *name = hd_view_names(); *name != NULL; name++)
+            hd_value_free(ask(view, *name, "r0", 0, -1, 100));
+        hd_view_close(view);
+        char *after = test_file_read(to, &size_after);
+        assert_int_equal(size_after, size);
+        assert_memory_equal(after, bytes, size);
+        free(after);
+        free(bytes);
+    }
+    assert_true(versions >= 3);
+}
+
 #define VIEW_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -324,6 +357,7 @@ int main(void)
         VIEW_TEST(stopped_jobs_spend_what_they_reached),
         VIEW_TEST(wrong_questions_are_refused),
         VIEW_TEST(foreign_files_are_refused),
+        VIEW_TEST(every_version_is_read),
         VIEW_TEST(every_allocation_fails_once),
         VIEW_TEST(every_file_operation_fails_once),
     };

@@ -341,6 +341,8 @@ static void results_carry_every_objective_and_constraint(void **state)
     assert_true(run_view(0).incumbent_feasible && run_view(0).incumbent_job == 1);
     report_measures(&w, 4, (double[]){4, -9, 0, 0});
     assert_int_equal(run_view(0).incumbent_job, 2);
+    report_measures(&w, 4, (double[]){4, -10, 0, 0}); /* the first of equals in the first loss */
+    assert_int_equal(run_view(0).incumbent_job, 2);
     report_measures(&w, 3, (double[]){1, -9, 0});
     assert_int_equal(ended->outcome, HD_OUTCOME_NO_RESULT);
     assert_non_null(strstr(ended->message, "older version"));
@@ -552,6 +554,55 @@ static void facts_that_do_not_fit_are_refused(void **state)
     assert_true(hd_core_digest(core) == digest);
 }
 
+/* A failed attempt has no measures: a damaged row must not make a score of too few. */
+static void measures_of_a_failure_are_refused(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    const double measure = 1;
+    start("\"objective\":[\"a\",\"b\"]");
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w);
+    struct hd_fact ended = {.kind = HD_FACT_ATTEMPT_ENDED,
+                            .seq = hd_core_last_seq(core) + 1,
+                            .as.attempt_ended = {.job = attempt.job,
+                                                 .attempt = attempt.attempt,
+                                                 .outcome = HD_OUTCOME_FAILED,
+                                                 .measures = &measure,
+                                                 .measure_count = 1,
+                                                 .worker = "w",
+                                                 .label = "",
+                                                 .root = "",
+                                                 .directory = ""}};
+    assert_hd_fails(hd_core_apply(core, &ended, &err), HD_E_CORRUPT, "other objectives");
+    ended.as.attempt_ended.measure_count = 0;
+    assert_hd_ok(hd_core_apply(core, &ended, &err));
+}
+
+/* A table full of workers still takes the facts of those in it, and of nobody else. */
+static void a_full_table_of_workers_restores(void **state)
+{
+    (void)state;
+    char name[32];
+    start(HALVING);
+    struct hd_fact refused = {.kind = HD_FACT_REPORT_REFUSED, .as.report_refused.worker = name};
+    for (int i = 0; i < HD_WORKERS_MAX; i++) {
+        assert_true(hd_format(name, sizeof(name), "w%d", i));
+        refused.seq = hd_core_last_seq(core) + 1;
+        assert_hd_ok(hd_core_apply(core, &refused, &err));
+    }
+    assert_true(hd_format(name, sizeof(name), "w%d", 7));
+    refused.seq = hd_core_last_seq(core) + 1;
+    assert_hd_ok(hd_core_apply(core, &refused, &err));
+    struct hd_fact paused = {.kind = HD_FACT_COMMAND_GIVEN,
+                             .seq = refused.seq + 1,
+                             .as.command_given = {.op = HD_COMMAND_PAUSE_RUN, .reason = ""}};
+    assert_hd_ok(hd_core_apply(core, &paused, &err));
+    assert_true(hd_format(name, sizeof(name), "another"));
+    refused.seq = hd_core_last_seq(core) + 1;
+    assert_hd_fails(hd_core_apply(core, &refused, &err), HD_E_LIMIT, "workers");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,6 +633,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(saying_a_thing_twice_does_it_once, setup, teardown),
         cmocka_unit_test_setup_teardown(short_memory_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(facts_that_do_not_fit_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(measures_of_a_failure_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_table_of_workers_restores, setup, teardown),
     };
     return cmocka_run_group_tests_name("core", tests, NULL, NULL);
 }
