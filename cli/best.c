@@ -57,6 +57,9 @@ static void print_front(const struct hd_value *answer, const struct hd_value *be
                cli_text(answer, "budget_unit"));
     else
         printf("no config was feasible; the nearest first\n");
+    if (hd_value_get(answer, "front_of_newest") != NULL)
+        printf("of the newest %lld results only\n",
+               (long long)cli_integer(answer, "front_of_newest"));
     if (volume != NULL && reference != NULL && reference->kind == HD_VALUE_ARRAY) {
         printf("hypervolume %s from (", cli_number(hd_value_number(volume), cell));
         for (size_t i = 0; i < reference->as.array.count; i++)

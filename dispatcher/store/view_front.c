@@ -8,7 +8,9 @@
 #include "sqlite_rows.h"
 #include "view_impl.h"
 
-#define JOBS_MAX 200000u /* results of one budget that are compared: the newest */
+/* Results of one budget that are compared, the newest: their order may cost the square of this, and
+ * the master answers between its other work. */
+#define JOBS_MAX 5000u
 
 struct objective {
     bool maximize;
@@ -23,6 +25,7 @@ struct front {
     double *violations;
     int64_t *jobs;
     size_t count, capacity;
+    bool more; /* than JOBS_MAX */
 };
 
 static void front_release(struct front *front)
@@ -90,7 +93,7 @@ static enum hd_code read_rows(struct hd_view *view, const struct view_request *r
 {
     struct view_request all = *request;
     sqlite3_stmt *statement = NULL;
-    all.limit = JOBS_MAX;
+    all.limit = JOBS_MAX + 1;
     enum hd_code code =
         view_query(view, &all,
                    "SELECT e.job, e.measures AS \"measures:json\", e.violation"
@@ -105,7 +108,9 @@ static enum hd_code read_rows(struct hd_view *view, const struct view_request *r
         code = view_next(view, statement, &row, err);
         if (code != HD_OK || row == NULL)
             break;
-        code = take_row(front, row, err);
+        front->more = front->count == JOBS_MAX;
+        if (!front->more)
+            code = take_row(front, row, err);
         hd_value_free(row);
     }
     sqlite3_finalize(statement);
@@ -207,9 +212,13 @@ static enum hd_code put_in_order(struct hd_view *view, const struct view_request
            !(rows[front_count].violation > 0))
         front_count++;
     enum hd_code code = view_set(object, "front_size", hd_value_new_int((int64_t)front_count), err);
-    if (code == HD_OK)
+    if (code == HD_OK && front->more)
+        code = view_set(object, "front_of_newest", hd_value_new_int(JOBS_MAX), err);
+    if (code == HD_OK && limit > 0)
         code = add_volume(front, rows, front_count, object, err);
     struct hd_value *list = hd_value_new_array();
+    if (list == NULL && code == HD_OK)
+        code = hd_fail(err, HD_E_NOMEM, "no memory for an answer");
     for (size_t i = 0; i < front->count && (int64_t)i < limit && code == HD_OK; i++)
         code = add_job(view, request, front->jobs[front->count - 1 - rows[i].index], rows[i].rank,
                        list, err);
