@@ -17,8 +17,8 @@
 #include <hd/store.h>
 
 #define SIM_CONNECTIONS_MAX 4096
-#define SIM_INBOX_MAX 512
-#define SIM_INBOX_KEPT 128 /* of it: for what is no request */
+#define SIM_INBOX_MAX 2048
+#define SIM_INBOX_KEPT 1536 /* of it: for what is no request, ends of connections above all */
 #define SIM_OWED_MAX 1024
 #define SIM_FIRST_MS 1000 /* clocks do not begin at zero */
 

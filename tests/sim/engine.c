@@ -197,8 +197,10 @@ static void fire_told(struct sim *sim, const struct sim_event *event)
         sim_at(sim, sim->now_ms + 500, fire_told, 0, event->epoch, container);
         return;
     }
-    container->told = true;
     read_points(sim, container);
+    if (!worker->alive || worker->epoch != event->epoch)
+        return; /* its agent had nothing left to wait for */
+    container->told = true;
     struct hd_agent_event ended = {.kind = HD_AGENT_EVENT_ENDED,
                                    .attempt = container->attempt,
                                    .master_id = container->master_id,
