@@ -350,7 +350,8 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
                   worker->id, run->run_id, label[0] != '\0' ? label : rule->match);
         core_pause_without_workers(core, run_number);
     } else {
-        core_judge_worker(core, worker, run_number, job_number, outcome, result->message);
+        /* By what is recorded: a job that was to stop has stopped, however it ended. */
+        core_judge_worker(core, worker, run_number, job_number, ending.outcome, result->message);
     }
 }
 
