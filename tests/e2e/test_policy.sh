@@ -85,7 +85,7 @@ refused() { # refused NAME TEXT: the run pauses with that text, and nothing ran
 }
 touch ledger
 
-echo "1..6"
+echo "1..7"
 experiment command 'command: [tail, -f, /dev/null]'
 refused command 'rule commands: .*/tail is not among them'
 verdict $? "a command that is not listed is refused, and the run says by which rule"
@@ -106,3 +106,19 @@ chmod 666 policy.yaml
 "$worker" --nameserver "$address" --token-file token --policy policy.yaml --work-dir work 2>open.log
 [ $? -eq 2 ] && grep -q "can be written by others" open.log
 verdict $? "a policy that others can rewrite is not taken"
+
+# A policy that became narrower: the next process of the worker finds the target and ends it.
+echo 'echo $$ >lasting.pid; while ! test -e go; do sleep 0.1; done' >lasting.sh
+experiment lasting "command: [sh, \"$dir/lasting.sh\"]"
+chmod 600 policy.yaml
+run lasting
+lasting_worker=${pids##* }
+until_true test -s lasting.pid
+target=$(cat lasting.pid)
+kill -9 "$lasting_worker" && wait "$lasting_worker" 2>/dev/null
+echo 'engines: [docker]' >policy.yaml
+"$worker" --nameserver "$address" --token-file token --policy policy.yaml --run-id lasting --work-dir work \
+    >>worker.log 2>&1 &
+pids="$pids $!"
+until_true gone "$target" && until_true grep -q 'rule engines: process is not among them' lasting.log
+verdict $? "a target that an earlier process started and that is no longer allowed is ended, with the rule as the reason"
