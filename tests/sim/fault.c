@@ -184,9 +184,13 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
     case SIM_FAULT_MESSAGE_DELAY:
     case SIM_FAULT_COUNT:
         return;
-    case SIM_FAULT_SAMPLER_SLOW:
-        sim->slow_sampler_until_ms = sim->now_ms + sim_between(sim, 1000, 60000);
+    case SIM_FAULT_SAMPLER_SLOW: {
+        /* What an earlier one holds up is not let go by a later one. */
+        int64_t until_ms = sim->now_ms + sim_between(sim, 1000, 60000);
+        if (until_ms > sim->slow_sampler_until_ms)
+            sim->slow_sampler_until_ms = until_ms;
         break;
+    }
     case SIM_FAULT_PERSON_PAUSE:
         person(sim, HD_COMMAND_PAUSE_RUN, who, 0);
         break;
