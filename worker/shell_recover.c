@@ -75,15 +75,25 @@ static enum hd_code adopt(const struct shell *shell, struct entry *entry,
     return code != HD_OK ? code : hd_engine_adopt(entry->engine, entry->attempt, &job, err);
 }
 
+/* Neither the job nor this machine failed: it is uncharged, and waits for nothing, so that one
+ * worker proposes the same whenever it is killed. */
+static void hand_back(struct shell *shell, struct entry *entry)
+{
+    shell_end_unstarted(shell, entry, HD_OUTCOME_PREEMPTED,
+                        "the worker ended before the target was started");
+}
+
 /* Nobody would watch it: it does not run on. */
 static void end_unadopted(struct shell *shell, struct entry *entry, enum hd_code code,
                           const char *why)
 {
     hd_engine_drop(entry->engine, entry->attempt);
     if (code == HD_E_NOTFOUND)
-        why = "the worker ended before the target was started";
-    shell_end_unstarted(shell, entry,
-                        code == HD_E_UNSUPPORTED ? HD_OUTCOME_CONFIG_ERROR : HD_OUTCOME_INFRA, why);
+        hand_back(shell, entry);
+    else
+        shell_end_unstarted(shell, entry,
+                            code == HD_E_UNSUPPORTED ? HD_OUTCOME_CONFIG_ERROR : HD_OUTCOME_INFRA,
+                            why);
 }
 
 static void tell_adopted(struct shell *shell, const struct entry *entry)
@@ -114,8 +124,7 @@ static void recover_one(struct shell *shell, struct entry *entry,
         shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
                             "the worker's journal could not be read");
     } else if (entry->engine == NULL) {
-        shell_end_unstarted(shell, entry, HD_OUTCOME_INFRA,
-                            "the worker ended before the target was started");
+        hand_back(shell, entry);
     } else if ((code = adopt(shell, entry, kept, &err)) != HD_OK) {
         end_unadopted(shell, entry, code, err.text);
     } else {
