@@ -23,6 +23,7 @@ struct hd_collector {
     uint64_t limit_bytes;
     pthread_t thread;
     pthread_mutex_t lock;
+    pthread_mutex_t looking; /* one look at a time: two would make room twice */
     pthread_cond_t changed;
     bool closing, poked;
     char pins[HD_COLLECT_PINS_MAX][HD_DIR_NAME_MAX];
@@ -207,6 +208,7 @@ static bool make_room(struct hd_collector *collector, struct candidates *all)
 bool hd_collector_look(struct hd_collector *collector)
 {
     struct candidates all = {0};
+    pthread_mutex_lock(&collector->looking);
     bool removed = walk_runs(collector, &all);
     if (collector->limit_bytes > 0 && make_room(collector, &all)) {
         struct candidates again = {0};
@@ -214,6 +216,7 @@ bool hd_collector_look(struct hd_collector *collector)
         hd_free(again.items);
         removed = true;
     }
+    pthread_mutex_unlock(&collector->looking);
     hd_free(all.items);
     return removed;
 }
@@ -251,6 +254,7 @@ enum hd_code hd_collector_open(const struct hd_root *root, const char *worker, u
     collector->limit_bytes = limit_bytes;
     (void)hd_copy_text(collector->worker, sizeof(collector->worker), worker);
     hd_assert(pthread_mutex_init(&collector->lock, NULL) == 0);
+    hd_assert(pthread_mutex_init(&collector->looking, NULL) == 0);
     hd_assert(pthread_condattr_init(&monotonic) == 0);
     hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     hd_assert(pthread_cond_init(&collector->changed, &monotonic) == 0);
@@ -258,6 +262,7 @@ enum hd_code hd_collector_open(const struct hd_root *root, const char *worker, u
     if (pthread_create(&collector->thread, NULL, collect, collector) != 0) {
         pthread_cond_destroy(&collector->changed);
         pthread_mutex_destroy(&collector->lock);
+        pthread_mutex_destroy(&collector->looking);
         hd_free(collector);
         return hd_fail(err, HD_E_NOMEM, "cannot start the thread that removes directories");
     }
@@ -276,6 +281,7 @@ void hd_collector_close(struct hd_collector *collector)
     pthread_join(collector->thread, NULL);
     pthread_cond_destroy(&collector->changed);
     pthread_mutex_destroy(&collector->lock);
+    pthread_mutex_destroy(&collector->looking);
     hd_free(collector);
 }
 
