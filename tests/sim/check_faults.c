@@ -132,7 +132,7 @@ static bool is_success(enum hd_outcome outcome)
 
 static uint32_t failed_in_a_row(const struct sim_ledger *ledger, const char *worker)
 {
-    uint64_t jobs[DESERVED];
+    uint64_t jobs[DESERVED] = {0};
     uint32_t count = 0;
     for (size_t f = ledger->fact_count; f-- > 0 && count < DESERVED;) {
         const struct hd_fact *fact = ledger->facts[f];
