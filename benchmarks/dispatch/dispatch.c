@@ -6,11 +6,12 @@
  *
  *   build/benchmarks/dispatch/bench_dispatch [--seconds S] [--workers 1,8,64] [--directory DIR]
  *   build/benchmarks/dispatch/bench_dispatch --jobs 1000000 --workers 64
+ *   build/benchmarks/dispatch/bench_dispatch --rate 500 --workers 1000 --seconds 20
  *
  * One round trip is one job: a report that asks for the next lease. Every job is durable
  * before it is answered (SQLite, WAL, synchronous=FULL, on DIR's disk).
  */
-#include <hd/driver.h>
+#include "load.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -22,10 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WORKERS_MAX 1024
 #define QUEUE_ITEMS 65536
-#define TIMEOUT_MS 20000
-#define TOKEN "bench"
+#define PING_MS 5000
 
 static const char experiment_text[] = "name: bench\n"
                                       "target: {command: [\"true\"]}\n"
@@ -36,181 +35,6 @@ static const char experiment_text[] = "name: bench\n"
                                       "sampler: {name: random}\n"
                                       "iteration_generator: {name: full}\n"
                                       "seed: 1\n";
-
-static void check(enum hd_code code, const struct hd_err *err)
-{
-    if (code == HD_OK)
-        return;
-    fprintf(stderr, "bench_dispatch: %s\n", err->text);
-    exit(1);
-}
-
-/* ---- the load: W workers, one outstanding request each --------------------------------------- */
-
-struct client {
-    struct hd_net_client *net;
-    char id[32];
-    uint64_t sequence[HD_LANE_COUNT];
-    struct hd_attempt_ref held;
-    bool holds;
-};
-
-struct load {
-    struct client clients[WORKERS_MAX];
-    unsigned worker_count;
-    struct hd_queue *answers;
-    const void *bytes; /* sent for ever; NULL: real requests */
-    size_t size;
-    uint64_t done;
-    size_t request_size, reply_size; /* seen last */
-};
-
-static void send_bytes(struct load *load, struct client *client, enum hd_lane lane,
-                       const void *bytes, size_t size)
-{
-    struct hd_err err;
-    (void)load;
-    check(hd_net_send(client->net, lane, client->sequence[lane], bytes, size, TIMEOUT_MS, &err),
-          &err);
-}
-
-static void send_request(struct load *load, struct client *client, struct hd_request *request)
-{
-    struct hd_buf out;
-    struct hd_err err;
-    hd_buf_init(&out, HD_MESSAGE_BYTES_MAX);
-    request->token = TOKEN;
-    request->worker = client->id;
-    request->incarnation = 1;
-    request->sequence = ++client->sequence[request->lane];
-    request->run_id = "";
-    if (request->kind == HD_REQUEST_REPORT)
-        request->lease_sequence = ++client->sequence[HD_LANE_LEASE];
-    check(hd_request_encode(request, &out, &err), &err);
-    load->request_size = out.size;
-    send_bytes(load, client, request->lane, out.data, out.size);
-    hd_buf_release(&out);
-}
-
-static void send_hello(struct load *load, struct client *client)
-{
-    send_request(load, client,
-                 &(struct hd_request){.kind = HD_REQUEST_HELLO,
-                                      .lane = HD_LANE_CONTROL,
-                                      .slots = 1,
-                                      .root = client->id,
-                                      .host = "bench"});
-}
-
-static void send_next(struct load *load, struct client *client)
-{
-    struct hd_request lease = {.kind = HD_REQUEST_LEASE,
-                               .lane = HD_LANE_LEASE,
-                               .root = client->id,
-                               .wait_ms = HD_LEASE_WAIT_MS_MAX};
-    struct hd_request report = {.kind = HD_REQUEST_REPORT,
-                                .lane = HD_LANE_REPORT,
-                                .root = client->id,
-                                .wait_ms = 1000,
-                                .lease_next = true,
-                                .result = {.attempt = client->held,
-                                           .outcome = HD_OUTCOME_OK,
-                                           .loss = 0.5,
-                                           .message = "",
-                                           .info_json = "",
-                                           .directory = "c0"}};
-    send_request(load, client, client->holds ? &report : &lease);
-}
-
-static void take_reply(struct load *load, struct client *client, const struct hd_net_answer *answer)
-{
-    static struct hd_reply reply;
-    struct hd_arena *arena;
-    struct hd_err err;
-    check(hd_arena_new(4 * HD_MESSAGE_BYTES_MAX, &arena, &err), &err);
-    check(hd_reply_decode(answer->bytes, answer->size, arena, &reply, &err), &err);
-    load->reply_size = answer->size;
-    if (client->holds && reply.verdict == HD_VERDICT_ACCEPTED) {
-        load->done++;
-        client->holds = false;
-    }
-    if (reply.kind == HD_REPLY_LEASE) {
-        client->held = reply.lease.attempt;
-        client->holds = true;
-    }
-    hd_arena_free(arena);
-    send_next(load, client);
-}
-
-/* Everybody connects and sends a first message. */
-static void begin_load(struct load *load, const char *address, unsigned worker_count,
-                       const void *bytes, size_t size)
-{
-    struct hd_err err;
-    struct hd_net_security security = {.cert_file = NULL};
-    load->worker_count = worker_count;
-    load->bytes = bytes;
-    load->size = size;
-    load->done = 0;
-    check(hd_queue_new(QUEUE_ITEMS, &load->answers, &err), &err);
-    for (unsigned i = 0; i < worker_count; i++) {
-        struct client *client = &load->clients[i];
-        memset(client, 0, sizeof(*client));
-        (void)hd_format(client->id, sizeof(client->id), "bench-%u", i);
-        check(hd_net_client_open(address, HD_LANE_COUNT, i, &security, load->answers, &client->net,
-                                 &err),
-              &err);
-        if (bytes == NULL)
-            send_hello(load, client);
-        else
-            send_bytes(load, client, HD_LANE_REPORT, bytes, size);
-    }
-}
-
-/* Takes one answer, and sends what follows it. */
-static void go_on(struct load *load)
-{
-    struct hd_net_answer *answer = hd_queue_pop(load->answers, 1000);
-    if (answer == NULL)
-        return;
-    if (answer->kind == HD_NET_FAILED)
-        check(answer->err.code, &answer->err);
-    struct client *client = &load->clients[answer->tag];
-    if (load->bytes == NULL) {
-        take_reply(load, client, answer);
-    } else {
-        load->done++;
-        send_bytes(load, client, HD_LANE_REPORT, load->bytes, load->size);
-    }
-    hd_net_answer_free(answer);
-}
-
-static void end_load(struct load *load)
-{
-    for (unsigned i = 0; i < load->worker_count; i++)
-        hd_net_client_close(load->clients[i].net);
-    struct hd_net_answer *left;
-    while ((left = hd_queue_pop(load->answers, 0)) != NULL)
-        hd_net_answer_free(left);
-    hd_queue_free(load->answers);
-}
-
-/* Runs until the time is over; jobs (or echoes) a second. */
-static double run_load(struct load *load, const char *address, unsigned worker_count,
-                       const void *bytes, size_t size, double seconds)
-{
-    begin_load(load, address, worker_count, bytes, size);
-    int64_t start_us = hd_clock_us() + (int64_t)(seconds * 0.3e6);
-    while (hd_clock_us() < start_us)
-        go_on(load);
-    uint64_t warm = load->done;
-    start_us = hd_clock_us();
-    while (hd_clock_us() < start_us + (int64_t)(seconds * 1e6))
-        go_on(load);
-    double rate = (double)(load->done - warm) * 1e6 / (double)(hd_clock_us() - start_us);
-    end_load(load);
-    return rate;
-}
 
 /* ---- the bare limits ----------------------------------------------------------------------------
  */
@@ -320,7 +144,7 @@ static double bench_echo(unsigned workers, size_t request_size, size_t reply_siz
     char address[64];
     void *bytes = calloc(1, request_size);
     (void)hd_format(address, sizeof(address), "tcp://127.0.0.1:%u", port);
-    double rate = run_load(&load, address, workers, bytes, request_size, seconds);
+    double rate = load_run(&load, address, workers, bytes, request_size, seconds);
     echo.stop = true;
     pthread_join(thread, NULL);
     hd_net_server_close(echo.server);
@@ -354,7 +178,7 @@ static void *service_main(void *context)
 static void start_service(struct service *service, const char *store_path)
 {
     struct hd_err err;
-    struct hd_driver_options options = {.core = {.ping_ms = 5000},
+    struct hd_driver_options options = {.core = {.ping_ms = PING_MS},
                                         .store_path = store_path,
                                         .host = "127.0.0.1",
                                         .nameserver = "",
@@ -389,7 +213,7 @@ static double bench_dispatch(unsigned workers, const char *store_path, double se
     static struct load load;
     struct service service;
     start_service(&service, store_path);
-    double rate = run_load(&load, hd_driver_address(service.driver), workers, NULL, 0, seconds);
+    double rate = load_run(&load, hd_driver_address(service.driver), workers, NULL, 0, seconds);
     *ret_request_size = load.request_size;
     *ret_reply_size = load.reply_size;
     stop_service(&service);
@@ -432,7 +256,7 @@ static void bench_long(unsigned workers, const char *directory, uint64_t jobs)
     (void)hd_format(path, sizeof(path), "%s/long.db", directory);
     (void)hd_format(wal, sizeof(wal), "%s-wal", path);
     start_service(&service, path);
-    begin_load(&load, hd_driver_address(service.driver), workers, NULL, 0);
+    load_begin(&load, hd_driver_address(service.driver), workers, NULL, 0);
     printf("|     jobs | jobs/s   | CPU us/job | resident MB | file bytes/job |\n"
            "|---------:|---------:|-----------:|------------:|---------------:|\n");
     for (uint64_t tenth = 1; tenth <= 10; tenth++) {
@@ -440,14 +264,14 @@ static void bench_long(unsigned workers, const char *directory, uint64_t jobs)
         int64_t begin_us = hd_clock_us();
         double cpu = cpu_seconds();
         while (load.done < until)
-            go_on(&load);
+            (void)load_go_on(&load, 1000);
         double done = (double)(load.done - before);
         printf("| %8llu | %8.0f | %10.1f | %11.1f | %14.0f |\n", (unsigned long long)load.done,
                done * 1e6 / (double)(hd_clock_us() - begin_us), (cpu_seconds() - cpu) * 1e6 / done,
                resident_bytes() / 1e6, (file_bytes(path) + file_bytes(wal)) / (double)load.done);
         fflush(stdout);
     }
-    end_load(&load);
+    load_end(&load);
     stop_service(&service);
     int64_t begin_us = hd_clock_us();
     double cpu = cpu_seconds();
@@ -455,6 +279,86 @@ static void bench_long(unsigned workers, const char *directory, uint64_t jobs)
     printf("\nrestored in %.2f s (%.2f s of CPU)\n", (double)(hd_clock_us() - begin_us) / 1e6,
            cpu_seconds() - cpu);
     stop_service(&service);
+}
+
+/* ---- how long a worker waits for its next job ------------------------------------------------ */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* The next one in turn that has a job and nothing outstanding. */
+static struct client *next_holder(struct load *load, unsigned *at)
+{
+    for (unsigned i = 0; i < load->worker_count; i++) {
+        struct client *client = &load->clients[(*at)++ % load->worker_count];
+        if (client->holds && client->sent_us == 0)
+            return client;
+    }
+    return NULL;
+}
+
+static bool everybody_holds(const struct load *load)
+{
+    for (unsigned i = 0; i < load->worker_count; i++)
+        if (!load->clients[i].holds)
+            return false;
+    return true;
+}
+
+/* Sends what is due, and takes the answers until `count` leases were waited for. */
+static void pace(struct load *load, double rate, size_t count)
+{
+    double ping_rate = load->worker_count * 1000.0 / PING_MS;
+    int64_t begin_us = hd_clock_us();
+    size_t reports = 0, pings = 0;
+    unsigned reporter = 0, pinger = 0;
+    while (load->time_count < count) {
+        double now = (double)(hd_clock_us() - begin_us) * 1e-6;
+        struct client *client = NULL;
+        if (reports < count && now >= (double)reports / rate &&
+            (client = next_holder(load, &reporter)) != NULL) {
+            reports++;
+            client->sent_us = hd_clock_us();
+            load_ask(load, client);
+        }
+        if (now >= (double)pings / ping_rate) {
+            pings++;
+            load_ping(load, &load->clients[pinger++ % load->worker_count]);
+        }
+        while (load_go_on(load, client != NULL ? 0 : 1))
+            client = load->clients; /* one wait a turn */
+    }
+}
+
+/* Everybody is connected and has a job; so many a second end, and the time from the report to the
+ * lease of the next job is measured. Everybody pings as real workers do. */
+static void bench_latency(unsigned workers, const char *directory, double rate, double seconds)
+{
+    static struct load load;
+    struct service service;
+    char path[4096];
+    size_t count = (size_t)(rate * seconds) + 1;
+    double *times = calloc(count, sizeof(*times));
+    (void)hd_format(path, sizeof(path), "%s/latency-%u.db", directory, workers);
+    start_service(&service, path);
+    load_begin(&load, hd_driver_address(service.driver), workers, NULL, 0);
+    load.paced = true;
+    load.times_ms = times;
+    while (!everybody_holds(&load))
+        (void)load_go_on(&load, 1000);
+    int64_t begin_us = hd_clock_us();
+    pace(&load, rate, count);
+    double took = (double)(hd_clock_us() - begin_us) * 1e-6;
+    qsort(times, count, sizeof(*times), compare_doubles);
+    printf("| %7u | %6.0f | %6.2f | %6.2f | %6.2f | %6.2f |\n", workers, (double)count / took,
+           times[count / 2], times[count * 9 / 10], times[count * 99 / 100], times[count - 1]);
+    fflush(stdout);
+    load_end(&load);
+    stop_service(&service);
+    free(times);
 }
 
 static void bench(unsigned workers, const char *directory, double seconds)
@@ -476,6 +380,7 @@ int main(int argc, char **argv)
     double seconds = 3;
     const char *workers = "1,8,64", *given = NULL;
     int64_t jobs = 0;
+    double rate = 0;
     const struct hd_option options[] = {
         {.name = "seconds",
          .kind = HD_OPTION_DOUBLE,
@@ -490,6 +395,11 @@ int main(int argc, char **argv)
          .value = &jobs,
          .hint = "N",
          .help = "one run of so many jobs instead: speed, memory, file, restart"},
+        {.name = "rate",
+         .kind = HD_OPTION_DOUBLE,
+         .value = &rate,
+         .hint = "N",
+         .help = "so many jobs a second instead: how long a worker waits for the next"},
         {.name = "directory",
          .kind = HD_OPTION_TEXT,
          .value = &given,
@@ -511,15 +421,20 @@ int main(int argc, char **argv)
         return 1;
     if (given == NULL)
         given = directory;
-    if (jobs == 0)
+    if (rate > 0)
+        printf("| workers | jobs/s | p50 ms | p90 ms | p99 ms | max ms |\n"
+               "|--------:|-------:|-------:|-------:|-------:|-------:|\n");
+    else if (jobs == 0)
         printf("| workers | request | reply   | echo/s   | echo+commit/s | jobs/s   | jobs/echo | "
                "jobs/echo+commit |\n|--------:|--------:|--------:|---------:|--------------:|"
                "---------:|----------:|-----------------:|\n");
     for (const char *at = workers; *at != '\0'; at += strspn(at, ",")) {
         unsigned number = (unsigned)strtoul(at, NULL, 10);
-        if (number == 0 || number > WORKERS_MAX || jobs < 0)
+        if (number == 0 || number > WORKERS_MAX || jobs < 0 || !(rate >= 0) || !(seconds > 0))
             return 2;
-        if (jobs == 0)
+        if (rate > 0)
+            bench_latency(number, given, rate, seconds);
+        else if (jobs == 0)
             bench(number, given, seconds);
         else
             bench_long(number, given, (uint64_t)jobs);
