@@ -79,6 +79,10 @@ static enum hd_code adopt(const struct shell *shell, struct entry *entry,
  * worker proposes the same whenever it is killed. */
 static void hand_back(struct shell *shell, struct entry *entry)
 {
+    /* What was prepared for it is no state of the config. */
+    if (entry->workspace.directory[0] != '\0')
+        hd_workspace_discard(&entry->workspace);
+    entry->workspace.directory[0] = '\0';
     shell_end_unstarted(shell, entry, HD_OUTCOME_PREEMPTED,
                         "the worker ended before the target was started");
 }

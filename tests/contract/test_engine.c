@@ -542,6 +542,43 @@ static void a_killed_shim_is_told_as_lost_and_takes_its_target_along(void **stat
     assert_int_equal(kill((pid_t)grandchild, SIGKILL), 0);
 }
 
+/* A worker was killed while it started a target. Whatever there was of it by then, an engine that
+ * cannot have started the target says that it does not know it, and no late shim starts it. */
+static void a_target_that_was_never_started_is_not_known(void **state)
+{
+    struct bench *bench = *state;
+    static const struct {
+        const char *names[4], *texts[4];
+    } rows[] = {
+        {{NULL}, {NULL}},
+        {{"spec"}, {"cut sh"}},
+        {{"spec", "owner"}, {"cut sh", "999999999 1\n"}},
+        {{"owner", "grace"}, {"0 0\n", "1000"}},
+    };
+    if (bench->docker)
+        return; /* its own engine keeps what there is; see contract / docker */
+    for (uint32_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_engine_job job = job_of(bench, i, "exit", "0");
+        char record[PATH_SIZE + 64], path[PATH_SIZE + 128];
+        assert_true(hd_format(record, sizeof(record), "%s/process/%016llx-%u-1", bench->state_dir,
+                              (unsigned long long)bench->run_uid, i));
+        assert_hd_ok(hd_mkdirs(record, 0700, &err));
+        for (size_t k = 0; rows[i].names[k] != NULL; k++) {
+            assert_true(hd_format(path, sizeof(path), "%s/%s", record, rows[i].names[k]));
+            test_file_write(path, rows[i].texts[k]);
+        }
+        assert_hd_fails(hd_engine_adopt(bench->engine, job.attempt, &job, &err), HD_E_NOTFOUND,
+                        "was never started");
+        assert_true(hd_format(path, sizeof(path), "%s/owner", record));
+        assert_true(hd_path_exists(path));
+        /* With the mark of a start it is lost and may have done something. */
+        assert_true(hd_format(path, sizeof(path), "%s/begun", record));
+        test_file_write(path, "1");
+        assert_hd_ok(hd_engine_adopt(bench->engine, job.attempt, &job, &err));
+        assert_int_equal(next_end(bench, i).kind, HD_END_ENGINE_LOST);
+    }
+}
+
 /* ---- for people ----------------------------------------------------------------------------- */
 
 static void the_command_line_can_be_pasted(void **state)
@@ -582,6 +619,7 @@ int main(void)
         ON_BENCH(a_running_target_is_adopted),
         ON_BENCH(a_target_that_ended_meanwhile_is_harvested),
         ON_BENCH(a_killed_shim_is_told_as_lost_and_takes_its_target_along),
+        ON_BENCH(a_target_that_was_never_started_is_not_known),
         ON_BENCH(the_command_line_can_be_pasted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What ended runs of older systems of this kind, one story each: an idle worker that dies, a
- * worker that dies in a job or freezes past its lease, one that joins late, a master that dies
- * with its nameserver, two masters with one name. Intervals are long where noticing must not
- * depend on them.
+ * worker that dies in a job or while it starts one, or freezes past its lease, one that joins late,
+ * a master that dies with its nameserver, two masters with one name. Intervals are long where
+ * noticing must not depend on them.
  */
 #include "cluster.h"
 
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUN "t"
@@ -107,6 +109,71 @@ static void a_worker_that_dies_in_a_job_costs_one_attempt(void **state)
     assert_true(child_has_said(&cluster, master, "expired"));
 }
 
+/* A worker whose shims wait for the file `go` before they do anything. */
+static const char *slow_shim_worker(const char *go)
+{
+    const char *real = cluster_program("HD_WORKER");
+    const char *worker = cluster_path(&cluster, "slow/hd-worker");
+    const char *shim = cluster_path(&cluster, "slow/hd-shim");
+    struct hd_err err;
+    assert_hd_ok(hd_mkdirs(cluster_path(&cluster, "slow"), 0700, &err));
+    assert_outcome(CLUSTER_RUN(&cluster, "/bin/cp", real, worker), 0, NULL);
+    test_file_write(shim, cluster_text(&cluster,
+                                       "#!/bin/sh\n"
+                                       "echo waits >&2\n"
+                                       "until [ -e '%s' ]; do sleep 0.05; done\n"
+                                       "exec '%.*s/hd-shim' \"$@\"\n",
+                                       go, (int)(strrchr(real, '/') - real), real));
+    assert_int_equal(chmod(shim, 0700), 0);
+    return worker;
+}
+
+/* The shim of the first job, which its record names, has come as far as to wait. */
+static bool shim_waits(const char *pattern)
+{
+    glob_t found;
+    bool waits = false;
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return false;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        size_t size;
+        char *text = test_file_read(found.gl_pathv[i], &size);
+        waits = waits || strstr(text, "waits") != NULL;
+        free(text);
+    }
+    globfree(&found);
+    return waits;
+}
+
+/* Killed while its target is being started: the job is handed back uncharged and goes first, and
+ * the shim that is late starts nothing. */
+static void a_worker_that_dies_while_it_starts_a_target_costs_nothing(void **state)
+{
+    (void)state;
+    struct results results;
+    const char *go = cluster_path(&cluster, "go");
+    const char *records = cluster_path(&cluster, "root-0/.hyperdock-workers/*/process/*-0-1/shim.log");
+    const char *experiment = write_experiment(3, 10, "lease: 2m\nping: 1m\n");
+    char *real = strdup(cluster_program("HD_WORKER"));
+    assert_int_equal(setenv("HD_WORKER", slow_shim_worker(go), 1), 0);
+    struct child *worker = cluster_worker(&cluster, 0, NULL);
+    assert_int_equal(setenv("HD_WORKER", real, 1), 0);
+    free(real);
+    struct child *master = start_master(experiment, NULL);
+    CLUSTER_WAIT(&cluster, shim_waits(records));
+    child_kill(&cluster, worker, SIGKILL);
+    cluster_worker(&cluster, 0, NULL);
+    child_wait_text(&cluster, master, "job 0: preempted on attempt 1");
+    test_file_write(go, "");
+    check_end(master, 3);
+    cluster_results(&cluster, RUN, &results);
+    assert_int_equal(results.rows[0].attempt, 2);
+    assert_int_equal(begun(), 3);
+    results_release(&results);
+    const char *said = child_said(&cluster, master);
+    assert_true(strstr(said, "job 0: attempt 2") < strstr(said, "job 1: attempt 1"));
+}
+
 /* Frozen past its lease; what it brings when it wakes is refused, and it goes on working. */
 static void a_frozen_worker_holds_nobody_up(void **state)
 {
@@ -199,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_CLUSTER(an_idle_worker_that_dies_costs_nothing),
         WITH_CLUSTER(a_worker_that_dies_in_a_job_costs_one_attempt),
+        WITH_CLUSTER(a_worker_that_dies_while_it_starts_a_target_costs_nothing),
         WITH_CLUSTER(a_frozen_worker_holds_nobody_up),
         WITH_CLUSTER(a_late_worker_works_at_once),
         WITH_CLUSTER(workers_outlive_master_and_nameserver),

@@ -342,6 +342,17 @@ static uint64_t turn_of(const char *record)
     return spec.turn;
 }
 
+/* Nobody has started its target, and since its shim is taken for dead nobody will. Looked at only
+ * after a claim, which shuts out a late shim. */
+static bool never_started(const char *record)
+{
+    char begun[HD_RECORD_PATH_MAX];
+    struct hd_engine_end end;
+    struct hd_err ignored;
+    return hd_record_path(record, "begun", begun) && !hd_path_exists(begun) &&
+           hd_record_read_end(record, &end, &ignored) != HD_OK;
+}
+
 static enum hd_code watch_found(struct process_engine *self, struct hd_attempt_ref attempt,
                                 const char *record, struct hd_err *err)
 {
@@ -380,6 +391,12 @@ static enum hd_code process_adopt(struct hd_engine *engine, struct hd_attempt_re
         return hd_fail(err, HD_E_NOTFOUND,
                        "job %u, attempt %u: the process engine does not know it", attempt.job,
                        attempt.attempt);
+    struct hd_engine_end end;
+    struct hd_err ignored;
+    if (hd_record_read_end(record, &end, &ignored) != HD_OK &&
+        running_shim(self, attempt, record).pid == 0 && never_started(record))
+        return hd_fail(err, HD_E_NOTFOUND, "job %u, attempt %u: its target was never started",
+                       attempt.job, attempt.attempt);
     return watch_found(self, attempt, record, err);
 }
 

@@ -6,6 +6,8 @@
  *   spec    what to run, written by the engine before the shim starts
  *   owner   "pid start-ticks" of the shim, or "0 0" by an engine that took the shim for dead:
  *           whoever comes first, so a shim that is late starts nothing
+ *   begun   written by the shim before it starts the target: without it and without a shim that
+ *           lives, the target was never started
  *   grace   milliseconds between TERM and KILL, written before the shim is asked to stop
  *   end     how it ended, written by the shim when nothing of the target is left
  */

@@ -361,6 +361,10 @@ static void run(struct shim *shim)
         shim->end.stopped = true;
         shim->end.exit_code = 128 + SIGTERM;
         (void)hd_copy_text(shim->end.message, sizeof(shim->end.message), "stopped before it began");
+    } else if (hd_record_write_number(shim->record, "begun", shim->end.started_wall_ms, &err) !=
+               HD_OK) {
+        shim->end.kind = HD_END_NOT_STARTED;
+        (void)hd_copy_text(shim->end.message, sizeof(shim->end.message), err.text);
     } else if (start_target(shim)) {
         int64_t now_ms = hd_clock_ms();
         if (shim->spec.timeout_ms > 0)
