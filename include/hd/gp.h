@@ -83,6 +83,9 @@ void hd_gp_set_targets(struct hd_gp *gp, const double *targets, uint32_t count);
  * point. */
 void hd_gp_predict_mean(struct hd_gp *gp, const double *points, uint32_t count, double *ret_means,
                         double *ret_bounds);
+/* The means at the points with a target themselves: points as they were appended. O(1) for a point
+ * of full fidelity, O(n) for another. */
+void hd_gp_own_means(struct hd_gp *gp, const double *points, double *ret_means);
 /* O(n^2) a point; HD_GP_LANES points cost little more than one. */
 void hd_gp_predict(struct hd_gp *gp, const double *points, uint32_t count, double *ret_means,
                    double *ret_deviations);

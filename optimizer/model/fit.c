@@ -57,19 +57,25 @@ struct fit {
     const struct hd_gp_shape *shape;
     const struct hd_gp_data *data;
     struct hd_kernel kernel;
-    bool gapped; /* some fidelity is below 1 */
-    double *columns, *gaps, *gap_slopes;
+    bool gapped;     /* some fidelity is below 1 */
+    size_t stride;   /* data->count and a pad */
+    double *columns; /* [feature][stride], scaled by the hyperparameters in question */
+    double *scaled;  /* [count][feature]: the same, by points */
+    double *gaps, *gap_slopes;
     double *triangle, *inverses, *alphas, *diagonal;
     double *matern, *slopes; /* by rows of the triangle, without the diagonal's meaning */
     double *inverse_rows;    /* [count][count]: row i is column i of L^-1 */
-    double *lanes, *row;
+    double *lanes;
+    double *row, *slope_row; /* [stride] */
     double *hyper, *full_gradient;
 };
 
 static void fit_release(struct fit *fit)
 {
     hd_free(fit->kernel.weights);
+    hd_free(fit->kernel.scales);
     hd_free(fit->columns);
+    hd_free(fit->scaled);
     hd_free(fit->gaps);
     hd_free(fit->gap_slopes);
     hd_free(fit->triangle);
@@ -81,6 +87,7 @@ static void fit_release(struct fit *fit)
     hd_free(fit->inverse_rows);
     hd_free(fit->lanes);
     hd_free(fit->row);
+    hd_free(fit->slope_row);
     hd_free(fit->hyper);
     hd_free(fit->full_gradient);
 }
@@ -97,9 +104,11 @@ static enum hd_code fit_init(struct fit *fit, const struct hd_gp_shape *shape,
     if (n > HD_GP_POINTS_MAX || features > HD_GP_FEATURES_MAX)
         return hd_fail(err, HD_E_LIMIT, "a Gaussian process has at most %u points",
                        HD_GP_POINTS_MAX);
-    *fit = (struct fit){.shape = shape, .data = data};
+    *fit = (struct fit){.shape = shape, .data = data, .stride = n + HD_KERNEL_PAD};
     fit->kernel.weights = array(features);
-    fit->columns = array(features * n);
+    fit->kernel.scales = array(features);
+    fit->columns = array(features * fit->stride);
+    fit->scaled = array(features * n);
     fit->gaps = array(n);
     fit->gap_slopes = array(n);
     fit->triangle = array(hd_row_at(n));
@@ -110,10 +119,12 @@ static enum hd_code fit_init(struct fit *fit, const struct hd_gp_shape *shape,
     fit->slopes = array(hd_row_at(n));
     fit->inverse_rows = array(n * n);
     fit->lanes = array(n * LANES);
-    fit->row = array(n);
+    fit->row = array(fit->stride);
+    fit->slope_row = array(fit->stride);
     fit->hyper = array(HD_GP_HYPER_COUNT(shape));
     fit->full_gradient = array(HD_GP_HYPER_COUNT(shape));
-    if (fit->kernel.weights == NULL || fit->columns == NULL || fit->gaps == NULL ||
+    if (fit->kernel.weights == NULL || fit->kernel.scales == NULL || fit->columns == NULL ||
+        fit->scaled == NULL || fit->gaps == NULL || fit->slope_row == NULL ||
         fit->gap_slopes == NULL || fit->triangle == NULL || fit->inverses == NULL ||
         fit->alphas == NULL || fit->diagonal == NULL || fit->matern == NULL ||
         fit->slopes == NULL || fit->inverse_rows == NULL || fit->lanes == NULL ||
@@ -121,17 +132,26 @@ static enum hd_code fit_init(struct fit *fit, const struct hd_gp_shape *shape,
         fit_release(fit);
         return hd_fail(err, HD_E_NOMEM, "no memory for a fit to %zu points", n);
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         fit->gapped |= data->fidelities[i] < 1;
-        for (size_t f = 0; f < features; f++)
-            fit->columns[f * n + i] = data->points[i * features + f];
-    }
     return HD_OK;
+}
+
+static void scale_points(struct fit *fit)
+{
+    size_t width = fit->shape->feature_count;
+    for (size_t i = 0; i < fit->data->count; i++) {
+        double *scaled = fit->scaled + i * width;
+        hd_kernel_scale(&fit->kernel, fit->data->points + i * width, scaled);
+        for (size_t f = 0; f < width; f++)
+            fit->columns[f * fit->stride + i] = scaled[f];
+    }
 }
 
 static void factorize(struct fit *fit)
 {
     uint32_t n = fit->data->count;
+    scale_points(fit);
     for (uint32_t first = 0; first < n; first += LANES) {
         uint32_t count = n - first < LANES ? n - first : LANES;
         double diagonal[LANES];
@@ -139,12 +159,12 @@ static void factorize(struct fit *fit)
         for (uint32_t lane = 0; lane < count; lane++) {
             uint32_t i = first + lane;
             double *matern = fit->matern + hd_row_at(i), *slopes = fit->slopes + hd_row_at(i);
-            hd_kernel_squares(&fit->kernel,
-                              fit->data->points + (size_t)i * fit->shape->feature_count,
-                              fit->columns, n, i, matern);
-            hd_kernel_matern(matern, i, matern, slopes);
-            hd_kernel_covariances(&fit->kernel, fit->gaps[i], fit->gaps, matern, i, fit->row);
+            hd_kernel_matern(&fit->kernel, fit->scaled + (size_t)i * fit->shape->feature_count,
+                             fit->columns, fit->stride, i, fit->row, fit->slope_row);
+            memcpy(matern, fit->row, i * sizeof(double));
+            memcpy(slopes, fit->slope_row, i * sizeof(double));
             matern[i] = 1;
+            hd_kernel_covariances(&fit->kernel, fit->gaps[i], fit->gaps, matern, i, fit->row);
             for (uint32_t k = 0; k < i; k++)
                 fit->lanes[(size_t)k * LANES + lane] = fit->row[k];
             diagonal[lane] = hd_kernel_variance(&fit->kernel, fit->gaps[i]) +
@@ -172,19 +192,6 @@ static void invert(struct fit *fit)
     }
 }
 
-static double dot(const double *a, const double *b, uint32_t first, uint32_t end)
-{
-    double sums[4] = {0}, rest = 0;
-    uint32_t i = first;
-    for (; i + 4 <= end; i += 4) {
-        for (uint32_t j = 0; j < 4; j++)
-            sums[j] += a[i + j] * b[i + j];
-    }
-    for (; i < end; i++)
-        rest += a[i] * b[i];
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
-}
-
 /* Adds the part of row i (weight * (K^-1 - alpha alpha^T)_ik for k <= i) to the gradient. */
 static void add_row_gradient(struct fit *fit, uint32_t i, double *gradient)
 {
@@ -196,8 +203,10 @@ static void add_row_gradient(struct fit *fit, uint32_t i, double *gradient)
     double signal = 0, gap_signal = 0, decay = 0;
     for (uint32_t k = 0; k <= i; k++) {
         /* Half of the trace; what is off the diagonal counts twice. */
-        double a = dot(fit->inverse_rows + (size_t)i * n, fit->inverse_rows + (size_t)k * n, i, n) -
-                   fit->alphas[i] * fit->alphas[k];
+        double a;
+        hd_dot(fit->inverse_rows + (size_t)i * n + i, fit->inverse_rows + (size_t)k * n + i, n - i,
+               &a);
+        a -= fit->alphas[i] * fit->alphas[k];
         a *= k == i ? 0.5 : 1;
         double both = gap * fit->gaps[k];
         signal += a * matern[k];
@@ -216,14 +225,15 @@ static void add_row_gradient(struct fit *fit, uint32_t i, double *gradient)
     tail[HD_GP_GAP_SIGNAL] += gap_signal * kernel->gap_signal;
     tail[HD_GP_GAP_DECAY] += decay;
     for (uint32_t f = 0; f < fit->shape->feature_count; f++) {
-        const double *column = fit->columns + (size_t)f * n;
+        const double *column = fit->columns + f * fit->stride;
         bool choice = fit->shape->features[f].kind == HD_GP_CHOICE;
-        double sum = 0, value = column[i];
+        double *squares = fit->slope_row, weight = kernel->weights[f], value = column[i], sum;
         for (uint32_t k = 0; k < i; k++) {
-            double offset = choice ? (column[k] != value ? 1.0 : 0.0) : column[k] - value;
-            sum += row[k] * (offset * offset);
+            double offset = column[k] - value;
+            squares[k] = choice ? (offset != 0 ? weight : 0) : offset * offset;
         }
-        gradient[fit->shape->features[f].scale] += sum * kernel->weights[f];
+        hd_dot(row, squares, i, &sum);
+        gradient[fit->shape->features[f].scale] += sum;
     }
 }
 

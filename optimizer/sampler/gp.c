@@ -16,13 +16,13 @@
 #include <math.h>
 #include <string.h>
 
-#define POOL_MAX 1024u
+#define POOL_MAX 576u
 #define PENDING_MAX 128u
 #define BASES_MAX 8u
 #define POINTS_MOST 1500.0
 #define CHECKPOINT_FIRST 4u
 #define FIT_STEPS_MAX 30u
-/* Multiplications a proposal may take: about 5 ms; more results take more. */
+/* Multiplications a proposal may take: about 2 ms; more results take more. */
 #define WORK_LEAST 12e6
 #define WORK_MOST 60e6
 
@@ -35,7 +35,7 @@ struct gp_sampler {
     struct hd_gp_search search;
     struct hd_gp *gp;
     struct hd_gp_seen_list seen;
-    double *features, *fidelities, *targets, *means, *bounds; /* of the observations */
+    double *features, *fidelities, *targets, *means; /* of the observations */
     /* What is kept between proposals. */
     double *hyper;
     uint32_t fit_until; /* the checkpoint of hyper; 0: none yet */
@@ -84,13 +84,11 @@ static enum hd_code get_memory(struct gp_sampler *gp, struct hd_err *err)
     gp->fidelities = hd_calloc(rows, sizeof(double));
     gp->targets = hd_calloc(rows, sizeof(double));
     gp->means = hd_calloc(rows, sizeof(double));
-    gp->bounds = hd_calloc(rows, sizeof(double));
     gp->rows = hd_calloc(rows, sizeof(*gp->rows));
     gp->row_fidelities = hd_calloc(rows, sizeof(double));
     gp->hyper = hd_calloc(HD_GP_HYPER_COUNT(&gp->code.shape), sizeof(double));
     if (gp->features == NULL || gp->fidelities == NULL || gp->targets == NULL ||
-        gp->means == NULL || gp->bounds == NULL || gp->rows == NULL || gp->row_fidelities == NULL ||
-        gp->hyper == NULL)
+        gp->means == NULL || gp->rows == NULL || gp->row_fidelities == NULL || gp->hyper == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for sampler gp");
     return hd_gp_new(&gp->code.shape, (uint32_t)rows, &gp->gp, err);
 }
@@ -121,7 +119,6 @@ static void gp_release(struct hd_sampler *base)
     hd_free(gp->fidelities);
     hd_free(gp->targets);
     hd_free(gp->means);
-    hd_free(gp->bounds);
     hd_free(gp->rows);
     hd_free(gp->row_fidelities);
     hd_free(gp->hyper);
@@ -220,7 +217,7 @@ static void append_pending(struct gp_sampler *gp)
 static uint32_t find_bases(struct gp_sampler *gp, uint32_t *ret_bases, double *ret_best)
 {
     uint32_t indexes[BASES_MAX], count = 0;
-    hd_gp_predict_mean(gp->gp, gp->features, gp->seen.count, gp->means, gp->bounds);
+    hd_gp_own_means(gp->gp, gp->features, gp->means);
     for (uint32_t i = 0; i < gp->seen.count; i++) {
         if (count == BASES_MAX && !(gp->means[i] < gp->means[indexes[count - 1]]))
             continue;

@@ -9,8 +9,8 @@
 #define RANDOM_PART 0.5 /* of the pool; the rest are steps from the best configs */
 #define TRUE_MIN 32u    /* scored in truth, at least */
 #define TRUE_MAX 200u
-#define CLIMBS_MAX 24u /* steps along the slopes */
-#define WALKS_MAX 24u  /* rounds of random steps */
+#define CLIMBS_MAX 16u /* steps along the slopes */
+#define WALKS_MAX 16u  /* rounds of random steps */
 #define STEP_FIRST 0.03
 #define STEP_MIN 1e-5
 #define STEP_MAX 0.2
@@ -233,6 +233,30 @@ static void score_pool(struct hd_gp_search *search, struct hd_gp *gp, const stru
         search->scores[i] = hd_gp_score(goal, search->means[i], search->deviations[i], NULL, NULL);
 }
 
+/*
+ * Scores those of the pool, whose scores are upper bounds and fall, in truth: until no bound is
+ * above the worst of the best LANES, so that these are the same as if all had been scored. Returns
+ * how many were; the others leave the pool.
+ */
+static uint32_t score_truly(struct hd_gp_search *search, struct hd_gp *gp,
+                            const struct hd_gp_goal *goal)
+{
+    uint32_t whole = search->count, done = 0;
+    while (done < whole) {
+        if (done >= TRUE_MIN) {
+            find_best(search, LANES);
+            if (search->scores[done] <= search->scores[search->order[LANES - 1]])
+                break;
+        }
+        uint32_t next = done + LANES < whole ? done + LANES : whole;
+        search->count = next;
+        score_pool(search, gp, goal, done);
+        done = next;
+    }
+    search->count = done;
+    return done;
+}
+
 /* ---- from the best on ---------------------------------------------------------------------- */
 
 /*
@@ -346,7 +370,7 @@ void hd_gp_search_run(struct hd_gp_search *search, struct hd_gp *gp, const struc
     truly = truly < search->count ? truly : search->count;
     find_best(search, truly);
     compact(search, truly);
-    score_pool(search, gp, goal, 0);
+    truly = score_truly(search, gp, goal);
     find_best(search, truly);
     compact(search, truly);
     uint32_t lanes = truly < LANES ? truly : LANES;

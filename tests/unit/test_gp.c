@@ -104,6 +104,24 @@ static void test_appending_is_refactoring(void **state)
     hd_gp_free(one_by_one);
 }
 
+static void test_own_means_are_predictions(void **state)
+{
+    /* Promise: what is said of the points that have targets, of full fidelity and of others, is
+     * what would be predicted there. */
+    (void)state;
+    static struct sample sample;
+    struct hd_gp_data data = fill(&sample, true);
+    struct hd_gp *gp = model_of(COUNT);
+    double means[COUNT], predicted[COUNT], bounds[COUNT];
+    hd_gp_append(gp, data.points, data.fidelities, COUNT);
+    hd_gp_set_targets(gp, data.targets, COUNT - 5);
+    hd_gp_own_means(gp, data.points, means);
+    hd_gp_predict_mean(gp, data.points, COUNT - 5, predicted, bounds);
+    for (int i = 0; i < COUNT - 5; i++)
+        assert_true(fabs(means[i] - predicted[i]) < 1e-9);
+    hd_gp_free(gp);
+}
+
 /* The same quantities by Gauss-Jordan elimination. */
 static void reference(const struct hd_gp_data *data, const double *hyper, double *ret_value)
 {
@@ -571,6 +589,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_interpolates),
         cmocka_unit_test(test_appending_is_refactoring),
+        cmocka_unit_test(test_own_means_are_predictions),
         cmocka_unit_test(test_the_objective_is_the_likelihood),
         cmocka_unit_test(test_slopes_are_those_of_predictions),
         cmocka_unit_test(test_acquisitions_are_stable),
