@@ -51,12 +51,15 @@ enum hd_gp_tail {
 };
 #define HD_GP_HYPER_COUNT(shape) ((shape)->scale_count + HD_GP_TAIL_COUNT)
 
-/* points[count][feature_count]; fidelities in [0, 1]; targets of about unit variance. */
+/* points[count][feature_count]; fidelities in [0, 1]; targets of about unit variance: of one
+ * function, or of several independent ones of the same kernel at the same points,
+ * [function_count][count]. */
 struct hd_gp_data {
     const double *points;
     const double *fidelities;
     const double *targets;
     uint32_t count;
+    uint32_t function_count; /* <= HD_GP_LANES; 0: one */
 };
 
 struct hd_gp;

@@ -62,7 +62,9 @@ struct fit {
     double *columns; /* [feature][stride], scaled by the hyperparameters in question */
     double *scaled;  /* [count][feature]: the same, by points */
     double *gaps, *gap_slopes;
-    double *triangle, *inverses, *alphas, *diagonal;
+    uint32_t functions;
+    double *triangle, *inverses;
+    double *alphas;          /* [functions][count] */
     double *matern, *slopes; /* by rows of the triangle, without the diagonal's meaning */
     double *inverse_rows;    /* [count][count]: row i is column i of L^-1 */
     double *lanes;
@@ -81,7 +83,6 @@ static void fit_release(struct fit *fit)
     hd_free(fit->triangle);
     hd_free(fit->inverses);
     hd_free(fit->alphas);
-    hd_free(fit->diagonal);
     hd_free(fit->matern);
     hd_free(fit->slopes);
     hd_free(fit->inverse_rows);
@@ -101,6 +102,7 @@ static enum hd_code fit_init(struct fit *fit, const struct hd_gp_shape *shape,
                              const struct hd_gp_data *data, struct hd_err *err)
 {
     size_t n = data->count, features = shape->feature_count;
+    hd_assert(data->function_count <= LANES);
     if (n > HD_GP_POINTS_MAX || features > HD_GP_FEATURES_MAX)
         return hd_fail(err, HD_E_LIMIT, "a Gaussian process has at most %u points",
                        HD_GP_POINTS_MAX);
@@ -113,8 +115,8 @@ static enum hd_code fit_init(struct fit *fit, const struct hd_gp_shape *shape,
     fit->gap_slopes = array(n);
     fit->triangle = array(hd_row_at(n));
     fit->inverses = array(n);
-    fit->alphas = array(n);
-    fit->diagonal = array(n);
+    fit->functions = data->function_count > 0 ? data->function_count : 1;
+    fit->alphas = array(n * fit->functions);
     fit->matern = array(hd_row_at(n));
     fit->slopes = array(hd_row_at(n));
     fit->inverse_rows = array(n * n);
@@ -126,9 +128,9 @@ static enum hd_code fit_init(struct fit *fit, const struct hd_gp_shape *shape,
     if (fit->kernel.weights == NULL || fit->kernel.scales == NULL || fit->columns == NULL ||
         fit->scaled == NULL || fit->gaps == NULL || fit->slope_row == NULL ||
         fit->gap_slopes == NULL || fit->triangle == NULL || fit->inverses == NULL ||
-        fit->alphas == NULL || fit->diagonal == NULL || fit->matern == NULL ||
-        fit->slopes == NULL || fit->inverse_rows == NULL || fit->lanes == NULL ||
-        fit->row == NULL || fit->hyper == NULL || fit->full_gradient == NULL) {
+        fit->alphas == NULL || fit->matern == NULL || fit->slopes == NULL ||
+        fit->inverse_rows == NULL || fit->lanes == NULL || fit->row == NULL || fit->hyper == NULL ||
+        fit->full_gradient == NULL) {
         fit_release(fit);
         return hd_fail(err, HD_E_NOMEM, "no memory for a fit to %zu points", n);
     }
@@ -206,7 +208,9 @@ static void add_row_gradient(struct fit *fit, uint32_t i, double *gradient)
         double a;
         hd_dot(fit->inverse_rows + (size_t)i * n + i, fit->inverse_rows + (size_t)k * n + i, n - i,
                &a);
-        a -= fit->alphas[i] * fit->alphas[k];
+        a *= fit->functions;
+        for (uint32_t s = 0; s < fit->functions; s++)
+            a -= fit->alphas[s * n + i] * fit->alphas[s * n + k];
         a *= k == i ? 0.5 : 1;
         double both = gap * fit->gaps[k];
         signal += a * matern[k];
@@ -262,17 +266,22 @@ static double objective(struct fit *fit, const double *hyper, double *gradient)
     factorize(fit);
     memset(fit->lanes, 0, (size_t)n * LANES * sizeof(double));
     for (uint32_t i = 0; i < n; i++)
-        fit->lanes[(size_t)i * LANES] = fit->data->targets[i];
+        for (uint32_t s = 0; s < fit->functions; s++)
+            fit->lanes[(size_t)i * LANES + s] = fit->data->targets[s * n + i];
     hd_solve_forward(fit->triangle, fit->inverses, 0, 0, n, fit->lanes);
-    double value = 0.5 * n * LOG_TWO_PI;
+    double value = 0.5 * n * fit->functions * LOG_TWO_PI;
     for (uint32_t i = 0; i < n; i++) {
-        double z = fit->lanes[(size_t)i * LANES];
-        fit->alphas[i] = z;
-        value += 0.5 * z * z - log(fit->inverses[i]);
+        for (uint32_t s = 0; s < fit->functions; s++) {
+            double z = fit->lanes[(size_t)i * LANES + s];
+            fit->alphas[s * n + i] = z;
+            value += 0.5 * z * z;
+        }
+        value -= fit->functions * log(fit->inverses[i]);
     }
     if (gradient != NULL) {
         memset(gradient, 0, hypers * sizeof(double));
-        hd_solve_backward(fit->triangle, fit->inverses, n, fit->alphas);
+        for (uint32_t s = 0; s < fit->functions; s++)
+            hd_solve_backward(fit->triangle, fit->inverses, n, fit->alphas + s * n);
         invert(fit);
         for (uint32_t i = 0; i < n; i++)
             add_row_gradient(fit, i, gradient);

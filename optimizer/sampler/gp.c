@@ -7,7 +7,9 @@
  *
  * Hyperparameters are those that fit what was known at the last checkpoint, a number of results
  * told; so they, like the factor, which is kept up from proposal to proposal, are functions of the
- * history, and when one was asked does not matter.
+ * history, and when one was asked does not matter. Of several objectives each proposal minimises
+ * another mixture; the hyperparameters are those that fit the objectives themselves, as independent
+ * functions with one kernel, so that they and the factor last as long as those of one.
  */
 #include "gp_data.h"
 #include "gp_search.h"
@@ -39,7 +41,7 @@ struct gp_sampler {
     /* What is kept between proposals. */
     double *hyper;
     uint32_t fit_until; /* the checkpoint of hyper; 0: none yet */
-    uint32_t fit_replaced;
+    uint64_t fit_changes;
     uint32_t *rows; /* config number of each row of the factor */
     double *row_fidelities;
     uint32_t row_count;
@@ -82,7 +84,7 @@ static enum hd_code get_memory(struct gp_sampler *gp, struct hd_err *err)
     size_t width = gp->code.shape.feature_count;
     gp->features = hd_calloc(rows * width + 1, sizeof(double));
     gp->fidelities = hd_calloc(rows, sizeof(double));
-    gp->targets = hd_calloc(rows, sizeof(double));
+    gp->targets = hd_calloc(rows * gp->base.history->objective_count, sizeof(double));
     gp->means = hd_calloc(rows, sizeof(double));
     gp->rows = hd_calloc(rows, sizeof(*gp->rows));
     gp->row_fidelities = hd_calloc(rows, sizeof(double));
@@ -126,13 +128,14 @@ static void gp_release(struct hd_sampler *base)
 
 /* ---- the model ----------------------------------------------------------------------------- */
 
-static enum hd_code gather(struct gp_sampler *gp, uint32_t until, double limit, struct hd_err *err)
+static enum hd_code gather(struct gp_sampler *gp, struct hd_err *err)
 {
-    return hd_gp_seen_gather(&gp->seen, gp->base.history, until, gp->budget_fraction,
-                             startup_of(gp), (uint32_t)limit, err);
+    return hd_gp_seen_gather(&gp->seen, gp->base.history, HD_GP_LOSSES_NOW,
+                             gp->base.history->tell_count, gp->budget_fraction, startup_of(gp),
+                             (uint32_t)gp->points_max, err);
 }
 
-/* The features, fidelities and targets of what was gathered. */
+/* The features and fidelities of what was gathered. */
 static void encode_seen(struct gp_sampler *gp)
 {
     for (uint32_t i = 0; i < gp->seen.count; i++) {
@@ -141,7 +144,6 @@ static void encode_seen(struct gp_sampler *gp)
                        gp->features + (size_t)i * gp->code.shape.feature_count);
         gp->fidelities[i] = hd_gp_seen_fidelity(&gp->seen, seen->budget);
     }
-    hd_gp_seen_targets(&gp->seen, gp->targets);
 }
 
 /* The last of 4, 6, 8, ... (steps of a tenth, at least 2) that is not beyond count. */
@@ -156,24 +158,41 @@ static uint32_t checkpoint_of(uint32_t count)
     }
 }
 
+/* Features, fidelities and the targets of each objective as they were at a checkpoint. */
+static enum hd_code gather_fit(struct gp_sampler *gp, uint32_t until, struct hd_err *err)
+{
+    struct hd_history *history = gp->base.history;
+    enum hd_code code =
+        hd_gp_seen_gather(&gp->seen, history, HD_GP_LOSSES_THEN, until, gp->budget_fraction,
+                          startup_of(gp), (uint32_t)gp->fit_points, err);
+    if (code != HD_OK)
+        return code;
+    encode_seen(gp);
+    for (uint32_t k = 0; k < history->objective_count; k++) {
+        if (hd_history_has_vectors(history))
+            code = hd_gp_seen_weigh(&gp->seen, history, until, k, err);
+        if (code != HD_OK)
+            return code;
+        hd_gp_seen_targets(&gp->seen, gp->targets + (size_t)k * gp->seen.count);
+    }
+    return HD_OK;
+}
+
 static enum hd_code refit(struct gp_sampler *gp, struct hd_err *err)
 {
     const struct hd_history *history = gp->base.history;
     uint32_t until = checkpoint_of(history->tell_count);
-    if (gp->fit_until == until && gp->fit_replaced == history->replace_count)
+    uint64_t changes = hd_history_changes(history);
+    if (gp->fit_until == until && gp->fit_changes == changes)
         return HD_OK;
-    enum hd_code code = gather(gp, until, gp->fit_points, err);
+    enum hd_code code = gather_fit(gp, until, err);
     if (code != HD_OK)
         return code;
-    encode_seen(gp);
-    struct hd_gp_data data = {gp->features, gp->fidelities, gp->targets, gp->seen.count};
+    struct hd_gp_data data = {gp->features, gp->fidelities, gp->targets, gp->seen.count,
+                              history->objective_count};
     code = hd_gp_fit(&gp->code.shape, &data, FIT_STEPS_MAX, gp->hyper, err);
-    if (code == HD_OK) {
-        gp->fit_until = until;
-        gp->fit_replaced = history->replace_count;
-    } else {
-        gp->fit_until = 0;
-    }
+    gp->fit_until = code == HD_OK ? until : 0;
+    gp->fit_changes = changes;
     return code;
 }
 
@@ -258,7 +277,7 @@ static enum hd_code gp_suggest(struct hd_sampler *base, uint32_t config_number, 
     struct hd_rng rng;
     (void)budget; /* the aim is the highest budget, whatever this config begins with */
     hd_rng_fork(base->seed, "gp", config_number, &rng);
-    enum hd_code code = gather(gp, base->history->tell_count, gp->points_max, err);
+    enum hd_code code = gather(gp, err);
     if (code != HD_OK)
         return code;
     if (gp->seen.count < startup_of(gp) || gp->seen.finite_count < 2 ||
@@ -266,10 +285,11 @@ static enum hd_code gp_suggest(struct hd_sampler *base, uint32_t config_number, 
         return suggest_start(gp, &rng, config_number, ret_values, ret_info, err);
     code = refit(gp, err);
     if (code == HD_OK)
-        code = gather(gp, base->history->tell_count, gp->points_max, err);
+        code = gather(gp, err);
     if (code != HD_OK)
         return code;
     encode_seen(gp);
+    hd_gp_seen_targets(&gp->seen, gp->targets);
     follow(gp);
     append_pending(gp);
     hd_gp_set_targets(gp->gp, gp->targets, gp->seen.count);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gp_data.c: observations and targets of the Gaussian process. */
 #include "gp_data.h"
+#include "scalar.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,8 +47,9 @@ static bool reserve(struct hd_gp_seen_list *list, const struct hd_history *histo
     return true;
 }
 
+/* losses: of the told results, or NULL: as they are told. */
 static void take_rung(struct hd_gp_seen_list *list, const struct hd_history_rung *rung,
-                      uint32_t until)
+                      const double *losses, uint32_t until)
 {
     for (uint32_t i = 0; i < rung->told_count && rung->told[i].sequence < until; i++) {
         const struct hd_told *told = &rung->told[i];
@@ -55,7 +57,8 @@ static void take_rung(struct hd_gp_seen_list *list, const struct hd_history_rung
             continue;
         list->marks[told->config_number] = list->generation;
         list->items[list->count++] =
-            (struct hd_gp_seen){told->config_number, told->sequence, rung->budget, told->loss};
+            (struct hd_gp_seen){told->config_number, told->sequence, rung->budget,
+                                losses != NULL ? losses[i] : told->loss};
         list->budget_low = rung->budget;
     }
 }
@@ -118,10 +121,11 @@ static void keep_some(struct hd_gp_seen_list *list, uint32_t until, uint32_t lim
     list->count = kept + young_count;
 }
 
-enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list, const struct hd_history *history,
-                               uint32_t until, double fraction, uint32_t enough, uint32_t limit,
-                               struct hd_err *err)
+enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list, struct hd_history *history,
+                               enum hd_gp_losses losses, uint32_t until, double fraction,
+                               uint32_t enough, uint32_t limit, struct hd_err *err)
 {
+    bool weigh = losses == HD_GP_LOSSES_THEN && hd_history_has_vectors(history);
     if (!reserve(list, history))
         return hd_fail(err, HD_E_NOMEM, "no memory for %u observations", history->config_count);
     if (++list->generation == 0) {
@@ -138,7 +142,12 @@ enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list, const struct hd_his
             list->budget_high = rung->budget;
         else if (rung->budget < fraction * list->budget_high && list->count >= enough)
             break;
-        take_rung(list, rung, until);
+        enum hd_code code = HD_OK;
+        if (weigh)
+            code = hd_history_weigh(history, rung, until, history->objective_count, err);
+        if (code != HD_OK)
+            return code;
+        take_rung(list, rung, weigh ? history->scaled : NULL, until);
     }
     if (list->count > limit)
         keep_some(list, until, limit);
@@ -147,6 +156,24 @@ enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list, const struct hd_his
     list->finite_count = 0;
     for (uint32_t i = 0; i < list->count; i++)
         list->finite_count += isfinite(list->items[i].loss) ? 1 : 0;
+    return HD_OK;
+}
+
+enum hd_code hd_gp_seen_weigh(struct hd_gp_seen_list *list, struct hd_history *history,
+                              uint32_t until, uint32_t objective, struct hd_err *err)
+{
+    for (uint32_t r = 0; r < history->rung_count; r++) {
+        const struct hd_history_rung *rung = history->rungs[r];
+        enum hd_code code = hd_history_weigh(history, rung, until, objective, err);
+        if (code != HD_OK)
+            return code;
+        for (uint32_t i = 0; i < list->count; i++) {
+            struct hd_gp_seen *seen = &list->items[i];
+            if (seen->budget == rung->budget)
+                seen->loss =
+                    history->scaled[hd_history_find(rung, seen->config_number) - rung->told];
+        }
+    }
     return HD_OK;
 }
 

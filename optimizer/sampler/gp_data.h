@@ -27,6 +27,14 @@ struct hd_gp_seen_list {
 };
 
 void hd_gp_seen_release(struct hd_gp_seen_list *list); /* also of a zeroed struct */
+/* Which losses those are. */
+enum hd_gp_losses {
+    HD_GP_LOSSES_NOW, /* as the history is scaled at the moment */
+    /* Of several objectives, and with constraints: as equal weights had them when `until` results
+     * had been told, whatever is asked now. The same as the first otherwise. */
+    HD_GP_LOSSES_THEN,
+};
+
 /* What was known when `until` results had been told, from budgets of at least `fraction` of the
  * highest with a result; lower budgets are taken, one after the other, while there are fewer than
  * `enough` configs. Of more than `limit` the newest third or so and the best of the rest are kept
@@ -34,9 +42,12 @@ void hd_gp_seen_release(struct hd_gp_seen_list *list); /* also of a zeroed struc
  * function of the history; O(results). */
 #define HD_GP_SEEN_STEP 32u
 HD_NODISCARD enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list,
-                                            const struct hd_history *history, uint32_t until,
-                                            double fraction, uint32_t enough, uint32_t limit,
-                                            struct hd_err *err);
+                                            struct hd_history *history, enum hd_gp_losses losses,
+                                            uint32_t until, double fraction, uint32_t enough,
+                                            uint32_t limit, struct hd_err *err);
+/* The losses of what was gathered with HD_GP_LOSSES_THEN become those of one objective. */
+HD_NODISCARD enum hd_code hd_gp_seen_weigh(struct hd_gp_seen_list *list, struct hd_history *history,
+                                           uint32_t until, uint32_t objective, struct hd_err *err);
 /* 1 for the highest budget of the list, 0 for the lowest: by the logarithm. */
 double hd_gp_seen_fidelity(const struct hd_gp_seen_list *list, double budget);
 /*

@@ -34,10 +34,11 @@ static bool reserve(struct hd_history *history, uint32_t count)
     return true;
 }
 
-/* All rows of the rung, in order of the results. */
-static void fill_rows(const struct hd_history *history, const struct hd_history_rung *rung)
+/* The first rows of the rung, in order of the results. */
+static void fill_rows(const struct hd_history *history, const struct hd_history_rung *rung,
+                      uint32_t count)
 {
-    for (uint32_t i = 0; i < rung->told_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const double *vector = hd_history_vector(history, rung, i);
         history->rows[i] =
             (struct hd_pareto_row){.losses = vector, .violation = vector[history->objective_count]};
@@ -89,7 +90,7 @@ static enum hd_code sort_by_volume(const struct hd_history *history, struct hd_p
 static enum hd_code scale_by_order(const struct hd_history *history,
                                    const struct hd_history_rung *rung, struct hd_err *err)
 {
-    size_t count = rung->told_count, most = 0;
+    size_t count = rung->told_count, most = 0; /* always all */
     if (history->objective_count == 2)
         most = VOLUME_ROWS_2_MAX;
     else if (history->objective_count == 3)
@@ -150,9 +151,9 @@ static bool span(const struct hd_history *history, size_t count, size_t k, struc
 }
 
 static void scale_by_norm(const struct hd_history *history, const struct hd_history_rung *rung,
-                          struct norm *norm)
+                          uint32_t count, struct norm *norm)
 {
-    size_t objectives = history->objective_count, count = rung->told_count, front = 0;
+    size_t objectives = history->objective_count, front = 0;
     hd_pareto_order(history->rows, count, objectives);
     while (front < count && history->rows[front].rank == history->rows[0].rank)
         front++;
@@ -160,7 +161,7 @@ static void scale_by_norm(const struct hd_history *history, const struct hd_hist
         if (!span(history, front, k, norm) && !span(history, count, k, norm))
             norm->range[k] = 1;
     }
-    for (uint32_t i = 0; i < rung->told_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const double *losses = hd_history_vector(history, rung, i);
         double most = -INFINITY, sum = 0;
         for (size_t k = 0; k < objectives; k++) {
@@ -181,10 +182,10 @@ static double clamp(double loss)
 
 /* Moves infeasible results behind the feasible ones; those that are not finite become INFINITY. */
 static void put_infeasible_last(const struct hd_history *history,
-                                const struct hd_history_rung *rung)
+                                const struct hd_history_rung *rung, uint32_t count)
 {
     double best = INFINITY, worst = -INFINITY, violation_max = 0;
-    for (uint32_t i = 0; i < rung->told_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         double violation = hd_history_vector(history, rung, i)[history->objective_count];
         if (violation > 0 && isfinite(violation))
             violation_max = fmax(violation_max, violation);
@@ -197,7 +198,7 @@ static void put_infeasible_last(const struct hd_history *history,
     double spread = some && worst > best && isfinite(worst - best) ? worst - best : 1;
     /* Where a unit is lost against the numbers, a part of them is not. */
     spread = some ? fmax(spread, 1e-9 * fabs(worst)) : spread;
-    for (uint32_t i = 0; i < rung->told_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         double violation = hd_history_vector(history, rung, i)[history->objective_count];
         if (!isfinite(violation))
             history->scaled[i] = INFINITY;
@@ -227,26 +228,28 @@ static void apply(struct hd_history *history, struct hd_history_rung *rung)
     history->replace_count++;
 }
 
-static enum hd_code scale_rung(struct hd_history *history, struct hd_history_rung *rung,
-                               enum hd_scale scale, struct norm *norm, struct hd_err *err)
+/* The first `count` results of the rung, as if there were no others, in history->scaled. */
+static enum hd_code scale_rung(struct hd_history *history, const struct hd_history_rung *rung,
+                               uint32_t count, enum hd_scale scale, struct norm *norm,
+                               struct hd_err *err)
 {
     enum hd_code code = HD_OK;
-    if (!reserve(history, rung->told_count))
-        return hd_fail(err, HD_E_NOMEM, "no memory to compare %u results", rung->told_count);
+    if (!reserve(history, count))
+        return hd_fail(err, HD_E_NOMEM, "no memory to compare %u results", count);
     if (history->objective_count == 1) {
-        for (uint32_t i = 0; i < rung->told_count; i++)
+        for (uint32_t i = 0; i < count; i++)
             history->scaled[i] = hd_history_vector(history, rung, i)[0];
     } else {
-        fill_rows(history, rung);
+        fill_rows(history, rung, count);
         if (scale == HD_SCALE_ORDER)
             code = scale_by_order(history, rung, err);
         else
-            scale_by_norm(history, rung, norm);
+            scale_by_norm(history, rung, count, norm);
     }
     if (code == HD_OK && (history->objective_count == 1 || scale == HD_SCALE_CHEBYSHEV))
-        put_infeasible_last(history, rung);
+        put_infeasible_last(history, rung, count);
     else if (code == HD_OK)
-        for (uint32_t i = 0; i < rung->told_count; i++)
+        for (uint32_t i = 0; i < count; i++)
             if (isinf(hd_history_vector(history, rung, i)[history->objective_count]))
                 history->scaled[i] = INFINITY;
     return code;
@@ -273,7 +276,7 @@ enum hd_code hd_history_scale(struct hd_history *history, enum hd_scale scale, u
             continue;
         if (rung->scaled_changes != rung->changed_count)
             rung->scaled_count = 0; /* replaced results were counted when they came */
-        enum hd_code code = scale_rung(history, rung, scale, &norm, err);
+        enum hd_code code = scale_rung(history, rung, rung->told_count, scale, &norm, err);
         if (code != HD_OK)
             return code;
         apply(history, rung);
@@ -282,4 +285,28 @@ enum hd_code hd_history_scale(struct hd_history *history, enum hd_scale scale, u
         rung->scaled_changes = rung->changed_count;
     }
     return HD_OK;
+}
+
+enum hd_code hd_history_weigh(struct hd_history *history, const struct hd_history_rung *rung,
+                              uint32_t until, uint32_t objective, struct hd_err *err)
+{
+    struct norm norm = {.weights = {0}};
+    uint32_t count = 0, objectives = history->objective_count;
+    while (count < rung->told_count && rung->told[count].sequence < until)
+        count++;
+    if (objective < objectives)
+        norm.weights[objective] = 1;
+    for (uint32_t k = 0; k < objectives && objective == objectives; k++)
+        norm.weights[k] = 1.0 / objectives;
+    return scale_rung(history, rung, count, HD_SCALE_CHEBYSHEV, &norm, err);
+}
+
+uint64_t hd_history_changes(const struct hd_history *history)
+{
+    uint64_t changes = 0;
+    if (!hd_history_has_vectors(history))
+        return history->replace_count;
+    for (uint32_t r = 0; r < history->rung_count; r++)
+        changes += history->rungs[r]->changed_count;
+    return changes;
 }

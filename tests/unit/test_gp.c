@@ -198,6 +198,32 @@ static void test_the_objective_is_the_likelihood(void **state)
     assert_true(best < at_mode - 1 && best < value);
 }
 
+static void test_functions_of_one_kernel_add_up(void **state)
+{
+    /* Promise: the objective of several functions is the sum of theirs, and so is its gradient. */
+    (void)state;
+    static struct sample sample;
+    static double targets[2 * COUNT];
+    struct hd_gp_data data = fill(&sample, true);
+    struct hd_err err = {0};
+    enum { HYPERS = 3 + HD_GP_TAIL_COUNT };
+    double mode[HYPERS], parts[3], gradients[3][HYPERS];
+    hd_gp_hyper_default(&shape, mode); /* the priors are flat there */
+    for (int i = 0; i < COUNT; i++) {
+        targets[i] = data.targets[i];
+        targets[COUNT + i] = cos(5 * data.points[(size_t)i * WIDTH]);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        data.targets = i == 1 ? targets + COUNT : targets;
+        data.function_count = i == 2 ? 2 : 1;
+        assert_hd_ok(hd_gp_objective(&shape, &data, mode, &parts[i], gradients[i], &err));
+    }
+    assert_true(fabs(parts[2] - parts[0] - parts[1]) < 1e-9 * fabs(parts[2]));
+    for (int i = 0; i < HYPERS; i++)
+        assert_true(fabs(gradients[2][i] - gradients[0][i] - gradients[1][i]) <
+                    1e-9 * (1 + fabs(gradients[2][i])));
+}
+
 static void test_slopes_are_those_of_predictions(void **state)
 {
     /* Promise: the slopes of mean and deviation, and of both acquisitions, are those of finite
@@ -321,15 +347,17 @@ static void test_the_last_result_of_each_config_counts(void **state)
         assert_hd_ok(hd_history_tell(&history, i, 9, 50 + i, &err));
     for (uint32_t i = 0; i < 3; i++)
         assert_hd_ok(hd_history_tell(&history, i, 81, i, &err));
-    assert_hd_ok(hd_gp_seen_gather(&list, &history, history.tell_count, 0.1, 4, 100, &err));
+    assert_hd_ok(hd_gp_seen_gather(&list, &history, HD_GP_LOSSES_NOW, history.tell_count, 0.1, 4,
+                                   100, &err));
     assert_int_equal(list.count, 10); /* budget 1 is below a tenth of 81 */
     assert_int_equal(list.items[9].config_number, 2);
     assert_true(list.items[9].budget == 81 && list.items[9].loss == 2);
     assert_true(hd_gp_seen_fidelity(&list, 81) == 1 && hd_gp_seen_fidelity(&list, 9) == 0);
     assert_true(fabs(hd_gp_seen_fidelity(&list, 27) - 0.5) < 1e-12);
-    assert_hd_ok(hd_gp_seen_gather(&list, &history, history.tell_count, 0.1, 20, 100, &err));
+    assert_hd_ok(hd_gp_seen_gather(&list, &history, HD_GP_LOSSES_NOW, history.tell_count, 0.1, 20,
+                                   100, &err));
     assert_int_equal(list.count, 30);
-    assert_hd_ok(hd_gp_seen_gather(&list, &history, 35, 0.5, 4, 100, &err));
+    assert_hd_ok(hd_gp_seen_gather(&list, &history, HD_GP_LOSSES_NOW, 35, 0.5, 4, 100, &err));
     assert_int_equal(list.count, 5);
     assert_true(list.budget_high == 9 && list.items[4].loss == 54);
     hd_gp_seen_release(&list);
@@ -358,7 +386,8 @@ static void test_many_results_leave_the_best_and_the_newest(void **state)
         assert_hd_ok(hd_history_tell(&history, i, 1, losses[i], &err));
         if (i < LIMIT)
             continue;
-        assert_hd_ok(hd_gp_seen_gather(&list, &history, i + 1, 0.1, 4, LIMIT, &err));
+        assert_hd_ok(
+            hd_gp_seen_gather(&list, &history, HD_GP_LOSSES_NOW, i + 1, 0.1, 4, LIMIT, &err));
         assert_true(list.count <= LIMIT && list.count > LIMIT / 2);
         assert_int_equal(list.items[list.count - 1].config_number, i);
         uint32_t best = 0;
@@ -590,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_it_interpolates),
         cmocka_unit_test(test_appending_is_refactoring),
         cmocka_unit_test(test_own_means_are_predictions),
+        cmocka_unit_test(test_functions_of_one_kernel_add_up),
         cmocka_unit_test(test_the_objective_is_the_likelihood),
         cmocka_unit_test(test_slopes_are_those_of_predictions),
         cmocka_unit_test(test_acquisitions_are_stable),
