@@ -204,6 +204,19 @@ static enum hyperdock_code op_report(struct hyperdock_session *session, const st
         err));
 }
 
+/* Of a noisy target, as soon as its noise is known. */
+static enum hd_code write_error(struct hyperdock_session *session, struct hd_buf *out,
+                                struct hd_err *err)
+{
+    double error;
+    uint32_t results;
+    char text[HD_DOUBLE_TEXT_SIZE];
+    if (hyperdock_best_error(session, &error, &results) != HYPERDOCK_OK || isnan(error))
+        return HD_OK;
+    hd_format_double(text, sizeof(text), error);
+    return hd_buf_printf(out, err, ",\"error\":%s,\"results\":%u", text, results);
+}
+
 static enum hyperdock_code op_best(struct hyperdock_session *session, struct hd_buf *out,
                                    struct hd_err *err)
 {
@@ -223,8 +236,12 @@ static enum hyperdock_code op_best(struct hyperdock_session *session, struct hd_
     hd_format_double(budget_text, sizeof(budget_text), budget);
     hd_format_double(loss_text, sizeof(loss_text),
                      hyperdock_direction(session) == HYPERDOCK_MAXIMIZE ? -value : value);
-    return written(hd_buf_printf(out, err, "{\"config\":%s,\"budget\":%s,\"loss\":%s,\"job\":%u}",
-                                 config, budget_text, loss_text, job));
+    enum hd_code wrote =
+        hd_buf_printf(out, err, "{\"config\":%s,\"budget\":%s,\"loss\":%s,\"job\":%u", config,
+                      budget_text, loss_text, job);
+    if (wrote == HD_OK)
+        wrote = write_error(session, out, err);
+    return written(wrote == HD_OK ? hd_buf_puts(out, "}", err) : wrote);
 }
 
 /* Each job of the front with what it measured. */

@@ -26,6 +26,15 @@ static void print_table(const struct hd_value *answer, const struct hd_value *ro
     for (size_t i = 0; i < HD_COUNT(last); i++)
         titles[1 + more + i] = last[i];
     (void)hd_format(aligned, sizeof(aligned), "r%.*srrlll", (int)more, "rrrrrrrr");
+    bool noisy = hd_value_get(answer, "noise") != NULL;
+    if (noisy) { /* such a run has no further measures */
+        titles[1] = "ERROR";
+        titles[2] = "RESULTS";
+        for (size_t i = 0; i < HD_COUNT(last); i++)
+            titles[3 + i] = last[i];
+        (void)hd_format(aligned, sizeof(aligned), "rrrrrlll");
+        more = 2;
+    }
     struct cli_table *table = cli_table_new(titles, aligned, 6 + more);
     for (size_t i = 0; i < rows->as.array.count; i++) {
         const struct hd_value *row = rows->as.array.items[i];
@@ -33,7 +42,11 @@ static void print_table(const struct hd_value *answer, const struct hd_value *ro
         const char *line[CLI_COLUMNS_MAX] = {
             cli_objective(answer, hd_value_number(hd_value_get(row, "loss")), cells[0]),
         };
-        size_t at = 1 + cli_measure_cells(answer, row, measures, line + 1);
+        size_t at = 1 + (noisy ? 2 : cli_measure_cells(answer, row, measures, line + 1));
+        if (noisy) {
+            line[1] = cli_cell(row, "error", measures[0]);
+            line[2] = cli_cell(row, "results", measures[1]);
+        }
         line[at++] = cli_cell(row, "budget", cells[1]);
         line[at++] = cli_cell(row, "job", cells[2]);
         line[at++] = cli_cell(row, "config_id", cells[3]);
@@ -89,10 +102,12 @@ static void print_best(const struct hd_value *answer)
         return;
     }
     char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
-    printf("%s %s at budget %s%s%s (job %lld)\n", cli_objective_name(answer),
+    char estimate[CLI_CELL_MAX];
+    printf("%s %s%s at budget %s%s%s (job %lld)\n", cli_objective_name(answer),
            cli_objective(answer, hd_value_number(hd_value_get(first, "loss")), cell),
-           cli_cell(first, "budget", other), cli_text(answer, "budget_unit")[0] ? " " : "",
-           cli_text(answer, "budget_unit"), (long long)cli_integer(first, "job"));
+           cli_estimate(first, estimate), cli_cell(first, "budget", other),
+           cli_text(answer, "budget_unit")[0] ? " " : "", cli_text(answer, "budget_unit"),
+           (long long)cli_integer(first, "job"));
     if (hd_streq(cli_feasible(answer, first), "no"))
         printf("no config was feasible: this one is the nearest to it\n");
     print_params(hd_value_get(first, "params"));
@@ -135,6 +150,7 @@ int cmd_best(int argc, char **argv)
         .positional_max = 1,
         .epilogue =
             "Losses are shown in the direction of the objective; --json has them minimized.\n"
+            "Of a noisy target: what is believed of a config after all its results.\n"
             "With several objectives: the configs that no other one beats, and the hypervolume.",
     };
     enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, NULL, 0);

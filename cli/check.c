@@ -264,6 +264,9 @@ static void print_objectives(const struct hd_experiment *experiment)
         printf("%-12s%s %s\n", i == 0 ? "objective" : "",
                objective->maximize ? "maximize" : "minimize", objective->name);
     }
+    if (experiment->noise.repeats > 1)
+        printf("%-12sup to %u evaluations of a config at the largest budget, %g%% of the budget\n",
+               "noise", experiment->noise.repeats, 100 * experiment->noise.share);
     for (size_t i = 0; i < experiment->constraint_count; i++) {
         const struct hd_constraint *constraint = &experiment->constraints[i];
         bool from = isfinite(constraint->min), to = isfinite(constraint->max);

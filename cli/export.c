@@ -89,6 +89,8 @@ static void write_header(const struct export *export)
     }
     if (cli_measure_count(export->head) > 0)
         write_field(export->out, false, "violation");
+    if (hd_value_get(export->head, "noise") != NULL)
+        write_field(export->out, false, "repeat");
     for (size_t i = 0; i < param_count(export); i++) {
         char title[CLI_CELL_MAX];
         (void)hd_format(title, sizeof(title), "params.%s", export->space->as.object.keys[i]);
@@ -115,6 +117,8 @@ static enum hd_code write_record(const struct export *export, const struct hd_va
                            err);
     if (count > 0 && code == HD_OK)
         code = write_value(export->out, false, hd_value_get(job, "violation"), err);
+    if (hd_value_get(export->head, "noise") != NULL && code == HD_OK)
+        code = write_value(export->out, false, hd_value_get(job, "repeat"), err);
     for (size_t i = 0; i < param_count(export) && code == HD_OK; i++)
         code = write_value(export->out, false,
                            hd_value_get(params, export->space->as.object.keys[i]), err);

@@ -226,9 +226,14 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
            count_of(hd_value_get(status, "outcomes"), "ok"),
            hd_value_number(hd_value_get(status, "budget_spent")));
     if (incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT) {
-        printf("best %s: %.6g at budget %.6g (job %" PRId64 ")\nbest config: ",
+        char estimate[64] = "";
+        const struct hd_value *error = hd_value_get(incumbent, "error");
+        if (hd_value_is_number(error))
+            (void)hd_format(estimate, sizeof(estimate), " +- %.2g (%" PRId64 " results)",
+                            hd_value_number(error), count_of(incumbent, "results"));
+        printf("best %s: %.6g%s at budget %.6g (job %" PRId64 ")\nbest config: ",
                text_of(status, "objective"),
-               shown(status, hd_value_number(hd_value_get(incumbent, "loss"))),
+               shown(status, hd_value_number(hd_value_get(incumbent, "loss"))), estimate,
                hd_value_number(hd_value_get(incumbent, "budget")), count_of(incumbent, "job"));
         print_json(hd_value_get(incumbent, "params"));
         putchar('\n');

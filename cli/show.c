@@ -78,6 +78,7 @@ static void print_head(const struct hd_value *answer)
     if (cli_cell(answer, "budget_previous", cell)[0] != '\0')
         printf(", before that %s", cell);
     printf("\n");
+    print_line("repeat", cli_cell(answer, "repeat", cell));
     print_line(cli_objective_name(answer),
                cli_objective(answer, hd_value_number(hd_value_get(answer, "loss")), cell));
     for (size_t i = 1; i < cli_measure_count(answer); i++)

@@ -34,10 +34,11 @@ static void print_incumbent(const struct hd_value *answer)
         print_line("best", "none yet");
         return;
     }
-    printf("%-12s%s %s at budget %s%s%s\n", "best", cli_objective_name(answer),
+    char estimate[CLI_CELL_MAX];
+    printf("%-12s%s %s%s at budget %s%s%s\n", "best", cli_objective_name(answer),
            cli_objective(answer, hd_value_number(hd_value_get(incumbent, "loss")), cell),
-           cli_cell(incumbent, "budget", other), cli_text(answer, "budget_unit")[0] ? " " : "",
-           cli_text(answer, "budget_unit"));
+           cli_estimate(incumbent, estimate), cli_cell(incumbent, "budget", other),
+           cli_text(answer, "budget_unit")[0] ? " " : "", cli_text(answer, "budget_unit"));
     for (size_t i = 1; i < cli_measure_count(answer); i++)
         printf("%-12s%s %s\n", "", cli_measure_name(answer, i),
                cli_measure(answer, incumbent, i, cell));

@@ -164,8 +164,9 @@ static int print_end(const struct hd_core *core)
         if (hd_config_to_json(run.experiment->space,
                               hd_core_config_values(core, i, run.incumbent_config), &json,
                               &err) == HD_OK)
-            printf("best: %s %g at budget %g (job %u): %s\n", run.experiment->objective.name,
-                   sign * run.incumbent_loss, run.incumbent_budget, run.incumbent_job,
+            printf("best: %s %g at budget %g (job %u, %u result%s): %s\n",
+                   run.experiment->objective.name, sign * run.incumbent_loss, run.incumbent_budget,
+                   run.incumbent_job, run.incumbent_results, run.incumbent_results == 1 ? "" : "s",
                    hd_buf_text(&json));
         hd_buf_release(&json);
     }

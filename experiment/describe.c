@@ -140,8 +140,10 @@ enum hd_code hd_experiment_describe(const struct hd_experiment *experiment,
         return hd_fail(err, HD_E_NOMEM, "no memory to describe an experiment");
     }
     /* Where there are none the description is what it was before there could be any. */
-    if (experiment->constraint_count > 0 &&
-        !put(map, "constraints", hd_constraints_describe(experiment))) {
+    good = (experiment->constraint_count == 0 ||
+            put(map, "constraints", hd_constraints_describe(experiment))) &&
+           (experiment->noise.repeats == 1 || put(map, "noise", hd_noise_describe(experiment)));
+    if (!good) {
         hd_value_free(space);
         hd_value_free(map);
         return hd_fail(err, HD_E_NOMEM, "no memory to describe an experiment");

@@ -15,6 +15,7 @@ static const char *const top_names[] = {
     "target",
     "objective",
     "constraints",
+    "noise",
     "space",
     "initial",
     "sampler",

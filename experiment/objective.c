@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#define NOISE_SHARE 0.25 /* of the budget, unless the file says otherwise */
+
 void hd_objectives_release(struct hd_experiment *experiment)
 {
     hd_free(experiment->objective.name);
@@ -247,12 +249,45 @@ static enum hd_code parse_constraints(const struct hd_reader *reader, const stru
     return code;
 }
 
+static enum hd_code parse_noise(const struct hd_reader *reader, const struct hd_value *root,
+                                struct hd_experiment *experiment)
+{
+    static const char *const names[] = {"repeats", "share"};
+    struct hd_race_spec *noise = &experiment->noise;
+    const struct hd_value *object;
+    *noise = (struct hd_race_spec){.repeats = 1, .share = NOISE_SHARE};
+    enum hd_code code = hd_read_object(reader, root, "", "noise", &object);
+    if (code != HD_OK || object == NULL)
+        return code;
+    code = hd_read_keys(reader, object, "noise", names, HD_COUNT(names));
+    if (code == HD_OK)
+        code = hd_read_u32(reader, object, "noise", "repeats", 1, HD_REPEATS_MAX, &noise->repeats);
+    if (code == HD_OK)
+        code = hd_read_double(reader, object, "noise", "share", &noise->share);
+    if (code == HD_OK && !(noise->share > 0 && noise->share < 1))
+        code = hd_read_fail(reader, HD_E_INVALID, hd_value_get(object, "share"), "noise", "share",
+                            "must be above 0 and below 1: the part of the budget that repeats may "
+                            "take");
+    if (code != HD_OK || noise->repeats == 1)
+        return code;
+    const struct hd_value *repeats = hd_value_get(object, "repeats");
+    if (experiment->objective.exit_code_only)
+        return hd_read_fail(reader, HD_E_INVALID, repeats, "noise", "repeats",
+                            "there is no objective that could be noisy");
+    if (hd_experiment_measure_count(experiment) > 0)
+        return hd_read_fail(reader, HD_E_INVALID, repeats, "noise", "repeats",
+                            "above 1 it needs one objective and no constraints");
+    return HD_OK;
+}
+
 enum hd_code hd_objectives_parse(const struct hd_reader *reader, const struct hd_value *root,
                                  struct hd_experiment *experiment)
 {
     enum hd_code code = parse_objectives(reader, root, experiment);
     if (code == HD_OK)
         code = parse_constraints(reader, root, experiment);
+    if (code == HD_OK)
+        code = parse_noise(reader, root, experiment);
     experiment->iter_gen.objective_count = experiment->objective_count;
     experiment->iter_gen.constrained = experiment->constraint_count > 0;
     return code;
@@ -304,4 +339,12 @@ struct hd_value *hd_constraints_describe(const struct hd_experiment *experiment)
                put(map, "max", new_number(isfinite(constraint->max), constraint->max));
     }
     return finish(list, good);
+}
+
+struct hd_value *hd_noise_describe(const struct hd_experiment *experiment)
+{
+    struct hd_value *map = hd_value_new_object();
+    bool good = map != NULL && put(map, "repeats", hd_value_new_int(experiment->noise.repeats)) &&
+                put(map, "share", hd_value_new_double(experiment->noise.share));
+    return finish(map, good);
 }

@@ -122,6 +122,7 @@ void hd_objectives_release(struct hd_experiment *experiment);
 /* NULL: no memory. Constraints: an empty list when there are none. */
 struct hd_value *hd_objectives_describe(const struct hd_experiment *experiment);
 struct hd_value *hd_constraints_describe(const struct hd_experiment *experiment);
+struct hd_value *hd_noise_describe(const struct hd_experiment *experiment);
 
 /* target.c; the space is parsed before. */
 HD_NODISCARD enum hd_code hd_target_parse(const struct hd_reader *reader,

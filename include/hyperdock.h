@@ -201,6 +201,11 @@ enum hyperdock_code hyperdock_report(struct hyperdock_session *session, uint32_t
  * HYPERDOCK_E_NOT_FOUND: none yet. */
 enum hyperdock_code hyperdock_best(struct hyperdock_session *session, uint32_t *ret_job,
                                    double *ret_value);
+/* Of a noisy target (noise.repeats above 1) hyperdock_best() gives the config's first job and the
+ * posterior mean of its values. This is that mean's standard deviation, NaN while it is unknown,
+ * and how many values it is made of, which may be NULL. */
+enum hyperdock_code hyperdock_best_error(struct hyperdock_session *session, double *ret_error,
+                                         uint32_t *ret_results);
 /* Several objectives: the jobs at the highest budget with a value that no other job beats in all of
  * them, rising; where none is feasible, those that come nearest. One objective: the best alone. At
  * most `capacity` numbers are written, ret_count is how many there are; jobs may be NULL with
@@ -223,6 +228,11 @@ uint32_t hyperdock_job_count(const struct hyperdock_session *session);
 /* ret_previous: the budget its config has reached before, NaN for a new config; may be NULL. */
 enum hyperdock_code hyperdock_job_budget(struct hyperdock_session *session, uint32_t job,
                                          double *ret_budget, double *ret_previous);
+/* From 1 on: another evaluation of a config of a noisy target, from the start; 0: the first one.
+ * ret_seed: to be used by the target, the same for all budgets of a config, another one for each
+ * repeat; may be NULL. */
+enum hyperdock_code hyperdock_job_repeat(struct hyperdock_session *session, uint32_t job,
+                                         uint32_t *ret_repeat, uint32_t *ret_seed);
 /* (iteration, budget index, running index): two jobs of one config have the same. */
 enum hyperdock_code hyperdock_job_config_id(struct hyperdock_session *session, uint32_t job,
                                             uint32_t ret_id[3]);

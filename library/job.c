@@ -60,6 +60,30 @@ enum hyperdock_code hyperdock_job_config_id(struct hyperdock_session *session, u
     return HYPERDOCK_OK;
 }
 
+static bool is_noisy(const struct hyperdock_session *session)
+{
+    struct hd_run_view run;
+    hd_core_view_run(session->core, session->run, &run);
+    return run.experiment->noise.repeats > 1;
+}
+
+enum hyperdock_code hyperdock_job_repeat(struct hyperdock_session *session, uint32_t job,
+                                         uint32_t *ret_repeat, uint32_t *ret_seed)
+{
+    struct hd_job_view view;
+    if (session == NULL)
+        return HYPERDOCK_E_INVALID;
+    if (ret_repeat == NULL)
+        return library_code(hd_fail(&session->err, HD_E_INVALID, NO_ANSWER));
+    enum hd_code code = find_job(session, job, &view);
+    if (code != HD_OK)
+        return library_code(code);
+    *ret_repeat = view.repeat;
+    if (ret_seed != NULL)
+        *ret_seed = view.seed;
+    return HYPERDOCK_OK;
+}
+
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 static enum hd_code write_config(struct hyperdock_session *session, const struct hd_job_view *job)
@@ -90,7 +114,11 @@ static enum hd_code write_job(struct hyperdock_session *session, uint32_t number
                              info->sampler, info->model ? "true" : "false", text);
     hd_format_double(text, sizeof(text), job->budget_previous);
     if (code == HD_OK)
-        code = hd_buf_printf(out, err, "%s}", isnan(job->budget_previous) ? "null" : text);
+        code = hd_buf_printf(out, err, "%s", isnan(job->budget_previous) ? "null" : text);
+    if (code == HD_OK && is_noisy(session))
+        code = hd_buf_printf(out, err, ",\"repeat\":%u,\"seed\":%u", job->repeat, job->seed);
+    if (code == HD_OK)
+        code = hd_buf_puts(out, "}", err);
     return code;
 }
 

@@ -232,6 +232,23 @@ enum hyperdock_code hyperdock_best(struct hyperdock_session *session, uint32_t *
     return HYPERDOCK_OK;
 }
 
+enum hyperdock_code hyperdock_best_error(struct hyperdock_session *session, double *ret_error,
+                                         uint32_t *ret_results)
+{
+    if (session == NULL)
+        return HYPERDOCK_E_INVALID;
+    if (ret_error == NULL)
+        return refuse(session, NO_ANSWER);
+    struct hd_run_view run;
+    hd_core_view_run(session->core, session->run, &run);
+    if (!run.has_incumbent)
+        return library_code(hd_fail(&session->err, HD_E_NOTFOUND, "no job has a value yet"));
+    *ret_error = run.incumbent_error;
+    if (ret_results != NULL)
+        *ret_results = run.incumbent_results;
+    return HYPERDOCK_OK;
+}
+
 /* The jobs of the highest budget as rows; their numbers. */
 static size_t gather_rows(const struct hyperdock_session *session, double budget,
                           struct hd_pareto_row *rows, uint32_t *numbers)

@@ -183,6 +183,8 @@ static enum hd_code write_job(struct making *making)
     set(job, "budget_unit",
         hd_value_new_string(experiment->budget_unit != NULL ? experiment->budget_unit : ""), &code);
     set(job, "seed", hd_value_new_int(lease->seed), &code);
+    if (experiment->noise.repeats > 1)
+        set(job, "repeat", hd_value_new_int(lease->repeat), &code);
     set(job, "objective",
         pair_value("name",
                    hd_value_new_string(
@@ -380,6 +382,8 @@ static void put_own_env(struct env *env)
         put_env_format(env, "HYPERDOCK_BUDGET_PREVIOUS=%s", number);
     }
     put_env_format(env, "HYPERDOCK_SEED=%u", lease->seed);
+    if (making->input->experiment->noise.repeats > 1)
+        put_env_format(env, "HYPERDOCK_REPEAT=%u", lease->repeat);
 }
 
 /* HP_LEARNING_RATE=0.1: letters upper case, what no shell takes in a name becomes '_'. */

@@ -91,6 +91,8 @@ const char *cli_cell(const struct hd_value *object, const char *key, char *cell)
 const char *cli_number(double number, char *cell);
 const char *cli_objective(const struct hd_value *head, double loss, char *cell);
 const char *cli_objective_name(const struct hd_value *head);
+/* " +- 0.01 (3 results)" of a row about a config of a noisy target; "" of any other. */
+const char *cli_estimate(const struct hd_value *row, char *cell);
 /* With several objectives or constraints, what a job measured: the objectives and then the
  * constraints, by the head of the answer. 0: there is one objective and that is all. */
 size_t cli_measure_count(const struct hd_value *head);

@@ -115,6 +115,21 @@ const char *cli_objective_name(const struct hd_value *head)
     return name[0] != '\0' ? name : "loss";
 }
 
+const char *cli_estimate(const struct hd_value *row, char *cell)
+{
+    const struct hd_value *results = hd_value_get(row, "results");
+    const struct hd_value *error = hd_value_get(row, "error");
+    char number[CLI_CELL_MAX];
+    cell[0] = '\0';
+    if (results == NULL || results->kind != HD_VALUE_INT)
+        return cell;
+    bool known = hd_value_is_number(error);
+    (void)hd_format(cell, CLI_CELL_MAX, "%s%s (%lld result%s)", known ? " +- " : "",
+                    known ? cli_number(hd_value_number(error), number) : "",
+                    (long long)results->as.integer, results->as.integer == 1 ? "" : "s");
+    return cell;
+}
+
 /* ---- several objectives, constraints --------------------------------------------------------- */
 
 static size_t list_count(const struct hd_value *head, const char *key)

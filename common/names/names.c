@@ -49,6 +49,28 @@ bool hd_outcome_parse(const char *name, enum hd_outcome *ret_outcome)
     return true;
 }
 
+enum hd_race_end hd_outcome_race_end(enum hd_outcome outcome)
+{
+    switch (outcome) {
+    case HD_OUTCOME_OK:
+        return HD_RACE_END_OK;
+    case HD_OUTCOME_FAILED:
+    case HD_OUTCOME_DIVERGED:
+    case HD_OUTCOME_NO_RESULT:
+    case HD_OUTCOME_TIMEOUT:
+    case HD_OUTCOME_OOM:
+        return HD_RACE_END_FAILED;
+    case HD_OUTCOME_CANCELLED:
+    case HD_OUTCOME_STOPPED:
+    case HD_OUTCOME_PREEMPTED:
+    case HD_OUTCOME_CONFIG_ERROR:
+    case HD_OUTCOME_INFRA:
+    case HD_OUTCOME_COUNT:
+        break;
+    }
+    return HD_RACE_END_LOST;
+}
+
 const char *hd_run_state_name(enum hd_run_state state)
 {
     switch (state) {

@@ -127,6 +127,7 @@ static const struct hd_field lease_fields[] = {
     ID("d", hd_lease, directory),
     TEXT("do", hd_lease, directory_owner, HD_WORKER_ID_MAX - 1),
     U32("s", hd_lease, seed),
+    U32("re", hd_lease, repeat),
     I64("ms", hd_lease, lease_ms, INT64_MAX),
     TEXT("p", hd_lease, params_json, HD_VIEW_JSON_MAX),
     TEXT("t", hd_lease, target_json, HD_VIEW_JSON_MAX),

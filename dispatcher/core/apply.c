@@ -63,15 +63,20 @@ static void apply_config_proposed(struct run *run, const struct hd_fact_config_p
 static void apply_job_queued(struct hd_core *core, struct run *run,
                              const struct hd_fact_job_queued *fact)
 {
-    struct hd_slot slot;
-    hd_iter_gen_next(run->gen, true, &slot);
-    hd_iter_gen_queued(run->gen, &slot, fact->config);
+    if (fact->repeat == 0) {
+        struct hd_slot slot;
+        hd_iter_gen_next(run->gen, true, &slot);
+        hd_iter_gen_queued(run->gen, &slot, fact->config);
+    }
+    if (run->race != NULL)
+        hd_race_queued(run->race, fact->config, fact->repeat, fact->budget);
     hd_assert(run->job_count < run->job_capacity);
     run->jobs[run->job_count] = (struct job){.config = fact->config,
                                              .iteration = fact->iteration,
                                              .rung = fact->rung,
                                              .budget = fact->budget,
                                              .budget_previous = fact->budget_previous,
+                                             .repeat = fact->repeat,
                                              .loss = NAN,
                                              .curve_loss = NAN,
                                              .budget_reached = NAN,
@@ -162,6 +167,8 @@ static void count_success(struct run *run, const struct job *job, uint32_t job_n
     bool highest = !run->has_incumbent || job->budget >= run->incumbent_budget;
     if (highest && objectives > 1 && reaches_goals(run, score))
         run->goal_reached = true;
+    if (run->race != NULL && job->budget >= run->experiment->iter_gen.budget_max)
+        return; /* judge_race() names the incumbent */
     bool better = !run->has_incumbent || job->budget > run->incumbent_budget ||
                   (highest && hd_score_compare(score, &run->incumbent_score, 1) < 0);
     if (!better) {
@@ -174,6 +181,8 @@ static void count_success(struct run *run, const struct job *job, uint32_t job_n
     run->incumbent_job = job_number;
     run->incumbent_budget = job->budget;
     run->incumbent_loss = job->loss;
+    run->incumbent_results = 1;
+    run->incumbent_error = NAN;
     run->incumbent_score = *score;
 }
 
@@ -197,6 +206,34 @@ static bool counts_as_failure(enum hd_outcome outcome)
         return false;
     }
     return false;
+}
+
+/* A noisy target: any result at the largest budget may change what is believed of all of them. */
+static void judge_race(struct run *run, const struct job *job, uint32_t job_number, bool ok)
+{
+    if (run->race == NULL || job->budget < run->experiment->iter_gen.budget_max)
+        return;
+    struct hd_race_estimate best;
+    enum hd_race_end end = hd_outcome_race_end((enum hd_outcome)job->outcome);
+    if (!ok && end == HD_RACE_END_OK)
+        end = HD_RACE_END_FAILED;
+    hd_race_ended(run->race, job->config, job_number, job->repeat > 0, end, job->loss);
+    if (!hd_race_best(run->race, &best))
+        return;
+    bool changed = !run->has_incumbent || best.config != run->incumbent_config ||
+                   run->incumbent_budget < job->budget;
+    if (changed)
+        run->unimproved = 0;
+    else if (ok && job->repeat == 0)
+        run->unimproved++;
+    run->has_incumbent = true;
+    run->incumbent_config = best.config;
+    run->incumbent_job = best.job;
+    run->incumbent_budget = job->budget;
+    run->incumbent_loss = best.loss;
+    run->incumbent_results = best.results;
+    run->incumbent_error = best.error;
+    run->incumbent_score = hd_score_of(best.loss);
 }
 
 /* What a stopped job had come to by its own word. */
@@ -227,16 +264,18 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
     if (ok) {
         count_success(run, job, job_number, &score);
     } else if (run->has_incumbent && job->budget >= run->incumbent_budget &&
-               ended->outcome != HD_OUTCOME_CANCELLED) {
+               ended->outcome != HD_OUTCOME_CANCELLED && job->repeat == 0) {
         run->unimproved++;
     }
+    judge_race(run, job, job_number, ok);
     if (!ok && ended->outcome != HD_OUTCOME_STOPPED) {
         run->jobs_failed++;
         if (counts_as_failure(ended->outcome))
             run->failure_streak++;
     }
-    hd_iter_gen_ended_score(run->gen, job->iteration, job->rung, job->config, ok && !job->stopping,
-                            &score);
+    if (job->repeat == 0)
+        hd_iter_gen_ended_score(run->gen, job->iteration, job->rung, job->config,
+                                ok && !job->stopping, &score);
 }
 
 /* The end is the worker's fault, as far as this run goes. */
@@ -279,7 +318,7 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
         note_report(core, ended->worker, ended->incarnation, ended->sequence);
     job->last_by_report = ended->by_report;
     core_learn_duration(run, job, from_budget, ended);
-    if (ended->directory[0] != '\0') {
+    if (ended->directory[0] != '\0' && job->repeat == 0) {
         struct config *config = &run->configs[job->config];
         config->root = core_add_root(core, ended->root);
         config->owner = core_add_worker(core, ended->worker);
@@ -309,6 +348,8 @@ static void apply_curve_point(struct hd_core *core, struct run *run, const struc
 {
     const struct hd_fact_curve_point *point = &fact->as.curve_point;
     struct job *job = &run->jobs[point->job];
+    if (job->repeat > 0)
+        return; /* its config is ranked already: nothing stops it early */
     if (!isfinite(point->step))
         return; /* a step that is no number places the loss nowhere */
     struct hd_report_answer answer;

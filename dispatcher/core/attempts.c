@@ -25,7 +25,8 @@ void core_fill_lease(struct hd_core *core, uint32_t run_number, const struct liv
     /* A later decision of this step may move the live attempts. */
     lease->directory = core_text(core, "%s", live->directory);
     lease->directory_owner = live->owner == HD_NONE ? "" : core->workers[live->owner].id;
-    lease->seed = core_config_seed(run, job->config);
+    lease->repeat = job->repeat;
+    lease->seed = core_config_seed(run, job->config, job->repeat);
     lease->lease_ms = run->experiment->lease_ms;
     reply->lease_run = run_number;
     reply->ping_ms = core_ping_ms(core);
@@ -37,7 +38,8 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
     struct run *run = core->runs[run_number];
     const struct job *job = &run->jobs[job_number];
     const struct config *config = &run->configs[job->config];
-    bool holds = config->root != HD_NONE && config->root == worker->root;
+    uint32_t root = core_job_root(run, job);
+    bool holds = root != HD_NONE && root == worker->root;
     struct parked parked = worker->parked;
 
     struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_LEASED);
@@ -47,7 +49,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
         .worker = worker->id,
         .incarnation = worker->incarnation,
         .sequence = parked.lease_sequence,
-        .root = holds ? core_root_text(core, config->root) : "",
+        .root = holds ? core_root_text(core, root) : "",
         .directory = holds ? config->directory : "",
         .budget_previous = holds ? config->state_budget : NAN,
     };

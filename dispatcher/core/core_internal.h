@@ -45,6 +45,7 @@ struct job {
     uint32_t rung;
     double budget;
     double budget_previous;
+    uint32_t repeat; /* from 1 on: another evaluation, which its race asked for */
     uint32_t attempt;
     uint16_t retries_infra;
     uint16_t retries_failed;
@@ -132,6 +133,7 @@ struct run {
     struct hd_experiment *experiment;
     struct hd_buf json; /* canonical experiment */
     struct hd_iter_gen *gen;
+    struct hd_race *race; /* NULL: a target without noise */
     size_t param_count;
 
     /* durable */
@@ -162,6 +164,8 @@ struct run {
     bool has_incumbent;
     uint32_t incumbent_config, incumbent_job;
     double incumbent_budget, incumbent_loss;
+    uint32_t incumbent_results; /* evaluations that the loss is the estimate of */
+    double incumbent_error;     /* standard deviation of that estimate; NaN: unknown */
     struct hd_score incumbent_score;
     bool goal_reached; /* by one result, all goals of several objectives */
     uint64_t cut;      /* seq of the last result */
@@ -294,7 +298,11 @@ enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, c
 void core_free_run(struct run *run);
 bool core_run_final(const struct run *run);
 int64_t core_ping_ms(const struct hd_core *core); /* how often workers are to ping now */
-uint32_t core_config_seed(const struct run *run, uint32_t config);
+/* The same for all budgets of a config, another one for each repeat. */
+uint32_t core_config_seed(const struct run *run, uint32_t config, uint32_t repeat);
+/* The root that holds what this job can go on from; HD_NONE: none. A repeat begins from the start,
+ * and what it leaves is nobody's. */
+uint32_t core_job_root(const struct run *run, const struct job *job);
 
 /* What the end of an attempt scores, and how far its loss alone counts. */
 struct hd_score core_score(const struct run *run, const struct hd_fact_attempt_ended *ended);

@@ -38,6 +38,7 @@ static uint64_t digest_jobs(const struct hd_core *core, const struct run *run, u
         hash = hd_hash_u64(hash, job->rung);
         hash = hd_hash_double(hash, job->budget);
         hash = hd_hash_double(hash, job->budget_previous);
+        hash = hd_hash_u64(hash, job->repeat);
         hash = hd_hash_u64(hash, job->attempt);
         hash = hd_hash_u64(hash, job->retries_infra);
         hash = hd_hash_u64(hash, job->retries_failed);
@@ -116,6 +117,8 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
     hash = hd_hash_u64(hash, run->cut);
     hash = hd_hash_u64(hash, (uint64_t)run->elapsed_ms);
     hash = hd_hash_u64(hash, hd_iter_gen_digest(run->gen));
+    if (run->race != NULL)
+        hash = hd_hash_u64(hash, hd_race_digest(run->race));
     for (uint32_t i = 0; i < run->duration_count; i++) {
         const struct duration *duration = &run->durations[i];
         hash = hd_hash_double(hash, duration->work);

@@ -191,6 +191,11 @@ const char *core_drained(struct hd_core *core, const struct run *run)
     if (core_limit_reached(run))
         return core_text(core, "a budget of %g spent, the limit of this run is %g",
                          run->budget_spent, limits->budget);
+    struct hd_race_estimate estimate;
+    uint32_t repeat;
+    if (run->race != NULL &&
+        hd_race_next(run->race, run->experiment->iter_gen.budget_max, &estimate, &repeat))
+        return NULL;
     struct hd_slot slot;
     hd_iter_gen_next(run->gen, true, &slot);
     if (slot.kind != HD_SLOT_DONE && !hd_iter_gen_finished(run->gen))

@@ -76,7 +76,7 @@ static bool unserved(const struct hd_core *core, const struct run *run, const st
 static bool free_for_all(const struct hd_core *core, const struct run *run,
                          const struct queued *queued)
 {
-    uint32_t root = run->configs[run->jobs[queued->job].config].root;
+    uint32_t root = core_job_root(run, &run->jobs[queued->job]);
     return root == HD_NONE || core->now_ms - queued->since_ms >= run->experiment->holder_wait_ms ||
            unserved(core, run, queued, root);
 }
@@ -105,7 +105,7 @@ static void look_at_queue(struct hd_core *core, struct run *run)
         core->looks++;
         if (queued->not_before_ms > core->now_ms)
             continue;
-        uint32_t root = run->configs[run->jobs[queued->job].config].root;
+        uint32_t root = core_job_root(run, &run->jobs[queued->job]);
         if (root != HD_NONE && root < run->root_ready_capacity)
             run->root_ready[root]++;
         if (!free_for_all(core, run, queued)) {
@@ -143,7 +143,7 @@ static uint32_t search(struct hd_core *core, uint32_t run_number, struct worker 
         if (queued->not_before_ms > core->now_ms ||
             (queued->avoid == index && avoids(core, run, queued)))
             continue;
-        uint32_t root = run->configs[job->config].root;
+        uint32_t root = core_job_root(run, job);
         bool own = root != HD_NONE && root == worker->root;
         if ((!own && !free_for_all(core, run, queued)) || !fits(core, run_number, job, own, worker))
             continue;

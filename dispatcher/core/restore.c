@@ -17,6 +17,24 @@ static bool same_budget(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
+static enum hd_code check_repeat(const struct run *run, const struct hd_fact *fact,
+                                 struct hd_err *err)
+{
+    const struct hd_fact_job_queued *queued = &fact->as.job_queued;
+    struct hd_race_estimate estimate;
+    uint32_t repeat;
+    double budget = run->experiment->iter_gen.budget_max;
+    if (queued->job != run->job_count)
+        return corrupt(fact, "job out of order", err);
+    if (run->race == NULL || !hd_race_next(run->race, budget, &estimate, &repeat))
+        return corrupt(fact, "no config is to be evaluated again", err);
+    const struct job *first = &run->jobs[estimate.job];
+    bool fits = queued->config == estimate.config && queued->repeat == repeat &&
+                queued->iteration == first->iteration && queued->rung == first->rung &&
+                same_budget(queued->budget, budget) && isnan(queued->budget_previous);
+    return fits ? HD_OK : corrupt(fact, "another config is to be evaluated again", err);
+}
+
 static enum hd_code check_job_queued(const struct run *run, const struct hd_fact *fact,
                                      struct hd_err *err)
 {
@@ -47,7 +65,8 @@ static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fa
             return corrupt(fact, "a config of another space", err);
         return HD_OK;
     case HD_FACT_JOB_QUEUED:
-        return check_job_queued(run, fact, err);
+        return fact->as.job_queued.repeat > 0 ? check_repeat(run, fact, err)
+                                              : check_job_queued(run, fact, err);
     case HD_FACT_ATTEMPT_LEASED:
         job = fact->as.attempt_leased.job;
         if (job >= run->job_count || run->jobs[job].state != JOB_QUEUED ||

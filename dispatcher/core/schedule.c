@@ -34,6 +34,32 @@ static void queue_job(struct hd_core *core, uint32_t run_number, const struct hd
                   slot->id.running_index, slot->budget);
 }
 
+/* Another evaluation of a config of a noisy target, from the start: what the first one left in its
+ * directory is at this budget already. */
+static void queue_repeat(struct hd_core *core, uint32_t run_number,
+                         const struct hd_race_estimate *estimate, uint32_t repeat)
+{
+    struct run *run = core->runs[run_number];
+    const struct job *first = &run->jobs[estimate->job];
+    struct hd_config_id id = run->configs[estimate->config].id;
+    struct hd_fact *fact = core_fact(core, run_number, HD_FACT_JOB_QUEUED);
+    fact->as.job_queued = (struct hd_fact_job_queued){
+        .job = run->job_count,
+        .config = estimate->config,
+        .iteration = first->iteration,
+        .rung = first->rung,
+        .budget = run->experiment->iter_gen.budget_max,
+        .budget_previous = NAN,
+        .repeat = repeat,
+    };
+    core_commit(core, fact);
+    run->generated = true;
+    core_note(core, HD_NOTE_INFO, run_number,
+              "job %u: config [%u,%u,%u] once more (repeat %u), its loss is about %g so far",
+              run->job_count - 1, id.iteration, id.budget_index, id.running_index, repeat,
+              estimate->loss);
+}
+
 static void propose(struct hd_core *core, uint32_t run_number, const struct hd_slot *slot)
 {
     struct run *run = core->runs[run_number];
@@ -108,6 +134,18 @@ static enum offer generate(struct hd_core *core, uint32_t run_number, struct wor
     struct run *run = core->runs[run_number];
     if (limited(run))
         return OFFER_NOTHING;
+    struct hd_race_estimate estimate;
+    uint32_t repeat;
+    double budget = run->experiment->iter_gen.budget_max;
+    if (run->race != NULL && hd_race_next(run->race, budget, &estimate, &repeat) &&
+        (worker == NULL || core_fits(core, run_number, worker, budget, NAN))) {
+        if (run->generated || !core_room(core)) {
+            core->again = true;
+            return OFFER_AWAITED;
+        }
+        queue_repeat(core, run_number, &estimate, repeat);
+        return OFFER_QUEUED;
+    }
     struct hd_slot slot;
     core->looks++;
     hd_iter_gen_next(run->gen, may_open, &slot);

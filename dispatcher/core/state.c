@@ -137,10 +137,16 @@ int64_t core_ping_ms(const struct hd_core *core)
     return ping_ms;
 }
 
-uint32_t core_config_seed(const struct run *run, uint32_t config)
+uint32_t core_config_seed(const struct run *run, uint32_t config, uint32_t repeat)
 {
     uint64_t hash = hd_hash_u64(hd_hash_text(HD_HASH_INIT, "config-seed"), run->seed);
-    return (uint32_t)(hd_hash_u64(hash, config) >> 33);
+    hash = hd_hash_u64(hash, config);
+    return (uint32_t)((repeat > 0 ? hd_hash_u64(hash, repeat) : hash) >> 33);
+}
+
+uint32_t core_job_root(const struct run *run, const struct job *job)
+{
+    return job->repeat > 0 ? HD_NONE : run->configs[job->config].root;
 }
 
 /* One more config, one more job, `spare_live` more live attempts, one more slot taken. */
@@ -171,6 +177,8 @@ enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_er
     if (code == HD_OK)
         code = grow((void **)&run->excluded, &run->excluded_capacity, run->excluded_count + 1,
                     sizeof(*run->excluded), err);
+    if (code == HD_OK && run->race != NULL)
+        code = hd_race_reserve(run->race, err);
     return code == HD_OK ? hd_iter_gen_reserve(run->gen, err) : code;
 }
 
@@ -212,6 +220,8 @@ enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, c
         code = hd_experiment_to_json(run->experiment, &run->json, err);
     if (code == HD_OK)
         code = hd_iter_gen_new(&run->experiment->iter_gen, &run->gen, err);
+    if (code == HD_OK && run->experiment->noise.repeats > 1)
+        code = hd_race_new(&run->experiment->noise, &run->race, err);
     if (code == HD_OK) {
         run->param_count = run->experiment->space->param_count;
         size_t row = run->param_count > 0 ? run->param_count : 1;
@@ -238,6 +248,7 @@ void core_free_run(struct run *run)
     hd_experiment_free(run->experiment);
     hd_buf_release(&run->json);
     hd_iter_gen_free(run->gen);
+    hd_race_free(run->race);
     hd_free(run->configs);
     hd_free(run->values);
     hd_free(run->jobs);

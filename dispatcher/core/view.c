@@ -84,6 +84,8 @@ void hd_core_view_run(const struct hd_core *core, uint32_t run_number, struct hd
         .incumbent_job = run->incumbent_job,
         .incumbent_budget = run->incumbent_budget,
         .incumbent_loss = run->incumbent_loss,
+        .incumbent_results = run->incumbent_results,
+        .incumbent_error = run->incumbent_error,
         .incumbent_feasible = !(run->incumbent_score.violation > 0),
     };
 }
@@ -101,6 +103,8 @@ void hd_core_view_job(const struct hd_core *core, uint32_t run_number, uint32_t 
         .rung = job->rung,
         .budget = job->budget,
         .budget_previous = job->budget_previous,
+        .repeat = job->repeat,
+        .seed = core_config_seed(run, job->config, job->repeat),
         .attempt = job->attempt,
         .retries_used = (uint32_t)job->retries_infra + job->retries_failed,
         .queued = job->state == JOB_QUEUED,
@@ -117,6 +121,14 @@ void hd_core_view_job(const struct hd_core *core, uint32_t run_number, uint32_t 
         ret_view->worker = core->workers[live->worker].id;
         ret_view->lease_until_ms = live->until_ms;
     }
+}
+
+bool hd_core_estimate(const struct hd_core *core, uint32_t run_number, uint32_t config,
+                      struct hd_race_estimate *ret_estimate)
+{
+    hd_assert(run_number < core->run_count);
+    const struct run *run = core->runs[run_number];
+    return run->race != NULL && hd_race_find(run->race, config, ret_estimate);
 }
 
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run_number,
@@ -213,11 +225,14 @@ static bool lesson_of_end(const struct run *run, const struct job *job,
             ret_lesson->budget = job->budget_reached;
         return !job->taught;
     }
+    struct hd_race_estimate estimate;
+    bool raced = run->race != NULL && job->budget >= run->experiment->iter_gen.budget_max &&
+                 hd_race_find(run->race, job->config, &estimate);
     if (ended->outcome == HD_OUTCOME_OK) {
-        ret_lesson->loss = ended->loss;
-        ret_lesson->score = core_score(run, ended);
+        ret_lesson->loss = raced ? estimate.mean : ended->loss;
+        ret_lesson->score = raced ? hd_score_of(estimate.mean) : core_score(run, ended);
     }
-    return true;
+    return ended->outcome == HD_OUTCOME_OK || job->repeat == 0;
 }
 
 bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,

@@ -42,6 +42,7 @@ static const struct hd_column job_queued[] = {
     COLUMN(job_queued, rung, "rung", HD_COLUMN_U32),
     COLUMN(job_queued, budget, "budget", HD_COLUMN_REAL),
     COLUMN(job_queued, budget_previous, "budget_previous", HD_COLUMN_REAL),
+    COLUMN(job_queued, repeat, "repeat", HD_COLUMN_U32),
 };
 
 static const struct hd_column attempt_leased[] = {

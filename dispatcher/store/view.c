@@ -21,12 +21,15 @@ static const char *const lacking[HD_STORE_SCHEMA_VERSION] = {
     "CREATE TEMP VIEW attempt_ends AS SELECT *, NULL AS measures, 0.0 AS violation,"
     " 0 AS rule, '' AS label FROM main.attempt_ends;",
     "CREATE TEMP VIEW attempt_ends AS SELECT *, 0 AS rule, '' AS label FROM main.attempt_ends;",
+    "",
 };
 static const char lacking_before_3[] =
     "CREATE TEMP VIEW commands AS SELECT *, 'configs' AS limit_name, NULL AS value"
     " FROM main.commands;"
     "CREATE TEMP VIEW worker_states AS SELECT 0 AS seq, 0 AS wall_ms, 0 AS run, '' AS worker,"
     " '' AS state, '' AS reason WHERE 0;";
+static const char lacking_before_4[] =
+    "CREATE TEMP VIEW jobs AS SELECT *, 0 AS repeat FROM main.jobs;";
 
 /* The views of this version over an older file, which nobody may write here: temporary ones stand
  * before those of the file. */
@@ -40,8 +43,10 @@ static enum hd_code shadow_older(sqlite3 *db, struct hd_err *err)
         return code;
     hd_buf_init(&sql, VIEWS_SQL_MAX);
     code = hd_buf_puts(&sql, lacking[version], err);
-    if (code == HD_OK)
+    if (code == HD_OK && version < 3)
         code = hd_buf_puts(&sql, lacking_before_3, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&sql, lacking_before_4, err);
     const char *at = hd_store_views_sql;
     for (const char *next; code == HD_OK && (next = strstr(at, create)) != NULL;
          at = next + strlen(create)) {

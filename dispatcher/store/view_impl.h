@@ -87,6 +87,20 @@ enum hd_code view_explain(struct hd_view *view, const struct view_request *reque
  */
 HD_NODISCARD enum hd_code view_front(struct hd_view *view, const struct view_request *request,
                                      int64_t limit, struct hd_value *object, struct hd_err *err);
+/* A noisy target, whose view_head() stands in object: its configs are told by what is believed of
+ * them ("loss", "error", "mean", "results") where the largest budget is asked for. */
+bool view_is_noisy(const struct hd_value *object);
+bool view_wants_estimates(const struct view_request *request, const struct hd_value *object);
+/* HD_E_NOTFOUND: nothing has a result there. */
+HD_NODISCARD enum hd_code view_noisy_incumbent(struct hd_view *view,
+                                               const struct view_request *request,
+                                               struct hd_value **ret_row, struct hd_err *err);
+/* Puts it in the place of "best_loss" in the "runs" of the object. */
+HD_NODISCARD enum hd_code view_noisy_runs(struct hd_view *view, const struct view_request *request,
+                                          struct hd_value *object, struct hd_err *err);
+/* "best", as many as the limit says, "trajectory" and "noise_deviation". */
+HD_NODISCARD enum hd_code view_noisy_best(struct hd_view *view, const struct view_request *request,
+                                          struct hd_value *object, struct hd_err *err);
 /* run_id, state, reason, objective, direction: what every answer about one run begins with. */
 enum hd_code view_head(struct hd_view *view, const struct view_request *request,
                        struct hd_value *object, struct hd_err *err);

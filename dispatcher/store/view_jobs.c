@@ -17,7 +17,8 @@ enum hd_code view_jobs(struct hd_view *view, const struct view_request *request,
     if (code == HD_OK)
         code = view_page(view, request,
                          "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
-                         " budget, budget_previous, state, outcome, loss,"
+                         " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
+                         " state, outcome, loss,"
                          " measures AS \"measures:some_json\","
                          " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
                          " attempt, worker,"
@@ -41,7 +42,7 @@ enum hd_code view_export(struct hd_view *view, const struct view_request *reques
                          "SELECT job, config_id AS \"config_id:json\", budget, loss,"
                          " measures AS \"measures:some_json\","
                          " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
-                         " outcome,"
+                         " outcome, nullif(repeat, 0) AS \"repeat:some\","
                          " attempt, worker, submitted, started, finished,"
                          " params AS \"params:json\" FROM v_jobs"
                          " WHERE run = ?1 AND job > ?3 ORDER BY job LIMIT ?4",
@@ -80,7 +81,8 @@ enum hd_code view_job(struct hd_view *view, const struct view_request *request,
     if (code == HD_OK)
         code = view_merge(view, request,
                           "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
-                          " budget, budget_previous, v_jobs.state AS job_state, outcome, loss,"
+                          " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
+                          " v_jobs.state AS job_state, outcome, loss,"
                           " measures AS \"measures:some_json\","
                           " CASE WHEN measures IS NOT NULL THEN violation END"
                           " AS \"violation:some\","
@@ -154,6 +156,8 @@ static enum hd_code events_sql(enum hd_fact_kind kind, struct hd_buf *sql, struc
                 sql,
                 ", CASE WHEN t.measures IS NOT NULL THEN t.violation END AS \"violation:some\"",
                 err);
+        else if (hd_streq(table->columns[i].name, "repeat"))
+            code = hd_buf_puts(sql, ", nullif(t.repeat, 0) AS \"repeat:some\"", err);
         else if (!hd_streq(table->columns[i].name, "run_id"))
             code = hd_buf_printf(sql, err, ", t.%s AS \"%s%s\"", table->columns[i].name,
                                  table->columns[i].name, decoration(table->columns[i].type));

@@ -5,17 +5,25 @@
 enum hd_code view_head(struct hd_view *view, const struct view_request *request,
                        struct hd_value *object, struct hd_err *err)
 {
-    return view_merge(view, request,
-                      "SELECT run_id, state, reason, objective,"
-                      " coalesce(direction, 'minimize') AS direction,"
-                      " CASE WHEN json_valid(experiment)"
-                      "      THEN json_extract(experiment, '$.budget.unit') END AS budget_unit"
-                      ", CASE WHEN objectives > 1 THEN json_extract(experiment, '$.objective') END"
-                      " AS \"objectives:some_json\""
-                      ", CASE WHEN constraints > 0 THEN json_extract(experiment, '$.constraints')"
-                      " END AS \"constraints:some_json\""
-                      " FROM v_runs WHERE run = ?1",
-                      object, err);
+    return view_merge(
+        view, request,
+        "SELECT run_id, state, reason, objective,"
+        " coalesce(direction, 'minimize') AS direction,"
+        " CASE WHEN json_valid(experiment)"
+        "      THEN json_extract(experiment, '$.budget.unit') END AS budget_unit"
+        ", CASE WHEN objectives > 1 THEN json_extract(experiment, '$.objective') END"
+        " AS \"objectives:some_json\""
+        ", CASE WHEN constraints > 0 THEN json_extract(experiment, '$.constraints')"
+        " END AS \"constraints:some_json\""
+        ", CASE WHEN json_valid(experiment) THEN CASE WHEN"
+        "      json_extract(experiment, '$.noise.repeats') > 1"
+        "      THEN json_extract(experiment, '$.noise') END END AS \"noise:some_json\""
+        ", CASE WHEN json_valid(experiment) THEN CASE WHEN"
+        "      json_extract(experiment, '$.noise.repeats') > 1"
+        "      THEN coalesce(json_extract(experiment, '$.budget.max'), 1) END END"
+        " AS \"largest_budget:some\""
+        " FROM v_runs WHERE run = ?1",
+        object, err);
 }
 
 /* What a run has spent: v_runs counts the whole budgets of closed jobs, but a stopped one has spent
@@ -33,13 +41,15 @@ enum hd_code view_runs(struct hd_view *view, const struct view_request *request,
 {
     struct view_request all = *request;
     all.limit = HD_VIEW_LIMIT_MAX;
-    return view_list(view, &all,
-                     "SELECT run_id, state, reason, created, configs, jobs, jobs_closed, jobs_ok,"
-                     " " BUDGET_SPENT ", objective, coalesce(direction, 'minimize') AS direction,"
-                     " (SELECT loss FROM v_incumbents AS best WHERE best.run = v_runs.run"
-                     "  ORDER BY best.budget DESC LIMIT 1) AS best_loss"
-                     " FROM v_runs ORDER BY run",
-                     object, "runs", err);
+    enum hd_code code =
+        view_list(view, &all,
+                  "SELECT run_id, state, reason, created, configs, jobs, jobs_closed, jobs_ok,"
+                  " " BUDGET_SPENT ", objective, coalesce(direction, 'minimize') AS direction,"
+                  " (SELECT loss FROM v_incumbents AS best WHERE best.run = v_runs.run"
+                  "  ORDER BY best.budget DESC LIMIT 1) AS best_loss"
+                  " FROM v_runs ORDER BY run",
+                  object, "runs", err);
+    return code == HD_OK ? view_noisy_runs(view, request, object, err) : code;
 }
 
 /* ---- status --------------------------------------------------------------------------------- */
@@ -88,15 +98,18 @@ static enum hd_code add_incumbent(struct hd_view *view, const struct view_reques
                                   struct hd_value *object, struct hd_err *err)
 {
     struct hd_value *incumbent = NULL;
-    enum hd_code code =
-        view_one(view, request,
-                 "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
-                 " measures AS \"measures:some_json\","
-                 " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
-                 " finished,"
-                 " params AS \"params:json\" FROM v_incumbents"
-                 " WHERE run = ?1 ORDER BY budget DESC LIMIT 1",
-                 &incumbent, err);
+    enum hd_code code = HD_E_NOTFOUND;
+    if (view_is_noisy(object))
+        code = view_noisy_incumbent(view, request, &incumbent, err);
+    if (code == HD_E_NOTFOUND)
+        code = view_one(view, request,
+                        "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
+                        " measures AS \"measures:some_json\","
+                        " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
+                        " finished,"
+                        " params AS \"params:json\" FROM v_incumbents"
+                        " WHERE run = ?1 ORDER BY budget DESC LIMIT 1",
+                        &incumbent, err);
     if (code == HD_E_NOTFOUND)
         incumbent = hd_value_new_null();
     else if (code != HD_OK)
@@ -141,6 +154,19 @@ enum hd_code view_status(struct hd_view *view, const struct view_request *reques
 
 /* ---- best ----------------------------------------------------------------------------------- */
 
+static double number_at(const struct hd_value *object, const char *key)
+{
+    const struct hd_value *number = hd_value_get(object, key);
+    return hd_value_is_number(number) ? hd_value_number(number) : -1;
+}
+
+/* A noisy target's results at the largest budget are not told one by one. */
+#define NOISY_BUDGET                                                                               \
+    "(SELECT CASE WHEN json_valid(experiment)"                                                     \
+    " THEN CASE WHEN json_extract(experiment, '$.noise.repeats') > 1"                              \
+    "      THEN coalesce(json_extract(experiment, '$.budget.max'), 1) ELSE 9e999 END"              \
+    " ELSE 9e999 END FROM runs WHERE run = ?1)"
+
 enum hd_code view_best(struct hd_view *view, const struct view_request *request,
                        struct hd_value *object, struct hd_err *err)
 {
@@ -154,8 +180,12 @@ enum hd_code view_best(struct hd_view *view, const struct view_request *request,
                           " WHERE run = ?1",
                           object, err);
     bool several = code == HD_OK && hd_value_get(object, "objectives") != NULL;
+    bool estimates = code == HD_OK && view_wants_estimates(request, object) &&
+                     number_at(object, "budget") >= number_at(object, "largest_budget");
     if (several)
         code = view_front(view, request, few.limit, object, err);
+    else if (estimates)
+        code = view_noisy_best(view, &few, object, err);
     else if (code == HD_OK)
         code = view_list(view, &few,
                          "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
@@ -173,10 +203,10 @@ enum hd_code view_best(struct hd_view *view, const struct view_request *request,
                          " CASE WHEN measures IS NOT NULL THEN violation END"
                          " AS \"violation:some\", job, config, config_id AS \"config_id:json\","
                          " finished, params AS \"params:json\" FROM v_incumbents"
-                         " WHERE run = ?1 ORDER BY budget",
+                         " WHERE run = ?1 AND budget < " NOISY_BUDGET " ORDER BY budget",
                          object, "by_budget", err);
     /* How a front grew is no row of losses. */
-    if (code == HD_OK && !several)
+    if (code == HD_OK && !several && !estimates)
         code = view_list(
             view, &many,
             "SELECT finished, loss, job, config_id AS \"config_id:json\" FROM"

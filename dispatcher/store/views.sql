@@ -36,7 +36,8 @@ SELECT runs.run_id,
     closed.seq AS closed_seq,
     jobs.run,
     closed.measures,
-    closed.violation
+    closed.violation,
+    jobs.repeat
 FROM jobs
 JOIN runs ON runs.run = jobs.run
 JOIN configs ON configs.run = jobs.run AND configs.config = jobs.config

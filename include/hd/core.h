@@ -154,7 +154,9 @@ struct hd_run_view {
     uint32_t incumbent_config;
     uint32_t incumbent_job;
     double incumbent_budget;
-    double incumbent_loss;
+    double incumbent_loss; /* of a noisy target: the posterior mean of its config */
+    uint32_t incumbent_results;
+    double incumbent_error; /* standard deviation of that mean; NaN: unknown, or no noise */
     bool incumbent_feasible;
 };
 
@@ -163,6 +165,8 @@ struct hd_job_view {
     struct hd_config_id config_id;
     uint32_t iteration, rung;
     double budget, budget_previous;
+    uint32_t repeat;  /* from 1 on: another evaluation of a config of a noisy target */
+    uint32_t seed;    /* that its target is given */
     uint32_t attempt; /* number of the last one; 0 before the first */
     uint32_t retries_used;
     bool queued, running, closed;
@@ -182,7 +186,8 @@ void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
 /* What a fact of the last step or apply teaches its run's sampler: the end of a job at its budget,
  * a curve point that is a milestone there. loss NaN: failed; so does a job that ends as stopped
  * though nobody asked. false: nothing, as the end of a job that was to be stopped, which was taught
- * by the point that decided it (or, without a loss there, now, as failed at that milestone). */
+ * by the point that decided it (or, without a loss there, now, as failed at that milestone). Of a
+ * noisy target's config, at the largest budget, the mean of all its results. */
 struct hd_lesson {
     uint32_t config;
     double budget;
@@ -191,6 +196,10 @@ struct hd_lesson {
 };
 bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
                     struct hd_lesson *ret_lesson);
+/* What the results of a noisy target say of a config. false: the target is deterministic, or the
+ * config has no result at the largest budget. */
+bool hd_core_estimate(const struct hd_core *core, uint32_t run, uint32_t config,
+                      struct hd_race_estimate *ret_estimate);
 /* The config's values, param_count of them; borrowed. */
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
 /* Every run is finished, cancelled or paused, and none has a live attempt. */

@@ -13,6 +13,7 @@
 
 #include <hd/iter_gen.h>
 #include <hd/pareto.h>
+#include <hd/race.h>
 #include <hd/space.h>
 #include <hd/value.h>
 
@@ -120,6 +121,7 @@ struct hd_experiment {
     uint32_t objective_count; /* at least 1, also when exit_code_only */
     struct hd_constraint constraints[HD_CONSTRAINTS_MAX];
     uint32_t constraint_count;
+    struct hd_race_spec noise; /* repeats 1: the target is deterministic */
     struct hd_space *space;
     double
         *initial; /* [initial_count][space->param_count]: legal, different configs to try first */

@@ -11,6 +11,7 @@
 
 #include <hd/base.h>
 #include <hd/iter_gen.h>
+#include <hd/race.h>
 #include <hd/sampler.h>
 
 #define HD_WORKER_ID_MAX 128  /* bytes, terminator included */
@@ -39,6 +40,8 @@ enum hd_outcome {
 const char *hd_outcome_name(enum hd_outcome outcome); /* "ok", "no-result", "config-error" ... */
 HD_NODISCARD bool hd_outcome_parse(const char *name,
                                    enum hd_outcome *ret_outcome); /* also "fail" */
+/* What it says of a noisy target's config; an ok one has a finite loss. */
+enum hd_race_end hd_outcome_race_end(enum hd_outcome outcome);
 
 enum hd_run_state {
     HD_RUN_ACTIVE,
@@ -133,7 +136,8 @@ struct hd_fact_job_queued {
     uint32_t iteration;
     uint32_t rung;
     double budget;
-    double budget_previous; /* NaN for a new config */
+    double budget_previous; /* NaN for a new config and for a repeat */
+    uint32_t repeat;        /* 0: the iteration generator asked for it; 1, 2 ...: the race did */
 };
 
 struct hd_fact_attempt_leased {

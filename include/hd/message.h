@@ -152,7 +152,8 @@ struct hd_lease {
     const char *root;       /* where the state to continue from is; "" none */
     const char *directory;
     const char *directory_owner; /* worker that wrote it last: another one works on a copy */
-    uint32_t seed;               /* the same for all budgets of a config */
+    uint32_t seed;               /* the same for all budgets of a config, not for its repeats */
+    uint32_t repeat;             /* from 1 on: another evaluation of a config of a noisy target */
     int64_t lease_ms;
     const char *params_json; /* filled at the edge from the run's space */
     const char *target_json; /* filled at the edge: the experiment, canonical JSON */

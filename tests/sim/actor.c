@@ -49,11 +49,9 @@ static void remember(struct sim *sim, struct sim_actor *actor, uint32_t config,
 }
 
 static void tell_result(struct sim_actor *actor, const struct sim_ledger_run *run,
-                        const struct hd_fact *fact, double budget)
+                        const struct hd_fact *fact, double budget, double loss)
 {
-    uint32_t number;
-    double loss;
-    sim_told(fact, &number, &loss);
+    uint32_t number = sim_told_job(fact);
     if (number >= run->job_count || run->jobs[number].config >= actor->added_count)
         return;
     struct hd_err err;
@@ -81,7 +79,8 @@ static void bring_up(struct sim *sim, struct sim_master *master, struct sim_acto
             break;
         actor->told_seq = f + 1;
         if (fact->run == ask->run && !isnan(master->ledger.told_budgets[f]))
-            tell_result(actor, run, fact, master->ledger.told_budgets[f]);
+            tell_result(actor, run, fact, master->ledger.told_budgets[f],
+                        master->ledger.told_losses[f]);
     }
 }
 

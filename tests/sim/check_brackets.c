@@ -112,11 +112,11 @@ static struct rung count_rung(const struct sim_ledger_run *run, uint32_t iterati
     struct rung rung = {0};
     for (size_t j = 0; j < run->job_count; j++)
         if (run->jobs[j].iteration == iteration && run->jobs[j].rung == number &&
-            run->jobs[j].config == config)
+            run->jobs[j].config == config && run->jobs[j].repeat == 0)
             rung.own = &run->jobs[j];
     for (size_t j = 0; j < run->job_count; j++) {
         const struct sim_job *job = &run->jobs[j];
-        if (job->iteration != iteration || job->rung != number)
+        if (job->iteration != iteration || job->rung != number || job->repeat > 0)
             continue;
         rung.jobs++;
         rung.open += job->closed ? 0 : 1;
@@ -140,8 +140,8 @@ static void slot_fits(struct sim *sim, const struct sim_checker *self,
         return;
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
-    if (run == NULL || run->plan == NULL)
-        return;
+    if (run == NULL || run->plan == NULL || queued->repeat > 0)
+        return; /* check_noise.c */
     if (run->plan->asha != SIM_ASHA_NONE)
         return; /* check_early.c */
     struct ladder ladder;
@@ -172,7 +172,7 @@ static void promotions_earned(struct sim *sim, const struct sim_checker *self,
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
     if (run == NULL || run->plan == NULL || run->plan->asha != SIM_ASHA_NONE ||
-        queued->config >= run->config_count)
+        queued->config >= run->config_count || queued->repeat > 0)
         return;
     bool fresh = run->configs[queued->config].id.budget_index == queued->rung;
     if (fresh != isnan(queued->budget_previous))

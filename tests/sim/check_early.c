@@ -206,7 +206,7 @@ static const struct sim_job *job_at(const struct sim_ledger_run *run, uint32_t c
                                     uint32_t rung)
 {
     for (size_t j = 0; j < run->job_count; j++)
-        if (run->jobs[j].config == config && run->jobs[j].rung == rung)
+        if (run->jobs[j].config == config && run->jobs[j].rung == rung && run->jobs[j].repeat == 0)
             return &run->jobs[j];
     return NULL;
 }
@@ -218,7 +218,7 @@ static void promoted_on_merit(struct sim *sim, const struct sim_checker *self,
         return;
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
-    if (run == NULL || run->plan == NULL || run->plan->asha == SIM_ASHA_NONE)
+    if (run == NULL || run->plan == NULL || run->plan->asha == SIM_ASHA_NONE || queued->repeat > 0)
         return;
     double budgets[SIM_RUNGS_MAX];
     uint32_t rungs = rung_count(run, budgets), rung = queued->rung;

@@ -275,12 +275,10 @@ static struct hd_sampler *fresh_sampler(const struct sim_probe *probe, uint32_t 
     }
     for (size_t f = 0; f < ledger->fact_count && ledger->facts[f]->seq <= cut; f++) {
         const struct hd_fact *fact = ledger->facts[f];
-        uint32_t number;
-        double loss, budget = ledger->told_budgets[f];
+        double loss = ledger->told_losses[f], budget = ledger->told_budgets[f];
         if (fact->run != run_number || isnan(budget))
             continue;
-        sim_told(fact, &number, &loss);
-        const struct sim_job *job = &run->jobs[number];
+        const struct sim_job *job = &run->jobs[sim_told_job(fact)];
         if (job->config >= config)
             continue;
         code = hd_sampler_tell(sampler, job->config, budget, loss, &err);

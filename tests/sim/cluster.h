@@ -73,6 +73,7 @@ struct sim_attempt {
 struct sim_job {
     uint32_t config, iteration, rung;
     double budget, budget_previous;
+    uint32_t repeat;
     uint64_t queued_seq;
     int64_t waiting_since_ms; /* queued or queued again; virtual time */
     struct sim_attempt *attempts;
@@ -143,7 +144,8 @@ struct sim_ledger {
     struct hd_fact **facts;
     size_t fact_count, fact_capacity;
     double *told_budgets; /* by fact: at which the sampler hears its loss; NaN: not at all */
-    size_t told_capacity;
+    double *told_losses;  /* likewise: what it hears, of a noisy target the mean of all results */
+    size_t told_capacity, loss_capacity;
 };
 
 /* check_early.c: what the fold of an asynchronous run needs. The budget of the rung that this point
@@ -156,8 +158,8 @@ enum hd_worker_state sim_worker_state(const struct sim_ledger *ledger, const cha
 struct hd_fact *sim_fact_copy(struct sim *sim, const struct hd_fact *fact);
 /* Tolerant: a fact that makes no sense changes nothing here (a checker has said so before). */
 void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact);
-/* Of a fact that is told: whose loss it is. */
-void sim_told(const struct hd_fact *fact, uint32_t *ret_job, double *ret_loss);
+/* Of a fact that is told: whose job it is about. */
+uint32_t sim_told_job(const struct hd_fact *fact);
 struct sim_ledger_run *sim_ledger_find(struct sim_ledger *ledger, uint64_t run_uid);
 struct sim_job *sim_ledger_job(struct sim_ledger *ledger, uint32_t run, uint32_t job);
 struct sim_attempt *sim_job_attempt(const struct sim_job *job, uint32_t number);
@@ -317,12 +319,13 @@ struct sim_container {
     const struct sim_run_plan *plan;
     const char *master_id;
     uint32_t config;
+    uint32_t seed; /* its target's */
     double budget, budget_previous;
     double from; /* where its work begins */
     struct sim_directory *directory;
     int64_t started_ms, ends_ms;
     uint32_t points_written, points_read; /* of its curve; read: by this incarnation */
-    bool ended; /* and counted */
+    bool ended;                           /* and counted */
     bool running;
     bool removed;        /* dropped or acknowledged: nothing is left of it */
     bool on_disk;        /* its result is */
@@ -463,6 +466,8 @@ extern const struct sim_checker sim_checkers_brackets[];
 extern const size_t sim_checkers_brackets_count;
 extern const struct sim_checker sim_checkers_talk[];
 extern const size_t sim_checkers_talk_count;
+extern const struct sim_checker sim_checkers_noise[];
+extern const size_t sim_checkers_noise_count;
 extern const struct sim_checker sim_checkers_early[];
 extern const size_t sim_checkers_early_count;
 extern const struct sim_checker sim_checkers_faults[];

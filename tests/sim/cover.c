@@ -111,6 +111,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "directory", "in place", cover->resumed_in_place, true);
     line(context, "directory", "a copy", cover->resumed_from_copy, true);
     line(context, "directory", "anew", cover->resumed_anew, true);
+    line(context, "job", "evaluated again", cover->repeats, true);
     line(context, "end", "finished", cover->finished_ends, true);
     line(context, "end", "cancelled", cover->cancelled_ends, true);
     line(context, "end", "paused", cover->paused_ends, true);

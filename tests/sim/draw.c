@@ -66,7 +66,10 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
     append(text, size, "\"objective\":{\"name\":\"loss\"");
     if (run->has_goal)
         append(text, size, ",\"goal\":%.17g", run->goal);
-    append(text, size, "},\"space\":%s,\"sampler\":{\"name\":\"%s\"},", space, sampler);
+    append(text, size, "},");
+    if (run->repeats > 0)
+        append(text, size, "\"noise\":{\"repeats\":%u,\"share\":%.17g},", run->repeats, run->share);
+    append(text, size, "\"space\":%s,\"sampler\":{\"name\":\"%s\"},", space, sampler);
     append(text, size, "\"iteration_generator\":{\"name\":\"%s\"", generator);
     if (!run->full)
         append(text, size, ",\"eta\":%u", run->eta);
@@ -143,6 +146,18 @@ static void draw_early(struct sim_run_plan *run)
     run->curves = true;
 }
 
+/* Likewise. */
+static void draw_noise(struct sim_run_plan *run)
+{
+    struct hd_rng rng;
+    hd_rng_fork(run->run_uid, "noise", 0, &rng);
+    if (!chance(&rng, 25))
+        return;
+    run->repeats = 2 + below(&rng, 4);
+    run->share = 0.2 + 0.6 * hd_rng_double(&rng);
+    run->has_goal = false; /* its estimate is nothing that the ledger folds */
+}
+
 static void draw_limits(struct hd_rng *rng, struct sim_run_plan *run)
 {
     run->retries_infra = below(rng, 4);
@@ -196,6 +211,7 @@ static void draw_run(struct hd_rng *rng, uint32_t number, uint32_t master, struc
     draw_target(rng, run);
     draw_asha(run);
     draw_early(run);
+    draw_noise(run);
     static const char *const samplers[] = {"random", "random", "tpe", "tpe", "sobol"};
     const char *sampler = samplers[below(rng, HD_COUNT(samplers))];
     uint32_t space = chance(rng, 12) ? 3 : below(rng, 3);

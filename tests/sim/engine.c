@@ -101,7 +101,13 @@ static double loss_of(struct sim *sim, const struct sim_container *container)
             quality += isnan(distance) ? 0 : fmin(distance * distance, 10.0);
         }
     }
-    return curve(container->budget, quality);
+    double noise = 0;
+    if (plan->repeats > 0) { /* of what its seed says, as a target's own would be */
+        struct hd_rng rng;
+        hd_rng_fork(container->seed, "noise", 0, &rng);
+        noise = 0.3 * (hd_rng_double(&rng) - 0.5);
+    }
+    return curve(container->budget, quality) + noise;
 }
 
 static enum hd_outcome flaky_outcome(struct hd_rng *rng)
@@ -355,6 +361,7 @@ void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct h
     hd_assert(container->plan != NULL);
     container->master_id = sim_text(sim, master_id);
     container->config = lease->config;
+    container->seed = lease->seed;
     container->budget = lease->budget;
     container->budget_previous = lease->budget_previous;
     container->started_ms = sim->now_ms;

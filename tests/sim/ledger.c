@@ -164,6 +164,7 @@ static void fold_queued(struct sim *sim, struct sim_ledger_run *run, const struc
         .rung = fact->as.job_queued.rung,
         .budget = fact->as.job_queued.budget,
         .budget_previous = fact->as.job_queued.budget_previous,
+        .repeat = fact->as.job_queued.repeat,
         .queued_seq = fact->seq,
         .waiting_since_ms = sim->now_ms,
         .loss = NAN,
@@ -208,9 +209,11 @@ static void close_job(struct sim_ledger_run *run, struct sim_job *job, const str
     if (ended->outcome == HD_OUTCOME_OK && job->config < run->config_count) {
         run->ok_count++;
         struct sim_config *config = &run->configs[job->config];
-        config->root = ended->root;
-        config->directory = ended->directory;
-        config->state_budget = job->budget;
+        if (job->repeat == 0) { /* what a repeat leaves is nobody's */
+            config->root = ended->root;
+            config->directory = ended->directory;
+            config->state_budget = job->budget;
+        }
         run->failure_streak = 0;
         if (run->plan != NULL && job->budget >= run->plan->budget_max && !job->decided)
             run->full_count++;
@@ -246,22 +249,42 @@ static void fold_ended(struct sim *sim, struct sim_ledger_run *run, struct sim_j
     job->waiting_since_ms = sim->now_ms;
     if (!ended->requeued && !job->closed) {
         close_job(run, job, fact);
-        sim_early_closed(sim, run, job);
+        if (job->repeat == 0)
+            sim_early_closed(sim, run, job);
     }
 }
 
-void sim_told(const struct hd_fact *fact, uint32_t *ret_job, double *ret_loss)
+uint32_t sim_told_job(const struct hd_fact *fact)
 {
-    bool point = fact->kind == HD_FACT_CURVE_POINT;
-    *ret_job = point ? fact->as.curve_point.job : fact->as.attempt_ended.job;
-    *ret_loss = point ? fact->as.curve_point.loss : fact->as.attempt_ended.loss;
+    return fact->kind == HD_FACT_CURVE_POINT ? fact->as.curve_point.job
+                                             : fact->as.attempt_ended.job;
+}
+
+/* Of a noisy target's config the mean of all that it came to at the highest budget. */
+static double told_loss(const struct sim_ledger_run *run, const struct sim_job *job,
+                        const struct hd_fact_attempt_ended *ended)
+{
+    if (run->plan == NULL || run->plan->repeats == 0 || job->budget < run->plan->budget_max ||
+        ended->outcome != HD_OUTCOME_OK)
+        return ended->loss;
+    double sum = 0, count = 0;
+    for (size_t j = 0; j < run->job_count; j++) {
+        const struct sim_job *other = &run->jobs[j];
+        if (other->config != job->config || other->budget < job->budget || !other->closed ||
+            other->outcome != HD_OUTCOME_OK)
+            continue;
+        sum += other->loss;
+        count++;
+    }
+    return sum / count;
 }
 
 /* At which budget the sampler hears of a result; NaN: it is none. */
 static double told_budget(const struct sim_job *job, const struct hd_fact_attempt_ended *ended)
 {
     /* Of a job that was to be stopped it heard when that was decided. */
-    return ended->requeued || job->decided ? NAN : job->budget;
+    bool lost = job->repeat > 0 && ended->outcome != HD_OUTCOME_OK;
+    return ended->requeued || job->decided || lost ? NAN : job->budget;
 }
 
 void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact)
@@ -274,8 +297,11 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
                              &ledger->fact_capacity);
     ledger->told_budgets = sim_grow(sim, ledger->told_budgets, sizeof(*ledger->told_budgets),
                                     ledger->fact_count, &ledger->told_capacity);
+    ledger->told_losses = sim_grow(sim, ledger->told_losses, sizeof(*ledger->told_losses),
+                                   ledger->fact_count, &ledger->loss_capacity);
     double *told = &ledger->told_budgets[ledger->fact_count];
-    *told = NAN;
+    double *loss = &ledger->told_losses[ledger->fact_count];
+    *told = *loss = NAN;
     ledger->facts[ledger->fact_count++] = sim_fact_copy(sim, fact);
     fact = ledger->facts[ledger->fact_count - 1];
     if (fact->kind == HD_FACT_RUN_CREATED)
@@ -302,10 +328,13 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
             fold_ended(sim, run, job, fact);
         if (job != NULL)
             *told = told_budget(job, &fact->as.attempt_ended);
+        if (job != NULL)
+            *loss = told_loss(run, job, &fact->as.attempt_ended);
         break;
     case HD_FACT_CURVE_POINT:
         job = sim_ledger_job(ledger, fact->run, fact->as.curve_point.job);
-        if (job != NULL)
+        *loss = fact->as.curve_point.loss;
+        if (job != NULL && job->repeat == 0)
             *told = sim_early_point(sim, run, job, &fact->as.curve_point);
         if (!isnan(*told))
             run->last_result_seq = fact->seq;

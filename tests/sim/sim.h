@@ -122,6 +122,8 @@ struct sim_run_plan {
     int32_t queue_min, queue_max;
     bool has_goal;
     double goal;
+    uint32_t repeats; /* 0: not noisy; most evaluations of a config at the highest budget */
+    double share;     /* of the budget, that repeats may take */
     uint32_t retries_infra, retries_failed, pause_after;
     int32_t priority;
     /* how its target behaves */
@@ -210,6 +212,7 @@ struct sim_cover {
     uint64_t commands[HD_COMMAND_OP_COUNT];
     uint64_t worker_states[HD_WORKER_STATE_COUNT];
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
+    uint64_t repeats;             /* evaluations of a config that had a result */
     uint64_t preempted_in_place;  /* began from what a stopped one had kept */
     int64_t computed_ms, lost_ms; /* by targets; and what had to be done again of it */
     uint64_t paused_ends, finished_ends, cancelled_ends;

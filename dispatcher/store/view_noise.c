@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view_noise.c: noisy targets: what is believed of each config at the largest budget. */
+#include <math.h>
+#include <stdlib.h>
+
+#include <hd/fact.h>
+#include <hd/race.h>
+
+#include "view_impl.h"
+
+#define TRAJECTORY_RESULTS_MAX 5000 /* each costs a look at all before it */
+
+#define LARGEST                                                                                    \
+    "(SELECT coalesce(json_extract(experiment, '$.budget.max'), 1) FROM runs WHERE run = ?1)"
+
+static double number_of(const struct hd_value *object, const char *key)
+{
+    const struct hd_value *number = hd_value_get(object, key);
+    return hd_value_is_number(number) ? hd_value_number(number) : (double)NAN;
+}
+
+bool view_is_noisy(const struct hd_value *object)
+{
+    return number_of(hd_value_get(object, "noise"), "repeats") > 1;
+}
+
+bool view_wants_estimates(const struct view_request *request, const struct hd_value *object)
+{
+    return view_is_noisy(object) &&
+           (isnan(request->budget) || request->budget == number_of(object, "largest_budget"));
+}
+
+/* ---- the race again -------------------------------------------------------------------------- */
+
+typedef enum hd_code (*each_fn)(void *context, const struct hd_race *race,
+                                const struct hd_value *row, struct hd_err *err);
+
+static enum hd_code take_row(struct hd_race *race, const struct hd_value *row, struct hd_err *err)
+{
+    enum hd_outcome outcome;
+    double loss = number_of(row, "loss");
+    if (!hd_outcome_parse(hd_value_get(row, "outcome")->as.string, &outcome))
+        return HD_OK; /* of a damaged store: hd fsck says so */
+    enum hd_race_end end = hd_outcome_race_end(outcome);
+    if (end == HD_RACE_END_OK && !isfinite(loss))
+        return HD_OK;
+    enum hd_code code = hd_race_reserve(race, err);
+    if (code == HD_OK)
+        hd_race_result(race, (uint32_t)hd_value_get(row, "config")->as.integer,
+                       (uint32_t)hd_value_get(row, "job")->as.integer, end, loss);
+    return code;
+}
+
+/* each: after every result; may be NULL. */
+static enum hd_code read_race(struct hd_view *view, const struct view_request *request,
+                              each_fn each, void *context, struct hd_race **ret_race,
+                              struct hd_err *err)
+{
+    static const struct hd_race_spec spec = {.repeats = 2, .share = 0.5}; /* none is asked for */
+    struct hd_race *race;
+    sqlite3_stmt *statement = NULL;
+    enum hd_code code = hd_race_new(&spec, &race, err);
+    if (code != HD_OK)
+        return code;
+    code = view_query(view, request,
+                      "SELECT e.job, jobs.config, e.outcome, e.loss, utc(e.wall_ms) AS finished"
+                      " FROM attempt_ends AS e JOIN jobs ON jobs.run = e.run AND jobs.job = e.job"
+                      " WHERE e.run = ?1 AND e.requeued = 0 AND jobs.budget >= " LARGEST
+                      " ORDER BY e.seq",
+                      &statement, err);
+    while (code == HD_OK) {
+        struct hd_value *row = NULL;
+        code = view_next(view, statement, &row, err);
+        if (code != HD_OK || row == NULL)
+            break;
+        code = take_row(race, row, err);
+        if (code == HD_OK && each != NULL)
+            code = each(context, race, row, err);
+        hd_value_free(row);
+    }
+    sqlite3_finalize(statement);
+    if (code == HD_OK)
+        *ret_race = race;
+    else
+        hd_race_free(race);
+    return code;
+}
+
+/* ---- rows of people -------------------------------------------------------------------------- */
+
+/* What stands in place of a single loss. */
+static enum hd_code set_estimate(struct hd_value *row, const struct hd_race_estimate *estimate,
+                                 struct hd_err *err)
+{
+    enum hd_code code = view_set(row, "loss", hd_value_new_double(estimate->loss), err);
+    if (code == HD_OK)
+        code = view_set(row, "error",
+                        isnan(estimate->error) ? hd_value_new_null()
+                                               : hd_value_new_double(estimate->error),
+                        err);
+    if (code == HD_OK)
+        code = view_set(row, "mean", hd_value_new_double(estimate->mean), err);
+    if (code == HD_OK)
+        code = view_set(row, "results", hd_value_new_int(estimate->results), err);
+    if (code == HD_OK && estimate->failed)
+        code = view_set(row, "failed", hd_value_new_bool(true), err);
+    return code;
+}
+
+static enum hd_code make_row(struct hd_view *view, const struct view_request *request,
+                             const struct hd_race_estimate *estimate, struct hd_value **ret_row,
+                             struct hd_err *err)
+{
+    struct view_request one = *request;
+    one.job = estimate->job;
+    struct hd_value *row = NULL;
+    enum hd_code code = view_one(view, &one,
+                                 "SELECT job, config, config_id AS \"config_id:json\", budget,"
+                                 " loss, worker, finished, params AS \"params:json\" FROM v_jobs"
+                                 " WHERE run = ?1 AND job = ?2",
+                                 &row, err);
+    if (code == HD_OK)
+        code = set_estimate(row, estimate, err);
+    if (code == HD_OK)
+        *ret_row = row;
+    else
+        hd_value_free(row);
+    return code;
+}
+
+enum hd_code view_noisy_incumbent(struct hd_view *view, const struct view_request *request,
+                                  struct hd_value **ret_row, struct hd_err *err)
+{
+    struct hd_race *race;
+    struct hd_race_estimate best;
+    enum hd_code code = read_race(view, request, NULL, NULL, &race, err);
+    if (code != HD_OK)
+        return code;
+    code = hd_race_best(race, &best)
+               ? make_row(view, request, &best, ret_row, err)
+               : hd_fail(err, HD_E_NOTFOUND, "nothing has a result at the largest budget");
+    hd_race_free(race);
+    return code;
+}
+
+static int compare_estimates(const void *a, const void *b)
+{
+    return hd_race_compare(a, b);
+}
+
+static enum hd_code list_best(struct hd_view *view, const struct view_request *request,
+                              const struct hd_race *race, struct hd_value *list, struct hd_err *err)
+{
+    size_t count = hd_race_count(race);
+    struct hd_race_estimate *all = hd_calloc(count + 1, sizeof(*all));
+    if (all == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for an answer");
+    hd_race_all(race, all);
+    qsort(all, count, sizeof(*all), compare_estimates);
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; i < count && (int64_t)i < request->limit && code == HD_OK; i++) {
+        struct hd_value *row = NULL;
+        code = make_row(view, request, &all[i], &row, err);
+        if (code == HD_OK && hd_value_append(list, row) != HD_OK)
+            code = hd_fail(err, HD_E_NOMEM, "no memory for an answer");
+    }
+    hd_free(all);
+    return code;
+}
+
+struct trajectory {
+    struct hd_value *list;
+    uint32_t config;
+    bool any;
+};
+
+/* A row for each change of the incumbent. */
+static enum hd_code note_change(void *context, const struct hd_race *race,
+                                const struct hd_value *row, struct hd_err *err)
+{
+    struct trajectory *trajectory = context;
+    struct hd_race_estimate best;
+    if (hd_race_count(race) > TRAJECTORY_RESULTS_MAX || !hd_race_best(race, &best) ||
+        (trajectory->any && best.config == trajectory->config))
+        return HD_OK;
+    trajectory->any = true;
+    trajectory->config = best.config;
+    struct hd_value *item = hd_value_new_object(), *finished = NULL;
+    if (item == NULL || hd_value_append(trajectory->list, item) != HD_OK)
+        return hd_fail(err, HD_E_NOMEM, "no memory for an answer");
+    enum hd_code code = hd_value_copy(hd_value_get(row, "finished"), &finished, err);
+    if (code == HD_OK)
+        code = view_set(item, "finished", finished, err);
+    if (code == HD_OK)
+        code = view_set(item, "job", hd_value_new_int(best.job), err);
+    return code == HD_OK ? set_estimate(item, &best, err) : code;
+}
+
+enum hd_code view_noisy_best(struct hd_view *view, const struct view_request *request,
+                             struct hd_value *object, struct hd_err *err)
+{
+    struct trajectory trajectory = {.list = hd_value_new_array()};
+    struct hd_value *list = hd_value_new_array();
+    struct hd_race *race;
+    enum hd_code code = view_set(object, "best", list, err);
+    enum hd_code second = view_set(object, "trajectory", trajectory.list, err);
+    if (code == HD_OK)
+        code = second;
+    if (code == HD_OK)
+        code = read_race(view, request, note_change, &trajectory, &race, err);
+    if (code != HD_OK)
+        return code;
+    code = list_best(view, request, race, list, err);
+    double noise = hd_race_noise(race);
+    if (code == HD_OK)
+        code = view_set(object, "noise_deviation",
+                        isnan(noise) ? hd_value_new_null() : hd_value_new_double(sqrt(noise)), err);
+    hd_race_free(race);
+    return code;
+}
+
+static struct hd_value *run_named(const struct hd_value *runs, const char *run_id)
+{
+    for (size_t i = 0; i < runs->as.array.count; i++)
+        if (hd_streq(hd_value_get(runs->as.array.items[i], "run_id")->as.string, run_id))
+            return runs->as.array.items[i];
+    return NULL;
+}
+
+enum hd_code view_noisy_runs(struct hd_view *view, const struct view_request *request,
+                             struct hd_value *object, struct hd_err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    enum hd_code code = view_query(view, request,
+                                   "SELECT run, run_id FROM runs WHERE CASE WHEN"
+                                   " json_valid(experiment) THEN"
+                                   " json_extract(experiment, '$.noise.repeats') > 1 END",
+                                   &statement, err);
+    while (code == HD_OK) {
+        struct hd_value *noisy = NULL, *best = NULL;
+        code = view_next(view, statement, &noisy, err);
+        if (code != HD_OK || noisy == NULL)
+            break;
+        struct view_request one = *request;
+        one.run = hd_value_get(noisy, "run")->as.integer;
+        struct hd_value *run =
+            run_named(hd_value_get(object, "runs"), hd_value_get(noisy, "run_id")->as.string);
+        code = view_noisy_incumbent(view, &one, &best, err);
+        if (code == HD_OK && run != NULL)
+            code = view_set(run, "best_loss", hd_value_new_double(number_of(best, "loss")), err);
+        else if (code == HD_E_NOTFOUND)
+            code = HD_OK;
+        hd_value_free(best);
+        hd_value_free(noisy);
+    }
+    sqlite3_finalize(statement);
+    return code;
+}
