@@ -16,6 +16,8 @@ _hd() {
             words=$(_hd_commands "$program")
         elif [[ $word == -* ]]; then
             words=$(_hd_options "$program" "$command")
+        elif [ "$command" = workers ] && [ "$COMP_CWORD" -eq 2 ]; then
+            words="list pause resume drain shutdown test"
         fi
         ;;
     *) if [[ $word == -* ]]; then words=$(_hd_options "$program"); fi ;;

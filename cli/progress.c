@@ -12,6 +12,7 @@
 
 #define PLAIN_PERIOD_MS 10000
 #define COLUMNS_DEFAULT 80
+#define STANDS_MS 10000
 
 void progress_init(struct progress *progress, bool quiet)
 {
@@ -22,6 +23,7 @@ void progress_init(struct progress *progress, bool quiet)
         .budget_at_start = NAN,
         .started_ms = hd_clock_ms(),
         .incumbent_job = -1,
+        .closed = -1,
     };
 }
 
@@ -87,6 +89,26 @@ static void describe_eta(struct progress *progress, double spent, char *text, si
     (void)hd_format(text, text_size, " | ETA %s", time);
 }
 
+bool progress_stands(const struct progress *progress)
+{
+    return progress->closed >= 0 && hd_clock_ms() - progress->closed_ms >= STANDS_MS;
+}
+
+void progress_set_waits(struct progress *progress, const char *text)
+{
+    (void)hd_copy_text(progress->waits, sizeof(progress->waits), text);
+}
+
+static void note_closed(struct progress *progress, const struct hd_value *status)
+{
+    int64_t closed = count_of(hd_value_get(status, "jobs"), "closed");
+    if (closed == progress->closed)
+        return;
+    progress->closed = closed;
+    progress->closed_ms = hd_clock_ms();
+    progress->waits[0] = '\0';
+}
+
 /* What a line leaves out to be shorter. */
 enum brevity { WHOLE, WITHOUT_RUN, SHORT_WORDS, WITHOUT_RATE, BREVITY_COUNT };
 
@@ -127,6 +149,11 @@ static void describe(struct progress *progress, const struct hd_value *status, e
         (void)hd_format(failed, sizeof(failed), ", %" PRId64 " not ok", closed - ok);
     if (!isnan(rate) && brevity < WITHOUT_RATE)
         (void)hd_format(speed, sizeof(speed), " | %.4g%s/min", rate, brief ? "" : " jobs");
+    if (progress->waits[0] != '\0') {
+        (void)hd_format(text, text_size, "%s%" PRId64 " done, %" PRId64 " running%s | waits for %s",
+                        run, closed, count_of(jobs, "running"), failed, progress->waits);
+        return;
+    }
     describe_eta(progress, spent, eta, sizeof(eta));
     if (!isnan(progress->budget_total))
         (void)hd_format(total, sizeof(total), "%s%.6g", brief ? "/" : " of ",
@@ -158,6 +185,7 @@ static size_t terminal_columns(void)
 
 void progress_show(struct progress *progress, const struct hd_value *status)
 {
+    note_closed(progress, status);
     if (progress->quiet)
         return;
     char text[512];

@@ -15,12 +15,19 @@ struct progress {
     int64_t started_ms, said_ms;
     double budget_at_start;
     int64_t incumbent_job;
+    int64_t closed;    /* jobs that had ended when the line was made last */
+    int64_t closed_ms; /* since when it has been so */
+    char waits[256];   /* what the run waits for, when nothing has ended for long; "" */
     char last[512];
 };
 
 void progress_init(struct progress *progress, bool quiet);
 /* `status` is the answer of the "status" view. */
 void progress_show(struct progress *progress, const struct hd_value *status);
+/* Nothing has ended for so long that a person wonders why: progress_set_waits() may tell. */
+bool progress_stands(const struct progress *progress);
+/* "" when nothing is known. Kept until a job ends. */
+void progress_set_waits(struct progress *progress, const char *text);
 /* The line for a terminal of so many columns, shorter than it: words go before numbers do. */
 void progress_line(struct progress *progress, const struct hd_value *status, size_t columns,
                    char *text, size_t text_size);

@@ -52,12 +52,37 @@ static void print_incumbent(const struct hd_value *answer)
     print_line("", cli_params(hd_value_get(incumbent, "params"), cell));
 }
 
+/* A master that holds its commits for want of room answers nobody. */
+static void read_waits(const struct cli_common *common, struct hd_value *answer)
+{
+    struct hd_value *waits = NULL;
+    struct hd_err err;
+    const char *state = cli_text(answer, "state");
+    if (!hd_streq(state, "active") && !hd_streq(state, "closing"))
+        return;
+    enum hd_code code = cli_waits(common, cli_text(answer, "run_id"), &waits, &err);
+    if (code != HD_OK && (waits = hd_value_new_object()) != NULL) {
+        const char *text = code == HD_E_NOTFOUND
+                               ? "a master: none serves it now (hd resume)"
+                               : "its master, which does not answer: its disk may be full, see "
+                                 "its log";
+        if (hd_value_set(waits, "text", hd_value_new_string(text)) != HD_OK) {
+            hd_value_free(waits);
+            return;
+        }
+    }
+    (void)!hd_value_set(answer, "waits", waits);
+}
+
 static void print_status(const struct hd_value *answer)
 {
     char cell[CLI_CELL_MAX];
     print_line("run", cli_text(answer, "run_id"));
     printf("%-12s%s%s%s\n", "state", cli_text(answer, "state"),
            cli_text(answer, "reason")[0] != '\0' ? ": " : "", cli_cell(answer, "reason", cell));
+    const char *waits = cli_text(hd_value_get(answer, "waits"), "text");
+    if (waits[0] != '\0')
+        print_line("waits for", waits);
     print_line("created", cli_time(answer, "created", cell));
     print_line("configs", cli_cell(answer, "configs", cell));
     print_jobs(answer);
@@ -86,10 +111,27 @@ int cmd_status(int argc, char **argv)
         .options = options,
         .option_count = HD_COUNT(options),
         .positional_max = 1,
-        .epilogue = "best: the best config so far at the highest budget that has a result.",
+        .epilogue =
+            "best: the best config so far at the highest budget that has a result.\n"
+            "waits for: the job that runs longest, its worker and its lease, or why nothing\n"
+            "runs, as the live master knows it.",
     };
     enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, NULL, 0);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
-    return cli_run_view(&common, "status", NULL, print_status);
+    struct hd_err err;
+    struct cli_source *source = NULL;
+    struct hd_value *status = NULL;
+    enum hd_code code = cli_open(&common, &source, &err);
+    if (code == HD_OK)
+        code = cli_read(source, "status", NULL, &status, &err);
+    cli_close(source);
+    if (code == HD_OK)
+        read_waits(&common, status);
+    if (code == HD_OK && common.json)
+        code = cli_print_json(status, HD_JSON_PRETTY, &err);
+    else if (code == HD_OK)
+        print_status(status);
+    hd_value_free(status);
+    return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);
 }

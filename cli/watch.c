@@ -19,6 +19,7 @@
 #define TICK_MS 100
 #define STATUS_PERIOD_MS 500
 #define DISK_BYTES_MIN (64u * 1024u)
+#define WAITS_PERIOD_MS 5000  /* how often a live master is asked what a run waits for */
 #define MASTER_MISSED_MS 5000 /* longer than it takes to start one again */
 
 static volatile sig_atomic_t interrupts;
@@ -228,15 +229,32 @@ static bool master_serves(const struct run_arguments *arguments)
     return cli_master_of_state(arguments->state_dir, &master, &ignored) == HD_OK;
 }
 
+/* Nothing has ended for a while: the live master says why. */
+static void look_why(const struct run_arguments *arguments, const struct hd_value *status,
+                     struct progress *progress, int64_t *next_ms)
+{
+    const struct cli_common where = {.state_dir = arguments->state_dir,
+                                     .remote = arguments->remote};
+    struct hd_value *waits = NULL;
+    struct hd_err ignored; /* looked at again */
+    if (!progress_stands(progress) || progress->quiet || hd_clock_ms() < *next_ms)
+        return;
+    if (cli_waits(&where, cli_text(status, "run_id"), &waits, &ignored) == HD_OK)
+        progress_set_waits(progress, cli_text(waits, "text"));
+    hd_value_free(waits);
+    *next_ms = hd_clock_ms() + WAITS_PERIOD_MS;
+}
+
 /* One look. *ret_ended: there is nothing more to wait for. */
 static enum hd_code look(const struct run_arguments *arguments, const char *run_id,
-                         struct progress *progress, bool *ret_ended, int *ret_exit,
+                         struct progress *progress, int64_t *why_ms, bool *ret_ended, int *ret_exit,
                          struct hd_err *err)
 {
     struct hd_value *status = NULL;
     enum hd_code code = watch_status(arguments, run_id, &status, err);
     if (code != HD_OK)
         return code;
+    look_why(arguments, status, progress, why_ms);
     progress_show(progress, status);
     *ret_ended = watch_is_over(status) || state_is(status, "paused");
     *ret_exit = watch_exit_of(status);
@@ -271,7 +289,7 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
                    const char *run_id, struct progress *progress, void (*seen)(void), int *ret_exit,
                    struct hd_err *err)
 {
-    int64_t next_ms = 0, missed_ms = HD_NEVER_MS;
+    int64_t next_ms = 0, why_ms = 0, missed_ms = HD_NEVER_MS;
     bool ended = false, over = false, first = true, full = false;
     struct stat home = {.st_ino = 0};
     if (cluster != NULL && stat(arguments->state_dir, &home) != 0)
@@ -297,7 +315,7 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
         /* Asked first: before the master has taken up the run, "paused" is how it was left. */
         bool taken_up = cluster == NULL || master_serves(arguments);
         /* An error is nothing yet: until the master has made its file, or while it is busy. */
-        enum hd_code code = look(arguments, run_id, progress, &ended, &exit_code, err);
+        enum hd_code code = look(arguments, run_id, progress, &why_ms, &ended, &exit_code, err);
         if (code == HD_OK && first) {
             plan_total(arguments, run_id, progress);
             if (seen != NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hd workers: who did what, as the facts know it, and what they may do. */
+#include "workers.h"
 #include "act.h"
 #include "commands.h"
 #include "common/cli.h"
@@ -9,6 +10,8 @@
 #include <stdio.h>
 
 #define WORKERS_MAX 64 /* named in one command */
+#define TEST_MS 15000  /* a busy worker answers with its next ping */
+#define TEST_MS_MAX 3600000
 
 /* "quarantined: 3 different jobs in a row failed on it". */
 static const char *state_text(const struct hd_value *worker, char *cell)
@@ -124,6 +127,7 @@ int cmd_workers(int argc, char **argv)
     struct cli_common common = {0};
     const char *reason = "", *words[1 + WORKERS_MAX];
     bool all = false;
+    int64_t timeout_ms = TEST_MS;
     const struct hd_option options[] = {
         {.name = "all", .kind = HD_OPTION_FLAG, .value = &all, .help = "every worker of the list"},
         {.name = "reason",
@@ -131,19 +135,29 @@ int cmd_workers(int argc, char **argv)
          .value = &reason,
          .hint = "TEXT",
          .help = "kept with the worker"},
+        {.name = "timeout",
+         .kind = HD_OPTION_DURATION,
+         .value = &timeout_ms,
+         .hint = "TIME",
+         .help = "test: how long answers are waited for"},
         CLI_COMMON_OPTIONS(common),
     };
     const struct hd_program program = {
         .name = "hd workers",
         .summary = "who evaluated how much; what workers may do",
-        .usage = "hd workers [list] [RUN] | pause|resume|drain|shutdown WORKER...",
+        .usage =
+            "hd workers [list] [RUN] | pause|resume|drain|shutdown WORKER... | test [WORKER...]",
         .options = options,
         .option_count = HD_COUNT(options),
         .positional_max = HD_COUNT(words),
         .epilogue =
             "Without RUN: over all runs. RUNNING counts leases that have not ended.\n"
             "pause: no more jobs until resume, which also ends a quarantine. drain: leaves when\n"
-            "idle. shutdown: stops its targets, hands its jobs back uncharged, leaves.",
+            "idle. shutdown: stops its targets, hands its jobs back uncharged, leaves.\n"
+            "test: every worker answers through the live master and says which engines answer it,\n"
+            "whether its work directory takes files, and how many slots are free; the exit code "
+            "is\n"
+            "0 when all did. Nothing of it is kept.",
     };
     size_t count;
     enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, words, &count);
@@ -152,6 +166,13 @@ int cmd_workers(int argc, char **argv)
     const struct action *action = count > 0 ? find_action(words[0]) : NULL;
     if (action != NULL)
         return give_orders(&common, action, words + 1, count - 1, all, reason);
+    if (count > 0 && hd_streq(words[0], "test")) {
+        struct hd_err err;
+        if (timeout_ms >= 1 && timeout_ms <= TEST_MS_MAX)
+            return workers_test(&common, words + 1, all ? 0 : count - 1, timeout_ms);
+        (void)hd_fail(&err, HD_E_INVALID, "--timeout: between 1ms and 1h");
+        return cli_fail(&err);
+    }
     size_t first = count > 0 && hd_streq(words[0], "list") ? 1 : 0;
     if (count > first + 1 || (count > first && common.run != NULL)) {
         struct hd_err err;

@@ -289,7 +289,10 @@ static void answer_view(struct hd_driver *driver, const struct hd_net_news *news
     struct hd_buf json;
     hd_buf_init(&json, HD_VIEW_JSON_MAX);
     struct hd_err err;
-    enum hd_code code = hd_read_view(driver->store_path, request, &json, &err);
+    enum hd_code code = hd_is_live_view(request->view)
+                            ? hd_read_live_view(driver->core, request, hd_clock_ms(),
+                                                hd_clock_wall_ms(), &json, &err)
+                            : hd_read_view(driver->store_path, request, &json, &err);
     if (code != HD_OK) {
         refuse(driver, news, request, code, err.text);
     } else {
@@ -319,6 +322,7 @@ static unsigned role_of(enum hd_request_kind kind)
         return HD_ROLE_READER;
     case HD_REQUEST_SUBMIT:
     case HD_REQUEST_COMMAND:
+    case HD_REQUEST_TEST:
         return HD_ROLE_OPERATOR;
     case HD_REQUEST_KIND_COUNT:
         break;

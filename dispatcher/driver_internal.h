@@ -10,6 +10,15 @@
 HD_NODISCARD enum hd_code hd_read_view(const char *store_path, const struct hd_request *request,
                                        struct hd_buf *json, struct hd_err *err);
 
+/* ---- live.c: views of what the master knows and the store does not: why a run waits ("waits"),
+ * which workers answered a test ("test") ---------------------------------------------------- */
+
+bool hd_is_live_view(const char *view);
+HD_NODISCARD enum hd_code hd_read_live_view(const struct hd_core *core,
+                                            const struct hd_request *request, int64_t now_ms,
+                                            int64_t wall_ms, struct hd_buf *json,
+                                            struct hd_err *err);
+
 /* ---- actor.c: one sampler thread a run ------------------------------------------------------- */
 
 struct hd_actor;

@@ -152,6 +152,20 @@ static void take_points(struct hd_agent *agent, const struct hd_agent_event *eve
     }
 }
 
+/* Every test that waits for it is answered with it. */
+static void take_description(struct hd_agent *agent, const struct hd_agent_event *event)
+{
+    (void)hd_copy_text(agent->about, sizeof(agent->about), event->about);
+    agent->unfit = event->unfit;
+    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++) {
+        struct master *master = &agent->masters[m];
+        if (!master->used || master->echo == 0)
+            continue;
+        master->echo_ready = true;
+        master->ping_due_ms = agent->now_ms;
+    }
+}
+
 /* ---- leaving -------------------------------------------------------------------------------- */
 
 static void drain(struct hd_agent *agent)
@@ -329,6 +343,9 @@ void hd_agent_step(struct hd_agent *agent, const struct hd_agent_event *event,
     case HD_AGENT_EVENT_DRAIN:
         agent_note(agent, "draining: %u running, no more jobs are taken", agent->running_count);
         drain(agent);
+        break;
+    case HD_AGENT_EVENT_DESCRIBED:
+        take_description(agent, event);
         break;
     case HD_AGENT_EVENT_LEAVE:
         agent_note(agent, "leaving: %u targets are stopped", agent->running_count);

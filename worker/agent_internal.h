@@ -54,6 +54,7 @@ struct lane {
     enum hd_request_kind kind;
     bool told_draining;
     size_t points_sent;
+    uint64_t echo; /* the test that it answers; 0 none */
     /* lease */
     bool by_report; /* the poll rides on the report lane's request */
     int64_t wait_ms;
@@ -80,6 +81,8 @@ struct master {
     bool drain;      /* wants us to leave */
     bool drain_told; /* knows that we take no more */
     bool bye_answered;
+    uint64_t echo, echo_done; /* the test to be answered, 0 none; the last that was */
+    bool echo_ready;          /* the host has said what it could do */
     uint64_t lease_seen;
     struct lane lanes[HD_LANE_COUNT];
     struct hd_attempt_ref held[HD_HELD_MAX]; /* of the request under way */
@@ -104,6 +107,8 @@ struct hd_agent {
     int64_t bye_deadline_ms;   /* HD_NEVER_MS: not saying bye */
     int64_t lookup_due_ms, lookup_lost_ms;
     bool looking_up;
+    char about[HD_ABOUT_MAX]; /* what the host said last */
+    bool unfit;
     int64_t idle_since_ms;
     bool started;
     int64_t now_ms;

@@ -153,6 +153,17 @@ static bool once_more(struct hd_agent *agent, struct lane *lane)
     return lane->stale_once;
 }
 
+/* The host is asked what it could do; its answer goes out with a ping at once. */
+static void take_test(struct hd_agent *agent, uint32_t m, uint64_t echo)
+{
+    struct master *master = &agent->masters[m];
+    if (echo == 0 || echo == master->echo || echo == master->echo_done)
+        return;
+    master->echo = echo;
+    master->echo_ready = false;
+    agent_action(agent, HD_AGENT_DESCRIBE)->master = m;
+}
+
 static void take_hello_reply(struct hd_agent *agent, uint32_t m, const struct hd_reply *reply)
 {
     struct master *master = &agent->masters[m];
@@ -165,7 +176,7 @@ static void take_hello_reply(struct hd_agent *agent, uint32_t m, const struct hd
     if (master->hello == HELLO_SENT)
         master->hello = HELLO_DONE;
     master->drain_told = lane->told_draining;
-    master->ping_due_ms = agent->now_ms + master->ping_ms;
+    master->ping_due_ms = agent->now_ms + (master->echo_ready ? 0 : master->ping_ms);
     master->lanes[HD_LANE_LEASE].due_ms = agent->now_ms;
     if (agent->lookup_due_ms < agent->now_ms + AGENT_LOOKUP_MS)
         agent->lookup_due_ms = agent->now_ms + AGENT_LOOKUP_MS;
@@ -189,6 +200,13 @@ static void take_ping_reply(struct hd_agent *agent, uint32_t m, const struct hd_
         return;
     }
     master_is_well(master);
+    if (lane->echo != 0) {
+        master->echo_done = lane->echo;
+        if (master->echo == lane->echo) {
+            master->echo = 0;
+            master->echo_ready = false;
+        }
+    }
     if (lane->told_draining)
         master->drain_told = true;
     if (reply->drain != master->drain && reply->drain)
@@ -214,6 +232,7 @@ static void take_control_reply(struct hd_agent *agent, uint32_t m, const struct 
     case HD_REQUEST_SUBMIT:
     case HD_REQUEST_COMMAND:
     case HD_REQUEST_VIEW:
+    case HD_REQUEST_TEST:
     case HD_REQUEST_KIND_COUNT:
         take_ping_reply(agent, m, reply);
         break;
@@ -310,6 +329,7 @@ void agent_take_reply(struct hd_agent *agent, const struct hd_agent_event *event
                    agent->running_count);
         agent_leave(agent, agent->options.end_ms != 0 ? agent->options.end_ms : HD_NEVER_MS);
     }
+    take_test(agent, event->master, reply->echo);
     switch (event->lane) {
     case HD_LANE_CONTROL:
         take_control_reply(agent, event->master, reply);

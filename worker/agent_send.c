@@ -40,6 +40,7 @@ static struct hd_request *send(struct hd_agent *agent, uint32_t m, enum hd_lane 
     lane->state = LANE_BUSY;
     lane->kind = kind;
     lane->points_sent = 0;
+    lane->echo = 0;
     lane->deadline_ms = agent->now_ms + within_ms;
     want(agent, lane->deadline_ms);
     struct hd_agent_action *action = agent_action(agent, HD_AGENT_SEND);
@@ -61,6 +62,7 @@ static struct hd_request *send(struct hd_agent *agent, uint32_t m, enum hd_lane 
     request->draining = agent->draining;
     request->result.message = request->result.info_json = request->result.directory = "";
     request->experiment_json = request->reason = request->view = request->view_json = "";
+    request->about = request->subject = "";
     return request;
 }
 
@@ -82,6 +84,11 @@ static void send_control(struct hd_agent *agent, uint32_t m, enum hd_request_kin
         master->point_count < HD_PING_POINTS_MAX ? master->point_count : HD_PING_POINTS_MAX;
     request->points = master->points;
     request->point_count = lane->points_sent;
+    if (master->echo_ready) {
+        request->echo = lane->echo = master->echo;
+        request->about = agent->about;
+        request->unfit = agent->unfit;
+    }
     master->ping_due_ms = agent->now_ms + master->ping_ms;
 }
 

@@ -86,6 +86,9 @@ static void perform(struct shell *shell, struct hd_agent_action *action)
     case HD_AGENT_ACKNOWLEDGED:
         shell_acknowledge(shell, action->attempt, action->verdict);
         break;
+    case HD_AGENT_DESCRIBE:
+        shell_add_pending(shell, &(struct pending){.kind = HD_AGENT_EVENT_DESCRIBED});
+        break;
     case HD_AGENT_LOOKUP:
         hd_lookup_ask(shell->lookup);
         break;
@@ -125,6 +128,11 @@ static void tell_pending(struct shell *shell)
                 continue; /* dropped meanwhile */
             event.result = &entry->result;
             event.master_id = entry->master;
+        }
+        char about[HD_ABOUT_MAX];
+        if (pending.kind == HD_AGENT_EVENT_DESCRIBED) {
+            event.unfit = !shell_describe(shell, about);
+            event.about = about;
         }
         step(shell, &event);
     }

@@ -87,6 +87,9 @@ enum hd_code shell_recover(struct shell *shell, struct hd_err *err);
 /* shell_reap.c: shows that we are alive, and ends what the dead have left. When it is due again. */
 int64_t shell_reap(struct shell *shell);
 
+/* shell_describe.c: true when it could run a target now. */
+bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX]);
+
 /* shell_attempts.c */
 struct entry *shell_add_entry(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_free_entry(struct shell *shell, struct entry *entry);

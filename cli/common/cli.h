@@ -69,6 +69,20 @@ HD_NODISCARD enum hd_code cli_argument(struct hd_value **arguments, const char *
                                        struct hd_value *item, struct hd_err *err);
 HD_NODISCARD enum hd_code cli_parse_job(const char *text, int64_t *ret_job, struct hd_err *err);
 
+/* ---- what only a live master knows ---------------------------------------------------------- */
+
+/* The one that was named, or that serves the state directory. HD_E_NOTFOUND: none does. */
+HD_NODISCARD enum hd_code cli_live_master(const struct cli_common *common, const char *run_id,
+                                          struct cli_master *ret_master, struct hd_err *err);
+/* `arguments` is JSON, "" for none. */
+HD_NODISCARD enum hd_code cli_live_view(const struct cli_master *master, const char *run_id,
+                                        const char *view, const char *arguments,
+                                        struct hd_value **ret_answer, struct hd_err *err);
+/* What a run waits for. A master that does not answer soon is an error, HD_E_TIMEOUT or such. */
+#define CLI_WAITS_MS 1500
+HD_NODISCARD enum hd_code cli_waits(const struct cli_common *common, const char *run_id,
+                                    struct hd_value **ret_waits, struct hd_err *err);
+
 /* The common course of a command that reads one view: parse, open, read; then either JSON or
  * `print`. Takes `arguments`. */
 typedef void (*cli_print_fn)(const struct hd_value *answer);

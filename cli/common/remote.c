@@ -105,6 +105,7 @@ enum hd_code cli_master_find(const struct cli_remote *remote, const char *run_id
                              struct cli_master *ret_master, struct hd_err *err)
 {
     ret_master->security = remote->security;
+    ret_master->timeout_ms = 0;
     enum hd_code code = hd_token_load(remote->token_file, ret_master->token, NULL, err);
     if (code != HD_OK)
         return code;
@@ -199,8 +200,8 @@ enum hd_code cli_master_call(const struct cli_master *master, struct hd_request 
     enum hd_code code = reply == NULL ? hd_fail(err, HD_E_NOMEM, "no memory")
                                       : hd_request_encode(request, &out, err);
     if (code == HD_OK) {
-        code = hd_net_call(master->address, &master->security, out.data, out.size, CALL_TIMEOUT_MS,
-                           &in, err);
+        code = hd_net_call(master->address, &master->security, out.data, out.size,
+                           master->timeout_ms > 0 ? master->timeout_ms : CALL_TIMEOUT_MS, &in, err);
         if (code != HD_OK)
             (void)hd_fail_in(err, "the master at %s", master->address);
     }

@@ -69,6 +69,7 @@ struct cli_master {
     char token[HD_OS_TOKEN_SIZE];
     struct hd_net_security security; /* of paths below, or borrowed from struct cli_remote */
     char cert[CLI_PATH_MAX], key[CLI_PATH_MAX], ca[CLI_PATH_MAX];
+    int64_t timeout_ms; /* of a call; 0: long enough for a busy one */
 };
 /* By --master, or the master of run_id ("": the only one there is) at the nameserver. Not to be
  * copied. HD_E_NOTFOUND: none serves it; HD_E_CONFLICT: several may be meant. */

@@ -226,6 +226,8 @@ const char *hd_request_kind_name(enum hd_request_kind kind)
         return "command";
     case HD_REQUEST_VIEW:
         return "view";
+    case HD_REQUEST_TEST:
+        return "test";
     case HD_REQUEST_KIND_COUNT:
         break;
     }

@@ -174,6 +174,9 @@ static const struct hd_field request_fields[] = {
     ENUM("li", hd_request, limit, HD_LIMIT_COUNT - 1),
     TEXT("lv", hd_request, limit_value, HD_DOUBLE_TEXT_SIZE - 1),
     TEXT("su", hd_request, subject, HD_WORKER_ID_MAX - 1),
+    U64("ec", hd_request, echo),
+    TEXT("ab", hd_request, about, HD_ABOUT_MAX - 1),
+    BOOL("uf", hd_request, unfit),
     TEXT("vw", hd_request, view, HD_ID_MAX),
     TEXT("vj", hd_request, view_json, HD_VIEW_JSON_MAX),
 };
@@ -189,6 +192,7 @@ static const struct hd_field reply_fields[] = {
     BOOL("dr", hd_reply, drain),
     BOOL("lv", hd_reply, leave),
     I64("pi", hd_reply, ping_ms, INT64_MAX),
+    U64("ec", hd_reply, echo),
     ENUM("cd", hd_reply, code, HD_E_CANCELLED),
     CHARS("tx", hd_reply, text),
     TEXT("vj", hd_reply, view_json, HD_VIEW_JSON_MAX),

@@ -88,7 +88,7 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
 }
 
 static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t run_number,
-                                 const struct hd_fact_attempt_leased *fact)
+                                 const struct hd_fact_attempt_leased *fact, int64_t wall_ms)
 {
     struct job *job = &run->jobs[fact->job];
     unqueue_job(run, fact->job);
@@ -104,6 +104,7 @@ static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t
                           .budget_previous = fact->budget_previous,
                           .root = HD_NONE,
                           .owner = HD_NONE,
+                          .leased_wall_ms = wall_ms,
                           .until_ms = HD_NEVER_MS};
     if (fact->directory[0] != '\0') {
         live->root = core_add_root(core, fact->root);
@@ -452,7 +453,7 @@ void core_apply_fact(struct hd_core *core, const struct hd_fact *fact)
         apply_job_queued(core, run, &fact->as.job_queued);
         break;
     case HD_FACT_ATTEMPT_LEASED:
-        apply_attempt_leased(core, run, fact->run, &fact->as.attempt_leased);
+        apply_attempt_leased(core, run, fact->run, &fact->as.attempt_leased, fact->wall_ms);
         break;
     case HD_FACT_ATTEMPT_ENDED:
         apply_attempt_ended(core, run, fact);

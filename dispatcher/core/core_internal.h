@@ -80,7 +80,8 @@ struct live {
     uint32_t root; /* of the directory it continues from; HD_NONE: from the start */
     uint32_t owner;
     char directory[HD_DIR_NAME_MAX];
-    int64_t until_ms; /* volatile */
+    int64_t leased_wall_ms; /* as its fact says, for people */
+    int64_t until_ms;       /* volatile */
 };
 
 struct queued {
@@ -237,6 +238,13 @@ struct worker {
         uint32_t ok_before;                  /* its successes then */
         int64_t since_ms;
     } streak; /* failures in a row */
+    /* A person tests it: waiting.c. */
+    struct probe {
+        uint64_t asked, answered; /* number of the test; 0 none */
+        int64_t asked_ms, took_ms;
+        bool unfit;
+        char about[HD_ABOUT_MAX];
+    } probe;
     char host[HD_ID_MAX + 1];
     struct parked parked;
 };
@@ -384,6 +392,11 @@ void core_expire_parked(struct hd_core *core);
 
 /* schedule.c: who gets what, what is asked for */
 void core_schedule(struct hd_core *core);
+
+/* waiting.c: tests of workers, and why runs wait */
+void core_handle_test(struct hd_core *core, const struct hd_event *event);
+uint64_t core_open_test(const struct worker *worker); /* that it has not answered yet; 0 none */
+void core_take_echo(struct hd_core *core, struct worker *worker, const struct hd_request *request);
 
 /* states.c: which run is over, paused, closing */
 void core_run_states(struct hd_core *core);

@@ -199,6 +199,7 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
     }
     worker->control_sequence = request->sequence;
     worker->draining = request->draining;
+    core_take_echo(core, worker, request);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->drain = core->options.shutdown_workers && all_over(core);
     core_tell_worker(worker, reply);
@@ -454,6 +455,9 @@ void core_handle_request(struct hd_core *core, const struct hd_event *event)
         break;
     case HD_REQUEST_COMMAND:
         core_handle_command(core, event);
+        break;
+    case HD_REQUEST_TEST:
+        core_handle_test(core, event);
         break;
     case HD_REQUEST_VIEW: /* the driver's own; it never reaches the core */
     case HD_REQUEST_KIND_COUNT:

@@ -45,6 +45,7 @@ struct hd_reply *core_reply(struct hd_core *core, uint64_t address, enum hd_repl
     reply->command_count = 0;
     reply->drain = reply->leave = false;
     reply->ping_ms = 0;
+    reply->echo = 0;
     reply->code = HD_OK;
     reply->text[0] = '\0';
     reply->view_json = "";

@@ -196,6 +196,12 @@ void hd_core_view_worker(const struct hd_core *core, uint32_t index,
             .state = worker->state,
             .reason = worker->reason,
             .last_seen_ms = worker->last_seen_ms,
+            .test = worker->probe.asked,
+            .test_answered =
+                worker->probe.asked != 0 && worker->probe.asked == worker->probe.answered,
+            .test_unfit = worker->probe.unfit,
+            .test_ms = worker->probe.took_ms,
+            .test_about = worker->probe.about,
         };
         return;
     }

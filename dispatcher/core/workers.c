@@ -57,6 +57,7 @@ void core_tell_worker(const struct worker *worker, struct hd_reply *reply)
 {
     reply->drain = reply->drain || worker->state == HD_WORKER_DRAINING;
     reply->leave = worker->state == HD_WORKER_LEAVING;
+    reply->echo = core_open_test(worker);
 }
 
 /* ---- a worker on which everything fails ------------------------------------------------------ */

@@ -66,6 +66,7 @@ enum hd_agent_event_kind {
     HD_AGENT_EVENT_PROGRESS,    /* curve points of a running attempt */
     HD_AGENT_EVENT_ENDED,       /* an attempt ended; its result is on disk */
     HD_AGENT_EVENT_DRAIN,       /* first SIGTERM: no more jobs, leave when done */
+    HD_AGENT_EVENT_DESCRIBED,   /* what the host could do now: the answer to DESCRIBE */
     HD_AGENT_EVENT_LEAVE,       /* second SIGTERM, or the machine goes away: stop targets, report
                                    preempted, leave */
 };
@@ -93,6 +94,9 @@ struct hd_agent_event {
     const struct hd_result *result;
     const struct hd_point *points;
     size_t point_count;
+    /* DESCRIBED */
+    const char *about;
+    bool unfit; /* it could run nothing, and `about` says why */
     /* LEAVE: gone by then; 0: when all is reported */
     int64_t leave_by_ms;
 };
@@ -104,6 +108,7 @@ enum hd_agent_action_kind {
     HD_AGENT_STOP,         /* TERM, grace, KILL; then report the outcome given */
     HD_AGENT_DROP,         /* kill at once; remove it; report nothing */
     HD_AGENT_ACKNOWLEDGED, /* the result arrived (accepted or refused: see verdict): forget it */
+    HD_AGENT_DESCRIBE,     /* a master tests this worker: say what it could do now */
     HD_AGENT_LOOKUP,       /* ask the nameserver for masters */
     HD_AGENT_EXIT,         /* nothing left to do */
 };

@@ -202,6 +202,18 @@ bool hd_core_estimate(const struct hd_core *core, uint32_t run, uint32_t config,
                       struct hd_race_estimate *ret_estimate);
 /* The config's values, param_count of them; borrowed. */
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
+/* What a run waits for now. */
+struct hd_waits {
+    bool running; /* for a job that runs: the one that began first */
+    uint32_t job;
+    const char *worker;
+    int64_t since_ms;         /* how long it has been running there */
+    int64_t lease_left_ms;    /* negative: it is about to be ended */
+    char text[HD_REASON_MAX]; /* for a person, after "waits for"; "" when the run is over */
+};
+/* Times are those of events, as it is now. */
+void hd_core_waits(const struct hd_core *core, uint32_t run, int64_t now_ms, int64_t wall_ms,
+                   struct hd_waits *ret_waits);
 /* Every run is finished, cancelled or paused, and none has a live attempt. */
 bool hd_core_idle(const struct hd_core *core);
 /* Queued jobs, workers and generators that placement has looked at in this life: what a scheduling
@@ -222,6 +234,10 @@ struct hd_worker_view {
     enum hd_worker_state state;
     const char *reason; /* of that state */
     int64_t last_seen_ms;
+    uint64_t test; /* number of the last HD_REQUEST_TEST; 0 none */
+    bool test_answered, test_unfit;
+    int64_t test_ms; /* from the test to its answer */
+    const char *test_about;
 };
 /* Nothing that was decided keeps this worker from jobs of the run: it is not paused, quarantined,
  * to leave or excluded from it. */

@@ -25,6 +25,7 @@
 #define HD_COMMANDS_MAX 64        /* commands in one reply */
 #define HD_RESULT_MEASURES_MAX 40 /* objectives and constraints of one result */
 #define HD_LEASE_WAIT_MS_MAX 20000
+#define HD_ABOUT_MAX 240 /* what a worker says of itself when it is tested */
 #define HD_VIEW_JSON_MAX (768u * 1024u)
 
 enum hd_lane { HD_LANE_CONTROL, HD_LANE_LEASE, HD_LANE_REPORT, HD_LANE_COUNT };
@@ -38,6 +39,7 @@ enum hd_request_kind {
     HD_REQUEST_SUBMIT,  /* a person: add a run to a live master */
     HD_REQUEST_COMMAND, /* a person: pause, resume, cancel */
     HD_REQUEST_VIEW, /* a person: read (status, jobs, ...), answered by the driver, not the core */
+    HD_REQUEST_TEST, /* a person: have workers answer; nothing of it lasts */
     HD_REQUEST_KIND_COUNT
 };
 const char *hd_request_kind_name(enum hd_request_kind kind);
@@ -109,7 +111,12 @@ struct hd_request {
     const char *reason;
     enum hd_limit limit;     /* SET_LIMIT */
     const char *limit_value; /* a number; "none" for no goal */
-    const char *subject;     /* *_WORKER: whom it is about */
+    const char *subject;     /* *_WORKER: whom it is about; TEST: likewise, "" all */
+    /* TEST: a number that the person chose, not 0. PING: the number of the test that the worker
+     * answers with it, and what it says of itself. */
+    uint64_t echo;
+    const char *about;
+    bool unfit; /* PING: it could not run a target now, and `about` says why */
     /* VIEW: what ("status", "jobs", ...) and its arguments as JSON */
     const char *view;
     const char *view_json;
@@ -172,6 +179,7 @@ struct hd_reply {
     bool drain;        /* PING, NOTHING: take no more jobs and leave when idle */
     bool leave;        /* likewise: stop the targets, hand the jobs back, leave */
     int64_t ping_ms;   /* HELLO, PING, LEASE: ping so often from now on; 0: as before */
+    uint64_t echo;     /* to a worker: answer this test with a ping; 0: none */
     enum hd_code code; /* REFUSED */
     char text[HD_REASON_MAX];
     const char *view_json; /* VIEW */

@@ -29,6 +29,7 @@ offers() { # offers PROMISE WORD... : what is offered for the last word, on stan
 hd=$1
 offers "the commands" "$hd" "" < <("$hd" --help | sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p')
 offers "the commands after help" "$hd" help re < <(echo resume)
+offers "what to do with workers" "$hd" workers "" < <(printf '%s\n' list pause resume drain shutdown test)
 offers "files for an experiment" "$hd" run "$hd" < <(echo "$hd")
 for command in $("$hd" --help | sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p'); do
     offers "the options of hd $command" "$hd" "$command" -- < <("$hd" "$command" --help | grep -oE '^  --[a-z-]+')

@@ -7,6 +7,7 @@
 #include <hd/value.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,49 @@ static void obeys(void **state)
     assert_true(cluster_run_is(&cluster, "second", "cancelled"));
 }
 
+/* hd status says what a run waits for, and hd workers test which workers answer: all of them, or
+ * the exit code says that one did not. */
+static void says_what_a_run_waits_for_and_who_answers(void **state)
+{
+    (void)state;
+    struct outcome said = HD_SAYS("status", "far", BY_NAME);
+    assert_non_null(strstr(said.out, "waits for   a worker: none is here"));
+    said = HD_SAYS("workers", "test", "--master", master);
+    assert_says(said, 1, NULL);
+    assert_non_null(strstr(said.out, "no worker is here"));
+    assert_says(HD_SAYS("submit", blocked, "--run-id", "held", "--master", master), 0, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        cluster_worker(&cluster, i,
+                       (const char *const[]){"--run-id", "held", "--worker-id",
+                                             i == 0 ? "first" : "second", NULL});
+    CLUSTER_WAIT(&cluster, strstr(HD_SAYS("status", "held", "--master", master).out,
+                                  "waits for   job 0 on worker ") != NULL);
+    CLUSTER_WAIT(&cluster,
+                 HD_SAYS("workers", "test", "first", "second", "--master", master).exit == 0);
+    said = HD_SAYS("workers", "test", "--master", master);
+    assert_says(said, 0, NULL);
+    assert_non_null(strstr(said.out, "2 of 2 workers answered"));
+    assert_non_null(strstr(said.out, "process"));
+    assert_non_null(strstr(said.out, "slots free"));
+    assert_says(HD_SAYS("workers", "test", "third", BY_NAME, "--run", "held"), 1,
+                "no worker named third is here");
+    child_signal(cluster_child(&cluster, "worker-1"), SIGSTOP);
+    said = HD_SAYS("workers", "test", "--master", master, "--timeout", "2s", "--json");
+    assert_says(said, 1, NULL);
+    struct hd_value *rows = cluster_json(said.out);
+    assert_int_equal(rows->as.array.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct hd_value *row = rows->as.array.items[i];
+        bool frozen = hd_streq(hd_value_get(row, "worker")->as.string, "second");
+        assert_true(hd_value_get(row, "answered")->as.boolean == !frozen);
+    }
+    hd_value_free(rows);
+    child_signal(cluster_child(&cluster, "worker-1"), SIGCONT);
+    assert_says(HD_SAYS("cancel", "held", "--master", master), 0, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        child_kill(&cluster, cluster_child(&cluster, i == 0 ? "worker-0" : "worker-1"), SIGTERM);
+}
+
 /* Who watches a run whose master is gone is told so, and does not wait for ever. */
 static void notices_that_the_master_left(void **state)
 {
@@ -190,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_as_from_the_directory),
         cmocka_unit_test(says_why_not),
+        cmocka_unit_test(says_what_a_run_waits_for_and_who_answers),
         cmocka_unit_test(obeys),
         cmocka_unit_test(notices_that_the_master_left),
         cmocka_unit_test(detaches_when_it_runs),

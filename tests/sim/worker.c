@@ -216,6 +216,14 @@ static const char *master_id_of(struct sim *sim, const struct sim_client *client
     return sim_format(sim, "m%u", index);
 }
 
+static void fire_described(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_worker *worker = process_for(sim, event);
+    struct hd_agent_event described = {.kind = HD_AGENT_EVENT_DESCRIBED, .about = "process"};
+    if (worker != NULL)
+        sim_worker_step(sim, worker, &described);
+}
+
 static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agent_action *action)
 {
     switch (action->kind) {
@@ -243,6 +251,9 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
         break;
     case HD_AGENT_ACKNOWLEDGED:
         sim_engine_acknowledged(sim, worker, action->attempt, action->verdict);
+        break;
+    case HD_AGENT_DESCRIBE:
+        sim_at(sim, sim->now_ms, fire_described, worker->index, worker->epoch, NULL);
         break;
     case HD_AGENT_LOOKUP:
         sim_nameserver_lookup(sim, worker);

@@ -103,6 +103,8 @@ static void read_reply(char **words, size_t count, struct hd_reply *reply)
             reply->verdict = HD_VERDICT_REFUSED;
         else if (strcmp(words[next], "drain") == 0)
             reply->drain = true;
+        else if (strncmp(words[next], "echo=", 5) == 0)
+            reply->echo = strtoull(words[next] + 5, NULL, 10);
         else
             read_command(reply, words[next]);
     }
@@ -176,6 +178,10 @@ void story_step(struct hd_agent *agent, const char *text, int64_t *now_ms)
         event.point_count = (size_t)atol(word[2]);
         for (size_t i = 0; i < event.point_count; i++)
             points[i] = (struct hd_point){story_ref(word[1]), (double)i, 1};
+    } else if (strcmp(word[0], "described") == 0) {
+        event.kind = HD_AGENT_EVENT_DESCRIBED;
+        event.about = word[1];
+        event.unfit = strcmp(word[1], "unfit") == 0;
     } else if (strcmp(word[0], "drain") == 0) {
         event.kind = HD_AGENT_EVENT_DRAIN;
     } else if (strcmp(word[0], "leave") == 0) {
@@ -234,6 +240,9 @@ static void put_send(struct hd_buf *out, const struct hd_agent_action *action)
         put(out, " seen=%llu", (unsigned long long)request->lease_seen);
     if (request->draining)
         put(out, " draining");
+    if (request->echo > 0)
+        put(out, " echo=%llu %s%s", (unsigned long long)request->echo, request->about,
+            request->unfit ? "!" : "");
 }
 
 static void put_action(struct hd_buf *out, const struct hd_agent_action *action)
@@ -263,6 +272,9 @@ static void put_action(struct hd_buf *out, const struct hd_agent_action *action)
     case HD_AGENT_ACKNOWLEDGED:
         put(out, "ack %u.%u %s", ref.job, ref.attempt,
             action->verdict == HD_VERDICT_ACCEPTED ? "accepted" : "rejected");
+        break;
+    case HD_AGENT_DESCRIBE:
+        put(out, "describe");
         break;
     case HD_AGENT_LOOKUP:
         put(out, "lookup");

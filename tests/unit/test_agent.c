@@ -70,6 +70,25 @@ static void a_failed_request_goes_out_again_with_its_sequence(void **state)
     hd_agent_free(agent);
 }
 
+/* A test is answered by a ping at once, with what the host says it could do then; a reply that
+ * repeats the question asks for nothing more, and a lost answer goes out again. */
+static void a_test_is_answered_at_once_and_once(void **state)
+{
+    (void)state;
+    struct hd_agent *agent = agent_with(1, "", 0);
+    STORY(agent, {"@0", "lookup"}, {"masters A=a", "connect 0 a; hello 0#1"},
+          {"0 control#1 ok", "lease 0#1 wait=20000"},
+          {"@100 0 lease#1 nothing echo=7", "describe; lease 0#2 wait=20000"},
+          {"described process", "ping 0#2 seen=1 echo=7 process"}, {"0 control#2 ok", ""},
+          {"@200 0 lease#2 nothing echo=7", "lease 0#3 wait=20000"},
+          {"@300 0 lease#3 nothing echo=8", "describe; lease 0#4 wait=20000"},
+          {"described unfit", "ping 0#3 seen=3 echo=8 unfit!"}, {"0 control#3 failed", "lookup"},
+          {"@400", "connect 0 a; hello 0#4 seen=3"}, {"masters A=a", ""},
+          {"0 control#4 ok", "ping 0#5 seen=3 echo=8 unfit!; lease 0#4 wait=20000"},
+          {"0 control#5 ok", ""});
+    hd_agent_free(agent);
+}
+
 static void a_report_that_carried_a_poll_carries_it_again(void **state)
 {
     (void)state;
@@ -295,6 +314,7 @@ int main(void)
         cmocka_unit_test(polls_stop_when_every_slot_is_taken),
         cmocka_unit_test(duplicates_and_late_answers_change_nothing),
         cmocka_unit_test(a_failed_request_goes_out_again_with_its_sequence),
+        cmocka_unit_test(a_test_is_answered_at_once_and_once),
         cmocka_unit_test(a_report_that_carried_a_poll_carries_it_again),
         cmocka_unit_test(a_master_that_restarted_elsewhere_is_found_and_told_what_is_held),
         cmocka_unit_test(results_wait_any_time_for_their_master),

@@ -149,6 +149,10 @@ static struct hd_request any_request(void)
         .command = (enum hd_command_op)hd_rng_below(&rng, HD_COMMAND_OP_COUNT),
         .job = any_u32(),
         .reason = any_text(HD_REASON_MAX - 1),
+        .subject = any_text(HD_WORKER_ID_MAX - 1),
+        .echo = any_u64(),
+        .about = any_text(HD_ABOUT_MAX - 1),
+        .unfit = any_bool(),
         .view = any_text(HD_ID_MAX),
         .view_json = any_text(3000),
     };
@@ -192,6 +196,7 @@ static struct hd_reply any_reply(void)
         .command_count = any_count(HD_COMMANDS_MAX),
         .drain = any_bool(),
         .ping_ms = (int64_t)(any_u64() >> 1),
+        .echo = any_u64(),
         .code = (enum hd_code)hd_rng_below(&rng, HD_E_CANCELLED + 1),
         .view_json = any_text(4000),
     };
@@ -276,6 +281,9 @@ static void same_request(const struct hd_request *a, const struct hd_request *b)
     assert_int_equal(a->command, b->command);
     assert_int_equal(a->job, b->job);
     assert_string_equal(a->reason, b->reason);
+    assert_string_equal(a->subject, b->subject);
+    assert_true(a->echo == b->echo && a->unfit == b->unfit);
+    assert_string_equal(a->about, b->about);
     assert_string_equal(a->view, b->view);
     assert_string_equal(a->view_json, b->view_json);
 }
@@ -313,6 +321,7 @@ static void same_reply(const struct hd_reply *a, const struct hd_reply *b)
     }
     assert_int_equal(a->drain, b->drain);
     assert_true(a->ping_ms == b->ping_ms);
+    assert_true(a->echo == b->echo);
     assert_int_equal(a->code, b->code);
     assert_string_equal(a->text, b->text);
     assert_string_equal(a->view_json, b->view_json);
