@@ -12,7 +12,7 @@ void hd_batch_clear(struct hd_batch *batch)
         hd_free(batch->blocks[i]);
     for (size_t i = 0; i < batch->reply_count; i++)
         hd_buf_release(&batch->replies[i].bytes);
-    batch->fact_count = batch->block_count = batch->reply_count = 0;
+    batch->fact_count = batch->block_count = batch->reply_count = batch->note_count = 0;
 }
 
 enum hd_code hd_batch_init(struct hd_batch *batch, struct hd_err *err)
@@ -21,7 +21,9 @@ enum hd_code hd_batch_init(struct hd_batch *batch, struct hd_err *err)
     batch->facts = hd_calloc(HD_BATCH_FACTS_MAX, sizeof(*batch->facts));
     batch->blocks = hd_calloc(HD_BATCH_FACTS_MAX, sizeof(*batch->blocks));
     batch->replies = hd_calloc(HD_BATCH_REPLIES_MAX, sizeof(*batch->replies));
-    if (batch->facts != NULL && batch->blocks != NULL && batch->replies != NULL)
+    batch->notes = hd_calloc(HD_BATCH_NOTES_MAX, sizeof(*batch->notes));
+    if (batch->facts != NULL && batch->blocks != NULL && batch->replies != NULL &&
+        batch->notes != NULL)
         return HD_OK;
     hd_batch_release(batch);
     return hd_fail(err, HD_E_NOMEM, "no memory for a batch of facts");
@@ -33,6 +35,7 @@ void hd_batch_release(struct hd_batch *batch)
     hd_free(batch->facts);
     hd_free(batch->blocks);
     hd_free(batch->replies);
+    hd_free(batch->notes);
     *batch = (struct hd_batch){.fact_count = 0};
 }
 
@@ -43,11 +46,18 @@ void hd_wait_for_memory(void)
     nanosleep(&pause, NULL);
 }
 
-static void log_notes(const struct hd_core *core, const struct hd_update *update)
+static void keep_notes(struct hd_batch *batch, const struct hd_update *update)
 {
-    for (size_t i = 0; i < update->note_count; i++) {
+    hd_assert(batch->note_count + update->note_count <= HD_BATCH_NOTES_MAX);
+    for (size_t i = 0; i < update->note_count; i++)
+        batch->notes[batch->note_count++] = update->notes[i];
+}
+
+void hd_batch_log(const struct hd_batch *batch, const struct hd_core *core)
+{
+    for (size_t i = 0; i < batch->note_count; i++) {
         enum hd_log_level level = HD_LOG_DEBUG;
-        switch (update->notes[i].level) {
+        switch (batch->notes[i].level) {
         case HD_NOTE_DEBUG:
             break;
         case HD_NOTE_INFO:
@@ -58,9 +68,9 @@ static void log_notes(const struct hd_core *core, const struct hd_update *update
             break;
         }
         struct hd_run_view run = {.run_id = NULL};
-        if (update->notes[i].run < hd_core_run_count(core))
-            hd_core_view_run(core, update->notes[i].run, &run);
-        hd_log_run(level, run.run_id, "%s", update->notes[i].text);
+        if (batch->notes[i].run < hd_core_run_count(core))
+            hd_core_view_run(core, batch->notes[i].run, &run);
+        hd_log_run(level, run.run_id, "%s", batch->notes[i].text);
     }
 }
 
@@ -122,7 +132,7 @@ void hd_batch_keep_reply(struct hd_batch *batch, const struct hd_core *core,
 
 void hd_batch_keep(struct hd_batch *batch, const struct hd_core *core, struct hd_update *update)
 {
-    log_notes(core, update);
+    keep_notes(batch, update);
     keep_facts(batch, core, update);
 }
 
@@ -130,5 +140,6 @@ bool hd_batch_has_room(const struct hd_batch *batch)
 {
     return batch->fact_count + HD_STEP_FACTS_MAX <= HD_BATCH_FACTS_MAX &&
            batch->reply_count + HD_STEP_REPLIES_MAX + 1 <= HD_BATCH_REPLIES_MAX &&
+           batch->note_count + HD_STEP_NOTES_MAX <= HD_BATCH_NOTES_MAX &&
            batch->block_count < HD_BATCH_FACTS_MAX;
 }

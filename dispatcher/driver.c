@@ -118,6 +118,7 @@ static enum hd_code revive_fact(void *context, const struct hd_fact *fact, struc
 {
     const struct revival *revival = context;
     struct hd_lesson lesson;
+    (void)hd_watchdog_feed(0); /* the loop waits for it, and lives */
     enum hd_code code = hd_core_apply(revival->core, fact, err);
     if (code != HD_OK || fact->run != revival->run)
         return code;
@@ -258,6 +259,7 @@ static enum hd_code commit(struct hd_driver *driver, int stop_fd, struct hd_err 
         if (code != HD_OK)
             return code;
     }
+    hd_batch_log(&driver->batch, driver->core);
     for (size_t i = 0; i < driver->batch.reply_count; i++)
         hd_net_reply(driver->server, driver->batch.replies[i].address,
                      driver->batch.replies[i].bytes.data, driver->batch.replies[i].bytes.size);

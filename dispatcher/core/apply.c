@@ -416,9 +416,15 @@ static void apply_worker_state(struct hd_core *core, const struct hd_fact_worker
 {
     uint32_t index = core_add_worker(core, fact->worker);
     struct worker *worker = &core->workers[index];
+    bool goes = core_is_going(fact->state), went = core_is_going(worker->state);
+    if (goes && !went) {
+        worker->before = worker->state;
+        memcpy(worker->before_reason, worker->reason, sizeof(worker->before_reason));
+    }
     worker->state = fact->state;
     (void)hd_copy_text(worker->reason, sizeof(worker->reason), fact->reason);
-    for (uint32_t i = 0; i < core->run_count && fact->state == HD_WORKER_ACTIVE; i++)
+    /* One that is back from where it was sent is the same as before; a person forgives more. */
+    for (uint32_t i = 0; i < core->run_count && fact->state == HD_WORKER_ACTIVE && !went; i++)
         readmit(core->runs[i], index);
 }
 

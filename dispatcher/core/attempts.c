@@ -58,7 +58,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
     core_unpark(core, worker);
 
     struct live *live = &run->live[run->jobs[job_number].place];
-    run->unfit_since_ms = HD_NEVER_MS;
+    core_unfit_served(run, core_usual_ms(run, job->budget, live->budget_previous));
     live->until_ms = core->now_ms + run->experiment->lease_ms;
     if (live->until_ms < core->expiry_ms)
         core->expiry_ms = live->until_ms;
@@ -274,13 +274,15 @@ static const char *check_measures(const struct run *run, const struct hd_result 
 /* A run that cannot start its target anywhere, or has no worker left, says so and waits for a
  * person. */
 static void after_config_error(struct hd_core *core, uint32_t run_number, uint32_t job_number,
-                               const char *message)
+                               const struct worker *worker, const char *message)
 {
     const struct run *run = core->runs[run_number];
     if (run->state != HD_RUN_ACTIVE && run->state != HD_RUN_CLOSING)
         return;
     if (run->jobs[job_number].state == JOB_QUEUED)
         return; /* another worker tries */
+    if (core_another_is_able(core, run, worker))
+        return; /* this job will not be tried again, but others may well run there */
     core_set_state(
         core, run_number, HD_RUN_PAUSED,
         run->excluded_count > 1
@@ -346,7 +348,7 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
     note_end(core, run_number, job_number, outcome, why != NULL ? why : result->message,
              score.violation, label);
     if (outcome == HD_OUTCOME_CONFIG_ERROR)
-        after_config_error(core, run_number, job_number, result->message);
+        after_config_error(core, run_number, job_number, worker, result->message);
     if (rule != NULL && rule->action == HD_LOG_EXCLUDE_WORKER) {
         core_note(core, HD_NOTE_WARNING, run_number, "worker %s gets no more jobs of run %s: %s",
                   worker->id, run->run_id, label[0] != '\0' ? label : rule->match);

@@ -176,7 +176,9 @@ struct run {
     uint32_t duration_count;
 
     /* volatile */
+    bool look_at_workers;   /* its last one may be gone: a step had no room to say so */
     int64_t unfit_since_ms; /* since when nobody stays long enough; HD_NEVER_MS: not so */
+    int64_t unfit_usual_ms; /* for a job that takes so long */
     int64_t
         elapsed_mark_ms; /* monotonic time of the last fact in this life, or of the first step */
     struct ready *ready; /* ring of HD_ASKS_MAX */
@@ -216,6 +218,9 @@ struct worker {
     uint64_t report_incarnation, report_sequence;
     enum hd_worker_state state;
     char reason[HD_REASON_MAX]; /* of that state */
+    /* Of one that is told to go: the state it had, which it has again when it is back. */
+    enum hd_worker_state before;
+    char before_reason[HD_REASON_MAX];
     /* volatile */
     bool known; /* said hello in this life of the master */
     bool reachable;
@@ -337,6 +342,11 @@ void core_set_worker_state(struct hd_core *core, struct worker *worker, enum hd_
 void core_judge_worker(struct hd_core *core, struct worker *worker, uint32_t run, uint32_t job,
                        enum hd_outcome outcome, const char *message);
 void core_pause_without_workers(struct hd_core *core, uint32_t run);
+bool core_is_going(enum hd_worker_state state); /* drains or leaves */
+/* It has gone, or was started again: what was decided about it before holds once more. */
+void core_end_going(struct hd_core *core, struct worker *worker, const char *why);
+/* A lease of a job that usually takes so long: whoever waited for it no longer does. */
+void core_unfit_served(struct run *run, int64_t usual_ms);
 void core_tell_worker(const struct worker *worker, struct hd_reply *reply); /* drain, leave */
 void core_handle_worker_command(struct hd_core *core, const struct hd_event *event);
 

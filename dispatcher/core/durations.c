@@ -93,6 +93,13 @@ static void tell_unfit(struct hd_core *core, uint32_t run_number, struct worker 
               worker->id, (long long)(left_ms / 1000), budget, (long long)(usual_ms / 1000));
 }
 
+/* Shorter jobs that find their workers say nothing about it. */
+void core_unfit_served(struct run *run, int64_t usual_ms)
+{
+    if (usual_ms >= run->unfit_usual_ms)
+        run->unfit_since_ms = HD_NEVER_MS;
+}
+
 bool core_fits(struct hd_core *core, uint32_t run_number, struct worker *worker, double budget,
                double from)
 {
@@ -110,8 +117,12 @@ bool core_fits(struct hd_core *core, uint32_t run_number, struct worker *worker,
     if (left_ms >= needed)
         return true;
     /* When nobody has come for as long as the job takes, trying costs no more than waiting. */
-    if (run->unfit_since_ms == HD_NEVER_MS)
+    if (run->unfit_since_ms == HD_NEVER_MS) {
         run->unfit_since_ms = core->now_ms;
+        run->unfit_usual_ms = 0;
+    }
+    if (usual > run->unfit_usual_ms)
+        run->unfit_usual_ms = usual;
     if (core->now_ms - run->unfit_since_ms >= usual)
         return true;
     tell_unfit(core, run_number, worker, budget, usual, left_ms);

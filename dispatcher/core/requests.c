@@ -135,9 +135,8 @@ static void hello(struct hd_core *core, const struct hd_event *event)
                   request->slots, request->held_count);
     }
     /* What the old process was told is not meant for the new one. */
-    if ((worker->state == HD_WORKER_DRAINING || worker->state == HD_WORKER_LEAVING) && newest > 0 &&
-        request->incarnation > newest && request->incarnation > worker->incarnation)
-        core_set_worker_state(core, worker, HD_WORKER_ACTIVE, "it was started again");
+    if (newest > 0 && request->incarnation > newest && request->incarnation > worker->incarnation)
+        core_end_going(core, worker, "it was started again");
     worker->known = worker->reachable = true;
     worker->incarnation = request->incarnation;
     worker->control_sequence = request->sequence;
@@ -220,8 +219,7 @@ static void bye(struct hd_core *core, const struct hd_event *event, struct worke
         core_answer_parked(core, worker, HD_REPLY_STALE);
     reconcile(core, worker, event->request, reply);
     worker->known = worker->reachable = false;
-    if (worker->state == HD_WORKER_DRAINING || worker->state == HD_WORKER_LEAVING)
-        core_set_worker_state(core, worker, HD_WORKER_ACTIVE, "it has left, as it was told");
+    core_end_going(core, worker, "it has left, as it was told");
     core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: bye", worker->id);
 }
 

@@ -48,6 +48,8 @@ static void update_state(struct hd_core *core, uint32_t run_number)
         core->again = true;
         return;
     }
+    if (run->look_at_workers)
+        core_pause_without_workers(core, run_number);
     const char *reason = core_end_now(core, run);
     if (reason != NULL) {
         if (end_all(core, run_number, reason))

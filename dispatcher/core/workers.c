@@ -53,6 +53,20 @@ void core_set_worker_state(struct hd_core *core, struct worker *worker, enum hd_
               "worker %s: %s: %s", worker->id, hd_worker_state_name(state), reason);
 }
 
+bool core_is_going(enum hd_worker_state state)
+{
+    return state == HD_WORKER_DRAINING || state == HD_WORKER_LEAVING;
+}
+
+void core_end_going(struct hd_core *core, struct worker *worker, const char *why)
+{
+    if (!core_is_going(worker->state))
+        return;
+    bool active = worker->before == HD_WORKER_ACTIVE || HD_PLANTED(core, HD_PLANT_LEAVING_FORGIVES);
+    core_set_worker_state(core, worker, active ? HD_WORKER_ACTIVE : worker->before,
+                          active ? why : core_text(core, "%s", worker->before_reason));
+}
+
 void core_tell_worker(const struct worker *worker, struct hd_reply *reply)
 {
     reply->drain = reply->drain || worker->state == HD_WORKER_DRAINING;
@@ -135,11 +149,15 @@ void core_judge_worker(struct hd_core *core, struct worker *worker, uint32_t run
 /* The run cannot go on by itself: the last worker that it had is quarantined or excluded. */
 void core_pause_without_workers(struct hd_core *core, uint32_t run_number)
 {
-    const struct run *run = core->runs[run_number];
+    struct run *run = core->runs[run_number];
     const struct worker *unfit = NULL;
-    if ((run->state != HD_RUN_ACTIVE && run->state != HD_RUN_CLOSING) || run->cancelling ||
-        !core_room(core))
+    run->look_at_workers = false;
+    if ((run->state != HD_RUN_ACTIVE && run->state != HD_RUN_CLOSING) || run->cancelling)
         return;
+    if (!core_room(core)) { /* the next step does it: states.c */
+        run->look_at_workers = core->again = true;
+        return;
+    }
     for (uint32_t i = 0; i < core->worker_count; i++) {
         const struct worker *worker = &core->workers[i];
         if (!worker->known || !core_serves(worker, run))
@@ -212,7 +230,7 @@ void core_handle_worker_command(struct hd_core *core, const struct hd_event *eve
         return;
     }
     enum hd_worker_state state = wanted_state(request->command);
-    bool going = state == HD_WORKER_DRAINING || state == HD_WORKER_LEAVING;
+    bool going = core_is_going(state);
     if (going && !worker->known) {
         core_refuse(core, event, HD_E_CONFLICT, "worker %s is not here: pause it instead",
                     worker->id);
@@ -222,7 +240,11 @@ void core_handle_worker_command(struct hd_core *core, const struct hd_event *eve
         worker->state != state || (state == HD_WORKER_ACTIVE &&
                                    is_excluded_anywhere(core, (uint32_t)(worker - core->workers)));
     if (changes) {
+        bool went = core_is_going(worker->state);
         core_set_worker_state(core, worker, state, by_command(core, request->reason));
+        if (went && state == HD_WORKER_ACTIVE &&
+            is_excluded_anywhere(core, (uint32_t)(worker - core->workers)))
+            core_set_worker_state(core, worker, state, by_command(core, request->reason));
         worker->streak.count = worker->streak.infra_count = 0;
         if (going)
             wake(core, worker);

@@ -16,7 +16,9 @@
 #include "rows.h"
 #include "sqlite_rows.h"
 
-#define BUSY_MS 10000 /* somebody's shell with an open transaction */
+#define BUSY_MS 10000 /* at opening: somebody's shell with an open transaction */
+#define APPEND_BUSY_MS                                                                             \
+    500 /* later whoever appends tries again, and may be told to stop meanwhile */
 
 extern const char hd_store_schema_sql[], hd_store_schema_2_sql[], hd_store_schema_3_sql[],
     hd_store_schema_4_sql[];
@@ -383,6 +385,8 @@ static enum hd_code open_db(struct sqlite_store *store, const char *path, struct
         code = read_last_seq(store->db, &store->base.last_seq, err);
     if (code == HD_OK)
         code = prepare_all(store, err);
+    if (code == HD_OK)
+        (void)sqlite3_busy_timeout(store->db, APPEND_BUSY_MS);
     return code;
 }
 

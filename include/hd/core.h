@@ -49,6 +49,7 @@ enum hd_plant {
     HD_PLANT_SAME_WORKER = 1 << 4,     /* a worker gets again what it failed */
     HD_PLANT_QUARANTINE_IGNORED = 1 << 5,
     HD_PLANT_QUARANTINE_HASTY = 1 << 6, /* after one failure */
+    HD_PLANT_LEAVING_FORGIVES = 1 << 7, /* whoever was sent away is active when it is back */
     /* "reply before commit" is planted in the simulator's driver */
 };
 

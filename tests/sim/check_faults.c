@@ -5,6 +5,8 @@
  */
 #include "cluster.h"
 
+#include <string.h>
+
 static bool is_state_of(const struct hd_fact *fact, const char *worker)
 {
     return fact->kind == HD_FACT_WORKER_STATE && hd_streq(fact->as.worker_state.worker, worker);
@@ -77,12 +79,38 @@ enum hd_worker_state sim_worker_state(const struct sim_ledger *ledger, const cha
     return HD_WORKER_ACTIVE;
 }
 
+static bool is_going(enum hd_worker_state state)
+{
+    return state == HD_WORKER_DRAINING || state == HD_WORKER_LEAVING;
+}
+
+/* What it was before it was told to go, when that is what it was told last before this fact. */
+static bool was_sent_away(const struct sim_ledger *ledger, const struct hd_fact *fact,
+                          enum hd_worker_state *ret_before)
+{
+    bool sent = false;
+    *ret_before = HD_WORKER_ACTIVE;
+    for (size_t f = ledger->fact_count; f-- > 0;) {
+        const struct hd_fact *earlier = ledger->facts[f];
+        if (earlier->seq >= fact->seq || !is_state_of(earlier, fact->as.worker_state.worker))
+            continue;
+        *ret_before = earlier->as.worker_state.state;
+        if (!is_going(*ret_before))
+            return sent;
+        sent = true;
+    }
+    *ret_before = HD_WORKER_ACTIVE;
+    return sent;
+}
+
 /* It could not start a target of this run, and nobody has forgiven that. */
 static bool is_excluded(const struct sim_ledger *ledger, uint32_t run, const char *worker)
 {
     for (size_t f = ledger->fact_count; f-- > 0;) {
         const struct hd_fact *fact = ledger->facts[f];
-        if (is_state_of(fact, worker) && fact->as.worker_state.state == HD_WORKER_ACTIVE)
+        enum hd_worker_state before;
+        if (is_state_of(fact, worker) && fact->as.worker_state.state == HD_WORKER_ACTIVE &&
+            !was_sent_away(ledger, fact, &before))
             return false;
         if (fact->run != run)
             continue;
@@ -159,11 +187,30 @@ static void quarantine_is_deserved(struct sim *sim, const struct sim_checker *se
         probe->fact->as.worker_state.state != HD_WORKER_QUARANTINED)
         return;
     const char *worker = probe->fact->as.worker_state.worker;
+    enum hd_worker_state before;
+    if (was_sent_away(&probe->master->ledger, probe->fact, &before) &&
+        before == HD_WORKER_QUARANTINED)
+        return; /* it is back */
     uint32_t count = failed_in_a_row(&probe->master->ledger, worker);
     if (count < DESERVED)
         sim_fail(sim, self->name, "%s is quarantined after %u different jobs", worker, count);
     else if (probe->fact->as.worker_state.reason[0] == '\0')
         sim_fail(sim, self->name, "%s is quarantined without a reason", worker);
+}
+
+static void leaving_forgives_nothing(struct sim *sim, const struct sim_checker *self,
+                                     const struct sim_probe *probe)
+{
+    if (probe->kind != SIM_PROBE_FACT || probe->fact->kind != HD_FACT_WORKER_STATE)
+        return;
+    const struct hd_fact_worker_state *fact = &probe->fact->as.worker_state;
+    enum hd_worker_state before;
+    if (is_going(fact->state) || strncmp(fact->reason, "by command", 10) == 0 ||
+        strncmp(fact->reason, "released", 8) == 0)
+        return;
+    if (was_sent_away(&probe->master->ledger, probe->fact, &before) && before != fact->state)
+        sim_fail(sim, self->name, "%s was %s when it was told to go, and is %s when it is back",
+                 fact->worker, hd_worker_state_name(before), hd_worker_state_name(fact->state));
 }
 
 const struct sim_checker sim_checkers_faults[] = {
@@ -177,5 +224,8 @@ const struct sim_checker sim_checkers_faults[] = {
      "Only a worker on which different jobs failed in a row is quarantined, and the reason is "
      "kept.",
      quarantine_is_deserved},
+    {"leaving-forgives-nothing",
+     "A worker that was paused or quarantined before it was sent away is so when it is back.",
+     leaving_forgives_nothing},
 };
 const size_t sim_checkers_faults_count = HD_COUNT(sim_checkers_faults);

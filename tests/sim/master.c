@@ -42,6 +42,8 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_QUARANTINE_IGNORED;
     case SIM_PLANT_QUARANTINE_HASTY:
         return HD_PLANT_QUARANTINE_HASTY;
+    case SIM_PLANT_LEAVING_FORGIVES:
+        return HD_PLANT_LEAVING_FORGIVES;
     case SIM_PLANT_NONE:
     case SIM_PLANT_REPLY_BEFORE_COMMIT:
     case SIM_PLANT_COMMIT_LOST:

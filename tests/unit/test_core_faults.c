@@ -135,6 +135,27 @@ static void what_no_machine_can_start_stops_the_run(void **state)
     assert_answer(again, HD_REPLY_LEASE);
 }
 
+/* The last worker of many runs at once: each of them pauses, also those for which the step that
+ * saw it had no room. */
+static void the_last_worker_leaves_no_run_waiting(void **state)
+{
+    (void)state;
+    enum { RUNS = 520 };
+    char run_id[16];
+    struct worker only = {.id = "only", .root = "", .incarnation = 9};
+    open_core((struct hd_core_options){0});
+    hello(&only, NULL, 0);
+    for (uint32_t i = 0; i < RUNS; i++) {
+        hd_format(run_id, sizeof(run_id), "run%u", i);
+        assert_answer(submit(run_id, 1000 + i, JOBS("1")), HD_REPLY_OK);
+    }
+    for (int i = 0; i < 3; i++)
+        report(&only, lease(&only), HD_OUTCOME_INFRA, (double)NAN);
+    assert_int_equal(worker_view("only").state, HD_WORKER_QUARANTINED);
+    for (uint32_t i = 0; i < RUNS; i++)
+        assert_int_equal(run_view(i).state, HD_RUN_PAUSED);
+}
+
 /* ---- log rules ---------------------------------------------------------------------------------
  */
 
@@ -142,6 +163,22 @@ static void what_no_machine_can_start_stops_the_run(void **state)
     "\"log_rules\":[{\"match\":\"assert\",\"action\":\"no_retry\",\"label\":\"bug\"},"             \
     "{\"match\":\"ECC\",\"action\":\"exclude_worker\",\"label\":\"bad gpu\"},"                     \
     "{\"match\":\"slow\",\"label\":\"slow disk\"}],"
+
+static void submit_with_rules(void);
+
+/* A job that is not tried again is no reason to stop while others are able. */
+static void one_machine_that_cannot_start_stops_nothing(void **state)
+{
+    (void)state;
+    submit_with_rules();
+    struct hd_attempt_ref attempt = lease(&a);
+    report_rule(&a, attempt, HD_OUTCOME_CONFIG_ERROR, 1);
+    assert_true(job_view(attempt.job).closed);
+    assert_state(HD_RUN_ACTIVE, "");
+    attempt = lease(&b);
+    report_rule(&b, attempt, HD_OUTCOME_CONFIG_ERROR, 1);
+    assert_state(HD_RUN_PAUSED, "by none of 2 workers");
+}
 
 static void submit_with_rules(void)
 {
@@ -329,6 +366,8 @@ int main(void)
         T(it_does_not_wait_for_who_has_gone),
         T(a_lost_job_goes_elsewhere),
         T(out_of_memory_is_not_tried_again),
+        T(the_last_worker_leaves_no_run_waiting),
+        T(one_machine_that_cannot_start_stops_nothing),
         T(what_no_machine_can_start_stops_the_run),
         T(rules_decide_over_retries),
         T(a_rule_excludes_a_worker),

@@ -69,6 +69,49 @@ static void a_worker_hears_at_once_that_it_is_to_go(void **state)
     }
 }
 
+static struct worker go_and_come_back(struct worker *worker)
+{
+    assert_answer(order(HD_COMMAND_DRAIN_WORKER, worker->id, 0, NULL), HD_REPLY_OK);
+    struct hd_request bye = from(worker, HD_REQUEST_BYE, HD_LANE_CONTROL, ++worker->control);
+    post(&bye, worker->incarnation);
+    struct worker next = {.id = worker->id, .root = "", .incarnation = worker->incarnation + 1};
+    hello(&next, NULL, 0);
+    return next;
+}
+
+/* Sending a worker away and starting it again is no way out of its quarantine, its pause, or its
+ * exclusion from a run: those end by order. */
+static void what_was_decided_of_a_worker_outlives_its_leaving(void **state)
+{
+    (void)state;
+    struct worker v = {.id = "v", .root = "", .incarnation = 1};
+    hello(&v, NULL, 0);
+    start("\"stop\":{\"jobs\":20}");
+    for (int i = 0; i < 3; i++)
+        report(&w, lease(&w), HD_OUTCOME_INFRA, (double)NAN);
+    assert_int_equal(worker_view("w").state, HD_WORKER_QUARANTINED);
+    w = go_and_come_back(&w);
+    assert_int_equal(worker_view("w").state, HD_WORKER_QUARANTINED);
+    assert_non_null(strstr(worker_view("w").reason, "3 different jobs"));
+    assert_null(answer_to(poll(&w)));
+    order(HD_COMMAND_RESUME_WORKER, "w", 0, NULL);
+    order(HD_COMMAND_PAUSE_WORKER, "w", 0, NULL);
+    w = go_and_come_back(&w);
+    assert_int_equal(worker_view("w").state, HD_WORKER_PAUSED);
+    order(HD_COMMAND_RESUME_WORKER, "w", 0, NULL);
+    pass(2000); /* the back-off of its jobs */
+    hello(&v, NULL, 0);
+    report(&w, lease(&w), HD_OUTCOME_CONFIG_ERROR, (double)NAN);
+    assert_false(hd_core_may_serve(core, 0, "w"));
+    w = go_and_come_back(&w);
+    assert_int_equal(worker_view("w").state, HD_WORKER_ACTIVE);
+    assert_false(hd_core_may_serve(core, 0, "w"));
+    /* A person who takes the order back forgives, as ever. */
+    order(HD_COMMAND_DRAIN_WORKER, "w", 0, NULL);
+    order(HD_COMMAND_RESUME_WORKER, "w", 0, NULL);
+    assert_true(hd_core_may_serve(core, 0, "w"));
+}
+
 static void orders_given_twice_are_one_fact(void **state)
 {
     (void)state;
@@ -100,6 +143,7 @@ int main(void)
         T(a_paused_worker_waits),
         T(pausing_lets_the_running_job_end),
         T(a_worker_hears_at_once_that_it_is_to_go),
+        T(what_was_decided_of_a_worker_outlives_its_leaving),
         T(orders_given_twice_are_one_fact),
         T(unknown_and_absent_workers_are_named),
 #undef T

@@ -57,6 +57,18 @@ static void what_says_nothing_of_the_whole_job_is_not_learnt(void **state)
     assert_int_equal(core_usual_ms(&run, 9, NAN), 50000);
 }
 
+/* Who waits for a worker that stays waits on, however many short jobs find theirs meanwhile. */
+static void a_long_job_is_not_made_to_wait_by_short_ones(void **state)
+{
+    (void)state;
+    static struct run run;
+    run = (struct run){.unfit_since_ms = 5000, .unfit_usual_ms = 90000};
+    core_unfit_served(&run, 10000);
+    assert_int_equal(run.unfit_since_ms, 5000);
+    core_unfit_served(&run, 90000);
+    assert_true(run.unfit_since_ms == HD_NEVER_MS);
+}
+
 static void the_table_is_bounded(void **state)
 {
     (void)state;
@@ -73,6 +85,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_take_what_the_last_ones_took),
         cmocka_unit_test(what_says_nothing_of_the_whole_job_is_not_learnt),
+        cmocka_unit_test(a_long_job_is_not_made_to_wait_by_short_ones),
         cmocka_unit_test(the_table_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
