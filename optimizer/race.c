@@ -5,9 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#define RACE_ARMS_MIN 4    /* configs with a result, before one is evaluated again */
 #define RACE_FREEDOM_MIN 4 /* degrees of freedom before the noise's variance separates anything */
-#define RACE_PRIOR_ARMS 8  /* first results that a prior needs */
+/* Configs with a result, before there is a prior and one is evaluated again: until then a new
+ * config tells more. */
+#define RACE_ARMS_MIN 8
 /* A normal distribution's quantile at 1/2 less that at 1/8, in standard deviations. */
 #define RACE_SPREAD 1.1503493803760079
 /* What all configs have in common is never so certain that their own results do not count. */
@@ -188,7 +189,7 @@ static struct belief believe(const struct hd_race *race)
         belief.noise = squares / belief.freedom;
     if (!isfinite(belief.noise)) /* not known, or beyond what can be computed with */
         belief.noise = NAN;
-    if (race->count < RACE_PRIOR_ARMS || !(belief.noise > 0))
+    if (race->count < RACE_ARMS_MIN || !(belief.noise > 0))
         return belief;
     belief.prior_mean = quantile(race, 0.5);
     double spread = (belief.prior_mean - quantile(race, 0.125)) / RACE_SPREAD;

@@ -82,6 +82,10 @@ HD_NODISCARD enum hd_code bench_functions_open(struct bench_problem *problem, co
                                                struct hd_err *err);
 HD_NODISCARD enum hd_code bench_functions_tasks(const char *data_dir, struct hd_buf *out,
                                                 struct hd_err *err);
+HD_NODISCARD enum hd_code bench_noisy_open(struct bench_problem *problem, const char *data_dir,
+                                           struct hd_err *err);
+HD_NODISCARD enum hd_code bench_noisy_tasks(const char *data_dir, struct hd_buf *out,
+                                            struct hd_err *err);
 HD_NODISCARD enum hd_code bench_conditional_open(struct bench_problem *problem,
                                                  const char *data_dir, struct hd_err *err);
 HD_NODISCARD enum hd_code bench_conditional_tasks(const char *data_dir, struct hd_buf *out,
@@ -110,7 +114,8 @@ struct bench_run_spec {
     uint32_t workers;
     double full_evaluations; /* ends when so much is spent */
     enum bench_accounting accounting;
-    bool core; /* through the master's core instead of the optimizer object */
+    bool core; /* through the master's core instead of the optimizer object; repeats of a noisy
+                * target are decided there, so a method with noise: always goes through it */
 };
 
 /* After `spent` full evaluations, at virtual time `time`, the regret was this. Rising; only steps
@@ -134,7 +139,7 @@ HD_NODISCARD enum hd_code bench_run(const struct bench_run_spec *spec,
 double bench_trace_at(const struct bench_trace *trace, double spent);
 
 /* The experiment of a method on a problem. `method` holds sampler: and iteration_generator:, and
- * may hold budget: (what it leaves out is the problem's). */
+ * may hold budget: (what it leaves out is the problem's) and noise:. */
 HD_NODISCARD enum hd_code bench_method_make(const struct bench_problem *problem,
                                             const struct hd_value *method,
                                             struct hd_experiment **ret_experiment,

@@ -15,7 +15,8 @@ struct function {
     const char *name;
     const char *space; /* JSON */
     double minimum;
-    double bias; /* of the lowest budget, in units of the function; 0: one budget */
+    double bias;      /* of the lowest budget, in units of the function; 0: one budget */
+    double deviation; /* of the noise of each evaluation; 0: none */
     double (*value)(const double *x, size_t dimension);
 };
 
@@ -139,21 +140,31 @@ static double mixed(const double *x, size_t dimension)
     "\"flag\":{\"type\":\"bool\"}}"
 
 static const struct function functions[] = {
-    {"branin", BRANIN, 0.39788735772973816, 0, branin},
-    {"branin-mf", BRANIN, 0.39788735772973816, 20, branin},
-    {"hartmann3", HARTMANN3, -3.8627797873327, 0, hartmann3},
-    {"hartmann3-mf", HARTMANN3, -3.8627797873327, 1, hartmann3},
-    {"hartmann6", HARTMANN6, -3.3223680114155, 0, hartmann6},
-    {"hartmann6-mf", HARTMANN6, -3.3223680114155, 1, hartmann6},
-    {"currin-mf", "{\"x1\":" UNIT ",\"x2\":" UNIT "}", -13.798722044728434, 3, currin},
-    {"ackley10", CUBE10(WIDE("-32.768", "32.768")), 0, 0, ackley},
-    {"ackley10-mf", CUBE10(WIDE("-32.768", "32.768")), 0, 5, ackley},
-    {"rosenbrock5", CUBE5(WIDE("-5", "10")), 0, 0, rosenbrock},
-    {"rosenbrock5-mf", CUBE5(WIDE("-5", "10")), 0, 1000, rosenbrock},
-    {"rastrigin10", CUBE10(WIDE("-5.12", "5.12")), 0, 0, rastrigin},
-    {"rastrigin10-mf", CUBE10(WIDE("-5.12", "5.12")), 0, 30, rastrigin},
-    {"mixed", MIXED, 0, 0, mixed},
-    {"mixed-mf", MIXED, 0, 0.5, mixed},
+    {"branin", BRANIN, 0.39788735772973816, 0, 0, branin},
+    {"branin-mf", BRANIN, 0.39788735772973816, 20, 0, branin},
+    {"hartmann3", HARTMANN3, -3.8627797873327, 0, 0, hartmann3},
+    {"hartmann3-mf", HARTMANN3, -3.8627797873327, 1, 0, hartmann3},
+    {"hartmann6", HARTMANN6, -3.3223680114155, 0, 0, hartmann6},
+    {"hartmann6-mf", HARTMANN6, -3.3223680114155, 1, 0, hartmann6},
+    {"currin-mf", "{\"x1\":" UNIT ",\"x2\":" UNIT "}", -13.798722044728434, 3, 0, currin},
+    {"ackley10", CUBE10(WIDE("-32.768", "32.768")), 0, 0, 0, ackley},
+    {"ackley10-mf", CUBE10(WIDE("-32.768", "32.768")), 0, 5, 0, ackley},
+    {"rosenbrock5", CUBE5(WIDE("-5", "10")), 0, 0, 0, rosenbrock},
+    {"rosenbrock5-mf", CUBE5(WIDE("-5", "10")), 0, 1000, 0, rosenbrock},
+    {"rastrigin10", CUBE10(WIDE("-5.12", "5.12")), 0, 0, 0, rastrigin},
+    {"rastrigin10-mf", CUBE10(WIDE("-5.12", "5.12")), 0, 30, 0, rastrigin},
+    {"mixed", MIXED, 0, 0, 0, mixed},
+    {"mixed-mf", MIXED, 0, 0.5, 0, mixed},
+};
+
+/* Suite noisy: what differs among good configs is less than the noise of one evaluation. */
+static const struct function noisy[] = {
+    {"branin", BRANIN, 0.39788735772973816, 0, 2, branin},
+    {"hartmann3", HARTMANN3, -3.8627797873327, 0, 0.3, hartmann3},
+    {"hartmann6", HARTMANN6, -3.3223680114155, 0, 0.3, hartmann6},
+    {"hartmann6-mf", HARTMANN6, -3.3223680114155, 1, 0.3, hartmann6},
+    {"rosenbrock5", CUBE5(WIDE("-5", "10")), 0, 0, 200, rosenbrock},
+    {"mixed", MIXED, 0, 0, 0.2, mixed},
 };
 
 static double exact(const struct bench_problem *problem, const double *values)
@@ -169,42 +180,65 @@ static double value(const struct bench_problem *problem, const double *values, d
     const struct function *function = problem->state;
     const struct hd_space *space = problem->space;
     double loss = exact(problem, values), phase = 0.7;
-    (void)rng;
     for (size_t i = 0; i < space->param_count; i++)
         if (space->params[i].kind == HD_PARAM_FLOAT)
             phase += (1 + 0.5 * (double)i) * hd_param_to_unit(&space->params[i], values[i]);
     double left = log(problem->budget_max / budget) / log(BUDGET_MAX);
-    return loss + function->bias * left * left * (1 + sin(3 * phase));
+    double noise = function->deviation > 0 ? function->deviation * hd_rng_normal(rng) : 0;
+    return loss + noise + function->bias * left * left * (1 + sin(3 * phase));
 }
 
 static const struct bench_problem_ops ops = {.value = value, .exact = exact};
+
+static enum hd_code open_one(struct bench_problem *problem, const struct function *list,
+                             size_t count, struct hd_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!hd_streq(list[i].name, problem->task))
+            continue;
+        problem->ops = &ops;
+        problem->state = (void *)(uintptr_t)&list[i];
+        problem->budget_min = 1;
+        problem->budget_max = list[i].bias > 0 ? BUDGET_MAX : 1;
+        problem->eta = 3;
+        problem->best = list[i].minimum;
+        return bench_parse_space(problem, list[i].space, err);
+    }
+    return hd_fail(err, HD_E_NOTFOUND, "%s has no task %s; hd-bench tasks lists them",
+                   problem->suite, problem->task);
+}
+
+static enum hd_code list_all(const struct function *list, size_t count, struct hd_buf *out,
+                             struct hd_err *err)
+{
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; i < count && code == HD_OK; i++)
+        code = hd_buf_printf(out, err, "%s%s", i > 0 ? " " : "", list[i].name);
+    return code;
+}
 
 enum hd_code bench_functions_open(struct bench_problem *problem, const char *data_dir,
                                   struct hd_err *err)
 {
     (void)data_dir;
-    for (size_t i = 0; i < HD_COUNT(functions); i++) {
-        if (!hd_streq(functions[i].name, problem->task))
-            continue;
-        problem->ops = &ops;
-        problem->state = (void *)(uintptr_t)&functions[i];
-        problem->budget_min = 1;
-        problem->budget_max = functions[i].bias > 0 ? BUDGET_MAX : 1;
-        problem->eta = 3;
-        problem->best = functions[i].minimum;
-        return bench_parse_space(problem, functions[i].space, err);
-    }
-    return hd_fail(err, HD_E_NOTFOUND, "functions has no task %s; hd-bench tasks lists them",
-                   problem->task);
+    return open_one(problem, functions, HD_COUNT(functions), err);
 }
 
 enum hd_code bench_functions_tasks(const char *data_dir, struct hd_buf *out, struct hd_err *err)
 {
     (void)data_dir;
-    for (size_t i = 0; i < HD_COUNT(functions); i++) {
-        enum hd_code code = hd_buf_printf(out, err, "%s%s", i > 0 ? " " : "", functions[i].name);
-        if (code != HD_OK)
-            return code;
-    }
-    return HD_OK;
+    return list_all(functions, HD_COUNT(functions), out, err);
+}
+
+enum hd_code bench_noisy_open(struct bench_problem *problem, const char *data_dir,
+                              struct hd_err *err)
+{
+    (void)data_dir;
+    return open_one(problem, noisy, HD_COUNT(noisy), err);
+}
+
+enum hd_code bench_noisy_tasks(const char *data_dir, struct hd_buf *out, struct hd_err *err)
+{
+    (void)data_dir;
+    return list_all(noisy, HD_COUNT(noisy), out, err);
 }

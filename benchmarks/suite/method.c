@@ -34,6 +34,9 @@ static enum hd_code fill(const struct bench_problem *problem, struct hd_value *r
          set_missing(budget, "max", hd_value_new_double(problem->budget_max)) != HD_OK ||
          set_missing(budget, "integer", hd_value_new_bool(problem->step_count > 0)) != HD_OK))
         return hd_fail(err, HD_E_NOMEM, "no memory for a method");
+    if (hd_value_get(root, "noise") != NULL && /* exit codes alone have none */
+        set_missing(root, "objective", hd_value_new_string("loss")) != HD_OK)
+        return hd_fail(err, HD_E_NOMEM, "no memory for a method");
     enum hd_code code = hd_space_describe(problem->space, &space, err);
     if (code == HD_OK && hd_value_set(root, "space", space) != HD_OK)
         code = hd_fail(err, HD_E_NOMEM, "no memory for a method");

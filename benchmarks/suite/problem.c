@@ -19,6 +19,7 @@ static const struct suite suites[] = {
     {"taskset", bench_taskset_open, bench_taskset_tasks},
     {"counting_ones", bench_counting_open, bench_counting_tasks},
     {"functions", bench_functions_open, bench_functions_tasks},
+    {"noisy", bench_noisy_open, bench_noisy_tasks},
     {"conditional", bench_conditional_open, bench_conditional_tasks},
 };
 

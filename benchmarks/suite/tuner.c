@@ -58,7 +58,7 @@ enum hd_code bench_tuner_new(const struct bench_run_spec *spec, struct bench_tun
                              struct hd_err *err)
 {
     const struct hd_experiment *experiment = spec->experiment;
-    if (spec->core)
+    if (spec->core || experiment->noise.repeats > 1)
         return bench_tuner_core_new(spec, ret_tuner, err);
     struct hd_sampler_spec sampler = {
         .name = experiment->sampler_name,

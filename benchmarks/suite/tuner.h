@@ -26,6 +26,9 @@ struct bench_tuner_ops {
     /* The worker's job is over; loss NaN or infinite: it failed. stopped: it was told to. */
     enum hd_code (*tell)(struct bench_tuner *tuner, uint32_t worker, uint32_t job, double now,
                          double loss, bool stopped, struct hd_err *err);
+    /* The config that a person would be told now, where repeats are evaluated; NULL: the one of the
+     * lowest loss at the highest budget. false: none yet. */
+    bool (*best)(struct bench_tuner *tuner, uint32_t *ret_config);
     void (*free)(struct bench_tuner *tuner);
 };
 

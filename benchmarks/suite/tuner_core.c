@@ -335,6 +335,14 @@ static enum hd_code tell(struct bench_tuner *base, uint32_t number, uint32_t job
     return code == HD_OK ? send(tuner, number, &request, err) : code;
 }
 
+static bool best(struct bench_tuner *base, uint32_t *ret_config)
+{
+    struct hd_run_view run;
+    hd_core_view_run(core_of(base)->core, 0, &run);
+    *ret_config = run.incumbent_config;
+    return run.has_incumbent;
+}
+
 static void release(struct bench_tuner *base)
 {
     struct core_tuner *tuner = core_of(base);
@@ -346,7 +354,7 @@ static void release(struct bench_tuner *base)
 }
 
 static const struct bench_tuner_ops ops = {
-    .ask = ask, .report = report, .tell = tell, .free = release};
+    .ask = ask, .report = report, .tell = tell, .best = best, .free = release};
 
 /* ---- the start ------------------------------------------------------------------------------- */
 

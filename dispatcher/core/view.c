@@ -235,8 +235,8 @@ static bool lesson_of_end(const struct run *run, const struct job *job,
     bool raced = run->race != NULL && job->budget >= run->experiment->iter_gen.budget_max &&
                  hd_race_find(run->race, job->config, &estimate);
     if (ended->outcome == HD_OUTCOME_OK) {
-        ret_lesson->loss = raced ? estimate.mean : ended->loss;
-        ret_lesson->score = raced ? hd_score_of(estimate.mean) : core_score(run, ended);
+        ret_lesson->loss = raced ? estimate.loss : ended->loss;
+        ret_lesson->score = raced ? hd_score_of(estimate.loss) : core_score(run, ended);
     }
     return ended->outcome == HD_OUTCOME_OK || job->repeat == 0;
 }

@@ -188,7 +188,7 @@ void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
  * a curve point that is a milestone there. loss NaN: failed; so does a job that ends as stopped
  * though nobody asked. false: nothing, as the end of a job that was to be stopped, which was taught
  * by the point that decided it (or, without a loss there, now, as failed at that milestone). Of a
- * noisy target's config, at the largest budget, the mean of all its results. */
+ * noisy target's config, at the largest budget, the posterior mean by then. */
 struct hd_lesson {
     uint32_t config;
     double budget;

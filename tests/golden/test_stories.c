@@ -216,6 +216,15 @@ static void retries_exhausted(struct sim_plan *plan)
     plan->runs[0].failing_permille = 1000;
 }
 
+static void noisy(struct sim_plan *plan)
+{
+    begin(plan, 2);
+    full(&plan->runs[0], 12);
+    plan->runs[0].repeats = 3;
+    plan->runs[0].share = 0.4;
+    script(plan, 22000, SIM_FAULT_WORKER_REBOOT, 0, 40000);
+}
+
 static void two_priorities(struct sim_plan *plan)
 {
     begin(plan, 2);
@@ -311,6 +320,10 @@ static const struct story {
     {"stopped-early",
      "a job whose curve is not among the better ones is stopped, and its last loss kept",
      stopped_early},
+    {"noisy",
+     "a noisy target's best configs are evaluated again, with other seeds and from the start, and "
+     "what is lost is tried again",
+     noisy},
     {"stopped-and-lost", "a job that was to be stopped is not tried again when its worker dies",
      stopped_and_lost},
 };

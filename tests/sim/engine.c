@@ -90,8 +90,15 @@ static double curve(double budget, double quality)
 static double loss_of(struct sim *sim, const struct sim_container *container)
 {
     const struct sim_run_plan *plan = container->plan;
+    double noise = 0;
+    if (plan->repeats > 0) { /* of what its seed says, as a target's own would be */
+        struct hd_rng rng;
+        hd_rng_fork(container->seed, "noise", 0, &rng);
+        noise = 0.3 * (hd_rng_double(&rng) - 0.5);
+    }
     if (plan->losses != NULL && plan->loss_count > 0)
-        return plan->losses[container->config % plan->loss_count] + 0.01 / container->budget;
+        return plan->losses[container->config % plan->loss_count] + 0.01 / container->budget +
+               noise;
     double quality = 0;
     const struct sim_ledger_run *run = sim_find_run(sim, plan->run_uid, NULL);
     if (run != NULL && container->config < run->config_count) {
@@ -100,12 +107,6 @@ static double loss_of(struct sim *sim, const struct sim_container *container)
             double distance = config->values[v] - 0.3;
             quality += isnan(distance) ? 0 : fmin(distance * distance, 10.0);
         }
-    }
-    double noise = 0;
-    if (plan->repeats > 0) { /* of what its seed says, as a target's own would be */
-        struct hd_rng rng;
-        hd_rng_fork(container->seed, "noise", 0, &rng);
-        noise = 0.3 * (hd_rng_double(&rng) - 0.5);
     }
     return curve(container->budget, quality) + noise;
 }

@@ -2,6 +2,7 @@
 /* test_race.c: posterior means against values worked out by hand, and who is evaluated again. */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include <hd/race.h>
 
@@ -124,10 +125,10 @@ static void test_rule(void **state)
     (void)state;
     struct hd_race *race = race_of(3, 0.9);
     uint32_t repeat = 0;
-    for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < 7; i++)
         first(race, i, i);
     assert_int_equal(next(race, &repeat), UINT32_MAX); /* too few to say who is good */
-    first(race, 3, 3);
+    first(race, 7, 7);
     static const uint32_t expected[][2] = {{0, 1}, {1, 1}, {0, 2}, {1, 2}};
     for (size_t i = 0; i < HD_COUNT(expected); i++) {
         assert_int_equal(next(race, &repeat), expected[i][0]);
@@ -147,18 +148,18 @@ static void test_challengers(void **state)
     /* Promise: who is far from the incumbent is left alone, who may be better is looked at. */
     (void)state;
     struct hd_race *race = race_of(50, 0.99);
-    uint32_t repeat = 0, looks[6] = {0};
-    static const double means[6] = {0, 0.2, 10, 12, 15, 20};
+    uint32_t repeat = 0, looks[8] = {0};
+    static const double means[8] = {0, 0.2, 10, 12, 15, 20, 25, 30};
     struct hd_rng rng;
     hd_rng_seed(&rng, 5);
-    for (uint32_t i = 0; i < 6; i++)
+    for (uint32_t i = 0; i < 8; i++)
         first(race, i, means[i] + hd_rng_double(&rng) - 0.5);
     for (uint32_t config; (config = next(race, &repeat)) != UINT32_MAX;) {
         looks[config]++;
         again(race, config, repeat, means[config] + hd_rng_double(&rng) - 0.5);
     }
     assert_true(looks[0] >= 2 && looks[1] >= 2);
-    for (size_t i = 2; i < 6; i++)
+    for (size_t i = 2; i < 8; i++)
         assert_int_equal(looks[i], 0);
     struct hd_race_estimate best;
     assert_true(hd_race_best(race, &best));
@@ -215,7 +216,7 @@ static void test_failures(void **state)
     hd_race_queued(race, 9, 0, 1);
     end(race, 9, false, HD_RACE_END_FAILED, NAN); /* no result, not in the race */
     assert_int_equal(hd_race_count(race), 0);
-    for (uint32_t i = 0; i < 4; i++)
+    for (uint32_t i = 0; i < 8; i++)
         first(race, i, i);
     for (uint32_t round = 1; round <= 2; round++) {
         hd_race_queued(race, 0, round, 1);
@@ -227,7 +228,7 @@ static void test_failures(void **state)
     end(race, 1, true, HD_RACE_END_FAILED, NAN);
     assert_true(find(race, 1).failed);
     assert_int_equal(next(race, &repeat), 2);
-    for (uint32_t i = 0; i < 4; i++)
+    for (uint32_t i = 0; i < 8; i++)
         end(race, i, false, HD_RACE_END_FAILED, NAN);
     assert_int_equal(next(race, &repeat), UINT32_MAX);
     assert_true(hd_race_best(race, &best)); /* all failed: the best of those is still named */
@@ -276,6 +277,34 @@ static void test_digest(void **state)
     hd_race_free(b);
 }
 
+static void test_memory(void **state)
+{
+    /* Promise: each allocation may fail, once each; the race is as it was and goes on. */
+    (void)state;
+    const struct hd_race_spec spec = {.repeats = 3, .share = 0.5};
+    struct hd_race *race = NULL;
+    hd_test_fail_alloc_after(0);
+    assert_hd_fails(hd_race_new(&spec, &race, &err), HD_E_NOMEM, "memory");
+    hd_test_fail_alloc_after(-1);
+    assert_null(race);
+    race = race_of(3, 0.5);
+    for (uint32_t i = 0; i < 200; i++) {
+        uint64_t before = hd_race_digest(race);
+        for (int64_t countdown = 0;; countdown++) {
+            hd_test_fail_alloc_after(countdown);
+            enum hd_code code = hd_race_reserve(race, &err);
+            hd_test_fail_alloc_after(-1);
+            assert_true(hd_race_digest(race) == before);
+            if (code == HD_OK)
+                break;
+            assert_int_equal(code, HD_E_NOMEM);
+        }
+        first(race, i, i);
+    }
+    assert_int_equal(hd_race_count(race), 200);
+    hd_race_free(race);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_challengers), cmocka_unit_test(test_share),
         cmocka_unit_test(test_no_noise),    cmocka_unit_test(test_failures),
         cmocka_unit_test(test_extremes),    cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
