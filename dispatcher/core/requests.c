@@ -116,7 +116,8 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     uint64_t newest = worker->lease_incarnation > worker->report_incarnation
                           ? worker->lease_incarnation
                           : worker->report_incarnation;
-    if (request->incarnation < worker->incarnation || request->incarnation < newest) {
+    if ((request->incarnation < worker->incarnation || request->incarnation < newest) &&
+        !HD_PLANTED(core, HD_PLANT_OLD_INCARNATION)) {
         core_refuse(core, event, HD_E_CONFLICT, "a newer process serves as worker %s", worker->id);
         return;
     }
@@ -400,7 +401,7 @@ static struct worker *current_worker(struct hd_core *core, const struct hd_event
         answer(core, event, HD_REPLY_HELLO_FIRST);
         return NULL;
     }
-    if (request->incarnation < worker->incarnation) {
+    if (request->incarnation < worker->incarnation && !HD_PLANTED(core, HD_PLANT_OLD_INCARNATION)) {
         core_refuse(core, event, HD_E_CONFLICT, "a newer process serves as worker %s", worker->id);
         return NULL;
     }

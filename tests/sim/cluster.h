@@ -178,11 +178,13 @@ struct sim_connection {
     uint32_t master;
     uint64_t client_epoch, master_epoch;
     bool client_open, master_open;
+    bool stranger; /* nobody hears the answers */
 };
 
 struct sim_message {
     struct sim_connection *connection;
     bool is_reply;
+    bool superseded;  /* when it was stepped a newer process of its worker had spoken */
     uint64_t send_id; /* the client's send that this is, or answers */
     struct hd_request request;
     struct hd_reply *reply;
@@ -201,6 +203,20 @@ bool sim_link_up(const struct sim *sim, uint32_t from, uint32_t to);
 void sim_link_cut(struct sim *sim, uint32_t a, uint32_t b, bool both, int64_t for_ms);
 /* How long a datagram takes, or -1 when it is lost. For the nameserver's calls. */
 int64_t sim_link_delay(struct sim *sim, uint32_t from, uint32_t to);
+
+/* ---- strangers (stranger.c) ------------------------------------------------------------------- */
+
+#define SIM_RECORDED_MAX 48
+#define SIM_OLD_RESULT_LOSS (-7777.0) /* no target here ever has it */
+
+struct sim_strangers {
+    struct hd_rng rng;
+    const struct sim_message *recorded[SIM_RECORDED_MAX]; /* requests of workers */
+    uint32_t to[SIM_RECORDED_MAX];                        /* which master */
+    uint64_t heard_count;
+};
+void sim_stranger_hears(struct sim *sim, const struct sim_message *message);
+bool sim_stranger_replays(struct sim *sim); /* false: there was nothing to do */
 
 /* ---- a master: driver, disk, sampler actors (master.c, actor.c) ---------------------------------
  */
@@ -379,6 +395,7 @@ void sim_worker_receive(struct sim *sim, struct sim_message *message);
 void sim_worker_disconnected(struct sim *sim, struct sim_connection *connection);
 void sim_worker_step(struct sim *sim, struct sim_worker *worker,
                      const struct hd_agent_event *event);
+bool sim_stranger_finds_result(struct sim *sim, struct sim_worker *worker);
 bool sim_worker_asleep(const struct sim *sim, const struct sim_worker *worker);
 void sim_worker_release(struct sim_worker *worker);
 
@@ -470,6 +487,8 @@ extern const struct sim_checker sim_checkers_noise[];
 extern const size_t sim_checkers_noise_count;
 extern const struct sim_checker sim_checkers_early[];
 extern const size_t sim_checkers_early_count;
+extern const struct sim_checker sim_checkers_strangers[];
+extern const size_t sim_checkers_strangers_count;
 extern const struct sim_checker sim_checkers_faults[];
 extern const size_t sim_checkers_faults_count;
 extern const struct sim_checker sim_checkers_life[];
@@ -507,6 +526,7 @@ struct sim {
     uint64_t next_send;
     struct hd_registry *registry;
     int64_t nameserver_down_until_ms;
+    struct sim_strangers strangers;
     struct sim_person_task **tasks;
     size_t task_count, task_capacity;
     int64_t slow_sampler_until_ms;

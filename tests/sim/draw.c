@@ -236,7 +236,7 @@ static void draw_climate(struct hd_rng *rng, struct sim_climate *climate)
     climate->drop_permille = chance(rng, 50) ? below(rng, 200) : 0;
     climate->duplicate_permille = chance(rng, 50) ? below(rng, 300) : 0;
     climate->delay_permille = chance(rng, 50) ? below(rng, 300) : 0;
-    for (int fault = 0; fault < SIM_FAULT_COUNT; fault++)
+    for (int fault = 0; fault <= SIM_FAULT_PERSON_SETS_LIMIT; fault++)
         if (chance(rng, 30))
             climate->fault_mean_ms[fault] = between(rng, 8000, 120000);
     /* What a person does is rarer than what machines do. */
@@ -269,6 +269,18 @@ static void draw_lives(uint64_t seed, struct sim_plan *plan)
     }
 }
 
+/* From a stream of its own: the other seeds keep their meaning. */
+static void draw_strangers(uint64_t seed, struct sim_climate *climate)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "strangers", 0, &rng);
+    if (!chance(&rng, 20))
+        return;
+    for (int fault = SIM_FAULT_MESSAGE_REPLAYED; fault <= SIM_FAULT_OLD_RESULT; fault++)
+        if (chance(&rng, 70))
+            climate->fault_mean_ms[fault] = between(&rng, 1000, 20000);
+}
+
 void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
 {
     struct hd_rng rng;
@@ -294,6 +306,7 @@ void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
             hd_format(worker->run_id, sizeof(worker->run_id), "r%u", below(&rng, plan->run_count));
     }
     draw_lives(seed, plan);
+    draw_strangers(seed, &plan->climate);
     plan->resume_paused = chance(&rng, 80);
     /* With several runs whoever has served one may leave before the next is there. */
     plan->shutdown_workers = plan->run_count == 1 && chance(&rng, 30);

@@ -33,6 +33,8 @@ static const char *const fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_PERSON_CANCEL_JOB] = "person-cancels-job",
     [SIM_FAULT_PERSON_ORDERS_WORKER] = "person-orders-worker",
     [SIM_FAULT_PERSON_SETS_LIMIT] = "person-sets-limit",
+    [SIM_FAULT_MESSAGE_REPLAYED] = "message-replayed",
+    [SIM_FAULT_OLD_RESULT] = "old-result",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -209,6 +211,14 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
     case SIM_FAULT_PERSON_SETS_LIMIT:
         person(sim, HD_COMMAND_SET_LIMIT, who, job);
         break;
+    case SIM_FAULT_MESSAGE_REPLAYED:
+        if (!sim_stranger_replays(sim))
+            return;
+        break;
+    case SIM_FAULT_OLD_RESULT:
+        if (!sim_stranger_finds_result(sim, &sim->workers[who]))
+            return;
+        break;
     }
     sim->cover->faults[fault]++;
 }
@@ -219,10 +229,11 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
 
 static uint32_t victims(const struct sim *sim, enum sim_fault fault)
 {
-    if (fault >= SIM_FAULT_PERSON_PAUSE)
+    if (fault >= SIM_FAULT_PERSON_PAUSE && fault <= SIM_FAULT_PERSON_SETS_LIMIT)
         return sim->plan->run_count;
-    if (fault <= SIM_FAULT_WORKER_NOTICE || fault == SIM_FAULT_LINK_CUT ||
-        fault == SIM_FAULT_LINK_CUT_ONE_WAY || fault == SIM_FAULT_CONNECTION_RESET)
+    if (fault <= SIM_FAULT_WORKER_NOTICE || fault == SIM_FAULT_OLD_RESULT ||
+        fault == SIM_FAULT_LINK_CUT || fault == SIM_FAULT_LINK_CUT_ONE_WAY ||
+        fault == SIM_FAULT_CONNECTION_RESET)
         return sim->plan->worker_count;
     return sim->plan->master_count;
 }

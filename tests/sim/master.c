@@ -44,6 +44,8 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_QUARANTINE_HASTY;
     case SIM_PLANT_LEAVING_FORGIVES:
         return HD_PLANT_LEAVING_FORGIVES;
+    case SIM_PLANT_OLD_INCARNATION:
+        return HD_PLANT_OLD_INCARNATION;
     case SIM_PLANT_NONE:
     case SIM_PLANT_REPLY_BEFORE_COMMIT:
     case SIM_PLANT_COMMIT_LOST:
@@ -272,6 +274,12 @@ static bool ended_in_batch(const struct sim_master *master, uint32_t run, uint32
     return false;
 }
 
+static bool is_superseded(const struct sim_master *master, const struct hd_request *request)
+{
+    return request->worker[0] == 'w' &&
+           request->incarnation < master->heard[request->worker[1] - '0'].incarnation;
+}
+
 static void note_renewals(struct sim *sim, struct sim_master *master,
                           const struct hd_request *request)
 {
@@ -390,7 +398,7 @@ static bool was_taken(const struct hd_update *update, uint64_t address)
 }
 
 static void step(struct sim *sim, struct sim_master *master, struct hd_event *event,
-                 const struct sim_message *message)
+                 struct sim_message *message)
 {
     event->now_ms = sim_master_clock(sim, master);
     event->wall_ms = sim->now_ms;
@@ -407,6 +415,8 @@ static void step(struct sim *sim, struct sim_master *master, struct hd_event *ev
             if (master->owed[o].message->connection->id == event->connection)
                 master->owed[o].gone = true;
     hd_core_step(master->core, event, sim->update);
+    if (message != NULL)
+        message->superseded = is_superseded(master, &message->request);
     if (message != NULL && was_taken(sim->update, event->address))
         note_renewals(sim, master, &message->request);
     struct sim_probe probe = {

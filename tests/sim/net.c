@@ -156,6 +156,8 @@ static void fire_client_told(struct sim *sim, const struct sim_event *event)
     if (!connection->client_open)
         return;
     connection->client_open = false;
+    if (connection->stranger)
+        return;
     if (connection->client == SIM_NODE_PERSON)
         sim_person_disconnected(sim, connection);
     else
@@ -207,7 +209,7 @@ static void fire_deliver(struct sim *sim, const struct sim_event *event)
             sim_master_receive(sim, message);
         return;
     }
-    if (!connection->client_open)
+    if (!connection->client_open || connection->stranger)
         return;
     if (connection->client == SIM_NODE_PERSON)
         sim_person_receive(sim, message);
@@ -242,6 +244,7 @@ void sim_connection_send(struct sim *sim, struct sim_message *message)
     uint32_t to = message->is_reply ? connection->client : connection->master;
     if (scripted(sim, message))
         return;
+    sim_stranger_hears(sim, message);
     int64_t delay_ms = sim_link_delay(sim, from, to);
     if (delay_ms >= 0)
         sim_at(sim, sim->now_ms + delay_ms, fire_deliver, 0, 0, message);

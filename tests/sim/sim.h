@@ -57,6 +57,8 @@ enum sim_fault {
     SIM_FAULT_PERSON_CANCEL_JOB,
     SIM_FAULT_PERSON_ORDERS_WORKER,
     SIM_FAULT_PERSON_SETS_LIMIT,
+    SIM_FAULT_MESSAGE_REPLAYED, /* a request that was recorded long ago, from elsewhere */
+    SIM_FAULT_OLD_RESULT,       /* a worker finds a result of an attempt that is over */
     SIM_FAULT_COUNT
 };
 const char *sim_fault_name(enum sim_fault fault);
@@ -72,6 +74,7 @@ enum sim_plant {
     SIM_PLANT_QUARANTINE_IGNORED,  /* core */
     SIM_PLANT_QUARANTINE_HASTY,    /* core */
     SIM_PLANT_LEAVING_FORGIVES,    /* core */
+    SIM_PLANT_OLD_INCARNATION,     /* core */
     SIM_PLANT_REPLY_BEFORE_COMMIT, /* driver: speaks, then commits */
     SIM_PLANT_COMMIT_LOST,         /* driver: says committed, and a restart finds it missing */
     SIM_PLANT_REPLY_TWICE,         /* driver: answers one request twice */
