@@ -32,11 +32,35 @@ static const char *known_generator(const char *given)
     return given;
 }
 
+#define AUTO_DELAY_RESULTS 20
+#define AUTO_OPENING 20
+#define AUTO_RUNGS 6 /* with fewer of them the lowest one is the minimum budget itself */
+
+/* A ladder from the top ends above the minimum budget in most cases. Where it is short, much is
+ * seen for little at the minimum itself. */
+static void lower_first_rung(struct hd_iter_gen_spec *spec)
+{
+    struct hd_err ignored;
+    struct hd_bracket_plan plan;
+    if (hd_iter_gen_spec_check(spec, &ignored) != HD_OK)
+        return; /* the caller says what is wrong */
+    hd_iter_gen_plan(spec, 0, &plan);
+    if (plan.rung_count < 2 || plan.rung_count >= AUTO_RUNGS ||
+        !(plan.budgets[0] > spec->budget_min))
+        return;
+    spec->rung_count = plan.rung_count;
+    for (uint32_t k = 0; k < plan.rung_count; k++)
+        spec->rungs[k] = plan.budgets[k];
+    spec->rungs[0] = spec->budget_min;
+}
+
 /* What "auto" stands for with several budgets: the measured best of the asynchronous generators for
  * model-based samplers. A small eta loses less to a rung that ranks badly; the delay keeps the
- * first few results of a rung from promoting too many (docs/optimizers.md). Whole budgets stay
- * whole unless the file says otherwise: an epoch and a half is no epoch. */
-static void choose_auto(const struct hd_value *root, struct hd_iter_gen_spec *spec)
+ * first few results of a rung from promoting too many, the opening from promoting what is not known
+ * to be good (docs/optimizers.md). Whole budgets stay whole unless the file says otherwise: an
+ * epoch and a half is no epoch. */
+static void choose_auto(const struct hd_value *root, const struct hd_value *object,
+                        struct hd_iter_gen_spec *spec)
 {
     const struct hd_value *budget = hd_read_member(root, "budget");
     if (budget == NULL || hd_read_member(budget, "integer") == NULL)
@@ -45,7 +69,12 @@ static void choose_auto(const struct hd_value *root, struct hd_iter_gen_spec *sp
     hd_assert(hd_copy_text(spec->name, sizeof(spec->name), "asha"));
     spec->eta = 2;
     spec->delayed = true;
-    spec->delay_results = 20;
+    spec->delay_results = AUTO_DELAY_RESULTS;
+    spec->opening = AUTO_OPENING;
+    bool own = spec->rung_count > 0 || spec->table_count > 0 ||
+               (object != NULL && hd_read_member(object, "eta") != NULL);
+    if (!own)
+        lower_first_rung(spec);
 }
 
 static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_value *root,
@@ -65,7 +94,7 @@ static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_v
             known = "full";
     }
     if (hd_streq(known, "auto")) {
-        choose_auto(root, spec);
+        choose_auto(root, object, spec);
         return HD_OK;
     }
     if (name != NULL) {
@@ -208,6 +237,8 @@ static enum hd_code parse_asynchronous(const struct hd_reader *reader,
     if (code == HD_OK)
         code = hd_read_u32(reader, object, path, "delay_results", 0, 1000000, &spec->delay_results);
     if (code == HD_OK)
+        code = hd_read_u32(reader, object, path, "opening", 0, 1000000, &spec->opening);
+    if (code == HD_OK)
         code = hd_read_bool(reader, object, path, "learned_brackets", &spec->learned_brackets);
     if (code == HD_OK)
         code =
@@ -229,6 +260,7 @@ enum hd_code hd_generator_parse(const struct hd_reader *reader, const struct hd_
                                         "type",
                                         "delayed",
                                         "delay_results",
+                                        "opening",
                                         "learned_brackets",
                                         "raise_uninformative",
                                         "promote_fraction"};
@@ -333,6 +365,7 @@ struct hd_value *hd_generator_describe(const struct hd_iter_gen_spec *spec)
                 put(map, "type", hd_value_new_string(types[spec->type])) &&
                 put(map, "delayed", hd_value_new_bool(spec->delayed)) &&
                 put(map, "delay_results", hd_value_new_int(spec->delay_results)) &&
+                put(map, "opening", hd_value_new_int(spec->opening)) &&
                 put(map, "learned_brackets", hd_value_new_bool(spec->learned_brackets)) &&
                 put(map, "raise_uninformative", hd_value_new_bool(spec->raise_uninformative)) &&
                 put(map, "promote_fraction", new_positive(spec->promote_fraction));

@@ -88,7 +88,12 @@ struct hd_iter_gen_spec {
     enum hd_asha_type type;
     uint32_t brackets; /* bracket s starts at rung s; 0: 1 for asha, all for async_hyperband */
     bool delayed;      /* promotes only while rung k has >= eta times the configs it promoted */
-    uint32_t delay_results;   /* ... until the next rung has so many results; 0: always */
+    uint32_t delay_results; /* ... until the next rung has so many results; 0: always */
+    /* Promotion type: results that the lowest rung needs before any config of it goes on; each rung
+     * above needs the share of them that goes on to it, rounded. Until the top rung has a result,
+     * that share is at most a third. 0: no opening. Without effect on a rung that nothing more can
+     * come to. */
+    uint32_t opening;
     bool learned_brackets;    /* weights from how well a rung predicts the top one */
     bool raise_uninformative; /* new configs start above a rung that predicts nothing */
     double
@@ -156,8 +161,8 @@ void hd_iter_gen_queued(struct hd_iter_gen *gen, const struct hd_slot *slot,
 enum hd_decision { HD_DECISION_CONTINUE, HD_DECISION_STOP };
 struct hd_report_answer {
     enum hd_decision decision; /* STOP is repeated for every later report of the job */
-    bool milestone; /* a rung was reached, or the job is to be stopped by this report: the sampler is
-                     * to be told this loss at `budget` */
+    bool milestone; /* a rung was reached, or the job is to be stopped by this report: the sampler
+                     * is to be told this loss at `budget` */
     double budget;  /* of that rung or, without one, of the last milestone; NaN: none */
 };
 /*

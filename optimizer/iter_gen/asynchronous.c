@@ -6,6 +6,10 @@
  *
  * All brackets share the rungs: bracket s merely starts its configs at rung s. The configs of an
  * iteration are numbered through, and the bracket of a config is the budget index of its id.
+ * An opening holds each rung until it has results enough that the best of them is worth something:
+ * of two results the better one is hardly more than a random config, and yet it would be the first
+ * to reach the top, the incumbent. Plain Hyperband has no such start, as it fills its rungs.
+ *
  * Which bracket is next follows from credits: each new config gives every bracket its share of the
  * weights, and the richest pays one for it.
  *
@@ -15,9 +19,8 @@
  * not order the next one (Kendall's correlation) is left out by new configs.
  *
  * Every result of the run stays, about 40 bytes a job, since each may be promoted later; an event
- * costs O(rungs + log results). Results with several losses or constraints cost what
- * hd_pareto_order() does for their rung; what is learned from the order of rungs is learned from
- * their first loss.
+ * costs O(rungs + log results), of results with several losses or constraints what fronts.h says;
+ * what is learned from the order of rungs is learned from their first loss.
  */
 #include "kind.h"
 #include "rung.h"
@@ -29,7 +32,8 @@
 #define CONFIGS_MIN 8    /* with results at both rungs, before a rung is called uninformative */
 #define TAU_MIN 0.2      /* Kendall's correlation below which it is */
 #define PRIOR_PAIRS 4.0  /* in the same order, as if seen before any data */
-#define SHARE_MIN 0.05   /* of its weight, that a bracket keeps however badly its rung predicts */
+#define OPENING_FRACTION (1.0 / 3.0)
+#define SHARE_MIN 0.05 /* of its weight, that a bracket keeps however badly its rung predicts */
 
 enum member_state { MEMBER_RUNNING, MEMBER_STOPPED, MEMBER_RESTING };
 
@@ -60,6 +64,7 @@ struct asynchronous {
     uint32_t rung_count;
     double budgets[HD_RUNGS_MAX];
     double fractions[HD_RUNGS_MAX]; /* of a rung's results, that goes on */
+    uint32_t opening[HD_RUNGS_MAX]; /* results that a rung needs before the first goes on */
     struct hd_rung rungs[HD_RUNGS_MAX];
     uint32_t expected[HD_RUNGS_MAX]; /* running jobs that may still bring a result to the rung */
     uint32_t bracket_count;
@@ -93,6 +98,20 @@ static uint64_t sum_new(const struct asynchronous *gen)
     return sum;
 }
 
+static double opening_fraction(const struct asynchronous *gen, uint32_t k)
+{
+    return gen->fractions[k] < OPENING_FRACTION ? gen->fractions[k] : OPENING_FRACTION;
+}
+
+static void set_opening(struct asynchronous *gen)
+{
+    double results = gen->spec.opening;
+    for (uint32_t k = 0; k < gen->rung_count; k++) {
+        gen->opening[k] = (uint32_t)(results + 0.5);
+        results *= opening_fraction(gen, k);
+    }
+}
+
 static enum hd_code asynchronous_make(const struct hd_iter_gen_spec *spec, void **ret_state,
                                       struct hd_err *err)
 {
@@ -103,6 +122,7 @@ static enum hd_code asynchronous_make(const struct hd_iter_gen_spec *spec, void 
     gen->rung_count = hd_ladder_budgets(spec, gen->budgets);
     for (uint32_t k = 0; k < gen->rung_count; k++)
         gen->fractions[k] = hd_ladder_fraction(spec, k);
+    set_opening(gen);
     for (uint32_t k = 0; k < gen->rung_count; k++)
         hd_rung_init(&gen->rungs[k], spec->objective_count, spec->constrained);
     gen->bracket_count = hd_asynchronous_brackets(spec);
@@ -159,17 +179,40 @@ static uint32_t result_count(const struct hd_rung *rung)
     return rung->count + rung->failed_count;
 }
 
+/* Which share of a rung's results goes on: a small one until a config has reached the top. */
+static double fraction(const struct asynchronous *gen, uint32_t k)
+{
+    bool opens = gen->spec.opening > 0 && result_count(&gen->rungs[gen->rung_count - 1]) == 0;
+    return opens ? opening_fraction(gen, k) : gen->fractions[k];
+}
+
+static uint64_t new_left(const struct asynchronous *gen)
+{
+    if (gen->closing != CLOSING_NOT)
+        return 0;
+    if (gen->new_total == UINT64_MAX)
+        return UINT64_MAX;
+    return gen->new_total > gen->member_count ? gen->new_total - gen->member_count : 0;
+}
+
+/* The rung has too few results to say which is good, and more will come. */
+static bool is_opening(const struct asynchronous *gen, uint32_t k)
+{
+    return result_count(&gen->rungs[k]) < gen->opening[k] &&
+           (new_left(gen) > 0 || gen->expected[k] > 0);
+}
+
 static bool promotes(const struct asynchronous *gen, uint32_t k)
 {
     const struct hd_rung *rung = &gen->rungs[k];
     const struct hd_rung_result *best = hd_rung_best_open(rung);
-    if (best == NULL || !best->in_top)
+    if (best == NULL || !best->in_top || is_opening(gen, k))
         return false;
     if (!gen->spec.delayed)
         return true;
     if (gen->spec.delay_results > 0 && result_count(&gen->rungs[k + 1]) >= gen->spec.delay_results)
         return true;
-    return rung->promoted_count < quota(gen->fractions[k], result_count(rung));
+    return rung->promoted_count < quota(fraction(gen, k), result_count(rung));
 }
 
 /* The end of a run that never filled its rungs: the best of the highest one goes on, so that
@@ -254,15 +297,6 @@ static void pay(struct asynchronous *gen)
     for (uint32_t s = 0; s < gen->bracket_count; s++)
         gen->credits[s] += shares[s];
     gen->credits[bracket] -= 1.0;
-}
-
-static uint64_t new_left(const struct asynchronous *gen)
-{
-    if (gen->closing != CLOSING_NOT)
-        return 0;
-    if (gen->new_total == UINT64_MAX)
-        return UINT64_MAX;
-    return gen->new_total > gen->member_count ? gen->new_total - gen->member_count : 0;
 }
 
 static void fill_new(const struct asynchronous *gen, struct hd_slot *slot)
@@ -435,6 +469,15 @@ static const struct hd_rung_result *add_result(struct asynchronous *gen, struct 
     return &gen->rungs[k].results[index];
 }
 
+/* The rung has one result more; the first one of the top rung raises the shares of all. */
+static void raise_quotas(struct asynchronous *gen, uint32_t rung)
+{
+    uint32_t top = gen->rung_count - 1;
+    bool first = rung == top && result_count(&gen->rungs[top]) == 1;
+    for (uint32_t k = first ? 0 : rung; k <= rung; k++)
+        hd_rung_set_quota(&gen->rungs[k], quota(fraction(gen, k), result_count(&gen->rungs[k])));
+}
+
 static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
                                uint32_t config_number, bool ok, const struct hd_score *score)
 {
@@ -452,8 +495,7 @@ static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
         rung = member->rung;
     }
     if (ok || !stopped)
-        hd_rung_set_quota(&gen->rungs[rung],
-                          quota(gen->fractions[rung], result_count(&gen->rungs[rung])));
+        raise_quotas(gen, rung);
     member->state = MEMBER_RESTING;
     gen->running_count--;
     remember(gen, ok ? 1 : 2, config_number, ok ? score->losses[0] : 0.0);

@@ -2,26 +2,10 @@
 /* rung.c: heaps of result indexes, with sift-up and sift-down. */
 #include "rung.h"
 
-#include <string.h>
-
 void hd_rung_init(struct hd_rung *rung, uint32_t objective_count, bool constrained)
 {
-    rung->objectives = objective_count > 0 ? objective_count : 1;
-    rung->width = rung->objectives > 1 || constrained ? rung->objectives + 1 : 0;
-    rung->open = HD_RUNG_NONE;
-}
-
-static bool reserve_vectors(struct hd_rung *rung, uint32_t capacity)
-{
-    if (rung->width == 0)
-        return true;
-    double *vectors = hd_realloc(rung->vectors, capacity * rung->width * sizeof(*vectors));
-    if (vectors == NULL)
-        return false;
-    rung->vectors = vectors;
-    struct hd_pareto_row *rows = hd_realloc(rung->rows, capacity * sizeof(*rows));
-    rung->rows = rows != NULL ? rows : rung->rows;
-    return rows != NULL;
+    rung->has_fronts = objective_count > 1 || constrained;
+    hd_fronts_init(&rung->fronts, objective_count > 0 ? objective_count : 1);
 }
 
 enum hd_code hd_rung_reserve(struct hd_rung *rung, uint32_t capacity, struct hd_err *err)
@@ -33,17 +17,18 @@ enum hd_code hd_rung_reserve(struct hd_rung *rung, uint32_t capacity, struct hd_
         next = next > UINT32_MAX / 2 ? capacity : next * 2;
     struct hd_rung_result *results = hd_realloc(rung->results, next * sizeof(*results));
     rung->results = results != NULL ? results : rung->results;
-    if (results == NULL || !reserve_vectors(rung, next))
+    if (results == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for %u results of a rung", next);
-    rung->capacity = next;
-    return HD_OK;
+    enum hd_code code = rung->has_fronts ? hd_fronts_reserve(&rung->fronts, next, err) : HD_OK;
+    if (code == HD_OK)
+        rung->capacity = next;
+    return code;
 }
 
 void hd_rung_release(struct hd_rung *rung)
 {
     hd_free(rung->results);
-    hd_free(rung->vectors);
-    hd_free(rung->rows);
+    hd_fronts_release(&rung->fronts);
     *rung = (struct hd_rung){0};
 }
 
@@ -98,30 +83,12 @@ static uint32_t pop(struct hd_rung *rung, enum hd_rung_heap heap)
     return first;
 }
 
-/* ---- vectors ------------------------------------------------------------------------------- */
-
-static void mark_places(struct hd_rung *rung)
+/* Whether the best open one is among the best `quota`. */
+static void mark_best(struct hd_rung *rung)
 {
-    rung->open = HD_RUNG_NONE;
-    for (uint32_t place = rung->count; place-- > 0;) {
-        uint32_t index = (uint32_t)rung->rows[place].index;
-        rung->results[index].in_top = place < rung->quota;
-        rung->open = rung->results[index].promoted ? rung->open : index;
-    }
+    if (rung->fronts.best != HD_FRONTS_NONE)
+        rung->results[rung->fronts.best].in_top = rung->fronts.best_place < rung->quota;
 }
-
-static void put_in_order(struct hd_rung *rung)
-{
-    for (uint32_t i = 0; i < rung->count; i++) {
-        const double *vector = rung->vectors + (size_t)i * rung->width;
-        rung->rows[i] =
-            (struct hd_pareto_row){.losses = vector, .violation = vector[rung->objectives]};
-    }
-    hd_pareto_order(rung->rows, rung->count, rung->objectives);
-    mark_places(rung);
-}
-
-/* ---- all ----------------------------------------------------------------------------------- */
 
 uint32_t hd_rung_add(struct hd_rung *rung, uint32_t config_number, const struct hd_score *score,
                      uint32_t below)
@@ -134,12 +101,9 @@ uint32_t hd_rung_add(struct hd_rung *rung, uint32_t config_number, const struct 
     result->config_number = config_number;
     result->below = below;
     result->in_top = false;
-    result->promoted = false;
-    if (rung->width > 0) {
-        double *vector = rung->vectors + (size_t)index * rung->width;
-        memcpy(vector, score->losses, rung->objectives * sizeof(double));
-        vector[rung->objectives] = score->violation;
-        put_in_order(rung);
+    if (rung->has_fronts) {
+        hd_fronts_add(&rung->fronts, score);
+        mark_best(rung);
         return index;
     }
     push(rung, HD_RUNG_OPEN, index);
@@ -157,9 +121,9 @@ uint32_t hd_rung_add(struct hd_rung *rung, uint32_t config_number, const struct 
 
 void hd_rung_set_quota(struct hd_rung *rung, uint32_t quota)
 {
-    if (rung->width > 0 && quota > rung->quota) {
+    if (rung->has_fronts && quota > rung->quota) {
         rung->quota = quota;
-        mark_places(rung);
+        mark_best(rung);
     }
     while (rung->size[HD_RUNG_TOP] < quota && rung->size[HD_RUNG_REST] > 0) {
         uint32_t index = pop(rung, HD_RUNG_REST);
@@ -170,8 +134,8 @@ void hd_rung_set_quota(struct hd_rung *rung, uint32_t quota)
 
 const struct hd_rung_result *hd_rung_best_open(const struct hd_rung *rung)
 {
-    if (rung->width > 0)
-        return rung->open == HD_RUNG_NONE ? NULL : &rung->results[rung->open];
+    if (rung->has_fronts)
+        return rung->fronts.best == HD_FRONTS_NONE ? NULL : &rung->results[rung->fronts.best];
     return rung->size[HD_RUNG_OPEN] == 0 ? NULL
                                          : &rung->results[rung->results[0].heap[HD_RUNG_OPEN]];
 }
@@ -179,9 +143,9 @@ const struct hd_rung_result *hd_rung_best_open(const struct hd_rung *rung)
 void hd_rung_promote_best(struct hd_rung *rung)
 {
     rung->promoted_count++;
-    if (rung->width > 0) {
-        rung->results[rung->open].promoted = true;
-        mark_places(rung);
+    if (rung->has_fronts) {
+        hd_fronts_promote_best(&rung->fronts);
+        mark_best(rung);
         return;
     }
     (void)pop(rung, HD_RUNG_OPEN);

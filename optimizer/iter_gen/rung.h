@@ -6,14 +6,13 @@
  * top) and those not promoted yet (best on top). So whether the best open result is among the best
  * `quota` is a flag. Ties break by config number. Failures are counted and never ranked.
  *
- * Of results with several losses or constraints the order changes with each new one: there are no
- * heaps, all are put in order by hd_pareto_order() when one comes.
+ * Of results with several losses or constraints the order changes with each new one: in place of
+ * heaps they lie in fronts (fronts.h), and the flag is that of the best open result alone.
  */
 #ifndef HD_ITER_GEN_RUNG_H
 #define HD_ITER_GEN_RUNG_H
 
-#include <hd/base.h>
-#include <hd/pareto.h>
+#include "fronts.h"
 
 #define HD_RUNG_NONE UINT32_MAX
 
@@ -24,7 +23,6 @@ struct hd_rung_result {
     uint32_t config_number;
     uint32_t below;               /* of the same config: index in the rung before, or NONE */
     bool in_top;                  /* one of the best `quota` */
-    bool promoted;                /* of vectors only */
     uint32_t heap[HD_RUNG_HEAPS]; /* place i of each heap: they lie here to share one allocation */
 };
 
@@ -34,12 +32,9 @@ struct hd_rung {
     uint32_t failed_count;
     uint32_t promoted_count;
     uint32_t size[HD_RUNG_HEAPS];
-    /* Of vectors, else 0 and NULL. */
-    uint32_t objectives, width;
-    double *vectors;            /* [capacity][width]: the losses, then the violation */
-    struct hd_pareto_row *rows; /* [capacity], in order */
-    uint32_t quota;
-    uint32_t open; /* index of the best result not promoted yet, or NONE */
+    bool has_fronts;
+    struct hd_fronts fronts; /* where results have several losses or constraints */
+    uint32_t quota;          /* there */
 };
 
 /* Of a zeroed struct, before all else. 0 objectives: one. */

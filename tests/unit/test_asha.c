@@ -133,6 +133,129 @@ static void delayed_promotion_keeps_the_ratio(void **state)
     assert_true(promoted_of(true, 60) >= 18);
 }
 
+/* ---- the opening ---------------------------------------------------------------------------- */
+
+#define OPENING_MAX 400
+
+struct call {
+    bool is_end;
+    struct taken taken;
+    double loss;
+};
+
+/* Some workers whose jobs end in any order; every call is written down. */
+static uint32_t play_opening(struct hd_iter_gen *gen, uint64_t seed, struct call *ret_calls)
+{
+    struct taken running[8];
+    uint32_t count = 0, calls = 0, workers = 1 + (uint32_t)(seed % 8);
+    struct hd_rng rng;
+    hd_rng_seed(&rng, seed);
+    new_number = 0;
+    while (calls < OPENING_MAX) {
+        if (count < workers) {
+            running[count++] = take(gen);
+            ret_calls[calls++] = (struct call){.taken = running[count - 1]};
+            continue;
+        }
+        uint32_t index = (uint32_t)hd_rng_below(&rng, count);
+        double loss = hd_rng_below(&rng, 10) == 0 ? NAN : hd_rng_double(&rng);
+        end(gen, &running[index], isfinite(loss), loss);
+        ret_calls[calls++] = (struct call){true, running[index], loss};
+        running[index] = running[--count];
+    }
+    return calls;
+}
+
+/* No config reaches the next rung before the opening of its own is full, whoever ends first; until
+ * one has reached the top, at most a third goes on. */
+static void no_config_goes_on_before_the_opening_is_full(void **state)
+{
+    (void)state;
+    static const uint32_t wanted[] = {20, 7, 2};
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct hd_iter_gen_spec spec = spec_of("asha", 1, 8, 2);
+        struct call calls[OPENING_MAX];
+        uint32_t results[4] = {0}, promoted[4] = {0};
+        spec.opening = 20;
+        spec.delayed = seed % 2 == 0;
+        struct hd_iter_gen *gen = generator(&spec);
+        uint32_t count = play_opening(gen, seed, calls);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t rung = calls[i].taken.slot.rung;
+            if (calls[i].is_end) {
+                results[rung]++;
+                continue;
+            }
+            if (calls[i].taken.slot.kind != HD_SLOT_PROMOTE)
+                continue;
+            assert_true(results[rung - 1] >= wanted[rung - 1]);
+            promoted[rung]++;
+            if (results[3] == 0 && spec.delayed)
+                assert_true(3 * promoted[rung] <= results[rung - 1]);
+        }
+        assert_true(results[3] > 0); /* something came to the top */
+        hd_iter_gen_free(gen);
+    }
+}
+
+/* The same calls make the same opening: a run that is restored in the middle of it goes on so. */
+static void an_opening_is_restored_by_its_calls(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct hd_iter_gen_spec spec = spec_of("asha", 1, 8, 2);
+        struct call calls[OPENING_MAX];
+        spec.opening = 20;
+        struct hd_iter_gen *live = generator(&spec), *restored = generator(&spec);
+        uint32_t count = play_opening(live, seed, calls);
+        for (uint32_t i = 0; i < count; i++) {
+            struct hd_slot slot;
+            if (calls[i].is_end) {
+                end(restored, &calls[i].taken, isfinite(calls[i].loss), calls[i].loss);
+                continue;
+            }
+            assert_hd_ok(hd_iter_gen_reserve(restored, &err));
+            hd_iter_gen_next(restored, true, &slot);
+            assert_int_equal(slot.kind, calls[i].taken.slot.kind);
+            assert_int_equal(slot.rung, calls[i].taken.slot.rung);
+            hd_iter_gen_queued(restored, &calls[i].taken.slot, calls[i].taken.number);
+        }
+        assert_true(hd_iter_gen_digest(live) == hd_iter_gen_digest(restored));
+        hd_iter_gen_free(live);
+        hd_iter_gen_free(restored);
+    }
+}
+
+/* An opening that can no longer be filled holds nobody: what there is goes on. */
+static void an_opening_ends_with_the_new_configs(void **state)
+{
+    (void)state;
+    struct hd_iter_gen_spec spec = spec_of("asha", 1, 4, 2);
+    struct hd_slot slot;
+    spec.opening = 20;
+    struct hd_iter_gen *gen = generator(&spec);
+    new_number = 0;
+    for (int i = 0; i < 11; i++)
+        run(gen, i);
+    struct taken last = take(gen);
+    hd_iter_gen_close_new(gen);
+    hd_iter_gen_next(gen, true, &slot);
+    assert_int_equal(slot.kind, HD_SLOT_WAIT); /* a result may still come */
+    end(gen, &last, true, 11);
+    uint32_t promoted[3] = {0};
+    for (hd_iter_gen_next(gen, true, &slot); slot.kind != HD_SLOT_DONE;
+         hd_iter_gen_next(gen, true, &slot)) {
+        struct taken taken = take(gen);
+        assert_int_equal(taken.slot.kind, HD_SLOT_PROMOTE);
+        promoted[taken.slot.rung]++;
+        end(gen, &taken, true, taken.number);
+    }
+    assert_int_equal(promoted[1], 6); /* a half of twelve, once the top has a result */
+    assert_int_equal(promoted[2], 3);
+    assert_true(hd_iter_gen_finished(gen));
+    hd_iter_gen_free(gen);
+}
+
 /* A run with too few configs for its rungs still has a result at the highest budget. */
 static void the_best_one_reaches_the_top_at_last(void **state)
 {
@@ -409,6 +532,9 @@ int main(void)
         cmocka_unit_test(a_failure_counts_in_its_rung_and_never_advances),
         cmocka_unit_test(delayed_promotion_keeps_the_ratio),
         cmocka_unit_test(the_best_one_reaches_the_top_at_last),
+        cmocka_unit_test(no_config_goes_on_before_the_opening_is_full),
+        cmocka_unit_test(an_opening_is_restored_by_its_calls),
+        cmocka_unit_test(an_opening_ends_with_the_new_configs),
         cmocka_unit_test(a_hundred_thousand_configs_are_no_matter),
         cmocka_unit_test(brackets_start_configs_by_their_weights),
         cmocka_unit_test(a_rung_that_predicts_the_top_gets_more_configs),

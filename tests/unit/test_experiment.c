@@ -117,12 +117,18 @@ static void automatic_generator(void **state)
         const char *text;
         const char *name;
         bool integer;
+        uint32_t rungs; /* 0: those of the ladder */
     } rows[] = {
-        {LEAST "budget: {min: 1, max: 27}\n", "asha", true},
-        {LEAST "budget: {min: 1, max: 27}\niteration_generator: auto\n", "asha", true},
-        {LEAST "budget: {min: 1, max: 27, integer: false}\n", "asha", false},
-        {LEAST "budget: {min: 0.5, max: 27}\n", "asha", false},
-        {LEAST "iteration_generator: auto\n", "full", false},
+        {LEAST "budget: {min: 1, max: 27}\n", "asha", true, 5},
+        {LEAST "budget: {min: 1, max: 27}\niteration_generator: auto\n", "asha", true, 5},
+        {LEAST "budget: {min: 1, max: 27, integer: false}\n", "asha", false, 5},
+        {LEAST "budget: {min: 0.5, max: 27}\n", "asha", false, 0},
+        {LEAST "budget: {min: 1, max: 32}\n", "asha", true, 0},
+        {LEAST "budget: {min: 1, max: 52}\n", "asha", true, 0},
+        {LEAST "budget: {min: 3, max: 5}\n", "asha", true, 0},
+        {LEAST "budget: {min: 1, max: 27}\niteration_generator: {name: auto, eta: 3}\n", "asha",
+         true, 0},
+        {LEAST "iteration_generator: auto\n", "full", false, 0},
     };
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
         struct hd_experiment *e = parse_good(rows[i].text);
@@ -131,6 +137,12 @@ static void automatic_generator(void **state)
         assert_int_equal(e->iter_gen.budget_integer, rows[i].integer);
         assert_int_equal(e->iter_gen.delayed, several);
         assert_int_equal(e->iter_gen.delay_results, several ? 20 : 0);
+        assert_int_equal(e->iter_gen.opening, several ? 20 : 0);
+        assert_int_equal(e->iter_gen.rung_count, rows[i].rungs);
+        if (rows[i].rungs > 0) {
+            assert_true(e->iter_gen.rungs[0] == e->iter_gen.budget_min);
+            assert_true(e->iter_gen.rungs[rows[i].rungs - 1] == e->iter_gen.budget_max);
+        }
         hd_experiment_free(e);
     }
 }
