@@ -32,8 +32,7 @@
 #define CONFIGS_MIN 8    /* with results at both rungs, before a rung is called uninformative */
 #define TAU_MIN 0.2      /* Kendall's correlation below which it is */
 #define PRIOR_PAIRS 4.0  /* in the same order, as if seen before any data */
-#define OPENING_FRACTION (1.0 / 3.0)
-#define SHARE_MIN 0.05 /* of its weight, that a bracket keeps however badly its rung predicts */
+#define SHARE_MIN 0.05   /* of its weight, that a bracket keeps however badly its rung predicts */
 
 enum member_state { MEMBER_RUNNING, MEMBER_STOPPED, MEMBER_RESTING };
 
@@ -98,17 +97,12 @@ static uint64_t sum_new(const struct asynchronous *gen)
     return sum;
 }
 
-static double opening_fraction(const struct asynchronous *gen, uint32_t k)
-{
-    return gen->fractions[k] < OPENING_FRACTION ? gen->fractions[k] : OPENING_FRACTION;
-}
-
 static void set_opening(struct asynchronous *gen)
 {
     double results = gen->spec.opening;
     for (uint32_t k = 0; k < gen->rung_count; k++) {
         gen->opening[k] = (uint32_t)(results + 0.5);
-        results *= opening_fraction(gen, k);
+        results *= gen->fractions[k];
     }
 }
 
@@ -179,13 +173,6 @@ static uint32_t result_count(const struct hd_rung *rung)
     return rung->count + rung->failed_count;
 }
 
-/* Which share of a rung's results goes on: a small one until a config has reached the top. */
-static double fraction(const struct asynchronous *gen, uint32_t k)
-{
-    bool opens = gen->spec.opening > 0 && result_count(&gen->rungs[gen->rung_count - 1]) == 0;
-    return opens ? opening_fraction(gen, k) : gen->fractions[k];
-}
-
 static uint64_t new_left(const struct asynchronous *gen)
 {
     if (gen->closing != CLOSING_NOT)
@@ -212,7 +199,7 @@ static bool promotes(const struct asynchronous *gen, uint32_t k)
         return true;
     if (gen->spec.delay_results > 0 && result_count(&gen->rungs[k + 1]) >= gen->spec.delay_results)
         return true;
-    return rung->promoted_count < quota(fraction(gen, k), result_count(rung));
+    return rung->promoted_count < quota(gen->fractions[k], result_count(rung));
 }
 
 /* The end of a run that never filled its rungs: the best of the highest one goes on, so that
@@ -469,15 +456,6 @@ static const struct hd_rung_result *add_result(struct asynchronous *gen, struct 
     return &gen->rungs[k].results[index];
 }
 
-/* The rung has one result more; the first one of the top rung raises the shares of all. */
-static void raise_quotas(struct asynchronous *gen, uint32_t rung)
-{
-    uint32_t top = gen->rung_count - 1;
-    bool first = rung == top && result_count(&gen->rungs[top]) == 1;
-    for (uint32_t k = first ? 0 : rung; k <= rung; k++)
-        hd_rung_set_quota(&gen->rungs[k], quota(fraction(gen, k), result_count(&gen->rungs[k])));
-}
-
 static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
                                uint32_t config_number, bool ok, const struct hd_score *score)
 {
@@ -495,7 +473,8 @@ static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
         rung = member->rung;
     }
     if (ok || !stopped)
-        raise_quotas(gen, rung);
+        hd_rung_set_quota(&gen->rungs[rung],
+                          quota(gen->fractions[rung], result_count(&gen->rungs[rung])));
     member->state = MEMBER_RESTING;
     gen->running_count--;
     remember(gen, ok ? 1 : 2, config_number, ok ? score->losses[0] : 0.0);
