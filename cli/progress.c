@@ -253,16 +253,23 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
     printf("jobs: %" PRId64 " done, %" PRId64 " ok; budget spent: %.6g\n", count_of(jobs, "closed"),
            count_of(hd_value_get(status, "outcomes"), "ok"),
            hd_value_number(hd_value_get(status, "budget_spent")));
+    const struct hd_value *front = hd_value_get(status, "front_size");
+    bool several = front != NULL && front->kind == HD_VALUE_INT;
+    if (several)
+        printf("front: %" PRId64 " config%s that no other one beats (hd best shows %s)\n",
+               front->as.integer, front->as.integer == 1 ? "" : "s",
+               front->as.integer == 1 ? "it" : "them");
     if (incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT) {
         char estimate[64] = "";
         const struct hd_value *error = hd_value_get(incumbent, "error");
         if (hd_value_is_number(error))
             (void)hd_format(estimate, sizeof(estimate), " +- %.2g (%" PRId64 " results)",
                             hd_value_number(error), count_of(incumbent, "results"));
-        printf("best %s: %.6g%s at budget %.6g (job %" PRId64 ")\nbest config: ",
-               text_of(status, "objective"),
+        printf("%s %s: %.6g%s at budget %.6g (job %" PRId64 ")\n%s config: ",
+               several ? "its end by" : "best", text_of(status, "objective"),
                shown(status, hd_value_number(hd_value_get(incumbent, "loss"))), estimate,
-               hd_value_number(hd_value_get(incumbent, "budget")), count_of(incumbent, "job"));
+               hd_value_number(hd_value_get(incumbent, "budget")), count_of(incumbent, "job"),
+               several ? "its" : "best");
         print_json(hd_value_get(incumbent, "params"));
         putchar('\n');
     } else {

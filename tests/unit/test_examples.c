@@ -59,11 +59,22 @@ static void branin_runs_a_program_without_docker(void **state)
     hd_experiment_free(experiment);
 }
 
+static void trade_off_has_two_objectives_and_a_constraint(void **state)
+{
+    (void)state;
+    struct hd_experiment *experiment = example("trade_off");
+    assert_null(experiment->target.image);
+    assert_int_equal(experiment->objective_count, 2);
+    assert_int_equal(experiment->constraint_count, 1);
+    hd_experiment_free(experiment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digits_is_hyperband_over_its_six_hyperparameters),
         cmocka_unit_test(branin_runs_a_program_without_docker),
+        cmocka_unit_test(trade_off_has_two_objectives_and_a_constraint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
