@@ -34,6 +34,12 @@ struct bench_problem_ops {
     double (*value)(const struct bench_problem *problem, const double *values, double budget,
                     struct hd_rng *rng);
     double (*exact)(const struct bench_problem *problem, const double *values);
+    /* Several objectives, without budgets, in place of those two: what a job sees, and the part of
+     * the volume of the whole front that losses[count][objective_count] dominate. */
+    void (*score)(const struct bench_problem *problem, const double *values,
+                  struct hd_score *ret_score);
+    enum hd_code (*volume)(const struct bench_problem *problem, const double *losses, size_t count,
+                           double *ret_part, struct hd_err *err);
     /* Tables: the row that stands for these values, among those of used[row_count] not set. */
     size_t (*nearest)(const struct bench_problem *problem, const double *values,
                       const uint8_t *used);
@@ -44,9 +50,11 @@ struct bench_problem {
     char suite[BENCH_NAME_MAX], task[BENCH_NAME_MAX];
     struct hd_space *space;
     double budget_min, budget_max, eta;
-    uint32_t step_count; /* 0: a function */
-    size_t row_count;    /* 0: no table */
-    double best;         /* the best known loss; NaN: regret is unknown */
+    uint32_t step_count;      /* 0: a function */
+    size_t row_count;         /* 0: no table */
+    uint32_t objective_count; /* 0: one loss; else at least two, see score() */
+    bool constrained;
+    double best; /* the best known loss; NaN: regret is unknown */
     const struct bench_problem_ops *ops;
     void *state;
 };
@@ -90,6 +98,10 @@ HD_NODISCARD enum hd_code bench_conditional_open(struct bench_problem *problem,
                                                  const char *data_dir, struct hd_err *err);
 HD_NODISCARD enum hd_code bench_conditional_tasks(const char *data_dir, struct hd_buf *out,
                                                   struct hd_err *err);
+HD_NODISCARD enum hd_code bench_objectives_open(struct bench_problem *problem, const char *data_dir,
+                                                struct hd_err *err);
+HD_NODISCARD enum hd_code bench_objectives_tasks(const char *data_dir, struct hd_buf *out,
+                                                 struct hd_err *err);
 /* Fills problem->space from JSON; errors name the task. */
 HD_NODISCARD enum hd_code bench_parse_space(struct bench_problem *problem, const char *json,
                                             struct hd_err *err);

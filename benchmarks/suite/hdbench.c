@@ -49,6 +49,8 @@ struct hdbench *hdbench_open(const char *suite, const char *task, const char *da
     }
     enum hd_code code = bench_problem_open(
         suite, task, data_dir != NULL ? data_dir : HD_BENCH_DATA_DIR, &bench->problem, &last_error);
+    if (code == HD_OK && bench->problem->objective_count > 0)
+        code = hd_fail(&last_error, HD_E_UNSUPPORTED, "%s has several objectives", task);
     if (code == HD_OK)
         code = describe(bench);
     if (code == HD_OK) {

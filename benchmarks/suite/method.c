@@ -12,6 +12,28 @@ static enum hd_code set_missing(struct hd_value *object, const char *key, struct
     return hd_value_set(object, key, item);
 }
 
+/* objective: [f1, f2, ..], and constraints: [violation] where there are any. */
+static enum hd_code set_objectives(const struct bench_problem *problem, struct hd_value *root)
+{
+    struct hd_value *names = hd_value_new_array(), *bounds = hd_value_new_array();
+    enum hd_code code = names != NULL && bounds != NULL ? HD_OK : HD_E_NOMEM;
+    for (uint32_t k = 0; k < problem->objective_count && code == HD_OK; k++) {
+        char name[16];
+        (void)hd_format(name, sizeof(name), "f%u", k + 1);
+        code = hd_value_append(names, hd_value_new_string(name));
+    }
+    if (code == HD_OK)
+        code = hd_value_append(bounds, hd_value_new_string("violation"));
+    if (code != HD_OK || !problem->constrained)
+        hd_value_free(bounds);
+    else
+        code = hd_value_set(root, "constraints", bounds);
+    if (code == HD_OK)
+        return hd_value_set(root, "objective", names);
+    hd_value_free(names);
+    return code;
+}
+
 static enum hd_code fill(const struct bench_problem *problem, struct hd_value *root,
                          struct hd_err *err)
 {
@@ -36,6 +58,8 @@ static enum hd_code fill(const struct bench_problem *problem, struct hd_value *r
         return hd_fail(err, HD_E_NOMEM, "no memory for a method");
     if (hd_value_get(root, "noise") != NULL && /* exit codes alone have none */
         set_missing(root, "objective", hd_value_new_string("loss")) != HD_OK)
+        return hd_fail(err, HD_E_NOMEM, "no memory for a method");
+    if (problem->objective_count > 0 && set_objectives(problem, root) != HD_OK)
         return hd_fail(err, HD_E_NOMEM, "no memory for a method");
     enum hd_code code = hd_space_describe(problem->space, &space, err);
     if (code == HD_OK && hd_value_set(root, "space", space) != HD_OK)

@@ -21,6 +21,7 @@ static const struct suite suites[] = {
     {"functions", bench_functions_open, bench_functions_tasks},
     {"noisy", bench_noisy_open, bench_noisy_tasks},
     {"conditional", bench_conditional_open, bench_conditional_tasks},
+    {"objectives", bench_objectives_open, bench_objectives_tasks},
 };
 
 const char *const *bench_suites(void)

@@ -40,6 +40,8 @@ struct state {
     double now, spent;
     double seen;                          /* curves: the lowest loss at any step */
     double best_budget, best_loss, exact; /* functions: the incumbent */
+    double *front;                        /* several objectives: losses of the feasible results */
+    size_t front_count, front_capacity;
     struct bench_trace *trace;
     struct hd_err *err;
 };
@@ -287,6 +289,53 @@ static enum hd_code end_function(struct state *state, struct worker *worker)
     return tell(state, worker, loss, false);
 }
 
+static enum hd_code keep_losses(struct state *state, const struct hd_score *score)
+{
+    size_t objectives = state->problem->objective_count;
+    if (state->front_count == state->front_capacity) {
+        size_t capacity = 2 * state->front_capacity + 64;
+        double *front = realloc(state->front, capacity * objectives * sizeof(double));
+        if (front == NULL)
+            return hd_fail(state->err, HD_E_NOMEM, "no memory for a front");
+        state->front = front;
+        state->front_capacity = capacity;
+    }
+    memcpy(state->front + state->front_count * objectives, score->losses,
+           objectives * sizeof(double));
+    state->front_count++;
+    return HD_OK;
+}
+
+/* The loss is the part of the volume that is dominated, negative. */
+static enum hd_code end_scored(struct state *state, struct worker *worker)
+{
+    const struct bench_problem *problem = state->problem;
+    struct hd_score score;
+    double part;
+    problem->ops->score(problem, state->configs[worker->config].values, &score);
+    state->spent += 1;
+    enum hd_code code = score.violation > 0 ? HD_OK : keep_losses(state, &score);
+    if (code == HD_OK)
+        code = problem->ops->volume(problem, state->front, state->front_count, &part, state->err);
+    if (code != HD_OK)
+        return code;
+    state->exact = -part;
+    note(state);
+    double before = cpu_s();
+    worker->busy = false;
+    code = state->tuner->ops->tell_score(state->tuner, worker->job, &score, state->err);
+    state->trace->optimizer_s += cpu_s() - before;
+    return code;
+}
+
+static enum hd_code end_job(struct state *state, struct worker *worker)
+{
+    if (state->problem->step_count > 0)
+        return reach(state, worker);
+    return state->problem->objective_count > 0 ? end_scored(state, worker)
+                                               : end_function(state, worker);
+}
+
 /* ---- the loop -------------------------------------------------------------------------------- */
 
 /* Gives every free worker a job, while there are any. */
@@ -345,7 +394,7 @@ static enum hd_code loop(struct state *state)
             break;
         }
         state->now = worker->next_at;
-        code = state->problem->step_count > 0 ? reach(state, worker) : end_function(state, worker);
+        code = end_job(state, worker);
         if (code != HD_OK)
             return code;
     }
@@ -374,7 +423,7 @@ enum hd_code bench_run(const struct bench_run_spec *spec, struct bench_trace *re
         .seen = INFINITY,
         .best_budget = -1,
         .best_loss = INFINITY,
-        .exact = INFINITY,
+        .exact = spec->problem->objective_count > 0 ? 0 : INFINITY,
         .trace = ret_trace,
         .err = err,
     };
@@ -385,6 +434,7 @@ enum hd_code bench_run(const struct bench_run_spec *spec, struct bench_trace *re
     for (size_t i = 0; i < state.config_count; i++)
         free(state.configs[i].values);
     bench_tuner_free(state.tuner);
+    free(state.front);
     free(state.configs);
     free(state.workers);
     free(state.used);

@@ -45,6 +45,12 @@ static enum hd_code tell(struct bench_tuner *tuner, uint32_t worker, uint32_t jo
                    : hd_optimizer_tell(optimizer_of(tuner), job, isfinite(loss), loss, err);
 }
 
+static enum hd_code tell_score(struct bench_tuner *tuner, uint32_t job,
+                               const struct hd_score *score, struct hd_err *err)
+{
+    return hd_optimizer_tell_score(optimizer_of(tuner), job, true, score, err);
+}
+
 static void release(struct bench_tuner *tuner)
 {
     hd_optimizer_free(optimizer_of(tuner));
@@ -52,13 +58,18 @@ static void release(struct bench_tuner *tuner)
 }
 
 static const struct bench_tuner_ops ops = {
-    .ask = ask, .report = report, .tell = tell, .free = release};
+    .ask = ask, .report = report, .tell = tell, .tell_score = tell_score, .free = release};
 
 enum hd_code bench_tuner_new(const struct bench_run_spec *spec, struct bench_tuner **ret_tuner,
                              struct hd_err *err)
 {
     const struct hd_experiment *experiment = spec->experiment;
-    if (spec->core || experiment->noise.repeats > 1)
+    bool core = spec->core || experiment->noise.repeats > 1;
+    if (core && spec->problem->objective_count > 0)
+        return hd_fail(err, HD_E_UNSUPPORTED,
+                       "--core and noise: measure problems with one loss; leave them out for %s",
+                       spec->problem->task);
+    if (core)
         return bench_tuner_core_new(spec, ret_tuner, err);
     struct hd_sampler_spec sampler = {
         .name = experiment->sampler_name,

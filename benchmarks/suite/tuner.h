@@ -29,6 +29,9 @@ struct bench_tuner_ops {
     /* The config that a person would be told now, where repeats are evaluated; NULL: the one of the
      * lowest loss at the highest budget. false: none yet. */
     bool (*best)(struct bench_tuner *tuner, uint32_t *ret_config);
+    /* The same of a problem with several objectives; NULL: this tuner takes one loss. */
+    enum hd_code (*tell_score)(struct bench_tuner *tuner, uint32_t job,
+                               const struct hd_score *score, struct hd_err *err);
     void (*free)(struct bench_tuner *tuner);
 };
 

@@ -590,17 +590,116 @@ static void test_program(void **state)
     test_dir_remove(dir);
 }
 
+/* ---- several objectives ---------------------------------------------------------------------- */
+
+/* Point i of n on the front (dtlz2: of n by n). */
+static void front_point(const char *task, size_t i, size_t n, double *values)
+{
+    double at = ((double)(i % n) + 0.5) / (double)n, other = ((double)(i / n) + 0.5) / (double)n;
+    for (int k = 0; k < 7; k++)
+        values[k] = hd_streq(task, "dtlz2") ? 0.35 : 0;
+    values[0] = at;
+    if (hd_streq(task, "dtlz2"))
+        values[1] = other;
+    if (!hd_streq(task, "constr"))
+        return;
+    values[0] = 7.0 / 18 + at * (11.0 / 18);
+    values[1] = 6 - 9 * values[0] > 0 ? 6 - 9 * values[0] : 0;
+}
+
+/* Promise: points along the known front are feasible and dominate nearly all of the volume that the
+ * formula says there is, and whatever is drawn never dominates more. */
+static void test_fronts_have_their_volume(void **state)
+{
+    static const struct {
+        const char *task;
+        size_t side, count;
+        double least;
+    } rows[] = {
+        {"zdt1", 400, 400, 0.995},
+        {"zdt2", 400, 400, 0.995},
+        {"dtlz2", 20, 400, 0.9},
+        {"constr", 400, 400, 0.995},
+    };
+    static double losses[2 * 400 * 3];
+    (void)state;
+    for (size_t row = 0; row < HD_COUNT(rows); row++) {
+        struct bench_problem *problem = open_problem("objectives", rows[row].task);
+        size_t objectives = problem->objective_count, count = 0;
+        struct hd_score score;
+        struct hd_rng rng;
+        double values[7], part;
+        for (; count < rows[row].count; count++) {
+            front_point(rows[row].task, count, rows[row].side, values);
+            problem->ops->score(problem, values, &score);
+            assert_true(score.violation < 1e-12);
+            memcpy(losses + count * objectives, score.losses, objectives * sizeof(double));
+        }
+        assert_hd_ok(problem->ops->volume(problem, losses, count, &part, &err));
+        if (part < rows[row].least || part > 1)
+            fail_msg("%s: %g of the volume", rows[row].task, part);
+        hd_rng_seed(&rng, 3);
+        for (int i = 0; i < 400; i++) {
+            hd_space_sample(problem->space, &rng, values);
+            problem->ops->score(problem, values, &score);
+            if (score.violation == 0)
+                memcpy(losses + count++ * objectives, score.losses, objectives * sizeof(double));
+        }
+        double more;
+        assert_hd_ok(problem->ops->volume(problem, losses, count, &more, &err));
+        assert_true(more >= part && more <= 1);
+        bench_problem_free(problem);
+    }
+}
+
+/* Promise: a method sees all losses of such a problem: its regret falls from 1, and the core,
+ * which is measured with one loss, is refused. */
+static void test_runs_of_several_objectives(void **state)
+{
+    struct bench_problem *problem = open_problem("objectives", "constr");
+    struct hd_value *method = yaml("{sampler: {name: nsga2}, iteration_generator: {name: full}}");
+    struct hd_experiment *experiment = NULL;
+    static struct bench_trace trace;
+    (void)state;
+    assert_hd_ok(bench_method_make(problem, method, &experiment, &err));
+    assert_int_equal(experiment->objective_count, 2);
+    assert_int_equal(experiment->constraint_count, 1);
+    struct bench_run_spec spec = {.problem = problem,
+                                  .experiment = experiment,
+                                  .seed = 1,
+                                  .workers = 3,
+                                  .full_evaluations = 80};
+    assert_hd_ok(bench_run(&spec, &trace, &err));
+    assert_int_equal(trace.jobs - 2, 80); /* two were running at the end */
+    double early = bench_trace_at(&trace, 10), late = bench_trace_at(&trace, 80);
+    assert_true(early <= 1 && late < early && late > 0);
+    spec.core = true;
+    assert_int_equal(bench_run(&spec, &trace, &err), HD_E_UNSUPPORTED);
+    hd_experiment_free(experiment);
+    hd_value_free(method);
+    bench_problem_free(problem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),        cmocka_unit_test(test_curve_pieces),
-        cmocka_unit_test(test_resume_charges), cmocka_unit_test(test_accounting),
-        cmocka_unit_test(test_stopping),       cmocka_unit_test(test_determinism),
-        cmocka_unit_test(test_core),           cmocka_unit_test(test_minima),
-        cmocka_unit_test(test_table),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bad_methods),    cmocka_unit_test(test_wilcoxon),
-        cmocka_unit_test(test_library),        cmocka_unit_test(test_library_rows),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_curve_pieces),
+        cmocka_unit_test(test_resume_charges),
+        cmocka_unit_test(test_accounting),
+        cmocka_unit_test(test_stopping),
+        cmocka_unit_test(test_determinism),
+        cmocka_unit_test(test_core),
+        cmocka_unit_test(test_minima),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_bad_methods),
+        cmocka_unit_test(test_wilcoxon),
+        cmocka_unit_test(test_library),
+        cmocka_unit_test(test_library_rows),
         cmocka_unit_test(test_program),
+        cmocka_unit_test(test_fronts_have_their_volume),
+        cmocka_unit_test(test_runs_of_several_objectives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
