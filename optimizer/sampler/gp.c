@@ -8,8 +8,10 @@
  * Hyperparameters are those that fit what was known at the last checkpoint, a number of results
  * told; so they, like the factor, which is kept up from proposal to proposal, are functions of the
  * history, and when one was asked does not matter. Of several objectives each proposal minimises
- * another mixture; the hyperparameters are those that fit the objectives themselves, as independent
- * functions with one kernel, so that they and the factor last as long as those of one.
+ * another mixture; the hyperparameters are those that fit a few such mixtures together, drawn for
+ * the checkpoint, as independent functions with one kernel. So they and the factor last as long as
+ * those of one objective. (Fitted to the objectives themselves they are too smooth for a mixture,
+ * which has edges.)
  */
 #include "gp_data.h"
 #include "gp_search.h"
@@ -46,6 +48,11 @@ struct gp_sampler {
     double *row_fidelities;
     uint32_t row_count;
 };
+
+static uint32_t weighing_count(const struct hd_history *history)
+{
+    return history->objective_count > 1 ? HD_HISTORY_WEIGHINGS : 1;
+}
 
 static uint32_t startup_of(const struct gp_sampler *gp)
 {
@@ -84,7 +91,7 @@ static enum hd_code get_memory(struct gp_sampler *gp, struct hd_err *err)
     size_t width = gp->code.shape.feature_count;
     gp->features = hd_calloc(rows * width + 1, sizeof(double));
     gp->fidelities = hd_calloc(rows, sizeof(double));
-    gp->targets = hd_calloc(rows * gp->base.history->objective_count, sizeof(double));
+    gp->targets = hd_calloc(rows * weighing_count(gp->base.history), sizeof(double));
     gp->means = hd_calloc(rows, sizeof(double));
     gp->rows = hd_calloc(rows, sizeof(*gp->rows));
     gp->row_fidelities = hd_calloc(rows, sizeof(double));
@@ -158,7 +165,8 @@ static uint32_t checkpoint_of(uint32_t count)
     }
 }
 
-/* Features, fidelities and the targets of each objective as they were at a checkpoint. */
+/* Features, fidelities and targets, of several weights where there are such, as they were at a
+ * checkpoint. */
 static enum hd_code gather_fit(struct gp_sampler *gp, uint32_t until, struct hd_err *err)
 {
     struct hd_history *history = gp->base.history;
@@ -168,9 +176,9 @@ static enum hd_code gather_fit(struct gp_sampler *gp, uint32_t until, struct hd_
     if (code != HD_OK)
         return code;
     encode_seen(gp);
-    for (uint32_t k = 0; k < history->objective_count; k++) {
-        if (hd_history_has_vectors(history))
-            code = hd_gp_seen_weigh(&gp->seen, history, until, k, err);
+    for (uint32_t k = 0; k < weighing_count(history); k++) {
+        if (k > 0)
+            code = hd_gp_seen_weigh(&gp->seen, history, until, gp->base.seed, k, err);
         if (code != HD_OK)
             return code;
         hd_gp_seen_targets(&gp->seen, gp->targets + (size_t)k * gp->seen.count);
@@ -189,7 +197,7 @@ static enum hd_code refit(struct gp_sampler *gp, struct hd_err *err)
     if (code != HD_OK)
         return code;
     struct hd_gp_data data = {gp->features, gp->fidelities, gp->targets, gp->seen.count,
-                              history->objective_count};
+                              weighing_count(history)};
     code = hd_gp_fit(&gp->code.shape, &data, FIT_STEPS_MAX, gp->hyper, err);
     gp->fit_until = code == HD_OK ? until : 0;
     gp->fit_changes = changes;

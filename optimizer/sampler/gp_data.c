@@ -144,7 +144,7 @@ enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list, struct hd_history *
             break;
         enum hd_code code = HD_OK;
         if (weigh)
-            code = hd_history_weigh(history, rung, until, history->objective_count, err);
+            code = hd_history_weigh(history, rung, until, 0, 0, err);
         if (code != HD_OK)
             return code;
         take_rung(list, rung, weigh ? history->scaled : NULL, until);
@@ -160,11 +160,11 @@ enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list, struct hd_history *
 }
 
 enum hd_code hd_gp_seen_weigh(struct hd_gp_seen_list *list, struct hd_history *history,
-                              uint32_t until, uint32_t objective, struct hd_err *err)
+                              uint32_t until, uint64_t seed, uint32_t which, struct hd_err *err)
 {
     for (uint32_t r = 0; r < history->rung_count; r++) {
         const struct hd_history_rung *rung = history->rungs[r];
-        enum hd_code code = hd_history_weigh(history, rung, until, objective, err);
+        enum hd_code code = hd_history_weigh(history, rung, until, seed, which, err);
         if (code != HD_OK)
             return code;
         for (uint32_t i = 0; i < list->count; i++) {

@@ -45,9 +45,11 @@ HD_NODISCARD enum hd_code hd_gp_seen_gather(struct hd_gp_seen_list *list,
                                             struct hd_history *history, enum hd_gp_losses losses,
                                             uint32_t until, double fraction, uint32_t enough,
                                             uint32_t limit, struct hd_err *err);
-/* The losses of what was gathered with HD_GP_LOSSES_THEN become those of one objective. */
+/* The losses of what was gathered with HD_GP_LOSSES_THEN become those of other weights, see
+ * hd_history_weigh(). */
 HD_NODISCARD enum hd_code hd_gp_seen_weigh(struct hd_gp_seen_list *list, struct hd_history *history,
-                                           uint32_t until, uint32_t objective, struct hd_err *err);
+                                           uint32_t until, uint64_t seed, uint32_t which,
+                                           struct hd_err *err);
 /* 1 for the highest budget of the list, 0 for the lowest: by the logarithm. */
 double hd_gp_seen_fidelity(const struct hd_gp_seen_list *list, double budget);
 /*

@@ -120,12 +120,12 @@ struct norm {
 };
 
 /* Uniform over the weights that sum to one. */
-static void draw_weights(struct norm *norm, size_t objectives, uint64_t seed,
-                         uint32_t config_number)
+static void draw_weights(struct norm *norm, const char *label, size_t objectives, uint64_t seed,
+                         uint64_t number)
 {
     struct hd_rng rng;
     double sum = 0;
-    hd_rng_fork(seed, "weights of objectives", config_number, &rng);
+    hd_rng_fork(seed, label, number, &rng);
     for (size_t k = 0; k < objectives; k++) {
         norm->weights[k] = -log(1 - hd_rng_double(&rng));
         sum += norm->weights[k];
@@ -265,7 +265,7 @@ enum hd_code hd_history_scale(struct hd_history *history, enum hd_scale scale, u
     if (history->objective_count > 1 && scale == HD_SCALE_ORDER)
         key = 2;
     if (history->objective_count > 1 && scale == HD_SCALE_CHEBYSHEV) {
-        draw_weights(&norm, history->objective_count, seed, config_number);
+        draw_weights(&norm, "weights of objectives", history->objective_count, seed, config_number);
         key = UINT64_C(3) + config_number;
     }
     for (uint32_t r = 0; r < history->rung_count; r++) {
@@ -288,15 +288,15 @@ enum hd_code hd_history_scale(struct hd_history *history, enum hd_scale scale, u
 }
 
 enum hd_code hd_history_weigh(struct hd_history *history, const struct hd_history_rung *rung,
-                              uint32_t until, uint32_t objective, struct hd_err *err)
+                              uint32_t until, uint64_t seed, uint32_t which, struct hd_err *err)
 {
-    struct norm norm = {.weights = {0}};
+    struct norm norm;
     uint32_t count = 0, objectives = history->objective_count;
     while (count < rung->told_count && rung->told[count].sequence < until)
         count++;
-    if (objective < objectives)
-        norm.weights[objective] = 1;
-    for (uint32_t k = 0; k < objectives && objective == objectives; k++)
+    draw_weights(&norm, "weights of a fit", objectives, seed,
+                 (uint64_t)until * HD_HISTORY_WEIGHINGS + which);
+    for (uint32_t k = 0; k < objectives && which == 0; k++)
         norm.weights[k] = 1.0 / objectives;
     return scale_rung(history, rung, count, HD_SCALE_CHEBYSHEV, &norm, err);
 }

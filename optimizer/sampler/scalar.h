@@ -34,12 +34,14 @@ HD_NODISCARD enum hd_code hd_history_scale(struct hd_history *history, enum hd_s
                                            uint64_t seed, uint32_t config_number,
                                            struct hd_err *err);
 
-/* The results of a rung among the first `until` that were told, as they stood then, by one
- * objective (or, for objective_count, by all with equal weights) on the second scale: one number
- * each in history->scaled, until the next call of either. Nothing else changes. HD_E_NOMEM. */
+/* The results of a rung among the first `until` that were told, as they stood then, on the second
+ * scale with weights that are drawn for `until` (which = 1 .. HD_HISTORY_WEIGHINGS - 1) or equal
+ * (0): one number each in history->scaled, until the next call of either. Nothing else changes.
+ * HD_E_NOMEM. */
+#define HD_HISTORY_WEIGHINGS 4u
 HD_NODISCARD enum hd_code hd_history_weigh(struct hd_history *history,
                                            const struct hd_history_rung *rung, uint32_t until,
-                                           uint32_t objective, struct hd_err *err);
+                                           uint64_t seed, uint32_t which, struct hd_err *err);
 /* How many results were told anew: replace_count without what scaling adds to it. */
 uint64_t hd_history_changes(const struct hd_history *history);
 
