@@ -84,10 +84,10 @@ static void freeze(struct sim *sim, uint32_t who, int64_t for_ms, bool machine)
     struct sim_worker *worker = &sim->workers[who];
     sim_tell(sim, "%s %s for %lld ms", worker->id, machine ? "freezes" : "stalls",
              (long long)for_ms);
-    if (machine)
-        worker->frozen_until_ms = sim->now_ms + for_ms;
-    else
-        worker->stalled_until_ms = sim->now_ms + for_ms;
+    int64_t *until_ms = machine ? &worker->frozen_until_ms : &worker->stalled_until_ms;
+    /* What waits for the end of an earlier one is not let go by a later one. */
+    if (sim->now_ms + for_ms > *until_ms)
+        *until_ms = sim->now_ms + for_ms;
 }
 
 void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t job, int64_t for_ms)
