@@ -16,6 +16,8 @@ _hd() {
             words=$(_hd_commands "$program")
         elif [[ $word == -* ]]; then
             words=$(_hd_options "$program" "$command")
+        elif [ "$command" = init ] && [ "${COMP_WORDS[COMP_CWORD - 1]}" = --language ]; then
+            words="shell python c"
         elif [ "$command" = workers ] && [ "$COMP_CWORD" -eq 2 ]; then
             words="list pause resume drain shutdown test"
         fi

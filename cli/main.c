@@ -12,6 +12,7 @@ static const struct command {
     const char *summary;
     int (*run)(int argc, char **argv);
 } commands[] = {
+    {"init", "write an experiment and a target to begin with", cmd_init},
     {"run", "tune an experiment's target on this machine", cmd_run},
     {"attach", "watch a run that goes on", cmd_attach},
     {"resume", "go on with a run that was paused or stopped", cmd_resume},

@@ -27,6 +27,7 @@ static const struct golden_case cases[] = {
     {"no-arguments", {NULL}},
     {"unknown", {"statsu"}},
     {"help-status", {"help", "status"}},
+    {"help-init", {"init", "--help"}},
     {"help-check", {"check", "--help"}},
     {"help-best", {"best", "--help"}},
     {"help-jobs", {"jobs", "--help"}},

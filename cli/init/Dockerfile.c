@@ -1,0 +1,4 @@
+# cc -O2 -static -o target target.c -lm && docker build -t @NAME@ .
+FROM scratch
+COPY target /target
+ENTRYPOINT ["/target"]

@@ -1,0 +1,4 @@
+# docker build -t @NAME@ .
+FROM python:3.12-slim
+COPY target.py /target.py
+ENTRYPOINT ["/target.py"]

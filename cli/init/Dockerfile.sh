@@ -1,0 +1,4 @@
+# docker build -t @NAME@ .
+FROM debian:12-slim
+COPY target.sh /target.sh
+ENTRYPOINT ["/target.sh"]
