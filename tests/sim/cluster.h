@@ -184,7 +184,8 @@ struct sim_connection {
 struct sim_message {
     struct sim_connection *connection;
     bool is_reply;
-    bool superseded;  /* when it was stepped a newer process of its worker had spoken */
+    bool stepped;     /* by a master; a copy that the network makes is the same message */
+    bool superseded;  /* when that happened first a newer process of its worker had spoken */
     uint64_t send_id; /* the client's send that this is, or answers */
     struct hd_request request;
     struct hd_reply *reply;

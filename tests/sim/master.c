@@ -415,8 +415,10 @@ static void step(struct sim *sim, struct sim_master *master, struct hd_event *ev
             if (master->owed[o].message->connection->id == event->connection)
                 master->owed[o].gone = true;
     hd_core_step(master->core, event, sim->update);
-    if (message != NULL)
+    if (message != NULL && !message->stepped) {
+        message->stepped = true;
         message->superseded = is_superseded(master, &message->request);
+    }
     if (message != NULL && was_taken(sim->update, event->address))
         note_renewals(sim, master, &message->request);
     struct sim_probe probe = {
