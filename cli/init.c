@@ -4,10 +4,11 @@
 #include "commands.h"
 #include "common/cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #define FILES_MAX 3
 #define FILE_BYTES_MAX 16384
@@ -43,6 +44,7 @@ struct skeleton {
     const struct language *language;
     const char *directory;
     char name[HD_ID_MAX + 1];
+    char tag[HD_ID_MAX + 1]; /* what the image is called */
     bool image;
     struct file files[FILES_MAX];
     size_t file_count;
@@ -67,6 +69,24 @@ static void name_after(char *absolute, char *ret_name)
         (void)hd_copy_text(ret_name, HD_ID_MAX + 1, "experiment");
 }
 
+/* An image's name has no capitals, and begins, goes on after a separator and ends with a letter or
+ * a digit. */
+static void tag_after(const char *name, char *ret_tag)
+{
+    size_t size = 0;
+    for (; *name != '\0'; name++) {
+        char letter = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+        bool plain = (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9');
+        if (plain || (size > 0 && ret_tag[size - 1] != '-'))
+            ret_tag[size++] = plain ? letter : '-';
+    }
+    while (size > 0 && ret_tag[size - 1] == '-')
+        size--;
+    ret_tag[size] = '\0';
+    if (size == 0)
+        (void)hd_copy_text(ret_tag, HD_ID_MAX + 1, "experiment");
+}
+
 /* ---- the files ------------------------------------------------------------------------------ */
 
 static enum hd_code add_file(struct skeleton *skeleton, const char *name, const char *text,
@@ -78,10 +98,13 @@ static enum hd_code add_file(struct skeleton *skeleton, const char *name, const 
     if (file->path == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory");
     skeleton->file_count++;
-    if (access(file->path, F_OK) == 0 || errno != ENOENT)
+    struct stat st; /* also of a link that leads nowhere */
+    if (lstat(file->path, &st) == 0)
         return hd_fail(err, HD_E_CONFLICT,
                        "%s exists: nothing is written; name another directory, or move it away",
                        file->path);
+    if (errno != ENOENT)
+        return hd_fail(err, HD_E_IO, "cannot write %s: %s", file->path, strerror(errno));
     return HD_OK;
 }
 
@@ -96,7 +119,7 @@ static enum hd_code list_files(struct skeleton *skeleton, struct hd_err *err)
     return code;
 }
 
-/* Puts the name and the target where the text has @NAME@ and @TARGET@. */
+/* Puts the names and the target where the text has @NAME@, @TAG@ and @TARGET@. */
 static enum hd_code fill_in(const struct skeleton *skeleton, const char *text, struct hd_buf *out,
                             struct hd_err *err)
 {
@@ -110,9 +133,12 @@ static enum hd_code fill_in(const struct skeleton *skeleton, const char *text, s
         if (strncmp(text, "@NAME@", 6) == 0) {
             code = hd_buf_puts(out, skeleton->name, err);
             text += 6;
+        } else if (strncmp(text, "@TAG@", 5) == 0) {
+            code = hd_buf_puts(out, skeleton->tag, err);
+            text += 5;
         } else if (strncmp(text, "@TARGET@", 8) == 0) {
             code = skeleton->image
-                       ? hd_buf_printf(out, err, "  image: %s", skeleton->name)
+                       ? hd_buf_printf(out, err, "  image: \"%s\"", skeleton->tag)
                        : hd_buf_printf(out, err, "  command: [%s]", skeleton->language->command);
             text += 8;
         } else {
@@ -138,17 +164,37 @@ static enum hd_code write_files(const struct skeleton *skeleton, struct hd_err *
     return code;
 }
 
+/* As it can be given to a shell. */
+static void say_cd(const char *directory)
+{
+    bool plain = directory[0] != '-';
+    for (const char *at = directory; *at != '\0' && plain; at++)
+        plain = (unsigned char)*at > 127 || isalnum((unsigned char)*at) ||
+                strchr("/._-+,:@%", *at) != NULL;
+    if (plain) {
+        printf("  cd %s\n", directory);
+        return;
+    }
+    printf("  cd -- '");
+    for (const char *at = directory; *at != '\0'; at++)
+        if (*at == '\'')
+            printf("'\\''");
+        else
+            putchar(*at);
+    printf("'\n");
+}
+
 static void say_what_next(const struct skeleton *skeleton)
 {
     for (size_t i = 0; i < skeleton->file_count; i++)
         printf("wrote %s\n", skeleton->files[i].path);
     printf("\nnow\n");
     if (!hd_streq(skeleton->directory, "."))
-        printf("  cd %s\n", skeleton->directory);
+        say_cd(skeleton->directory);
     if (skeleton->image && hd_streq(skeleton->language->name, "c"))
         printf("  cc -O2 -static -o target target.c -lm\n");
     if (skeleton->image)
-        printf("  docker build -t %s .\n", skeleton->name);
+        printf("  docker build -t %s .\n", skeleton->tag);
     else if (skeleton->language->build[0] != '\0')
         printf("  %s\n", skeleton->language->build);
     printf("  hd check experiment.yaml\n"
@@ -161,9 +207,12 @@ static void say_what_next(const struct skeleton *skeleton)
 static enum hd_code init(struct skeleton *skeleton, struct hd_err *err)
 {
     char *absolute = NULL;
+    if (skeleton->directory[0] == '\0')
+        return hd_fail(err, HD_E_INVALID, "the name of a directory is empty; \".\" is this one");
     enum hd_code code = hd_path_absolute(NULL, skeleton->directory, &absolute, err);
     if (code == HD_OK) {
         name_after(absolute, skeleton->name);
+        tag_after(skeleton->name, skeleton->tag);
         code = list_files(skeleton, err);
     }
     if (code == HD_OK)
