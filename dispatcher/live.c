@@ -7,7 +7,9 @@
 
 #include <hd/os.h>
 
-#define TEST_ROWS_MAX 1000 /* workers in one answer; `next` says where the following begins */
+/* One answer takes no more, and its `next` says where the following begins. */
+#define TEST_ROWS_MAX 1000
+#define TEST_BYTES_MAX (HD_VIEW_JSON_MAX / 2)
 
 bool hd_is_live_view(const char *view)
 {
@@ -93,16 +95,15 @@ static enum hd_code read_arguments(const char *text, struct test_arguments *ret_
     return code;
 }
 
-static enum hd_code put_worker(const struct hd_worker_view *view, bool first, struct hd_buf *json,
-                               struct hd_err *err)
+static enum hd_code put_worker(const struct hd_worker_view *view, const struct hd_test_view *test,
+                               bool first, struct hd_buf *json, struct hd_err *err)
 {
-    enum hd_code code =
-        hd_buf_printf(json, err,
-                      "%s{\"answered\":%s,\"fit\":%s,\"ms\":%" PRId64
-                      ",\"reachable\":%s,\"slots\":%" PRIu32 ",\"running\":%" PRIu32,
-                      first ? "" : ",", view->test_answered ? "true" : "false",
-                      view->test_unfit ? "false" : "true", view->test_ms,
-                      view->reachable ? "true" : "false", view->slots, view->running);
+    enum hd_code code = hd_buf_printf(
+        json, err,
+        "%s{\"answered\":%s,\"fit\":%s,\"ms\":%" PRId64 ",\"reachable\":%s,\"slots\":%" PRIu32
+        ",\"running\":%" PRIu32,
+        first ? "" : ",", test->answered ? "true" : "false", test->unfit ? "false" : "true",
+        test->took_ms, view->reachable ? "true" : "false", view->slots, view->running);
     if (code == HD_OK)
         code = put_text("worker", view->id, json, err);
     if (code == HD_OK)
@@ -110,7 +111,7 @@ static enum hd_code put_worker(const struct hd_worker_view *view, bool first, st
     if (code == HD_OK)
         code = put_text("state", hd_worker_state_name(view->state), json, err);
     if (code == HD_OK)
-        code = put_text("about", view->test_about, json, err);
+        code = put_text("about", test->about, json, err);
     return code == HD_OK ? hd_buf_puts(json, "}", err) : code;
 }
 
@@ -122,11 +123,14 @@ static enum hd_code read_test(const struct hd_core *core, const struct hd_reques
     uint64_t index = arguments.from, rows = 0, count = hd_core_worker_count(core);
     if (code == HD_OK)
         code = hd_buf_puts(json, "{\"workers\":[", err);
-    for (; index < count && rows < TEST_ROWS_MAX && code == HD_OK; index++) {
+    for (; index < count && rows < TEST_ROWS_MAX && json->size < TEST_BYTES_MAX && code == HD_OK;
+         index++) {
         struct hd_worker_view view;
+        struct hd_test_view test;
+        if (!hd_core_view_test(core, (uint32_t)index, arguments.echo, &test))
+            continue;
         hd_core_view_worker(core, (uint32_t)index, &view);
-        if (view.test == arguments.echo)
-            code = put_worker(&view, rows++ == 0, json, err);
+        code = put_worker(&view, &test, rows++ == 0, json, err);
     }
     if (code == HD_OK && index < count)
         return hd_buf_printf(json, err, "],\"next\":%" PRIu64 "}", index);

@@ -243,13 +243,14 @@ struct worker {
         uint32_t ok_before;                  /* its successes then */
         int64_t since_ms;
     } streak; /* failures in a row */
-    /* A person tests it: waiting.c. */
-    struct probe {
-        uint64_t asked, answered; /* number of the test; 0 none */
+    /* People test it, maybe several at a time: waiting.c. */
+    struct test {
+        uint64_t number; /* 0: none */
         int64_t asked_ms, took_ms;
-        bool unfit;
-        char about[HD_ABOUT_MAX];
-    } probe;
+        bool answered;
+    } tests[HD_TESTS_MAX]; /* the oldest first */
+    bool unfit;            /* by its last answer */
+    char about[HD_ABOUT_MAX];
     char host[HD_ID_MAX + 1];
     struct parked parked;
 };
@@ -403,9 +404,13 @@ void core_expire_parked(struct hd_core *core);
 /* schedule.c: who gets what, what is asked for */
 void core_schedule(struct hd_core *core);
 
+/* view.c: a worker that has said hello, by the index of hd_core_view_worker() */
+const struct worker *core_known_worker(const struct hd_core *core, uint32_t index);
+
 /* waiting.c: tests of workers, and why runs wait */
 void core_handle_test(struct hd_core *core, const struct hd_event *event);
-uint64_t core_open_test(const struct worker *worker); /* that it has not answered yet; 0 none */
+/* The oldest that it has not answered yet; 0 none. */
+uint64_t core_open_test(const struct worker *worker);
 void core_take_echo(struct hd_core *core, struct worker *worker, const struct hd_request *request);
 
 /* states.c: which run is over, paused, closing */

@@ -176,36 +176,33 @@ uint32_t hd_core_worker_count(const struct hd_core *core)
     return count;
 }
 
+const struct worker *core_known_worker(const struct hd_core *core, uint32_t index)
+{
+    for (uint32_t i = 0; i < core->worker_count; i++)
+        if (core->workers[i].known && index-- == 0)
+            return &core->workers[i];
+    hd_assert(false && "a worker index beyond hd_core_worker_count()");
+    return NULL;
+}
+
 void hd_core_view_worker(const struct hd_core *core, uint32_t index,
                          struct hd_worker_view *ret_view)
 {
-    for (uint32_t i = 0; i < core->worker_count; i++) {
-        const struct worker *worker = &core->workers[i];
-        if (!worker->known || index-- > 0)
-            continue;
-        *ret_view = (struct hd_worker_view){
-            .id = worker->id,
-            .host = worker->host,
-            .root = core_root_text(core, worker->root),
-            .incarnation = worker->incarnation,
-            .slots = worker->slots,
-            .running = worker->running,
-            .reachable = worker->reachable,
-            .draining = worker->draining,
-            .parked = worker->parked.active,
-            .state = worker->state,
-            .reason = worker->reason,
-            .last_seen_ms = worker->last_seen_ms,
-            .test = worker->probe.asked,
-            .test_answered =
-                worker->probe.asked != 0 && worker->probe.asked == worker->probe.answered,
-            .test_unfit = worker->probe.unfit,
-            .test_ms = worker->probe.took_ms,
-            .test_about = worker->probe.about,
-        };
-        return;
-    }
-    hd_assert(false && "a worker index beyond hd_core_worker_count()");
+    const struct worker *worker = core_known_worker(core, index);
+    *ret_view = (struct hd_worker_view){
+        .id = worker->id,
+        .host = worker->host,
+        .root = core_root_text(core, worker->root),
+        .incarnation = worker->incarnation,
+        .slots = worker->slots,
+        .running = worker->running,
+        .reachable = worker->reachable,
+        .draining = worker->draining,
+        .parked = worker->parked.active,
+        .state = worker->state,
+        .reason = worker->reason,
+        .last_seen_ms = worker->last_seen_ms,
+    };
 }
 
 static bool milestone_of(const struct hd_core *core, uint64_t seq, double *ret_budget)

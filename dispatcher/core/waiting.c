@@ -9,9 +9,23 @@
 
 /* ---- tests of workers ------------------------------------------------------------------------ */
 
-static void ask_worker(struct hd_core *core, struct worker *worker, uint64_t echo)
+/* Its place; HD_TESTS_MAX: there is none. */
+static size_t find_test(const struct worker *worker, uint64_t number)
 {
-    worker->probe = (struct probe){.asked = echo, .asked_ms = core->now_ms};
+    size_t place = 0;
+    while (place < HD_TESTS_MAX && (number == 0 || worker->tests[place].number != number))
+        place++;
+    return place;
+}
+
+/* A request that comes twice asks once. The oldest test makes room: nobody waits for it any more,
+ * or too many people test at a time. */
+static void ask_worker(struct hd_core *core, struct worker *worker, uint64_t number)
+{
+    if (find_test(worker, number) < HD_TESTS_MAX)
+        return;
+    memmove(&worker->tests[0], &worker->tests[1], sizeof(worker->tests) - sizeof(worker->tests[0]));
+    worker->tests[HD_TESTS_MAX - 1] = (struct test){.number = number, .asked_ms = core->now_ms};
     /* A poll that waits is answered with it; who is busy hears of it at its next ping. */
     if (worker->parked.active)
         worker->parked.deadline_ms = core->parked_expiry_ms = core->now_ms;
@@ -40,19 +54,40 @@ void core_handle_test(struct hd_core *core, const struct hd_event *event)
 
 uint64_t core_open_test(const struct worker *worker)
 {
-    return worker->probe.asked != worker->probe.answered ? worker->probe.asked : 0;
+    for (size_t i = 0; i < HD_TESTS_MAX; i++)
+        if (worker->tests[i].number != 0 && !worker->tests[i].answered)
+            return worker->tests[i].number;
+    return 0;
 }
 
 void core_take_echo(struct hd_core *core, struct worker *worker, const struct hd_request *request)
 {
-    struct probe *probe = &worker->probe;
-    if (request->echo == 0 || request->echo != core_open_test(worker))
+    size_t place = find_test(worker, request->echo);
+    if (place == HD_TESTS_MAX || worker->tests[place].answered)
         return;
-    probe->answered = request->echo;
-    probe->took_ms = core->now_ms - probe->asked_ms;
-    probe->unfit = request->unfit;
-    (void)hd_copy_text(probe->about, sizeof(probe->about),
+    struct test *test = &worker->tests[place];
+    test->answered = true;
+    test->took_ms = core->now_ms - test->asked_ms;
+    worker->unfit = request->unfit;
+    (void)hd_copy_text(worker->about, sizeof(worker->about),
                        request->about != NULL ? request->about : "");
+}
+
+bool hd_core_view_test(const struct hd_core *core, uint32_t index, uint64_t number,
+                       struct hd_test_view *ret_view)
+{
+    const struct worker *worker = core_known_worker(core, index);
+    size_t place = find_test(worker, number);
+    if (place == HD_TESTS_MAX)
+        return false;
+    const struct test *test = &worker->tests[place];
+    *ret_view = (struct hd_test_view){
+        .answered = test->answered,
+        .unfit = test->answered && worker->unfit,
+        .took_ms = test->took_ms,
+        .about = test->answered ? worker->about : "",
+    };
+    return true;
 }
 
 /* ---- why a run waits ------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@
 #define HD_STEP_REPLIES_MAX 256
 #define HD_STEP_ASKS_MAX 256
 #define HD_STEP_NOTES_MAX 256
+#define HD_TESTS_MAX 4 /* of one worker, by several people, at a time */
 #define HD_NOTE_MAX 240
 #define HD_ASKS_MAX 256 /* of one run: outstanding plus computed and not yet used */
 
@@ -236,10 +237,6 @@ struct hd_worker_view {
     enum hd_worker_state state;
     const char *reason; /* of that state */
     int64_t last_seen_ms;
-    uint64_t test; /* number of the last HD_REQUEST_TEST; 0 none */
-    bool test_answered, test_unfit;
-    int64_t test_ms; /* from the test to its answer */
-    const char *test_about;
 };
 /* Nothing that was decided keeps this worker from jobs of the run: it is not paused, quarantined,
  * to leave or excluded from it. */
@@ -247,5 +244,15 @@ bool hd_core_may_serve(const struct hd_core *core, uint32_t run, const char *wor
 uint32_t hd_core_worker_count(const struct hd_core *core); /* that have said hello */
 void hd_core_view_worker(const struct hd_core *core, uint32_t index,
                          struct hd_worker_view *ret_view);
+/* What a worker, by the same index, has to say to one HD_REQUEST_TEST. */
+struct hd_test_view {
+    bool answered;
+    bool unfit;        /* it could run nothing, and `about` says why */
+    int64_t took_ms;   /* from the test to its answer */
+    const char *about; /* as it said last */
+};
+/* false: it was not asked, or too many tests ago (HD_TESTS_MAX). */
+bool hd_core_view_test(const struct hd_core *core, uint32_t index, uint64_t number,
+                       struct hd_test_view *ret_view);
 
 #endif

@@ -125,6 +125,18 @@ static uint64_t echo(struct worker *worker, uint64_t number, bool unfit, const c
     return post(&request, worker->incarnation);
 }
 
+static struct hd_test_view tested(const char *id, uint64_t number)
+{
+    struct hd_test_view view = {.answered = false};
+    for (uint32_t i = 0; i < hd_core_worker_count(core); i++) {
+        struct hd_worker_view worker;
+        hd_core_view_worker(core, i, &worker);
+        if (hd_streq(worker.id, id))
+            assert_true(hd_core_view_test(core, i, number, &view));
+    }
+    return view;
+}
+
 /* A worker that waits hears at once, a busy one at its next ping; what it says is seen with its
  * time; and nothing of it is a fact. */
 static void a_test_reaches_every_worker_and_is_no_fact(void **state)
@@ -141,33 +153,65 @@ static void a_test_reaches_every_worker_and_is_no_fact(void **state)
     assert_answer(parked, HD_REPLY_NOTHING);
     assert_true(answer_to(parked)->echo == 7);
     assert_true(answer_to(ping(&w, &attempt, 1))->echo == 7);
-    assert_false(worker_view("v").test_answered);
+    assert_false(tested("v", 7).answered);
     now_ms += 30;
     uint64_t answered = echo(&v, 7, true, "no engine");
     assert_true(answer_to(answered)->echo == 0);
-    assert_true(worker_view("v").test_answered && worker_view("v").test_unfit);
-    assert_int_equal(worker_view("v").test_ms, 30);
-    assert_string_equal(worker_view("v").test_about, "no engine");
-    assert_false(worker_view("w").test_answered);
+    assert_true(tested("v", 7).answered && tested("v", 7).unfit);
+    assert_int_equal(tested("v", 7).took_ms, 30);
+    assert_string_equal(tested("v", 7).about, "no engine");
+    assert_false(tested("w", 7).answered);
     assert_true(hd_core_last_seq(core) == seq);
 }
 
-/* An answer to an older test, or the same one once more, is not the answer. */
-static void only_the_last_test_is_answered_and_once(void **state)
+/* Several people test at a time: each of them is answered, the first one first, by what was said to
+ * them and once. */
+static void every_test_is_answered_once(void **state)
 {
     (void)state;
     hello(&w, NULL, 0);
     assert_answer(test("w", 7), HD_REPLY_OK);
     assert_answer(test("w", 8), HD_REPLY_OK);
-    echo(&w, 7, false, "old");
-    assert_false(worker_view("w").test_answered);
-    echo(&w, 8, false, "new");
+    uint64_t answered = echo(&w, 7, false, "first");
+    assert_true(answer_to(answered)->echo == 8);
+    assert_true(tested("w", 7).answered && !tested("w", 8).answered);
+    assert_string_equal(tested("w", 8).about, "");
+    now_ms += 50;
+    echo(&w, 8, false, "second");
+    assert_true(tested("w", 7).answered && tested("w", 8).answered);
     now_ms += 50;
     echo(&w, 8, true, "again");
-    assert_string_equal(worker_view("w").test_about, "new");
-    assert_int_equal(worker_view("w").test_ms, 0);
+    assert_string_equal(tested("w", 8).about, "second");
+    assert_int_equal(tested("w", 7).took_ms, 0);
+    assert_int_equal(tested("w", 8).took_ms, 50);
     assert_answer(test("nobody", 9), HD_REPLY_REFUSED);
     assert_answer(test("w", 0), HD_REPLY_REFUSED);
+}
+
+/* A request that arrives twice, or names a worker twice, asks once: the worker has answered. */
+static void a_test_that_comes_twice_stays_answered(void **state)
+{
+    (void)state;
+    hello(&w, NULL, 0);
+    assert_answer(test("w", 7), HD_REPLY_OK);
+    echo(&w, 7, false, "well");
+    assert_answer(test("w", 7), HD_REPLY_OK);
+    assert_true(tested("w", 7).answered);
+}
+
+/* The oldest of too many tests is forgotten, and the worker goes on with the next. */
+static void old_tests_make_room(void **state)
+{
+    (void)state;
+    struct hd_test_view view;
+    hello(&w, NULL, 0);
+    for (uint64_t number = 1; number <= HD_TESTS_MAX + 1; number++)
+        assert_answer(test("w", number), HD_REPLY_OK);
+    for (uint32_t i = 0; i < hd_core_worker_count(core); i++)
+        assert_false(hd_core_view_test(core, i, 1, &view));
+    assert_true(answer_to(echo(&w, 1, false, "late"))->echo == 2);
+    assert_true(answer_to(echo(&w, 2, false, "well"))->echo == 3);
+    assert_true(tested("w", 2).answered && !tested("w", HD_TESTS_MAX + 1).answered);
 }
 
 #define WITH_CORE(test) cmocka_unit_test_setup_teardown(test, two_workers, teardown)
@@ -181,7 +225,9 @@ int main(void)
         WITH_CORE(too_few_workers_are_counted),
         WITH_CORE(a_quarantine_is_told_with_its_reason),
         WITH_CORE(a_test_reaches_every_worker_and_is_no_fact),
-        WITH_CORE(only_the_last_test_is_answered_and_once),
+        WITH_CORE(every_test_is_answered_once),
+        WITH_CORE(a_test_that_comes_twice_stays_answered),
+        WITH_CORE(old_tests_make_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
