@@ -16,17 +16,6 @@ static enum hd_code try_root(const struct hd_root *root, struct hd_err *err)
     return code;
 }
 
-/* Both engines answer a listing of what they have. */
-static enum hd_code try_engine(struct hd_engine *engine, struct hd_err *err)
-{
-    struct hd_engine_found *found = hd_calloc(HD_HELD_MAX, sizeof(*found));
-    size_t count = 0;
-    enum hd_code code = found == NULL ? hd_fail(err, HD_E_NOMEM, "no memory")
-                                      : hd_engine_list(engine, found, HD_HELD_MAX, &count, err);
-    hd_free(found);
-    return code;
-}
-
 /* "process, docker; 3 of 4 slots free" */
 bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX])
 {
@@ -39,7 +28,7 @@ bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX])
             continue;
         const char *name = hd_engine_name(engines[i]);
         size_t used = strlen(names);
-        if (try_engine(engines[i], &err) == HD_OK) {
+        if (hd_engine_answers(engines[i], &err) == HD_OK) {
             (void)hd_format(names + used, sizeof(names) - used, "%s%s", used > 0 ? ", " : "", name);
             fit = true;
         } else {

@@ -93,6 +93,8 @@ void hd_engine_remove(struct hd_engine *engine, struct hd_attempt_ref attempt);
 /* Attempts of this worker that the engine knows, ended ones included. */
 HD_NODISCARD enum hd_code hd_engine_list(struct hd_engine *engine, struct hd_engine_found *found,
                                          size_t found_max, size_t *ret_count, struct hd_err *err);
+/* HD_OK: it does its work now. Takes a few seconds at most, also when the engine is stuck. */
+HD_NODISCARD enum hd_code hd_engine_answers(struct hd_engine *engine, struct hd_err *err);
 /* Watch a found attempt again; its end comes as news (at once when it has ended). HD_E_NOTFOUND:
  * not known, or known and its target was never started and never will be: it has to be dropped. */
 HD_NODISCARD enum hd_code hd_engine_adopt(struct hd_engine *engine, struct hd_attempt_ref attempt,

@@ -24,6 +24,7 @@ static const struct hd_docker_tuning quick = {
     .backoff_ms_max = 20,
     .look_ms = 20000,
     .drain_ms = 5000,
+    .answer_ms = 50,
     .kill_margin_ms = 20,
     .log_bytes_max = 65536,
 };
@@ -744,6 +745,18 @@ static void test_command_line(void **state)
     assert_string_equal(hd_engine_name(room->engine), "docker");
 }
 
+/* Whether an engine works now is known soon, also of one that greets and then is stuck: the worker
+ * renews no lease meanwhile. */
+static void test_answers(void **state)
+{
+    struct room *room = *state;
+    struct hd_err err = {0};
+    assert_hd_ok(hd_engine_answers(room->engine, &err));
+    fake_docker_hang_lists(room->fake);
+    assert_int_equal(hd_engine_answers(room->engine, &err), HD_E_NET);
+    assert_non_null(strstr(err.text, "does not answer"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -789,6 +802,7 @@ int main(void)
         TEST(test_open_errors),
         TEST(test_versions),
         TEST(test_command_line),
+        TEST(test_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ struct fake_docker {
     unsigned generation; /* rises with each crash: streams of before end */
     char newest[16];
     int minor_min;
-    bool pulls, hang_waits, ignore_stops, forget_oom;
+    bool pulls, hang_waits, hang_lists, ignore_stops, forget_oom;
     struct {
         char name[128], user[64];
     } images[IMAGES_MAX];
@@ -474,6 +474,10 @@ static bool answer_list(struct fake_docker *fake, int fd, const struct request *
     struct hd_buf labels, body;
     struct hd_err err;
     bool all = strstr(request->query, "all=1") != NULL;
+    unsigned generation = fake->generation;
+    while (fake->hang_lists)
+        if (!wait_change(fake, generation))
+            return false;
     hd_buf_init(&labels, 65536);
     hd_buf_init(&body, 1u << 20);
     enum hd_code code = hd_buf_puts(&body, "[", &err);
@@ -883,6 +887,11 @@ void fake_docker_fail(struct fake_docker *fake, enum fake_route route, int statu
 void fake_docker_hang_waits(struct fake_docker *fake)
 {
     LOCKED(fake, fake->hang_waits = true);
+}
+
+void fake_docker_hang_lists(struct fake_docker *fake)
+{
+    LOCKED(fake, fake->hang_lists = true);
 }
 
 void fake_docker_ignore_stops(struct fake_docker *fake)

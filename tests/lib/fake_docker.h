@@ -50,6 +50,8 @@ void fake_docker_fail(struct fake_docker *fake, enum fake_route route, int statu
                       int count);
 /* The body of wait never comes, whatever happens. */
 void fake_docker_hang_waits(struct fake_docker *fake);
+/* Lists are asked for and never come. */
+void fake_docker_hang_lists(struct fake_docker *fake);
 /* stop answers, and nothing stops. */
 void fake_docker_ignore_stops(struct fake_docker *fake);
 /* Containers report no memory flag; the event tells. */

@@ -17,6 +17,7 @@ const struct hd_docker_tuning hd_docker_tuning_default = {
     .backoff_ms_max = 5000,
     .look_ms = 30000,
     .drain_ms = 10000,
+    .answer_ms = 3000,
     .kill_margin_ms = 5000,
     .log_bytes_max = HD_LOG_BYTES_MAX,
 };
@@ -304,9 +305,24 @@ static enum hd_code docker_list(struct hd_engine *engine, struct hd_engine_found
 {
     struct hd_docker *docker = docker_of(engine);
     size_t count = 0;
-    enum hd_code code = hd_docker_list(&docker->api, docker->worker, found, found_max, &count, err);
+    enum hd_code code =
+        hd_docker_list(&docker->api, docker->worker, 0, found, found_max, &count, err);
     if (code == HD_OK)
         *ret_count = leave_out_removed(docker, found, count);
+    return code;
+}
+
+/* An engine may greet and yet be stuck: it is asked for its containers. */
+static enum hd_code docker_answers(struct hd_engine *engine, struct hd_err *err)
+{
+    struct hd_docker *docker = docker_of(engine);
+    struct hd_engine_found *found = hd_calloc(HD_HELD_MAX, sizeof(*found));
+    size_t count = 0;
+    enum hd_code code = found == NULL
+                            ? hd_fail(err, HD_E_NOMEM, "no memory")
+                            : hd_docker_list(&docker->api, docker->worker, docker->tuning.answer_ms,
+                                             found, HD_HELD_MAX, &count, err);
+    hd_free(found);
     return code;
 }
 
@@ -356,6 +372,7 @@ static const struct hd_engine_ops docker_ops = {
     .drop = forget,
     .remove = forget,
     .list = docker_list,
+    .answers = docker_answers,
     .adopt = docker_adopt,
     .command_line = docker_command_line,
     .close = docker_close,

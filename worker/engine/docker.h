@@ -29,6 +29,7 @@ struct hd_docker_tuning {
     int64_t backoff_ms_max;
     int64_t look_ms;        /* how often a running container is looked at, in case wait hangs */
     int64_t drain_ms;       /* how long the rest of a log may take after the end */
+    int64_t answer_ms;      /* of a test: short beside a lease, which nobody renews meanwhile */
     int64_t kill_margin_ms; /* after the grace, before we kill by ourselves */
     uint64_t log_bytes_max;
 };

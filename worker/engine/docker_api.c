@@ -152,7 +152,7 @@ enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *ret_rootless, s
     return code;
 }
 
-enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
+enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker, int64_t limit_ms,
                             struct hd_engine_found *found, size_t found_max, size_t *ret_count,
                             struct hd_err *err)
 {
@@ -172,7 +172,7 @@ enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
          !hd_format(path, sizeof(path), "/containers/json?all=1&filters=%s", escaped)))
         code = hd_fail(err, HD_E_LIMIT, "the worker id is too long");
     hd_buf_release(&filter);
-    const struct hd_docker_request request = {.method = "GET", .path = path};
+    const struct hd_docker_request request = {.method = "GET", .path = path, .limit_ms = limit_ms};
     if (code == HD_OK)
         code = perform(api, &request, &reply, err);
     if (code != HD_OK)

@@ -28,9 +28,10 @@ struct hd_docker_refusal {
 HD_NODISCARD enum hd_code hd_docker_negotiate(struct hd_docker_api *api, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *ret_rootless,
                                              struct hd_err *err);
+/* limit_ms 0: as long as any short call may take. */
 HD_NODISCARD enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
-                                         struct hd_engine_found *found, size_t found_max,
-                                         size_t *ret_count, struct hd_err *err);
+                                         int64_t limit_ms, struct hd_engine_found *found,
+                                         size_t found_max, size_t *ret_count, struct hd_err *err);
 /* HD_OK or HD_E_NOTFOUND; HD_E_NET also when the engine is troubled. */
 HD_NODISCARD enum hd_code hd_docker_has_image(struct hd_docker_api *api, const char *image,
                                               struct hd_err *err);

@@ -261,7 +261,9 @@ static bool set_options(struct call *call, const struct hd_docker_request *reque
     if (good && hd_streq(request->method, "POST"))
         good = curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK;
     if (good && !request->stream)
-        good = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)HD_DOCKER_CALL_MS_MAX) == CURLE_OK;
+        good = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+                                (long)(request->limit_ms > 0 ? request->limit_ms
+                                                             : HD_DOCKER_CALL_MS_MAX)) == CURLE_OK;
     if (good && request->stall_limit)
         good =
             curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&

@@ -46,6 +46,7 @@ struct hd_docker_request {
     const char *body; /* JSON, or bytes when body_size > 0; NULL none; outlives the call */
     size_t body_size;
     const char *content_type; /* NULL: application/json */
+    int64_t limit_ms;         /* of a short call; 0: HD_DOCKER_CALL_MS_MAX */
     bool stream;      /* no time limit over all; success bytes go to sink when there is one */
     bool stall_limit; /* stream that must keep moving */
     void (*sink)(void *context, const char *bytes, size_t size);

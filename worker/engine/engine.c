@@ -39,6 +39,11 @@ enum hd_code hd_engine_list(struct hd_engine *engine, struct hd_engine_found *fo
     return engine->ops->list(engine, found, found_max, ret_count, err);
 }
 
+enum hd_code hd_engine_answers(struct hd_engine *engine, struct hd_err *err)
+{
+    return engine->ops->answers(engine, err);
+}
+
 enum hd_code hd_engine_adopt(struct hd_engine *engine, struct hd_attempt_ref attempt,
                              const struct hd_engine_job *job, struct hd_err *err)
 {

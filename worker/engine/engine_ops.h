@@ -4,7 +4,8 @@
  *
  * An engine embeds struct hd_engine first and allocates itself in its hd_engine_open_*().
  * All calls come from one thread, the worker's; an engine's own threads touch only the queue.
- * stop, drop and remove may not block for longer than one short exchange with the engine.
+ * stop, drop and remove may not block for longer than one short exchange with the engine, answers
+ * not for longer than a few seconds.
  * News are pushed as struct hd_engine_news * had with hd_malloc; whoever pops frees with hd_free.
  */
 #ifndef HD_ENGINE_OPS_H
@@ -21,6 +22,7 @@ struct hd_engine_ops {
     void (*remove)(struct hd_engine *engine, struct hd_attempt_ref attempt);
     enum hd_code (*list)(struct hd_engine *engine, struct hd_engine_found *found, size_t found_max,
                          size_t *ret_count, struct hd_err *err);
+    enum hd_code (*answers)(struct hd_engine *engine, struct hd_err *err);
     enum hd_code (*adopt)(struct hd_engine *engine, struct hd_attempt_ref attempt,
                           const struct hd_engine_job *job, struct hd_err *err);
     enum hd_code (*command_line)(const struct hd_engine *engine, const struct hd_engine_job *job,

@@ -512,6 +512,13 @@ static enum hd_code process_list(struct hd_engine *engine, struct hd_engine_foun
     return HD_OK;
 }
 
+static enum hd_code process_answers(struct hd_engine *engine, struct hd_err *err)
+{
+    struct hd_engine_found found;
+    size_t count = 0;
+    return process_list(engine, &found, 1, &count, err);
+}
+
 static enum hd_code process_command_line(const struct hd_engine *engine,
                                          const struct hd_engine_job *job, struct hd_buf *out,
                                          struct hd_err *err)
@@ -559,6 +566,7 @@ static const struct hd_engine_ops process_ops = {
     .drop = process_drop,
     .remove = process_remove,
     .list = process_list,
+    .answers = process_answers,
     .adopt = process_adopt,
     .command_line = process_command_line,
     .close = process_close,
