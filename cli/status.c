@@ -52,7 +52,20 @@ static void print_incumbent(const struct hd_value *answer)
     print_line("", cli_params(hd_value_get(incumbent, "params"), cell));
 }
 
+static bool is_silent(enum hd_code code)
+{
+    return code == HD_E_NET || code == HD_E_TIMEOUT;
+}
+
 /* A master that holds its commits for want of room answers nobody. */
+static const char *why_unknown(enum hd_code code)
+{
+    if (code == HD_E_NOTFOUND)
+        return "a master: none serves it now (hd resume)";
+    return is_silent(code) ? "its master, which does not answer: its disk may be full, see its log"
+                           : "what its master does not say: ";
+}
+
 static void read_waits(const struct cli_common *common, struct hd_value *answer)
 {
     struct hd_value *waits = NULL;
@@ -62,10 +75,9 @@ static void read_waits(const struct cli_common *common, struct hd_value *answer)
         return;
     enum hd_code code = cli_waits(common, cli_text(answer, "run_id"), &waits, &err);
     if (code != HD_OK && (waits = hd_value_new_object()) != NULL) {
-        const char *text = code == HD_E_NOTFOUND
-                               ? "a master: none serves it now (hd resume)"
-                               : "its master, which does not answer: its disk may be full, see "
-                                 "its log";
+        char text[sizeof(err.text) + 32];
+        (void)hd_format(text, sizeof(text), "%s%s", why_unknown(code),
+                        code == HD_E_NOTFOUND || is_silent(code) ? "" : err.text);
         if (hd_value_set(waits, "text", hd_value_new_string(text)) != HD_OK) {
             hd_value_free(waits);
             return;

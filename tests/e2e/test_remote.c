@@ -101,6 +101,25 @@ static void says_why_not(void **state)
     assert_says(HD_SAYS("pause", "nobody", BY_NAME), 1, "knows no master of run nobody");
 }
 
+/* A master that cannot be asked is not taken for one that does not answer: the cause is told. */
+static void says_why_a_master_cannot_be_asked(void **state)
+{
+    (void)state;
+    char path[512];
+    struct hd_buf record;
+    struct hd_err err;
+    snprintf(path, sizeof(path), "%s/state.db.master.json", cluster.state_dir);
+    hd_buf_init(&record, 65536);
+    assert_hd_ok(hd_file_read(path, 65536, false, &record, &err));
+    assert_hd_ok(hd_file_write_atomic(path, "{}\n", 3, 0600, &err));
+    struct outcome said = HD_SAYS("status", "far", "--state-dir", cluster.state_dir);
+    assert_hd_ok(hd_file_write_atomic(path, record.data, record.size, 0600, &err));
+    hd_buf_release(&record);
+    assert_says(said, 0, NULL);
+    assert_non_null(strstr(said.out, "is not a master's record"));
+    assert_null(strstr(said.out, "disk"));
+}
+
 /* A master on another machine is commanded as one here: submit, pause, resume, cancel. */
 static void obeys(void **state)
 {
@@ -234,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_as_from_the_directory),
         cmocka_unit_test(says_why_not),
+        cmocka_unit_test(says_why_a_master_cannot_be_asked),
         cmocka_unit_test(says_what_a_run_waits_for_and_who_answers),
         cmocka_unit_test(obeys),
         cmocka_unit_test(notices_that_the_master_left),
