@@ -13,6 +13,8 @@
 #define RACE_SPREAD 1.1503493803760079
 /* What all configs have in common is never so certain that their own results do not count. */
 #define RACE_PRIOR_FLOOR 0.25 /* of the noise's variance */
+/* A smaller variance counts as none: the inverse of a part of it would not be a number. */
+#define RACE_NOISE_MIN 1e-300
 /* Two are told apart when their means differ by so many standard deviations of the difference. */
 #define RACE_BOUND 1.6448536269514722
 
@@ -35,7 +37,8 @@ struct hd_race {
     double spent, repeated; /* budgets of the jobs that were queued */
     /* What next() found; a scratch. */
     bool looked, found;
-    size_t next;
+    struct hd_race_estimate next;
+    uint32_t next_repeat;
 };
 
 /* What the results of all say of one. */
@@ -189,6 +192,8 @@ static struct belief believe(const struct hd_race *race)
         belief.noise = squares / belief.freedom;
     if (!isfinite(belief.noise)) /* not known, or beyond what can be computed with */
         belief.noise = NAN;
+    else if (belief.noise < RACE_NOISE_MIN)
+        belief.noise = 0;
     if (race->count < RACE_ARMS_MIN || !(belief.noise > 0))
         return belief;
     belief.prior_mean = quantile(race, 0.5);
@@ -283,21 +288,20 @@ static size_t choose_blindly(const struct hd_race *race, const struct belief *be
     return chosen != SIZE_MAX ? chosen : best_of(race, belief, SIZE_MAX, has_room);
 }
 
-static size_t choose(const struct hd_race *race)
+static size_t choose(const struct hd_race *race, const struct belief *belief)
 {
     if (race->spec.repeats <= 1 || race->count < RACE_ARMS_MIN)
         return SIZE_MAX;
-    struct belief belief = believe(race);
-    size_t best = best_of(race, &belief, SIZE_MAX, NULL), chosen = SIZE_MAX;
-    if (belief.freedom < RACE_FREEDOM_MIN || isnan(belief.noise))
-        return choose_blindly(race, &belief, best);
-    struct hd_race_estimate leader = estimate_of(&race->arms[best], &belief);
-    double leader_variance = variance_soon(&race->arms[best], &belief), lowest = INFINITY;
+    size_t best = best_of(race, belief, SIZE_MAX, NULL), chosen = SIZE_MAX;
+    if (belief->freedom < RACE_FREEDOM_MIN || isnan(belief->noise))
+        return choose_blindly(race, belief, best);
+    struct hd_race_estimate leader = estimate_of(&race->arms[best], belief);
+    double leader_variance = variance_soon(&race->arms[best], belief), lowest = INFINITY;
     for (size_t i = 0; i < race->count; i++) {
         if (i == best || race->arms[i].failed)
             continue;
-        struct hd_race_estimate estimate = estimate_of(&race->arms[i], &belief);
-        double variance = variance_soon(&race->arms[i], &belief);
+        struct hd_race_estimate estimate = estimate_of(&race->arms[i], belief);
+        double variance = variance_soon(&race->arms[i], belief);
         double bound = estimate.loss - RACE_BOUND * sqrt(variance);
         bool apart = estimate.loss - leader.loss >= RACE_BOUND * sqrt(variance + leader_variance);
         if (apart || bound >= lowest || lesser(race, best, i) == SIZE_MAX)
@@ -308,21 +312,29 @@ static size_t choose(const struct hd_race *race)
     return chosen;
 }
 
+static void look(struct hd_race *race)
+{
+    struct belief belief = believe(race);
+    size_t chosen = choose(race, &belief);
+    race->looked = true;
+    race->found = chosen != SIZE_MAX;
+    if (!race->found)
+        return;
+    race->next = estimate_of(&race->arms[chosen], &belief);
+    race->next_repeat = race->arms[chosen].asked + 1;
+}
+
 bool hd_race_next(struct hd_race *race, double budget, struct hd_race_estimate *ret_estimate,
                   uint32_t *ret_repeat)
 {
     if (race->repeated + budget > race->spec.share * (race->spent + budget))
         return false;
-    if (!race->looked) {
-        race->next = choose(race);
-        race->found = race->next != SIZE_MAX;
-        race->looked = true;
-    }
+    if (!race->looked)
+        look(race);
     if (!race->found)
         return false;
-    struct belief belief = believe(race);
-    *ret_estimate = estimate_of(&race->arms[race->next], &belief);
-    *ret_repeat = race->arms[race->next].asked + 1;
+    *ret_estimate = race->next;
+    *ret_repeat = race->next_repeat;
     return true;
 }
 
