@@ -91,7 +91,8 @@ struct hd_iter_gen_spec {
     uint32_t delay_results; /* ... until the next rung has so many results; 0: always */
     /* Promotion type: results that the lowest rung needs before any config of it goes on; each rung
      * above needs the share of them that goes on to it, rounded. 0: no opening. Without effect on a
-     * rung that nothing more can come to. */
+     * rung that nothing more can come to: no new config, nothing that runs there or below it, and
+     * nothing that is about to be promoted to it. */
     uint32_t opening;
     bool learned_brackets;    /* weights from how well a rung predicts the top one */
     bool raise_uninformative; /* new configs start above a rung that predicts nothing */

@@ -182,24 +182,35 @@ static uint64_t new_left(const struct asynchronous *gen)
     return gen->new_total > gen->member_count ? gen->new_total - gen->member_count : 0;
 }
 
-/* The rung has too few results to say which is good, and more will come. */
-static bool is_opening(const struct asynchronous *gen, uint32_t k)
-{
-    return result_count(&gen->rungs[k]) < gen->opening[k] &&
-           (new_left(gen) > 0 || gen->expected[k] > 0);
-}
-
-static bool promotes(const struct asynchronous *gen, uint32_t k)
+/* Whether a config of the rung goes on by the rule, were there no opening. */
+static bool deserves(const struct asynchronous *gen, uint32_t k)
 {
     const struct hd_rung *rung = &gen->rungs[k];
     const struct hd_rung_result *best = hd_rung_best_open(rung);
-    if (best == NULL || !best->in_top || is_opening(gen, k))
+    if (best == NULL || !best->in_top)
         return false;
     if (!gen->spec.delayed)
         return true;
     if (gen->spec.delay_results > 0 && result_count(&gen->rungs[k + 1]) >= gen->spec.delay_results)
         return true;
     return rung->promoted_count < quota(gen->fractions[k], result_count(rung));
+}
+
+/* The rung has too few results to say which is good, and more will come: of new configs, of what
+ * runs there or below it, or of what is about to be promoted to it. */
+static bool is_opening(const struct asynchronous *gen, uint32_t k)
+{
+    if (result_count(&gen->rungs[k]) >= gen->opening[k])
+        return false;
+    bool comes = new_left(gen) > 0;
+    for (uint32_t below = 0; below < k && !comes; below++)
+        comes = gen->expected[below] > 0 || deserves(gen, below);
+    return comes || gen->expected[k] > 0;
+}
+
+static bool promotes(const struct asynchronous *gen, uint32_t k)
+{
+    return deserves(gen, k) && !is_opening(gen, k);
 }
 
 /* The end of a run that never filled its rungs: the best of the highest one goes on, so that

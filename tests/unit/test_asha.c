@@ -252,6 +252,35 @@ static void an_opening_ends_with_the_new_configs(void **state)
     hd_iter_gen_free(gen);
 }
 
+/* Of a run with few configs a rung above waits for what is about to come to it: the best of all
+ * that are promoted goes on, not the better of the first two. */
+static void an_opening_waits_for_promotions(void **state)
+{
+    (void)state;
+    struct hd_iter_gen_spec spec = spec_of("asha", 1, 4, 2);
+    struct taken taken;
+    spec.opening = 20;
+    struct hd_iter_gen *gen = generator(&spec);
+    new_number = 0;
+    for (int i = 0; i < 7; i++)
+        run(gen, i);
+    struct taken straggler = take(gen);
+    hd_iter_gen_close_new(gen);
+    end(gen, &straggler, true, 7);
+    for (int i = 0; i < 4; i++) {
+        taken = run(gen, -i);
+        assert_int_equal(taken.slot.rung, 1);
+        assert_int_equal(taken.number, i);
+    }
+    taken = run(gen, 0);
+    assert_int_equal(taken.slot.rung, 2);
+    assert_int_equal(taken.number, 3);
+    taken = run(gen, 0);
+    assert_int_equal(taken.number, 2);
+    assert_true(hd_iter_gen_finished(gen));
+    hd_iter_gen_free(gen);
+}
+
 /* A run with too few configs for its rungs still has a result at the highest budget. */
 static void the_best_one_reaches_the_top_at_last(void **state)
 {
@@ -531,6 +560,7 @@ int main(void)
         cmocka_unit_test(no_config_goes_on_before_the_opening_is_full),
         cmocka_unit_test(an_opening_is_restored_by_its_calls),
         cmocka_unit_test(an_opening_ends_with_the_new_configs),
+        cmocka_unit_test(an_opening_waits_for_promotions),
         cmocka_unit_test(a_hundred_thousand_configs_are_no_matter),
         cmocka_unit_test(brackets_start_configs_by_their_weights),
         cmocka_unit_test(a_rung_that_predicts_the_top_gets_more_configs),
