@@ -7,8 +7,9 @@
 
 #define RACE_FREEDOM_MIN 4 /* degrees of freedom before the noise's variance separates anything */
 /* Configs with a result, before there is a prior and one is evaluated again: until then a new
- * config tells more. */
+ * config tells more, if there is one. */
 #define RACE_ARMS_MIN 8
+#define RACE_ARMS_MIN_CLOSED 2
 /* A normal distribution's quantile at 1/2 less that at 1/8, in standard deviations. */
 #define RACE_SPREAD 1.1503493803760079
 /* What all configs have in common is never so certain that their own results do not count. */
@@ -37,6 +38,7 @@ struct hd_race {
     double spent, repeated; /* budgets of the jobs that were queued */
     /* What next() found; a scratch. */
     bool looked, found;
+    bool looked_closed; /* what it was asked for */
     struct hd_race_estimate next;
     uint32_t next_repeat;
 };
@@ -288,9 +290,10 @@ static size_t choose_blindly(const struct hd_race *race, const struct belief *be
     return chosen != SIZE_MAX ? chosen : best_of(race, belief, SIZE_MAX, has_room);
 }
 
-static size_t choose(const struct hd_race *race, const struct belief *belief)
+static size_t choose(const struct hd_race *race, const struct belief *belief, bool closed)
 {
-    if (race->spec.repeats <= 1 || race->count < RACE_ARMS_MIN)
+    size_t arms_min = closed ? RACE_ARMS_MIN_CLOSED : RACE_ARMS_MIN;
+    if (race->spec.repeats <= 1 || race->count < arms_min)
         return SIZE_MAX;
     size_t best = best_of(race, belief, SIZE_MAX, NULL), chosen = SIZE_MAX;
     if (belief->freedom < RACE_FREEDOM_MIN || isnan(belief->noise))
@@ -312,11 +315,12 @@ static size_t choose(const struct hd_race *race, const struct belief *belief)
     return chosen;
 }
 
-static void look(struct hd_race *race)
+static void look(struct hd_race *race, bool closed)
 {
     struct belief belief = believe(race);
-    size_t chosen = choose(race, &belief);
+    size_t chosen = choose(race, &belief, closed);
     race->looked = true;
+    race->looked_closed = closed;
     race->found = chosen != SIZE_MAX;
     if (!race->found)
         return;
@@ -324,13 +328,13 @@ static void look(struct hd_race *race)
     race->next_repeat = race->arms[chosen].asked + 1;
 }
 
-bool hd_race_next(struct hd_race *race, double budget, struct hd_race_estimate *ret_estimate,
-                  uint32_t *ret_repeat)
+bool hd_race_next(struct hd_race *race, double budget, bool closed,
+                  struct hd_race_estimate *ret_estimate, uint32_t *ret_repeat)
 {
     if (race->repeated + budget > race->spec.share * (race->spent + budget))
         return false;
-    if (!race->looked)
-        look(race);
+    if (!race->looked || race->looked_closed != closed)
+        look(race, closed);
     if (!race->found)
         return false;
     *ret_estimate = race->next;

@@ -312,6 +312,10 @@ enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, c
 void core_free_run(struct run *run);
 bool core_run_final(const struct run *run);
 int64_t core_ping_ms(const struct hd_core *core); /* how often workers are to ping now */
+/* The config of a noisy target to evaluate again, and the number of this repeat. false: none now.
+ */
+bool core_next_repeat(const struct run *run, struct hd_race_estimate *ret_estimate,
+                      uint32_t *ret_repeat);
 /* The same for all budgets of a config, another one for each repeat. */
 uint32_t core_config_seed(const struct run *run, uint32_t config, uint32_t repeat);
 /* The root that holds what this job can go on from; HD_NONE: none. A repeat begins from the start,

@@ -193,8 +193,7 @@ const char *core_drained(struct hd_core *core, const struct run *run)
                          run->budget_spent, limits->budget);
     struct hd_race_estimate estimate;
     uint32_t repeat;
-    if (run->race != NULL &&
-        hd_race_next(run->race, run->experiment->iter_gen.budget_max, &estimate, &repeat))
+    if (core_next_repeat(run, &estimate, &repeat))
         return NULL;
     struct hd_slot slot;
     hd_iter_gen_next(run->gen, true, &slot);

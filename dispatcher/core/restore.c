@@ -26,7 +26,7 @@ static enum hd_code check_repeat(const struct run *run, const struct hd_fact *fa
     double budget = run->experiment->iter_gen.budget_max;
     if (queued->job != run->job_count)
         return corrupt(fact, "job out of order", err);
-    if (run->race == NULL || !hd_race_next(run->race, budget, &estimate, &repeat))
+    if (!core_next_repeat(run, &estimate, &repeat))
         return corrupt(fact, "no config is to be evaluated again", err);
     const struct job *first = &run->jobs[estimate.job];
     bool fits = queued->config == estimate.config && queued->repeat == repeat &&

@@ -137,7 +137,7 @@ static enum offer generate(struct hd_core *core, uint32_t run_number, struct wor
     struct hd_race_estimate estimate;
     uint32_t repeat;
     double budget = run->experiment->iter_gen.budget_max;
-    if (run->race != NULL && hd_race_next(run->race, budget, &estimate, &repeat) &&
+    if (core_next_repeat(run, &estimate, &repeat) &&
         (worker == NULL || core_fits(core, run_number, worker, budget, NAN))) {
         if (run->generated || !core_room(core)) {
             core->again = true;

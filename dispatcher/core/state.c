@@ -137,6 +137,14 @@ int64_t core_ping_ms(const struct hd_core *core)
     return ping_ms;
 }
 
+bool core_next_repeat(const struct run *run, struct hd_race_estimate *ret_estimate,
+                      uint32_t *ret_repeat)
+{
+    return run->race != NULL &&
+           hd_race_next(run->race, run->experiment->iter_gen.budget_max,
+                        hd_iter_gen_finished(run->gen), ret_estimate, ret_repeat);
+}
+
 uint32_t core_config_seed(const struct run *run, uint32_t config, uint32_t repeat)
 {
     uint64_t hash = hd_hash_u64(hd_hash_text(HD_HASH_INIT, "config-seed"), run->seed);

@@ -68,9 +68,10 @@ void hd_race_result(struct hd_race *race, uint32_t config, uint32_t job, enum hd
                     double loss);
 
 /* The config to evaluate again, which has a result, and the number of this repeat of it. false:
- * none now. `budget` is the largest one. Only looks; O(configs with a result) after a change. */
-bool hd_race_next(struct hd_race *race, double budget, struct hd_race_estimate *ret_estimate,
-                  uint32_t *ret_repeat);
+ * none now. `budget` is the largest one. closed: no other config will have a result there, so that
+ * few are raced too. Only looks; O(configs with a result) after a change. */
+bool hd_race_next(struct hd_race *race, double budget, bool closed,
+                  struct hd_race_estimate *ret_estimate, uint32_t *ret_repeat);
 /* The incumbent: of those that never failed the lowest posterior mean, ties by config number.
  * false: nothing has a result. O(configs with a result). */
 bool hd_race_best(const struct hd_race *race, struct hd_race_estimate *ret_estimate);

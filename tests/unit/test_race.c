@@ -49,7 +49,7 @@ static struct hd_race_estimate find(struct hd_race *race, uint32_t config)
 static uint32_t next(struct hd_race *race, uint32_t *ret_repeat)
 {
     struct hd_race_estimate estimate;
-    return hd_race_next(race, 1, &estimate, ret_repeat) ? estimate.config : UINT32_MAX;
+    return hd_race_next(race, 1, false, &estimate, ret_repeat) ? estimate.config : UINT32_MAX;
 }
 
 static void near_to(double value, double expected)
@@ -140,6 +140,31 @@ static void test_rule(void **state)
         end(race, expected[i][0], true, HD_RACE_END_OK, expected[i][0]);
     /* Four degrees of freedom without any noise: they are told apart. */
     assert_int_equal(next(race, &repeat), UINT32_MAX);
+    hd_race_free(race);
+}
+
+static void test_few(void **state)
+{
+    /* Promise: of few configs none is evaluated again while a new one may come, and all that may be
+     * the best once none can; one alone never is. */
+    (void)state;
+    struct hd_race *race = race_of(3, 0.9);
+    struct hd_race_estimate estimate;
+    uint32_t repeat = 0, repeats = 0;
+    first(race, 0, 1);
+    assert_false(hd_race_next(race, 1, true, &estimate, &repeat));
+    for (uint32_t i = 1; i < 4; i++)
+        first(race, i, 1 - 0.01 * i);
+    assert_int_equal(next(race, &repeat), UINT32_MAX);
+    while (hd_race_next(race, 1, true, &estimate, &repeat)) {
+        assert_int_equal(next(race, &(uint32_t){0}), UINT32_MAX);
+        assert_true(hd_race_next(race, 1, true, &estimate, &repeat));
+        again(race, estimate.config, repeat, estimate.config == 0 ? 0.5 : 1.5);
+        repeats++;
+    }
+    assert_true(repeats >= 4 && repeats <= 8);
+    assert_true(hd_race_best(race, &estimate));
+    assert_int_equal(estimate.config, 0);
     hd_race_free(race);
 }
 
@@ -330,12 +355,13 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_means),       cmocka_unit_test(test_shrinks),
-        cmocka_unit_test(test_lucky_one),   cmocka_unit_test(test_rule),
-        cmocka_unit_test(test_challengers), cmocka_unit_test(test_share),
-        cmocka_unit_test(test_no_noise),    cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_extremes),    cmocka_unit_test(test_tiny),
-        cmocka_unit_test(test_digest),      cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_few),      cmocka_unit_test(test_means),
+        cmocka_unit_test(test_shrinks),  cmocka_unit_test(test_lucky_one),
+        cmocka_unit_test(test_rule),     cmocka_unit_test(test_challengers),
+        cmocka_unit_test(test_share),    cmocka_unit_test(test_no_noise),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_tiny),     cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
