@@ -256,6 +256,27 @@ static void print_stop(const struct hd_experiment *experiment)
         printf("ends never by itself: set stop, or stop it by hand\n");
 }
 
+/* A run whose jobs all fall into the opening has nothing at a higher budget. One that runs out of
+ * configs or iterations before promotes what it has. */
+static void print_opening(const struct hd_experiment *experiment)
+{
+    const struct hd_iter_gen_spec *spec = &experiment->iter_gen;
+    uint32_t jobs = experiment->stop.jobs, configs = experiment->stop.configs;
+    /* Where other brackets begin higher up their rungs have openings of their own. */
+    bool one = hd_streq(spec->name, "asha") && hd_iter_gen_cycle(spec) == 1;
+    bool runs_out = spec->iterations_max > 0 || (configs > 0 && configs < jobs) ||
+                    hd_space_size(experiment->space) < jobs;
+    struct hd_bracket_plan plan;
+    if (!one || spec->type != HD_ASHA_TYPE_PROMOTION || jobs == 0 || jobs > spec->opening ||
+        runs_out)
+        return;
+    hd_iter_gen_plan(spec, 0, &plan);
+    if (plan.rung_count > 1)
+        printf("note: no config goes on to a higher budget before there are %u results (opening):"
+               " %u jobs are too few\n",
+               spec->opening, jobs);
+}
+
 static void print_objectives(const struct hd_experiment *experiment)
 {
     char low[CLI_CELL_MAX], high[CLI_CELL_MAX];
@@ -384,6 +405,7 @@ int cmd_check(int argc, char **argv)
         printf("\n");
         print_generator(experiment);
         print_stop(experiment);
+        print_opening(experiment);
     }
     hd_experiment_free(experiment);
     return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);

@@ -142,6 +142,7 @@ static const struct golden_case cases[] = {
     {"check", {"check", "DIR/good.yaml"}},
     {"check-json", {"check", "DIR/good.yaml", "--json"}},
     {"check-endless", {"check", "DIR/endless.yaml"}},
+    {"check-opening", {"check", "DIR/opening.yaml"}},
     {"check-bad", {"check", "DIR/bad.yaml"}},
     {"check-none", {"check", "DIR/none.yaml"}},
 };
@@ -192,6 +193,11 @@ static int setup(void **state)
     make_file(".", "endless.yaml",
               "target: {command: [./train]}\n"
               "space: {x: {type: int, low: 1, high: 10}}\n");
+    make_file(".", "opening.yaml",
+              "target: {command: [./train]}\n"
+              "space: {x: {type: float, low: 1, high: 10}}\n"
+              "budget: {min: 1, max: 4}\n"
+              "stop: {jobs: 20}\n");
     make_file(".", "bad.yaml",
               "target: {image: 'me/it:1'}\n"
               "space:\n"
