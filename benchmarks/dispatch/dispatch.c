@@ -27,6 +27,8 @@
 
 #define QUEUE_ITEMS 65536
 #define PING_MS 5000
+#define SECONDS_MAX 1e6
+#define TIMES_MAX 1e8 /* one double each */
 
 static const char experiment_text[] = "name: bench\n"
                                       "target: {command: [\"true\"]}\n"
@@ -374,6 +376,10 @@ static void bench_latency(unsigned workers, const char *directory, double rate, 
     char path[4096];
     size_t count = (size_t)(rate * seconds) + 1;
     double *times = calloc(count, sizeof(*times));
+    if (times == NULL) {
+        fprintf(stderr, "bench_dispatch: no memory for %zu times\n", count);
+        exit(1);
+    }
     (void)hd_format(path, sizeof(path), "%s/latency-%u.db", directory, workers);
     start_service(&service, path);
     load_begin(&load, hd_driver_address(service.driver), workers, NULL, 0);
@@ -405,6 +411,24 @@ static void bench(unsigned workers, const char *directory, double seconds)
     printf("| %7u | %7zu | %7zu | %8.0f | %13.0f | %8.0f | %9.2f | %16.2f |\n", workers,
            request_size, reply_size, echoes, commits, jobs, jobs / echoes, jobs / commits);
     fflush(stdout);
+}
+
+/* What is wrong with the options; NULL: nothing. */
+static const char *objection(const char *workers, int64_t jobs, double rate, double seconds)
+{
+    for (const char *at = workers; *at != '\0'; at += strspn(at, ",")) {
+        char *end;
+        unsigned long number = strtoul(at, &end, 10);
+        if (end == at || (*end != ',' && *end != '\0') || number == 0 || number > WORKERS_MAX)
+            return "--workers: numbers from 1 to 1024 with commas between them are expected";
+        at = end;
+    }
+    if (jobs < 0)
+        return "--jobs: a number of at least 0 is expected";
+    if (!(rate >= 0) || !(seconds > 0) || !(seconds <= SECONDS_MAX) ||
+        !(rate * seconds <= TIMES_MAX))
+        return "--rate, --seconds: at most 1e6 seconds and 1e8 jobs are measured";
+    return NULL;
 }
 
 int main(int argc, char **argv)
@@ -458,6 +482,11 @@ int main(int argc, char **argv)
     }
     char directory[] = "/tmp/hd-bench-XXXXXX";
     struct hd_err err;
+    const char *wrong = objection(workers, jobs, rate, seconds);
+    if (wrong != NULL) {
+        fprintf(stderr, "bench_dispatch: %s\n", wrong);
+        return 2;
+    }
     if (given == NULL && mkdtemp(directory) == NULL)
         return 1;
     if (given == NULL)
@@ -471,8 +500,6 @@ int main(int argc, char **argv)
                "---------:|----------:|-----------------:|\n");
     for (const char *at = workers; *at != '\0'; at += strspn(at, ",")) {
         unsigned number = (unsigned)strtoul(at, NULL, 10);
-        if (number == 0 || number > WORKERS_MAX || jobs < 0 || !(rate >= 0) || !(seconds > 0))
-            return 2;
         if (rate > 0)
             bench_latency(number, given, rate, seconds);
         else if (jobs == 0)
