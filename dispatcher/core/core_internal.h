@@ -206,7 +206,6 @@ struct parked {
     enum hd_verdict verdict;
     int64_t deadline_ms;
     int64_t leaves_ms; /* when targets there are stopped; HD_NEVER_MS: it stays */
-    char run_id[HD_ID_MAX + 1];
     uint32_t next, previous; /* list of parked workers, oldest first */
 };
 
@@ -225,6 +224,7 @@ struct worker {
     bool known; /* said hello in this life of the master */
     bool reachable;
     bool draining;
+    char run_id[HD_ID_MAX + 1]; /* the only run it serves; empty: any */
     uint64_t incarnation;
     uint64_t control_sequence, poll_sequence;
     uint64_t poll_answered; /* lease sequence that was told that there is no job */

@@ -147,6 +147,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     worker->draining = request->draining;
     worker->last_seen_ms = core->now_ms;
     (void)hd_copy_text(worker->host, sizeof(worker->host), request->host);
+    (void)hd_copy_text(worker->run_id, sizeof(worker->run_id), request->run_id);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->ping_ms = core_ping_ms(core);
     core_tell_worker(worker, reply);
@@ -199,6 +200,9 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
     }
     worker->control_sequence = request->sequence;
     worker->draining = request->draining;
+    /* What it has asked for before it began to drain, it does not want any more. */
+    if (worker->draining && worker->parked.active && !HD_PLANTED(core, HD_PLANT_DRAINING_FED))
+        core_answer_parked(core, worker, HD_REPLY_NOTHING);
     core_take_echo(core, worker, request);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->drain = core->options.shutdown_workers && all_over(core);
@@ -276,7 +280,6 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
                          ? core->now_ms + request->left_ms
                          : HD_NEVER_MS,
     };
-    (void)hd_copy_text(parked.run_id, sizeof(parked.run_id), request->run_id);
     note_asking(core, worker);
     struct live *live = granted(core, worker, lease_sequence);
     if (live != NULL) {

@@ -90,9 +90,9 @@ static void release_parked(struct hd_core *core)
         struct worker *worker = &core->workers[index];
         index = worker->parked.next;
         uint32_t run_number;
-        bool done = worker->parked.run_id[0] == '\0'
+        bool done = worker->run_id[0] == '\0'
                         ? over && core->options.shutdown_workers
-                        : hd_core_find_run(core, worker->parked.run_id, &run_number) &&
+                        : hd_core_find_run(core, worker->run_id, &run_number) &&
                               core_run_final(core->runs[run_number]);
         if (done)
             core_answer_parked(core, worker, HD_REPLY_DONE);

@@ -19,7 +19,7 @@ bool core_is_excluded(const struct run *run, uint32_t worker)
 
 bool core_serves(const struct worker *worker, const struct run *run)
 {
-    return worker->parked.run_id[0] == '\0' || strcmp(worker->parked.run_id, run->run_id) == 0;
+    return worker->run_id[0] == '\0' || strcmp(worker->run_id, run->run_id) == 0;
 }
 
 bool core_is_able(const struct hd_core *core, const struct run *run, const struct worker *worker)

@@ -52,6 +52,7 @@ enum hd_plant {
     HD_PLANT_QUARANTINE_HASTY = 1 << 6, /* after one failure */
     HD_PLANT_LEAVING_FORGIVES = 1 << 7, /* whoever was sent away is active when it is back */
     HD_PLANT_OLD_INCARNATION = 1 << 8,  /* an older process of a worker is obeyed */
+    HD_PLANT_DRAINING_FED = 1 << 9,     /* a request of before the drain still gets a job */
     /* "reply before commit" is planted in the simulator's driver */
 };
 

@@ -213,6 +213,32 @@ static void leaving_forgives_nothing(struct sim *sim, const struct sim_checker *
                  fact->worker, hd_worker_state_name(before), hd_worker_state_name(fact->state));
 }
 
+static bool has_said_that_it_leaves(const struct hd_core *core, const char *worker)
+{
+    for (uint32_t w = 0; w < hd_core_worker_count(core); w++) {
+        struct hd_worker_view view;
+        hd_core_view_worker(core, w, &view);
+        if (hd_streq(view.id, worker))
+            return view.draining;
+    }
+    return false;
+}
+
+static void leaving_gets_nothing(struct sim *sim, const struct sim_checker *self,
+                                 const struct sim_probe *probe)
+{
+    if (probe->kind != SIM_PROBE_STEP)
+        return;
+    for (size_t f = 0; f < probe->update->fact_count; f++) {
+        const struct hd_fact *fact = &probe->update->facts[f];
+        const char *worker = fact->as.attempt_leased.worker;
+        if (fact->kind == HD_FACT_ATTEMPT_LEASED &&
+            has_said_that_it_leaves(probe->master->core, worker))
+            sim_fail(sim, self->name, "job %u goes to %s, which has said that it takes no more",
+                     fact->as.attempt_leased.job, worker);
+    }
+}
+
 const struct sim_checker sim_checkers_faults[] = {
     {"infra-goes-elsewhere",
      "What a worker's infrastructure failed is not given to it again while another worker waits.",
@@ -227,5 +253,8 @@ const struct sim_checker sim_checkers_faults[] = {
     {"leaving-forgives-nothing",
      "A worker that was paused or quarantined before it was sent away is so when it is back.",
      leaving_forgives_nothing},
+    {"leaving-gets-nothing",
+     "A worker that has told the master that it takes no more jobs is given none.",
+     leaving_gets_nothing},
 };
 const size_t sim_checkers_faults_count = HD_COUNT(sim_checkers_faults);

@@ -14,6 +14,7 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_QUARANTINE_HASTY] = "quarantine-hasty",
     [SIM_PLANT_LEAVING_FORGIVES] = "leaving-forgives",
     [SIM_PLANT_OLD_INCARNATION] = "old-incarnation",
+    [SIM_PLANT_DRAINING_FED] = "draining-fed",
     [SIM_PLANT_REPLY_BEFORE_COMMIT] = "reply-before-commit",
     [SIM_PLANT_COMMIT_LOST] = "commit-lost",
     [SIM_PLANT_REPLY_TWICE] = "reply-twice",

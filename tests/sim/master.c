@@ -46,6 +46,8 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_LEAVING_FORGIVES;
     case SIM_PLANT_OLD_INCARNATION:
         return HD_PLANT_OLD_INCARNATION;
+    case SIM_PLANT_DRAINING_FED:
+        return HD_PLANT_DRAINING_FED;
     case SIM_PLANT_NONE:
     case SIM_PLANT_REPLY_BEFORE_COMMIT:
     case SIM_PLANT_COMMIT_LOST:

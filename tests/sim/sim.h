@@ -75,6 +75,7 @@ enum sim_plant {
     SIM_PLANT_QUARANTINE_HASTY,    /* core */
     SIM_PLANT_LEAVING_FORGIVES,    /* core */
     SIM_PLANT_OLD_INCARNATION,     /* core */
+    SIM_PLANT_DRAINING_FED,        /* core */
     SIM_PLANT_REPLY_BEFORE_COMMIT, /* driver: speaks, then commits */
     SIM_PLANT_COMMIT_LOST,         /* driver: says committed, and a restart finds it missing */
     SIM_PLANT_REPLY_TWICE,         /* driver: answers one request twice */

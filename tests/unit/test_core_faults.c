@@ -135,6 +135,35 @@ static void what_no_machine_can_start_stops_the_run(void **state)
     assert_answer(again, HD_REPLY_LEASE);
 }
 
+/* A worker of another run, of which no more is known than its hello, is nobody who could try. */
+static void a_worker_of_another_run_does_not_count(void **state)
+{
+    (void)state;
+    struct hd_request bye = from(&b, HD_REQUEST_BYE, HD_LANE_CONTROL, ++b.control);
+    post(&bye, b.incarnation);
+    start(JOBS("5"));
+    struct hd_attempt_ref attempt = lease(&a);
+    struct hd_request other = from(&c, HD_REQUEST_HELLO, HD_LANE_CONTROL, ++c.control);
+    other.run_id = "other";
+    assert_answer(post(&other, c.incarnation), HD_REPLY_OK);
+    report_rule(&a, attempt, HD_OUTCOME_CONFIG_ERROR, 0);
+    assert_state(HD_RUN_PAUSED, "could not be started: as planned");
+}
+
+/* What it asked for before it was told to drain is answered, and no job goes there any more. */
+static void whoever_begins_to_drain_gets_nothing(void **state)
+{
+    (void)state;
+    uint64_t polled = poll(&a);
+    struct hd_request drains = from(&a, HD_REQUEST_PING, HD_LANE_CONTROL, ++a.control);
+    drains.draining = true;
+    assert_answer(post(&drains, a.incarnation), HD_REPLY_OK);
+    assert_answer(polled, HD_REPLY_NOTHING);
+    start(JOBS("1"));
+    assert_answer(poll(&a), HD_REPLY_NOTHING);
+    assert_answer(poll(&b), HD_REPLY_LEASE);
+}
+
 /* The last worker of many runs at once: each of them pauses, also those for which the step that
  * saw it had no room. */
 static void the_last_worker_leaves_no_run_waiting(void **state)
@@ -369,6 +398,8 @@ int main(void)
         T(the_last_worker_leaves_no_run_waiting),
         T(one_machine_that_cannot_start_stops_nothing),
         T(what_no_machine_can_start_stops_the_run),
+        T(a_worker_of_another_run_does_not_count),
+        T(whoever_begins_to_drain_gets_nothing),
         T(rules_decide_over_retries),
         T(a_rule_excludes_a_worker),
         T(rules_are_for_failures),
