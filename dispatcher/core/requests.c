@@ -100,6 +100,15 @@ static void note_asking(const struct hd_core *core, struct worker *worker)
     worker->asked_ms = core->now_ms;
 }
 
+/* What it has asked for before it began to drain, it does not want any more. */
+static void hear_whether_it_drains(struct hd_core *core, struct worker *worker,
+                                   const struct hd_request *request)
+{
+    worker->draining = request->draining;
+    if (worker->draining && worker->parked.active && !HD_PLANTED(core, HD_PLANT_DRAINING_FED))
+        core_answer_parked(core, worker, HD_REPLY_NOTHING);
+}
+
 /* ---- control lane ---------------------------------------------------------------------------- */
 
 static void hello(struct hd_core *core, const struct hd_event *event)
@@ -144,7 +153,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     worker->connection = event->connection;
     worker->slots = request->slots;
     worker->root = core_add_root(core, request->root);
-    worker->draining = request->draining;
+    hear_whether_it_drains(core, worker, request);
     worker->last_seen_ms = core->now_ms;
     (void)hd_copy_text(worker->host, sizeof(worker->host), request->host);
     (void)hd_copy_text(worker->run_id, sizeof(worker->run_id), request->run_id);
@@ -199,10 +208,7 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
         return;
     }
     worker->control_sequence = request->sequence;
-    worker->draining = request->draining;
-    /* What it has asked for before it began to drain, it does not want any more. */
-    if (worker->draining && worker->parked.active && !HD_PLANTED(core, HD_PLANT_DRAINING_FED))
-        core_answer_parked(core, worker, HD_REPLY_NOTHING);
+    hear_whether_it_drains(core, worker, request);
     core_take_echo(core, worker, request);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->drain = core->options.shutdown_workers && all_over(core);

@@ -154,14 +154,20 @@ static void a_worker_of_another_run_does_not_count(void **state)
 static void whoever_begins_to_drain_gets_nothing(void **state)
 {
     (void)state;
-    uint64_t polled = poll(&a);
-    struct hd_request drains = from(&a, HD_REQUEST_PING, HD_LANE_CONTROL, ++a.control);
-    drains.draining = true;
-    assert_answer(post(&drains, a.incarnation), HD_REPLY_OK);
-    assert_answer(polled, HD_REPLY_NOTHING);
+    static const enum hd_request_kind says[] = {HD_REQUEST_PING, HD_REQUEST_HELLO};
+    struct worker *const workers[] = {&a, &b};
+    for (size_t i = 0; i < HD_COUNT(says); i++) {
+        struct worker *worker = workers[i];
+        uint64_t polled = poll(worker);
+        struct hd_request drains = from(worker, says[i], HD_LANE_CONTROL, ++worker->control);
+        drains.draining = true;
+        assert_answer(post(&drains, worker->incarnation), HD_REPLY_OK);
+        assert_answer(polled, HD_REPLY_NOTHING);
+    }
+    hello(&c, NULL, 0);
     start(JOBS("1"));
     assert_answer(poll(&a), HD_REPLY_NOTHING);
-    assert_answer(poll(&b), HD_REPLY_LEASE);
+    assert_answer(poll(&c), HD_REPLY_LEASE);
 }
 
 /* The last worker of many runs at once: each of them pauses, also those for which the step that
