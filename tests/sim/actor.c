@@ -51,12 +51,13 @@ static void remember(struct sim *sim, struct sim_actor *actor, uint32_t config,
 static void tell_result(struct sim_actor *actor, const struct sim_ledger_run *run,
                         const struct hd_fact *fact, double budget, double loss)
 {
+    struct hd_score score = sim_told_score(fact, loss);
     uint32_t number = sim_told_job(fact);
     if (number >= run->job_count || run->jobs[number].config >= actor->added_count)
         return;
     struct hd_err err;
     enum hd_code code =
-        hd_sampler_tell(actor->sampler, run->jobs[number].config, budget, loss, &err);
+        hd_sampler_tell_score(actor->sampler, run->jobs[number].config, budget, &score, &err);
     hd_assert(code == HD_OK);
 }
 

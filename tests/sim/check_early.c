@@ -211,6 +211,62 @@ static const struct sim_job *job_at(const struct sim_ledger_run *run, uint32_t c
     return NULL;
 }
 
+/* ---- openings ------------------------------------------------------------------------------- */
+
+#define CONFIGS_SURE 8 /* so many the smallest of the spaces has */
+
+/* Results that the rung needs before one goes on. */
+static size_t opening_of(const struct sim_run_plan *plan, uint32_t rung)
+{
+    return (size_t)(plan->opening / pow(plan->eta, rung) + 0.5);
+}
+
+static size_t result_count(const struct sim_ledger_run *run, uint32_t rung)
+{
+    return run->rungs[rung].count + run->rungs[rung].failed;
+}
+
+static uint32_t running_at(const struct sim_ledger_run *run, uint32_t rung)
+{
+    uint32_t count = 0;
+    for (size_t j = 0; j < run->job_count; j++)
+        count += run->jobs[j].rung == rung && run->jobs[j].repeat == 0 && !run->jobs[j].closed;
+    return count;
+}
+
+/* For sure: something runs that brings a result there or below, or a new config will. */
+static bool more_comes(const struct sim_ledger_run *run, uint32_t rung)
+{
+    const struct sim_run_plan *plan = run->plan;
+    uint32_t planned = plan->iterations * sim_plan_first_count(plan, 0);
+    for (uint32_t k = 0; k <= rung; k++)
+        if (running_at(run, k) > 0)
+            return true;
+    return run->state == HD_RUN_ACTIVE && run->config_count < CONFIGS_SURE &&
+           run->config_count < planned &&
+           (plan->configs_max == 0 || run->config_count < plan->configs_max);
+}
+
+static void openings_hold(struct sim *sim, const struct sim_checker *self,
+                          const struct sim_probe *probe)
+{
+    if (probe->kind != SIM_PROBE_FACT || probe->fact->kind != HD_FACT_JOB_QUEUED)
+        return;
+    const struct sim_ledger_run *run = run_of(probe);
+    const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
+    if (run == NULL || run->plan == NULL || run->plan->opening == 0 || queued->repeat > 0 ||
+        isnan(queued->budget_previous))
+        return;
+    uint32_t from = queued->rung - 1;
+    size_t needed = opening_of(run->plan, from);
+    if (queued->rung == 0 || from >= SIM_RUNGS_MAX)
+        return; /* promoted-on-merit */
+    if (result_count(run, from) < needed && more_comes(run, from))
+        sim_fail(sim, self->name, "job %u leaves rung %u, which has %zu of %zu results",
+                 queued->job, from, result_count(run, from), needed);
+    sim->cover->opened += needed > run->plan->eta ? 1 : 0;
+}
+
 static void promoted_on_merit(struct sim *sim, const struct sim_checker *self,
                               const struct sim_probe *probe)
 {
@@ -256,5 +312,8 @@ const struct sim_checker sim_checkers_early[] = {
     {"promoted-on-merit",
      "Without barriers, a config advances when it is among the best share of its rung so far.",
      promoted_on_merit},
+    {"openings-hold",
+     "No config leaves a rung before its opening is full, unless nothing more can come to it.",
+     openings_hold},
 };
 const size_t sim_checkers_early_count = HD_COUNT(sim_checkers_early);

@@ -281,7 +281,8 @@ static struct hd_sampler *fresh_sampler(const struct sim_probe *probe, uint32_t 
         const struct sim_job *job = &run->jobs[sim_told_job(fact)];
         if (job->config >= config)
             continue;
-        code = hd_sampler_tell(sampler, job->config, budget, loss, &err);
+        struct hd_score score = sim_told_score(fact, loss);
+        code = hd_sampler_tell_score(sampler, job->config, budget, &score, &err);
         hd_assert(code == HD_OK);
     }
     return sampler;

@@ -160,6 +160,13 @@ struct hd_fact *sim_fact_copy(struct sim *sim, const struct hd_fact *fact);
 void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd_fact *fact);
 /* Of a fact that is told: whose job it is about. */
 uint32_t sim_told_job(const struct hd_fact *fact);
+/* What its sampler hears: this loss, and the other values of an ended attempt. */
+struct hd_score sim_told_score(const struct hd_fact *fact, double loss);
+/* What a target with several objectives says of a config besides its loss, which is the first: a
+ * second objective and the value that is bounded. */
+#define SIM_MEASURES 3
+#define SIM_MEASURE_BOUND 0.5
+void sim_measures(const struct sim_config *config, double *ret_measures);
 struct sim_ledger_run *sim_ledger_find(struct sim_ledger *ledger, uint64_t run_uid);
 struct sim_job *sim_ledger_job(struct sim_ledger *ledger, uint32_t run, uint32_t job);
 struct sim_attempt *sim_job_attempt(const struct sim_job *job, uint32_t number);
@@ -205,7 +212,8 @@ void sim_link_cut(struct sim *sim, uint32_t a, uint32_t b, bool both, int64_t fo
 /* How long a datagram takes, or -1 when it is lost. For the nameserver's calls. */
 int64_t sim_link_delay(struct sim *sim, uint32_t from, uint32_t to);
 
-/* ---- strangers (stranger.c) ------------------------------------------------------------------- */
+/* ---- strangers (stranger.c) -------------------------------------------------------------------
+ */
 
 #define SIM_RECORDED_MAX 48
 #define SIM_OLD_RESULT_LOSS (-7777.0) /* no target here ever has it */
@@ -486,6 +494,8 @@ extern const struct sim_checker sim_checkers_talk[];
 extern const size_t sim_checkers_talk_count;
 extern const struct sim_checker sim_checkers_noise[];
 extern const size_t sim_checkers_noise_count;
+extern const struct sim_checker sim_checkers_objectives[];
+extern const size_t sim_checkers_objectives_count;
 extern const struct sim_checker sim_checkers_early[];
 extern const size_t sim_checkers_early_count;
 extern const struct sim_checker sim_checkers_strangers[];

@@ -26,9 +26,11 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_DROP_IGNORED] = "drop-ignored",
     [SIM_PLANT_FACT_LOST] = "fact-lost",
     [SIM_PLANT_WRONG_LADDER] = "wrong-ladder",
+    [SIM_PLANT_OPENING_IGNORED] = "opening-ignored",
     [SIM_PLANT_WRONG_COUNT] = "wrong-count",
     [SIM_PLANT_HOLD_FORGOTTEN] = "hold-forgotten",
     [SIM_PLANT_FACT_TWISTED] = "fact-twisted",
+    [SIM_PLANT_VALUES_SWAPPED] = "values-swapped",
     [SIM_PLANT_ATTEMPT_REUSED] = "attempt-reused",
     [SIM_PLANT_DIRECTORY_LOST] = "directory-lost",
     [SIM_PLANT_WRONG_LIMITS] = "wrong-limits",
@@ -115,6 +117,8 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "directory", "a copy", cover->resumed_from_copy, true);
     line(context, "directory", "anew", cover->resumed_anew, true);
     line(context, "job", "evaluated again", cover->repeats, true);
+    line(context, "job", "several objectives", cover->scored, true);
+    line(context, "job", "promoted after an opening", cover->opened, true);
     line(context, "end", "finished", cover->finished_ends, true);
     line(context, "end", "cancelled", cover->cancelled_ends, true);
     line(context, "end", "paused", cover->paused_ends, true);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* draw.c: a seed becomes a plan: who is there, what is tried, and what weather it is. */
-#include "sim.h"
+#include "cluster.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,6 +47,21 @@ static void append(char *text, size_t size, const char *fmt, ...)
     hd_assert(more >= 0 && used + (size_t)more < size);
 }
 
+static void write_objective(const struct sim_run_plan *run, char *text, size_t size)
+{
+    if (run->several) {
+        append(text, size, "\"objective\":[\"loss\",\"cost\"],");
+        if (run->constrained)
+            append(text, size, "\"constraints\":[{\"name\":\"weight\",\"max\":%.17g}],",
+                   SIM_MEASURE_BOUND);
+        return;
+    }
+    append(text, size, "\"objective\":{\"name\":\"loss\"");
+    if (run->has_goal)
+        append(text, size, ",\"goal\":%.17g", run->goal);
+    append(text, size, "},");
+}
+
 void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const char *space)
 {
     run->sampler = sampler;
@@ -63,10 +78,7 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
            "\"retries\":{\"infra\":%u,\"failed\":%u},\"checkpoint\":%s},",
            run->run_id, run->retries_infra, run->retries_failed,
            run->checkpoint ? "true" : "false");
-    append(text, size, "\"objective\":{\"name\":\"loss\"");
-    if (run->has_goal)
-        append(text, size, ",\"goal\":%.17g", run->goal);
-    append(text, size, "},");
+    write_objective(run, text, size);
     if (run->repeats > 0)
         append(text, size, "\"noise\":{\"repeats\":%u,\"share\":%.17g},", run->repeats, run->share);
     append(text, size, "\"space\":%s,\"sampler\":{\"name\":\"%s\"},", space, sampler);
@@ -75,6 +87,8 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
         append(text, size, ",\"eta\":%u", run->eta);
     if (run->asha == SIM_ASHA_STOPPING)
         append(text, size, ",\"type\":\"stopping\"");
+    if (run->opening > 0)
+        append(text, size, ",\"opening\":%u", run->opening);
     if (run->early != SIM_EARLY_NONE)
         append(text, size,
                ",\"early_stopping\":{\"rule\":\"%s\",\"grace\":%.17g,\"curves_min\":%u,"
@@ -132,6 +146,15 @@ static void draw_asha(struct sim_run_plan *run)
 }
 
 /* Likewise. */
+static void draw_opening(struct sim_run_plan *run)
+{
+    struct hd_rng rng;
+    hd_rng_fork(run->run_uid, "opening", 0, &rng);
+    if (run->asha == SIM_ASHA_PROMOTION && chance(&rng, 50))
+        run->opening = 2 + below(&rng, 12);
+}
+
+/* Likewise. */
 static void draw_early(struct sim_run_plan *run)
 {
     struct hd_rng rng;
@@ -156,6 +179,18 @@ static void draw_noise(struct sim_run_plan *run)
     run->repeats = 2 + below(&rng, 4);
     run->share = 0.2 + 0.6 * hd_rng_double(&rng);
     run->has_goal = false; /* its estimate is nothing that the ledger folds */
+}
+
+/* Likewise. What is promoted from rung to rung is checked with one loss alone. */
+static void draw_objectives(struct sim_run_plan *run)
+{
+    struct hd_rng rng;
+    hd_rng_fork(run->run_uid, "objectives", 0, &rng);
+    if (!run->full || run->early != SIM_EARLY_NONE || run->repeats > 0 || run->has_goal ||
+        !chance(&rng, 40))
+        return;
+    run->several = true;
+    run->constrained = chance(&rng, 50);
 }
 
 static void draw_limits(struct hd_rng *rng, struct sim_run_plan *run)
@@ -210,8 +245,10 @@ static void draw_run(struct hd_rng *rng, uint32_t number, uint32_t master, struc
     draw_limits(rng, run);
     draw_target(rng, run);
     draw_asha(run);
+    draw_opening(run);
     draw_early(run);
     draw_noise(run);
+    draw_objectives(run);
     static const char *const samplers[] = {"random", "random", "tpe", "tpe", "sobol"};
     const char *sampler = samplers[below(rng, HD_COUNT(samplers))];
     uint32_t space = chance(rng, 12) ? 3 : below(rng, 3);

@@ -25,6 +25,7 @@ static void copy_leased(struct sim *sim, struct hd_fact_attempt_leased *leased)
 
 static void copy_ended(struct sim *sim, struct hd_fact_attempt_ended *ended)
 {
+    ended->measures = copy_doubles(sim, ended->measures, ended->measure_count);
     ended->worker = sim_text(sim, ended->worker);
     ended->message = sim_text(sim, ended->message);
     ended->info_json = sim_text(sim, ended->info_json);
@@ -258,6 +259,16 @@ uint32_t sim_told_job(const struct hd_fact *fact)
 {
     return fact->kind == HD_FACT_CURVE_POINT ? fact->as.curve_point.job
                                              : fact->as.attempt_ended.job;
+}
+
+struct hd_score sim_told_score(const struct hd_fact *fact, double loss)
+{
+    struct hd_score score = hd_score_of(loss);
+    if (fact->kind != HD_FACT_ATTEMPT_ENDED || fact->as.attempt_ended.measure_count == 0)
+        return score;
+    score.losses[1] = fact->as.attempt_ended.measures[1];
+    score.violation = fact->as.attempt_ended.violation;
+    return score;
 }
 
 /* Of a noisy target's config the mean of all that it came to at the highest budget. */

@@ -63,6 +63,8 @@ static uint32_t core_plants(enum sim_plant plant)
     case SIM_PLANT_WRONG_COUNT:
     case SIM_PLANT_HOLD_FORGOTTEN:
     case SIM_PLANT_FACT_TWISTED:
+    case SIM_PLANT_VALUES_SWAPPED:
+    case SIM_PLANT_OPENING_IGNORED:
     case SIM_PLANT_ATTEMPT_REUSED:
     case SIM_PLANT_DIRECTORY_LOST:
     case SIM_PLANT_WRONG_LIMITS:
@@ -314,8 +316,20 @@ static bool drop_by_plant(struct sim *sim, const struct hd_fact *fact)
     return true;
 }
 
-static void twist_by_plant(const struct sim *sim, struct hd_fact *fact)
+static void swap_by_plant(struct sim *sim, struct hd_fact_attempt_ended *ended)
 {
+    double *swapped = sim_alloc(sim, ended->measure_count * sizeof(double));
+    memcpy(swapped, ended->measures, ended->measure_count * sizeof(double));
+    swapped[0] = ended->measures[1];
+    swapped[1] = ended->measures[0];
+    ended->measures = swapped;
+}
+
+static void twist_by_plant(struct sim *sim, struct hd_fact *fact)
+{
+    if (sim->options->plant == SIM_PLANT_VALUES_SWAPPED && fact->kind == HD_FACT_ATTEMPT_ENDED &&
+        fact->as.attempt_ended.measure_count > 1)
+        swap_by_plant(sim, &fact->as.attempt_ended);
     if (sim->options->plant == SIM_PLANT_FACT_TWISTED && fact->kind == HD_FACT_ATTEMPT_ENDED)
         fact->as.attempt_ended.loss += 1;
     if (sim->options->plant == SIM_PLANT_ATTEMPT_REUSED && fact->kind == HD_FACT_ATTEMPT_LEASED &&

@@ -176,12 +176,15 @@ static const char *planted_experiment(struct sim *sim, const struct sim_run_plan
 {
     if (sim->options->plant != SIM_PLANT_WRONG_LADDER &&
         sim->options->plant != SIM_PLANT_WRONG_LIMITS &&
+        sim->options->plant != SIM_PLANT_OPENING_IGNORED &&
         sim->options->plant != SIM_PLANT_WRONG_COUNT)
         return plan->experiment;
     struct sim_run_plan *wrong = sim_alloc(sim, sizeof(*wrong));
     *wrong = *plan;
     if (sim->options->plant == SIM_PLANT_WRONG_LADDER) {
         wrong->eta++;
+    } else if (sim->options->plant == SIM_PLANT_OPENING_IGNORED) {
+        wrong->opening = 0;
     } else if (sim->options->plant == SIM_PLANT_WRONG_COUNT) {
         wrong->iterations = wrong->iterations > 1 ? wrong->iterations - 1 : 1;
     } else {

@@ -88,8 +88,10 @@ enum sim_plant {
     SIM_PLANT_FACT_LOST,           /* driver: one fact of a batch is not stored */
     SIM_PLANT_WRONG_LADDER,        /* driver: the run that is created has another eta */
     SIM_PLANT_WRONG_COUNT,         /* driver: ... has an iteration less */
+    SIM_PLANT_OPENING_IGNORED,     /* driver: ... promotes from its first results on */
     SIM_PLANT_HOLD_FORGOTTEN,      /* driver: a commit that was held costs lease time */
     SIM_PLANT_FACT_TWISTED,        /* driver: a stored loss is not the reported one */
+    SIM_PLANT_VALUES_SWAPPED,      /* driver: of a result with several the first two are */
     SIM_PLANT_ATTEMPT_REUSED,      /* driver: a second attempt is stored as the first */
     SIM_PLANT_DIRECTORY_LOST,      /* shell: starts in an empty directory, says nothing */
     SIM_PLANT_WRONG_LIMITS,  /* driver: the run that is created retries and goes on for ever */
@@ -129,6 +131,9 @@ struct sim_run_plan {
     double goal;
     uint32_t repeats; /* 0: not noisy; most evaluations of a config at the highest budget */
     double share;     /* of the budget, that repeats may take */
+    uint32_t opening; /* of asha's promotions; 0: none */
+    bool several;     /* objectives: the loss and another one */
+    bool constrained; /* one of several may be infeasible */
     uint32_t retries_infra, retries_failed, pause_after;
     int32_t priority;
     /* how its target behaves */
@@ -218,6 +223,8 @@ struct sim_cover {
     uint64_t worker_states[HD_WORKER_STATE_COUNT];
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
     uint64_t repeats;             /* evaluations of a config that had a result */
+    uint64_t scored;              /* results with several objectives */
+    uint64_t opened;              /* promotions that had waited for an opening */
     uint64_t preempted_in_place;  /* began from what a stopped one had kept */
     int64_t computed_ms, lost_ms; /* by targets; and what had to be done again of it */
     uint64_t paused_ends, finished_ends, cancelled_ends;
