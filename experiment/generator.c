@@ -248,6 +248,24 @@ static enum hd_code parse_asynchronous(const struct hd_reader *reader,
     return code;
 }
 
+/* What never promotes has nothing to hold back: an opening in the file is a misunderstanding. That
+ * of `auto` ends with a type that the file gives. */
+static enum hd_code check_opening(const struct hd_reader *reader, const struct hd_value *object,
+                                  struct hd_iter_gen_spec *spec)
+{
+    bool asynchronous = hd_iter_gen_is_asynchronous(spec);
+    if (spec->opening == 0 || (asynchronous && spec->type == HD_ASHA_TYPE_PROMOTION))
+        return HD_OK;
+    if (hd_read_member(object, "opening") == NULL) {
+        spec->opening = 0;
+        return HD_OK;
+    }
+    return hd_read_fail(reader, HD_E_INVALID, hd_value_get(object, "opening"), path, "opening",
+                        "holds back promotions without barriers, and %s has none: leave it out, or "
+                        "take asha or async_hyperband with type promotion",
+                        asynchronous ? "type stopping" : spec->name);
+}
+
 enum hd_code hd_generator_parse(const struct hd_reader *reader, const struct hd_value *root,
                                 struct hd_experiment *experiment)
 {
@@ -291,6 +309,8 @@ enum hd_code hd_generator_parse(const struct hd_reader *reader, const struct hd_
         code = parse_asynchronous(reader, object, spec);
     if (code == HD_OK && hd_iter_gen_spec_check(spec, reader->err) != HD_OK)
         code = hd_read_wrap(reader, object, path, "");
+    if (code == HD_OK)
+        code = check_opening(reader, object, spec);
     return code;
 }
 

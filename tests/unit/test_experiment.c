@@ -183,6 +183,12 @@ static void aliases(void **state)
          "\"rungs\":[2.0,8.0],\"brackets\":null,\"early_stopping\":{\"rule\":\"none\","
          "\"grace\":null,\"curves_min\":null,\"optimism\":null},\"type\":\"stopping\","
          "\"delayed\":true,"},
+        {LEAST "iteration_generator: {type: stopping}\nbudget: {min: 1, max: 9}\n",
+         "\"type\":\"stopping\",\"delayed\":true,\"delay_results\":20,\"opening\":0,"},
+        {LEAST "iteration_generator: {name: hyperband, opening: 0}\nbudget: {min: 1, max: 9}\n",
+         "\"opening\":0,"},
+        {LEAST "iteration_generator: {name: asha, opening: 6}\nbudget: {min: 1, max: 9}\n",
+         "\"opening\":6,"},
         {LEAST "iteration_generator: {name: hyperband, brackets: [[[9, 1], [3, 3]], [[2, 9]]]}\n",
          "\"brackets\":[[[9,1.0],[3,3.0]],[[2,9.0]]]"},
         {LEAST "iteration_generator: {early_stopping: {rule: median, grace: 0.5}}\n",
@@ -400,6 +406,16 @@ static void errors(void **state)
          "iteration_generator.brackets: a list of brackets [[configs, budget], ...]"},
         {LEAST "iteration_generator: {name: asha, promote_fraction: 2}\nbudget: {min: 1, max: 9}\n",
          "promote_fraction is 2: a share"},
+        {LEAST "iteration_generator: {name: hyperband, opening: 20}\nbudget: {min: 1, max: 9}\n",
+         "e.yaml:3: iteration_generator.opening: holds back promotions without barriers, and "
+         "hyperband has none: leave it out"},
+        {LEAST "iteration_generator: {name: successive_halving, opening: 1}\nbudget: {min: 1, max: "
+               "9}\n",
+         "and successive_halving has none"},
+        {LEAST "iteration_generator: {name: full, opening: 20}\n", "and full has none"},
+        {LEAST "iteration_generator: {opening: 20}\n", "and full has none"},
+        {LEAST "iteration_generator: {type: stopping, opening: 20}\nbudget: {min: 1, max: 9}\n",
+         "and type stopping has none"},
         {LEAST "iteration_generator: {early_stopping: {rule: mean}}\n",
          "iteration_generator.early_stopping.rule: unknown \"mean\""},
         {LEAST "budget: {min: 1, max: 9.5, integer: true}\n", "min and max must be whole"},
