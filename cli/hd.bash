@@ -20,6 +20,8 @@ _hd() {
             words="shell python c"
         elif [ "$command" = workers ] && [ "$COMP_CWORD" -eq 2 ]; then
             words="list pause resume drain shutdown test"
+        elif [ "$command" = notify ] && [ "$COMP_CWORD" -eq 2 ]; then
+            words="list test"
         fi
         ;;
     *) if [[ $word == -* ]]; then words=$(_hd_options "$program"); fi ;;

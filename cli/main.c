@@ -35,6 +35,7 @@ static const struct command {
     {"export", "all jobs as CSV or JSON", cmd_export},
     {"doctor", "will it work on this machine, and what to do when not", cmd_doctor},
     {"fsck", "is a checkpoint whole, and does it restore to what it shows", cmd_fsck},
+    {"notify", "who is told of runs, and does it arrive", cmd_notify},
     {"token", "list, add and rotate the tokens of a file", cmd_token},
     {"tls", "a CA and certificates for a cluster", cmd_tls},
     {"backup", "a verified copy of a checkpoint, while its master writes", cmd_backup},

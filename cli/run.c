@@ -175,6 +175,7 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     pass_on(&master, "--iterations", arguments->iterations);
     pass_on(&master, "--time-limit", arguments->time_limit);
     pass_on(&master, "--seed", arguments->seed);
+    pass_on(&master, "--notify", arguments->notify);
     pass_on(&worker, "--engine", arguments->engine);
     for (size_t i = 0; i < arguments->data.count; i++)
         pass_on(&worker, "--data", arguments->data.items[i]);
@@ -243,6 +244,17 @@ static enum hd_code read_file(const struct run_arguments *arguments, const char 
     return hd_experiment_read(file, &overrides, ret_experiment, err);
 }
 
+/* Said at once, and not by a master in the background. */
+static enum hd_code check_notify(const struct run_arguments *arguments, struct hd_err *err)
+{
+    struct hd_notice_settings *settings = NULL;
+    if (arguments->notify != NULL && hd_streq(arguments->notify, "none"))
+        return HD_OK;
+    enum hd_code code = hd_notice_load(arguments->notify, &settings, err);
+    hd_notice_settings_free(settings);
+    return code;
+}
+
 /* An image needs an engine: said at once rather than after five jobs that could not start. */
 static enum hd_code check_engine(const struct run_arguments *arguments,
                                  const struct hd_experiment *experiment, struct hd_err *err)
@@ -284,6 +296,8 @@ static int run(struct run_arguments *arguments, const char *file)
                                 &over, &exit_code, &err);
     if (code == HD_OK && !over && experiment != NULL)
         code = check_engine(arguments, experiment, &err);
+    if (code == HD_OK && !over)
+        code = check_notify(arguments, &err);
     if (code == HD_OK && !over && arguments->detach) {
         code = detach(arguments->state_dir, run_id, &err);
     }
@@ -365,6 +379,11 @@ int cmd_run(int argc, char **argv)
          .value = &a->time_limit,
          .hint = "TIME",
          .help = "end the run after this long, like 90m"},
+        {.name = "notify",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->notify,
+         .hint = "FILE",
+         .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},
         {.name = "engine",
          .kind = HD_OPTION_TEXT,
          .value = &a->engine,
@@ -445,6 +464,11 @@ int cmd_resume(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &a->detach,
          .help = "go on in the background"},
+        {.name = "notify",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->notify,
+         .hint = "FILE",
+         .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},
         {.name = "engine",
          .kind = HD_OPTION_TEXT,
          .value = &a->engine,

@@ -11,7 +11,7 @@
 
 struct run_arguments {
     const char *run_id, *state_dir, *engine, *log_level, *eta, *min_budget, *max_budget;
-    const char *iterations, *time_limit, *seed;
+    const char *iterations, *time_limit, *seed, *notify;
     int64_t workers;
     bool resume, detach, json;
     struct hd_text_list data, env;

@@ -6,6 +6,7 @@
  * until the store has them; a store without space makes the driver hold the batch, say so and
  * try again, while every lease is extended by the time lost.
  */
+#include "announce.h"
 #include "batch.h"
 #include "driver_internal.h"
 
@@ -22,7 +23,8 @@
 #define ANSWER_WAIT_US 500
 #define HOLD_RETRY_MS 500
 #define HOLD_SAY_MS 10000
-#define STALL_MS 500  /* being deaf for longer is worth a word, and a longer lease */
+#define STALL_MS 500 /* being deaf for longer is worth a word, and a longer lease */
+#define NOTICE_FLUSH_MS 10000
 #define LINGER_MS 300 /* after the last run's end: replies reach those who wait */
 
 struct hd_driver {
@@ -49,6 +51,9 @@ struct hd_driver {
     char *master_id;
     struct hd_net_security security;
     struct hd_core_options core_options;
+
+    struct hd_announcer *announcer; /* NULL: nobody is told of anything */
+    int64_t notice_flush_ms;
 
     struct hd_batch batch;
     size_t passed_facts, passed_asks; /* of the step in hand */
@@ -101,6 +106,8 @@ static enum hd_code restore_fact(void *context, const struct hd_fact *fact, stru
 {
     struct hd_driver *driver = context;
     enum hd_code code = hd_core_apply(driver->core, fact, err);
+    if (code == HD_OK)
+        hd_announcer_see(driver->announcer, driver->core, fact, 1);
     if (code == HD_OK && fact->kind == HD_FACT_RUN_CREATED)
         code = make_actor(driver, fact->run, err);
     return code == HD_OK ? pass_fact(driver, fact, err) : code;
@@ -259,6 +266,8 @@ static enum hd_code commit(struct hd_driver *driver, int stop_fd, struct hd_err 
         if (code != HD_OK)
             return code;
     }
+    hd_announcer_see(driver->announcer, driver->core, driver->batch.facts,
+                     driver->batch.fact_count);
     hd_batch_log(&driver->batch, driver->core);
     for (size_t i = 0; i < driver->batch.reply_count; i++)
         hd_net_reply(driver->server, driver->batch.replies[i].address,
@@ -569,6 +578,8 @@ static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_op
     driver->port = options->port;
     driver->security = options->security;
     driver->keyring = options->keyring;
+    driver->notice_flush_ms =
+        options->notice_flush_ms > 0 ? options->notice_flush_ms : NOTICE_FLUSH_MS;
     (void)hd_copy_text(driver->host, sizeof(driver->host), options->host);
     (void)hd_copy_text(driver->advertise, sizeof(driver->advertise),
                        options->advertise != NULL ? options->advertise : options->host);
@@ -600,8 +611,12 @@ enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_d
         code = hd_core_new(&options->core, &driver->core, err);
     if (code == HD_OK)
         code = hd_store_open_sqlite(options->store_path, &driver->store, err);
+    if (code == HD_OK && options->notices != NULL && options->notices->channel_count > 0)
+        code = hd_announcer_open(options->notices, options->store_path, &driver->announcer, err);
     if (code == HD_OK)
         code = hd_store_load(driver->store, restore_fact, driver, err);
+    if (code == HD_OK && driver->announcer != NULL)
+        code = hd_announcer_start(driver->announcer, hd_core_last_seq(driver->core), err);
     if (code == HD_OK)
         free_idle_actors(driver);
     for (uint32_t i = 0; code == HD_OK && i < hd_core_run_count(driver->core); i++)
@@ -677,6 +692,7 @@ void hd_driver_close(struct hd_driver *driver)
     hd_net_server_close(driver->server);
     for (uint32_t i = 0; i < HD_RUNS_MAX; i++)
         hd_actor_free(driver->actors[i]);
+    hd_announcer_close(driver->announcer, driver->notice_flush_ms);
     drop_queues(driver);
     hd_queue_free(driver->news);
     hd_queue_free(driver->answers);

@@ -15,7 +15,7 @@ struct arguments {
     const char *run_id, *image, *space, *nameserver, *host, *nic, *advertise, *working_directory;
     const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level,
         *log_format;
-    const char *credentials_dir;
+    const char *credentials_dir, *notify;
     double budget_min, budget_max, eta;
     int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
     bool resume, shutdown_workers, plaintext, seed_given, dynamic_queue_size, fixed_queue_size;
@@ -194,6 +194,7 @@ struct settings {
     char token[HD_OS_TOKEN_SIZE];
     char *token_path;
     struct hd_keyring *keyring;
+    struct hd_notice_settings *notices;
     char *store_path;
     char *master_id;
     char own_name[HD_ADDRESS_MAX]; /* of this machine, when it listens on all its addresses */
@@ -235,6 +236,8 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
                                              .plaintext = arguments->plaintext};
     if (code == HD_OK) /* before a run is made that could not be served */
         code = hd_net_check_exposure(settings->host, &security, err);
+    if (code == HD_OK && (arguments->notify == NULL || !hd_streq(arguments->notify, "none")))
+        code = hd_notice_load(arguments->notify, &settings->notices, err);
     if (code == HD_OK)
         code = store_path(arguments, &settings->store_path, err);
     if (code == HD_OK)
@@ -252,6 +255,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         .token = settings->token,
         .keyring = settings->keyring,
         .security = security,
+        .notices = settings->notices,
     };
     return code;
 }
@@ -503,6 +507,11 @@ int main(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &a->plaintext,
          .help = "listen beyond loopback without TLS"},
+        {.name = "notify",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->notify,
+         .hint = "FILE",
+         .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},
         {.name = "log-level",
          .kind = HD_OPTION_TEXT,
          .value = &a->log_level,
@@ -558,6 +567,7 @@ int main(int argc, char **argv)
     if (code == HD_OK)
         code = serve(&arguments, &settings, &exit_code, &err);
     hd_keyring_free(settings.keyring);
+    hd_notice_settings_free(settings.notices);
     hd_free(settings.token_path);
     hd_free(settings.store_path);
     hd_free(settings.master_id);

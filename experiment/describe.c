@@ -115,6 +115,8 @@ static bool describe_running(const struct hd_experiment *experiment, struct hd_v
            put(map, "priority", hd_value_new_int(experiment->priority)) &&
            put(map, "parallel", new_limit(experiment->parallel)) &&
            put(map, "log_rules", describe_log_rules(experiment)) &&
+           (hd_notify_is_default(&experiment->notify) ||
+            put(map, "notify", hd_notify_describe(&experiment->notify))) &&
            put(map, "seed", describe_seed(experiment)) &&
            put(map, "job_queue_sizes", describe_queue_sizes(experiment)) &&
            put(map, "dynamic_queue_size", hd_value_new_bool(experiment->queue_dynamic)) &&

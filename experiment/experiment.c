@@ -26,6 +26,7 @@ static const char *const top_names[] = {
     "priority",
     "parallel",
     "log_rules",
+    "notify",
     "seed",
     "job_queue_sizes",
     "dynamic_queue_size",
@@ -47,6 +48,7 @@ void hd_experiment_free(struct hd_experiment *experiment)
     hd_value_free(experiment->sampler_settings);
     hd_free(experiment->budget_unit);
     hd_log_rules_release(experiment);
+    hd_notify_release(&experiment->notify);
     hd_free(experiment);
 }
 
@@ -328,6 +330,8 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
             hd_read_u32(reader, root, "", "parallel", 1, HD_COUNT_LIMIT_MAX, &experiment->parallel);
     if (code == HD_OK)
         code = hd_log_rules_parse(reader, root, experiment);
+    if (code == HD_OK)
+        code = hd_notify_parse(reader, root, &experiment->notify);
     if (code == HD_OK)
         code = parse_seed(reader, root, experiment);
     if (code == HD_OK)

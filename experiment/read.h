@@ -114,6 +114,13 @@ HD_NODISCARD enum hd_code hd_log_rules_parse(const struct hd_reader *reader,
                                              struct hd_experiment *experiment);
 void hd_log_rules_release(struct hd_experiment *experiment);
 
+/* notify.c */
+HD_NODISCARD enum hd_code hd_notify_parse(const struct hd_reader *reader,
+                                          const struct hd_value *root, struct hd_notify *notify);
+void hd_notify_release(struct hd_notify *notify);
+bool hd_notify_is_default(const struct hd_notify *notify);
+struct hd_value *hd_notify_describe(const struct hd_notify *notify); /* NULL: no memory */
+
 /* objective.c: objectives and constraints. */
 HD_NODISCARD enum hd_code hd_objectives_parse(const struct hd_reader *reader,
                                               const struct hd_value *root,

@@ -49,12 +49,13 @@ static enum hd_code make_token(const char *path, struct hd_err *err)
     return code;
 }
 
-static enum hd_code users_file(char *ret_path, size_t path_size, struct hd_err *err)
+static enum hd_code users_file(const char *name, char *ret_path, size_t path_size,
+                               struct hd_err *err)
 {
     const char *config = getenv("XDG_CONFIG_HOME");
     bool fits;
     if (config != NULL && config[0] == '/') {
-        fits = hd_format(ret_path, path_size, "%s/hyperdock/token", config);
+        fits = hd_format(ret_path, path_size, "%s/hyperdock/%s", config, name);
     } else {
         const char *home = getenv("HOME");
         struct passwd entry, *found = NULL;
@@ -67,9 +68,19 @@ static enum hd_code users_file(char *ret_path, size_t path_size, struct hd_err *
         if (home == NULL)
             return hd_fail(err, HD_E_NOTFOUND,
                            "no home directory to keep a token in: set HYPERDOCK_TOKEN_FILE");
-        fits = hd_format(ret_path, path_size, "%s/.config/hyperdock/token", home);
+        fits = hd_format(ret_path, path_size, "%s/.config/hyperdock/%s", home, name);
     }
-    return fits ? HD_OK : hd_fail(err, HD_E_LIMIT, "the path of the token file is too long");
+    return fits ? HD_OK : hd_fail(err, HD_E_LIMIT, "the path of the user's files is too long");
+}
+
+enum hd_code hd_users_file(const char *name, char **ret_path, struct hd_err *err)
+{
+    char path[4096 - 64];
+    enum hd_code code = users_file(name, path, sizeof(path), err);
+    if (code != HD_OK)
+        return code;
+    *ret_path = hd_strdup(path);
+    return *ret_path != NULL ? HD_OK : hd_fail(err, HD_E_NOMEM, "no memory for a path");
 }
 
 /* *ret_is_own: nobody named a file, so it is the user's, which may not be there yet. */
@@ -81,7 +92,7 @@ static enum hd_code find_file(const char *path, char **ret_path, bool *ret_is_ow
         path = getenv("HYPERDOCK_TOKEN_FILE");
     *ret_is_own = path == NULL || path[0] == '\0';
     if (*ret_is_own) {
-        enum hd_code code = users_file(own, sizeof(own), err);
+        enum hd_code code = users_file("token", own, sizeof(own), err);
         if (code != HD_OK)
             return code;
         path = own;

@@ -10,6 +10,7 @@
 
 #include <hd/core.h>
 #include <hd/net.h>
+#include <hd/notice.h>
 #include <hd/store.h>
 
 struct hd_driver_options {
@@ -23,6 +24,9 @@ struct hd_driver_options {
     const char *token;          /* when keyring is NULL: the one that there is */
     struct hd_keyring *keyring; /* tokens with roles; outlives the driver */
     struct hd_net_security security;
+    const struct hd_notice_settings
+        *notices;            /* who is told what; outlives the driver; NULL: nobody */
+    int64_t notice_flush_ms; /* at the end, for notices that are still to go out; 0: 10 s */
 };
 
 struct hd_driver;

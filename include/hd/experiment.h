@@ -28,6 +28,7 @@
 #define HD_LOG_RULES_MAX 32
 #define HD_LOG_PATTERN_MAX 256 /* bytes */
 #define HD_LABEL_MAX 64        /* bytes, terminator included */
+#define HD_NOTIFY_MAX 16       /* names in notify.to */
 
 struct hd_key_value {
     char *key;
@@ -105,6 +106,26 @@ struct hd_constraint {
     double min, max; /* -INFINITY, INFINITY: no bound; at least one is */
 };
 
+/* What people can be told of. */
+enum hd_notify_event {
+    HD_NOTIFY_FINISHED,    /* a run is over */
+    HD_NOTIFY_FAILED,      /* a run paused by itself, or ended because too much failed */
+    HD_NOTIFY_INCUMBENT,   /* a new best config */
+    HD_NOTIFY_WORKER_LOST, /* a worker left a job behind, or was quarantined */
+    HD_NOTIFY_EVENT_COUNT
+};
+const char *hd_notify_event_name(enum hd_notify_event event); /* "finished", "worker-lost" ... */
+HD_NODISCARD bool hd_notify_event_parse(const char *name, enum hd_notify_event *ret_event);
+
+/* Who is told of what. The channels themselves are the master's: their addresses and tokens are
+ * no part of an experiment. */
+struct hd_notify {
+    bool to_given; /* false: every channel of the master */
+    char *to[HD_NOTIFY_MAX];
+    size_t to_count;
+    unsigned events; /* bits 1 << enum hd_notify_event, over those of the channels; 0: theirs */
+};
+
 struct hd_stop {
     uint32_t configs, jobs, full_evaluations; /* 0: no limit; iterations are in iter_gen */
     int64_t time_ms;         /* 0: no limit; a silence of the master counts at most 10 min */
@@ -134,6 +155,7 @@ struct hd_experiment {
     struct hd_stop stop;
     struct hd_log_rule *log_rules;
     size_t log_rule_count;
+    struct hd_notify notify;
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */
     uint32_t parallel;             /* jobs of this run at the same time; 0: no limit */

@@ -104,6 +104,8 @@ HD_NODISCARD enum hd_code hd_token_load(const char *path, char *ret_token, char 
                                         struct hd_err *err);
 /* Only where the token would be read from; makes and reads nothing. The caller frees *ret_path. */
 HD_NODISCARD enum hd_code hd_token_find(const char *path, char **ret_path, struct hd_err *err);
+/* ($XDG_CONFIG_HOME|~/.config)/hyperdock/NAME, whether it is there or not. The caller frees it. */
+HD_NODISCARD enum hd_code hd_users_file(const char *name, char **ret_path, struct hd_err *err);
 /* Constant time; false when one is empty, NULL or too long. */
 bool hd_token_equal(const char *a, const char *b);
 

@@ -34,4 +34,14 @@ HD_NODISCARD enum hd_code hd_pki_read(const char *cert_file, const char *ca_file
 HD_NODISCARD enum hd_code hd_pki_check_pair(const char *cert_file, const char *key_file,
                                             struct hd_err *err);
 
+/* ---- digests --------------------------------------------------------------------------------- */
+
+#define HD_SHA256_SIZE 32
+/* RFC 2104 with SHA-256. */
+HD_NODISCARD enum hd_code hd_hmac_sha256(const void *key, size_t key_size, const void *bytes,
+                                         size_t size, unsigned char ret_digest[HD_SHA256_SIZE],
+                                         struct hd_err *err);
+/* Small hexadecimal digits; ret_text has room for 2 * size + 1. */
+void hd_hex(const unsigned char *bytes, size_t size, char *ret_text);
+
 #endif

@@ -208,8 +208,12 @@ static void remove_watch(struct process_engine *self, struct hd_attempt_ref atte
 
 static bool is_kept_from_targets(const char *item)
 {
-    static const char secret[] = "HYPERDOCK_TOKEN_FILE=";
-    return strncmp(item, secret, sizeof(secret) - 1) == 0;
+    static const char *const secrets[] = {"HYPERDOCK_TOKEN_FILE=", "SLACK_API_TOKEN=",
+                                          "PUSHOVER_API_TOKEN=", "PUSHOVER_USER_KEY="};
+    for (size_t i = 0; i < HD_COUNT(secrets); i++)
+        if (strncmp(item, secrets[i], strlen(secrets[i])) == 0)
+            return true;
+    return false;
 }
 
 static bool is_overridden(const char *item, char *const *env)
