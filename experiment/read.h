@@ -108,6 +108,10 @@ HD_NODISCARD enum hd_code hd_container_parse(const struct hd_reader *reader,
 void hd_container_release(struct hd_container *container);
 struct hd_value *hd_container_describe(const struct hd_container *container); /* NULL: no memory */
 struct hd_value *hd_container_describe_ulimits(const struct hd_container *container);
+/* warm.c; command, env and args are parsed before. */
+HD_NODISCARD enum hd_code hd_warm_parse(const struct hd_reader *reader,
+                                        const struct hd_value *object, struct hd_target *target);
+struct hd_value *hd_warm_describe(const struct hd_warm_spec *warm); /* NULL: no memory */
 /* log_rules.c */
 HD_NODISCARD enum hd_code hd_log_rules_parse(const struct hd_reader *reader,
                                              const struct hd_value *root,

@@ -355,9 +355,9 @@ static enum hd_code parse_retries(const struct hd_reader *reader, const struct h
 enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_value *root,
                              const struct hd_space *space, struct hd_target *target)
 {
-    static const char *const names[] = {"image",      "command",   "env",       "data",
-                                        "base_dir",   "resources", "timeout",   "stop_grace",
-                                        "checkpoint", "retries",   "container", "args"};
+    static const char *const names[] = {
+        "image",      "command",    "env",     "data",      "base_dir", "resources", "timeout",
+        "stop_grace", "checkpoint", "retries", "container", "args",     "warm"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -391,5 +391,7 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = hd_read_bool(reader, object, PATH, "checkpoint", &target->checkpoint);
     if (code == HD_OK)
         code = parse_retries(reader, object, target);
+    if (code == HD_OK)
+        code = hd_warm_parse(reader, object, target);
     return code;
 }

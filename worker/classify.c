@@ -320,20 +320,21 @@ static bool respell_odd_numbers(const char *text, size_t size, struct hd_buf *ou
     return changed;
 }
 
-static bool parse_json(const char *text, size_t size, struct hd_value **ret_value,
-                       struct hd_err *err)
+enum hd_code hd_target_json_parse(const char *text, size_t size, const char *name,
+                                  struct hd_value **ret_value, struct hd_err *err)
 {
-    if (hd_json_parse(text, size, "loss.json", &hd_value_limits_target, ret_value, err) == HD_OK)
-        return true;
+    enum hd_code code = hd_json_parse(text, size, name, &hd_value_limits_target, ret_value, err);
+    if (code == HD_OK || size > hd_value_limits_target.bytes_max)
+        return code;
     struct hd_buf respelled;
     struct hd_err ignored;
     hd_buf_init(&respelled, hd_value_limits_target.bytes_max * 2);
-    bool parsed = size <= hd_value_limits_target.bytes_max &&
-                  respell_odd_numbers(text, size, &respelled) &&
-                  hd_json_parse(respelled.data, respelled.size, "loss.json",
-                                &hd_value_limits_target, ret_value, &ignored) == HD_OK;
+    if (respell_odd_numbers(text, size, &respelled) &&
+        hd_json_parse(respelled.data, respelled.size, name, &hd_value_limits_target, ret_value,
+                      &ignored) == HD_OK)
+        code = HD_OK;
     hd_buf_release(&respelled);
-    return parsed;
+    return code;
 }
 
 /* A bare number in a form that JSON does not know: "+0.5", ".5", "1e-3\n". */
@@ -382,7 +383,7 @@ void hd_loss_parse(const char *text, size_t size, const struct hd_experiment *ex
     }
     struct hd_err err = {0};
     struct hd_value *value = NULL;
-    if (parse_json(text, size, &value, &err))
+    if (hd_target_json_parse(text, size, "loss.json", &value, &err) == HD_OK)
         read_value(value, experiment, ret_loss);
     else
         say_unreadable(text, size, err.text, ret_loss);
@@ -534,6 +535,10 @@ static struct verdict judge(const struct hd_engine_end *end, const struct hd_los
 {
     if (end->timed_out || end->stopped)
         return judge_stopped(end, loss, stop_outcome, message, size);
+    if (end->uncharged) {
+        (void)hd_copy_text(message, size, end->message);
+        return make_verdict(HD_OUTCOME_PREEMPTED);
+    }
     switch (end->kind) {
     case HD_END_NOT_STARTED:
         (void)hd_format(message, size, "%s",

@@ -26,6 +26,8 @@ struct making {
     char uuid[HD_UUID_TEXT_SIZE];
     const char *run_dir_seen; /* as the target sees them */
     const char *work_dir_seen;
+    char warm_work_dir[HD_PATH_MAX];
+    char *warm_line; /* NULL: the target runs for this job alone */
     struct hd_err *err;
 };
 
@@ -157,6 +159,27 @@ static struct hd_value *constraints_value(const struct hd_experiment *experiment
     return list;
 }
 
+/* The job and its params as one object, without where its directory is: the engine that hands it
+ * over knows that. */
+static enum hd_code make_warm_line(struct making *making, const struct hd_value *job)
+{
+    struct hd_buf line;
+    hd_buf_init(&line, 2 * PLAN_WORD_MAX);
+    enum hd_code code = hd_json_write(job, HD_JSON_COMPACT, &line, making->err);
+    if (code == HD_OK) {
+        line.data[--line.size] = '\0'; /* the closing brace */
+        code = hd_buf_puts(&line, ",\"params\":", making->err);
+    }
+    if (code == HD_OK)
+        code = hd_json_write(making->params, HD_JSON_COMPACT, &line, making->err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&line, "}", making->err);
+    if (code == HD_OK)
+        making->warm_line = hd_arena_strdup(making->arena, hd_buf_text(&line));
+    hd_buf_release(&line);
+    return code == HD_OK && making->warm_line == NULL ? nomem(making) : code;
+}
+
 static enum hd_code write_job(struct making *making)
 {
     const struct hd_plan_input *input = making->input;
@@ -206,9 +229,15 @@ static enum hd_code write_job(struct making *making)
             ? hd_value_new_int((int64_t)experiment->target.memory_bytes)
             : hd_value_new_null(),
         &code);
-    set(job, "work_dir", hd_value_new_string(making->work_dir_seen), &code);
     set(job, "resume", hd_value_new_bool(input->workspace->start != HD_START_FRESH), &code);
-    code = code == HD_OK ? write_value(making, "job.json", job) : nomem(making);
+    if (code != HD_OK)
+        (void)!nomem(making);
+    else if (experiment->target.warm.on)
+        code = make_warm_line(making, job);
+    if (code == HD_OK) {
+        set(job, "work_dir", hd_value_new_string(making->work_dir_seen), &code);
+        code = code == HD_OK ? write_value(making, "job.json", job) : nomem(making);
+    }
     hd_value_free(job);
     return code;
 }
@@ -359,7 +388,17 @@ static void put_env_format(struct env *env, const char *fmt, ...)
                      : NULL);
 }
 
-static void put_own_env(struct env *env)
+/* What all jobs of a run have in common. */
+static void put_run_env(struct env *env)
+{
+    const struct making *making = env->making;
+    if (making->input->data_dir != NULL)
+        put_env_format(env, "HYPERDOCK_DATA_DIR=%s",
+                       making->input->container ? "/data" : making->input->data_dir);
+    put_env_format(env, "HYPERDOCK_RUN_ID=%s", making->input->lease->run_id);
+}
+
+static void put_job_env(struct env *env)
 {
     const struct making *making = env->making;
     const struct hd_lease *lease = making->input->lease;
@@ -367,10 +406,6 @@ static void put_own_env(struct env *env)
     put_env_format(env, "HYPERDOCK_DIR=%s", making->run_dir_seen);
     put_env_format(env, "HYPERDOCK_WORK_DIR=%s", making->work_dir_seen);
     put_env_format(env, "HYPERDOCK_PARAMS_FILE=%s/params.json", making->run_dir_seen);
-    if (making->input->data_dir != NULL)
-        put_env_format(env, "HYPERDOCK_DATA_DIR=%s",
-                       making->input->container ? "/data" : making->input->data_dir);
-    put_env_format(env, "HYPERDOCK_RUN_ID=%s", lease->run_id);
     put_env_format(env, "HYPERDOCK_CONFIG_ID=%s", making->config_id);
     put_env_format(env, "HYPERDOCK_JOB=%u", lease->attempt.job);
     put_env_format(env, "HYPERDOCK_ATTEMPT=%u", lease->attempt.attempt);
@@ -420,8 +455,10 @@ static enum hd_code make_env(struct making *making, struct hd_engine_job *job)
     env.items = hd_arena_alloc(making->arena, (env.max + 1) * sizeof(*env.items));
     if (env.items == NULL)
         return nomem(making);
-    put_own_env(&env);
-    for (size_t i = 0; i < making->params->as.object.count; i++)
+    put_run_env(&env);
+    if (!target->warm.on)
+        put_job_env(&env);
+    for (size_t i = 0; !target->warm.on && i < making->params->as.object.count; i++)
         put_param_env(&env, making->params->as.object.keys[i], making->params->as.object.items[i]);
     for (size_t i = 0; i < target->env_count && env.code == HD_OK; i++) {
         char *item = NULL;
@@ -483,13 +520,26 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
         .pids = target->pids,
         .container = target->image != NULL ? &target->container : NULL,
     };
+    if (target->warm.on) {
+        struct hd_warm_job *warm = hd_arena_alloc(making->arena, sizeof(*warm));
+        if (warm == NULL)
+            return nomem(making);
+        *warm = (struct hd_warm_job){.line = making->warm_line,
+                                     .jobs = target->warm.jobs,
+                                     .idle_ms = target->warm.idle_ms,
+                                     .heartbeat_ms = target->warm.heartbeat_ms};
+        job->warm = warm;
+        if (cwd == workspace->work_dir)
+            job->cwd = NULL; /* it is one job's: the engine has a place for the target itself */
+    }
     if (input->data_dir != NULL)
         job->data_dir = hd_arena_strdup(making->arena, input->data_dir);
     if (target->image != NULL)
         job->image = hd_arena_strdup(making->arena, target->image);
     if (job->worker == NULL || job->run_id == NULL || job->config_id == NULL ||
         job->run_dir == NULL || job->work_dir == NULL || job->log_path == NULL ||
-        job->cwd == NULL || (input->data_dir != NULL && job->data_dir == NULL) ||
+        (job->cwd == NULL && job->warm == NULL) ||
+        (input->data_dir != NULL && job->data_dir == NULL) ||
         (target->image != NULL && job->image == NULL))
         return nomem(making);
     return HD_OK;
@@ -510,6 +560,13 @@ enum hd_code hd_plan_make(const struct hd_plan_input *input, struct hd_plan *ret
               lease->config_id.budget_index, lease->config_id.running_index);
     hd_format(making.uuid, sizeof(making.uuid), "%016llx",
               (unsigned long long)lease->attempt.run_uid);
+    if (input->container && input->experiment->target.warm.on) {
+        /* As worker/engine/warm.h lays it out. */
+        (void)hd_format(making.warm_work_dir, sizeof(making.warm_work_dir),
+                        HD_RUN_DIR_INSIDE "/%u-%u/work", lease->attempt.job,
+                        lease->attempt.attempt);
+        making.work_dir_seen = making.warm_work_dir;
+    }
     enum hd_code code = hd_arena_new(PLAN_BYTES_MAX, &making.arena, err);
     if (code == HD_OK)
         code = read_params(&making);

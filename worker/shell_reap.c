@@ -53,9 +53,12 @@ static void end_running(struct hd_engine *engine, const char *worker)
     for (size_t i = 0; i < count; i++) {
         if (!found[i].running)
             continue;
-        hd_log(HD_LOG_WARNING,
-               "job %u, attempt %u: worker %s died and left it running: it is ended",
-               found[i].attempt.job, found[i].attempt.attempt, worker);
+        if (hd_engine_is_warm(found[i].attempt))
+            hd_log(HD_LOG_WARNING, "a warm target of worker %s, which died, is ended", worker);
+        else
+            hd_log(HD_LOG_WARNING,
+                   "job %u, attempt %u: worker %s died and left it running: it is ended",
+                   found[i].attempt.job, found[i].attempt.attempt, worker);
         hd_engine_drop(engine, found[i].attempt);
     }
     hd_free(found);
@@ -86,6 +89,20 @@ static void reap_seat(const struct shell *shell, const struct hd_seat *seat)
     hd_queue_free(queue);
 }
 
+/* Its warm targets live without a job. */
+static bool has_warm(const char *state_dir)
+{
+    char path[HD_PATH_MAX];
+    struct dirent *entry;
+    bool found = false;
+    DIR *stream = hd_format(path, sizeof(path), "%s/warm", state_dir) ? opendir(path) : NULL;
+    while (stream != NULL && !found && (entry = readdir(stream)) != NULL)
+        found = entry->d_name[0] != '.';
+    if (stream != NULL)
+        closedir(stream);
+    return found;
+}
+
 static void look_at(const struct shell *shell, const char *workers_dir, const char *name)
 {
     char state_dir[HD_PATH_MAX], journal_dir[HD_PATH_MAX];
@@ -98,7 +115,8 @@ static void look_at(const struct shell *shell, const char *workers_dir, const ch
         !hd_format(state_dir, sizeof(state_dir), "%s/%s", workers_dir, name) ||
         !hd_format(journal_dir, sizeof(journal_dir), "%s/attempts", state_dir) ||
         lstat(journal_dir, &st) != 0 || !S_ISDIR(st.st_mode) || !is_long_dead(state_dir) ||
-        hd_journal_list(journal_dir, &attempt, 1, &count, &err) != HD_OK || count == 0 ||
+        hd_journal_list(journal_dir, &attempt, 1, &count, &err) != HD_OK ||
+        (count == 0 && !has_warm(state_dir)) ||
         hd_seat_take(shell->settings->root, shell->settings->host, name, &seat, &err) != HD_OK)
         return;
     reap_seat(shell, &seat);

@@ -13,13 +13,14 @@ enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
         .worker = settings->seat->worker,
         .state_dir = settings->seat->state_dir,
         .queue = shell->engine_news,
+        .slots = settings->slots,
     };
     enum hd_code code = HD_OK;
     if (settings->engine != HD_ENGINE_DOCKER && shell->process == NULL)
-        code = hd_engine_open_process(&options, &shell->process, err);
+        code = hd_engine_open_warm(&options, hd_engine_open_process, &shell->process, err);
     if (code != HD_OK || settings->engine == HD_ENGINE_PROCESS || shell->docker != NULL)
         return code;
-    code = hd_engine_open_docker(&options, &shell->docker, err);
+    code = hd_engine_open_warm(&options, hd_engine_open_docker, &shell->docker, err);
     if (code == HD_OK || settings->engine == HD_ENGINE_DOCKER)
         return code;
     hd_log(HD_LOG_INFO, "no Docker engine, commands only: %s", err->text);
@@ -129,6 +130,10 @@ static void recover_one(struct shell *shell, struct entry *entry,
                             "the worker's journal could not be read");
     } else if (entry->engine == NULL) {
         hand_back(shell, entry);
+    } else if (entry->experiment->target.warm.on) {
+        /* It ended with us; what it left in its directory is the config's. */
+        shell_end_unstarted(shell, entry, HD_OUTCOME_PREEMPTED,
+                            "the worker ended, and its warm targets with it");
     } else if ((code = adopt(shell, entry, kept, &err)) != HD_OK) {
         end_unadopted(shell, entry, code, err.text);
     } else {

@@ -16,6 +16,14 @@
 #define HD_ENGINE_NAME_MAX 128
 #define HD_LOG_BYTES_MAX (16u * 1024u * 1024u) /* kept per attempt: head and tail, the middle is cut */
 
+/* A job for a target that stays alive: argv and env hold for all jobs of the run. */
+struct hd_warm_job {
+    const char *line; /* job.json and params as one JSON object on one line, without `work_dir` */
+    uint32_t jobs;    /* these as in struct hd_warm_spec */
+    int64_t idle_ms;
+    int64_t heartbeat_ms;
+};
+
 /* What to run: everything is already expanded and made. Borrowed during start(). */
 struct hd_engine_job {
     struct hd_attempt_ref attempt;
@@ -36,6 +44,7 @@ struct hd_engine_job {
     double cpus;              /* 0 none */
     uint64_t memory_bytes;    /* 0 none */
     int64_t pids;             /* 0 none */
+    const struct hd_warm_job *warm; /* NULL: it runs once, for this job */
     const struct hd_container *container; /* docker; NULL: nothing beyond the above */
 };
 
@@ -52,6 +61,7 @@ struct hd_engine_end {
     bool config_error;   /* NOT_STARTED: the experiment is at fault, not the machine */
     bool timed_out;      /* we stopped it: its time limit */
     bool stopped;        /* we stopped it: hd_engine_stop() */
+    bool uncharged;      /* what ran before it in the same target may be at fault: try again */
     char message[HD_MESSAGE_MAX];
     int64_t started_wall_ms, finished_wall_ms;
 };
@@ -73,12 +83,26 @@ struct hd_engine_options {
     const char *state_dir;  /* the worker's own directory */
     const char *docker_host; /* NULL: $DOCKER_HOST or the default socket */
     struct hd_queue *queue; /* where struct hd_engine_news * go */
+    uint32_t slots;         /* jobs at a time: idle warm targets keep within it; 0: no limit */
 };
 
 HD_NODISCARD enum hd_code hd_engine_open_process(const struct hd_engine_options *options,
                                                  struct hd_engine **ret_engine, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_engine_open_docker(const struct hd_engine_options *options,
                                                 struct hd_engine **ret_engine, struct hd_err *err);
+typedef enum hd_code (*hd_engine_opener)(const struct hd_engine_options *options,
+                                         struct hd_engine **ret_engine, struct hd_err *err);
+/* The engine that `open` gives, which jobs with `warm` are handed to target after target: see
+ * worker/engine/warm.h. What an earlier process left of these is ended. */
+HD_NODISCARD enum hd_code hd_engine_open_warm(const struct hd_engine_options *options,
+                                              hd_engine_opener open, struct hd_engine **ret_engine,
+                                              struct hd_err *err);
+/* What list() of an engine that is not wrapped finds: a warm target instead of an attempt. */
+#define HD_WARM_JOB_FLAG 0x80000000u /* in its job number; jobs are fewer */
+static inline bool hd_engine_is_warm(struct hd_attempt_ref found)
+{
+    return (found.job & HD_WARM_JOB_FLAG) != 0;
+}
 const char *hd_engine_name(const struct hd_engine *engine); /* "docker", "process" */
 /* Whatever goes wrong after the arguments are accepted comes as news. Starting an attempt that
  * already exists adopts it (a resend is harmless). */
@@ -122,6 +146,10 @@ struct hd_loss {
  * Infinity literals. Never fails: an unreadable text is present=false with message. */
 void hd_loss_parse(const char *text, size_t size, const struct hd_experiment *experiment,
                    struct hd_loss *ret_loss);
+
+/* JSON as targets write it: with the nan and inf of printf too. `name` begins messages. */
+HD_NODISCARD enum hd_code hd_target_json_parse(const char *text, size_t size, const char *name,
+                                               struct hd_value **ret_value, struct hd_err *err);
 
 /* First match wins: we stopped it; not started; OOM; exit code; loss. The message says what
  * happened and what to do. Sets all of the result but the attempt and the directory, which the

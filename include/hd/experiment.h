@@ -49,6 +49,16 @@ struct hd_container {
     bool privileged;
 };
 
+/* A target that stays alive and takes jobs one after another. */
+struct hd_warm_spec {
+    bool on;
+    uint32_t jobs;        /* after so many it is ended and another one started; at least 1 */
+    int64_t idle_ms;      /* how long it is kept without a job */
+    int64_t heartbeat_ms; /* the longest silence in a job; 0: any */
+};
+#define HD_WARM_JOBS_DEFAULT 1000
+#define HD_WARM_IDLE_MS_DEFAULT 60000
+
 struct hd_target {
     char *image;    /* docker; NULL: none */
     char **command; /* words, templates not yet expanded; NULL-terminated; NULL when absent */
@@ -70,6 +80,7 @@ struct hd_target {
     bool checkpoint;              /* it goes on from what it kept in work; default false */
     uint32_t retries_infra;       /* default 2 */
     uint32_t retries_failed;      /* default 0 */
+    struct hd_warm_spec warm;
 };
 
 /* What the target's output says about a failed attempt. The first rule that matches counts. */

@@ -20,7 +20,10 @@
  *   confined          ends with 0 when the root cannot be written and /scratch can, the user is
  * 12345, 64 files may be open, /dev/shm has 1 MiB, there is no network, and no capability but CHOWN
  *   loss X            writes loss.json and ends with 0
+ *   warm HOW          takes jobs one after another, see engine_target_warm.h
  */
+#include "engine_target_warm.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -265,6 +268,8 @@ int main(int argc, char **argv)
         fprintf(file, "{\"loss\": %s}\n", argument);
         return fclose(file) == 0 ? 0 : 96;
     }
+    if (strcmp(what, "warm") == 0)
+        return serve_warm(argument);
     fprintf(stderr, "engine_target: cannot %s\n", what);
     return 99;
 }

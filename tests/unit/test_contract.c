@@ -460,6 +460,53 @@ static void outside_a_container_paths_are_the_hosts(void **state)
     hd_plan_release(&plan);
 }
 
+/* Whatever differs from job to job is in its line, and nothing of it in what the target is started
+ * with. */
+static void a_warm_target_reads_its_jobs_from_lines(void **state)
+{
+    struct place *place = *state;
+    static const char text[] = "target: {image: a, command: [serve, '${run_id}'], env: {A: b}, "
+                               "warm: {jobs: 9, idle: 5s, heartbeat: 2s}}\n"
+                               "objective: loss\n"
+                               "space:\n"
+                               "  lr: {type: float, low: 0, high: 1}\n"
+                               "  act: {type: categorical, choices: [relu, tanh]}\n"
+                               "  weird-name: {type: int, low: 1, high: 9}\n";
+    struct hd_workspace workspace;
+    struct hd_plan plan;
+    struct hd_value *line = NULL;
+    hd_experiment_free(place->experiment);
+    place->experiment = NULL;
+    assert_hd_ok(
+        hd_experiment_parse_text(text, strlen(text), "w.yaml", NULL, &place->experiment, &err));
+    make_plan(place, true, &workspace, &plan);
+    const struct hd_warm_job *warm = plan.job.warm;
+    assert_non_null(warm);
+    assert_true(warm->jobs == 9 && warm->idle_ms == 5000 && warm->heartbeat_ms == 2000);
+    assert_null(strchr(warm->line, '\n'));
+    assert_hd_ok(hd_json_parse(warm->line, strlen(warm->line), "line", &hd_value_limits_target,
+                               &line, &err));
+    assert_true(hd_value_number(hd_value_get(hd_value_get(line, "params"), "lr")) == 0.25);
+    assert_true(hd_value_number(hd_value_get(line, "budget")) == 3);
+    assert_true(hd_value_number(hd_value_get(line, "job")) == 7);
+    assert_null(hd_value_get(line, "work_dir"));
+    hd_value_free(line);
+    assert_string_equal(plan.job.argv[1], "t");
+    assert_string_equal(env_of(&plan, "HYPERDOCK_RUN_ID"), "t");
+    assert_string_equal(env_of(&plan, "A"), "b");
+    assert_string_equal(env_of(&plan, "MODE"), "mine");
+    static const char *const absent[] = {"HYPERDOCK_JOB", "HYPERDOCK_BUDGET", "HYPERDOCK_DIR",
+                                         "HYPERDOCK_SEED", "HP_LR"};
+    for (size_t i = 0; i < HD_COUNT(absent); i++)
+        assert_null(env_of(&plan, absent[i]));
+    assert_null(plan.job.cwd);
+    size_t size;
+    char *job = test_file_read(join(workspace.run_dir, "job.json"), &size);
+    assert_non_null(strstr(job, "\"/hyperdock/7-2/work\""));
+    free(job);
+    hd_plan_release(&plan);
+}
+
 static void params_that_do_not_fit_the_space_are_refused(void **state)
 {
     struct place *place = *state;
@@ -672,6 +719,7 @@ int main(void)
         WITH_PLACE(a_target_is_given_its_files),
         WITH_PLACE(command_and_environment_are_filled_in),
         WITH_PLACE(outside_a_container_paths_are_the_hosts),
+        WITH_PLACE(a_warm_target_reads_its_jobs_from_lines),
         WITH_PLACE(params_that_do_not_fit_the_space_are_refused),
         WITH_PLACE(a_hostile_loss_file_is_no_result_with_a_reason),
         WITH_PLACE(a_hostile_metrics_file_gives_no_points),

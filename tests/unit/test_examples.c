@@ -69,11 +69,21 @@ static void trade_off_has_two_objectives_and_a_constraint(void **state)
     hd_experiment_free(experiment);
 }
 
+static void warm_stays(void **state)
+{
+    (void)state;
+    struct hd_experiment *experiment = example("warm");
+    assert_null(experiment->target.image);
+    assert_true(experiment->target.warm.on);
+    hd_experiment_free(experiment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digits_is_hyperband_over_its_six_hyperparameters),
         cmocka_unit_test(branin_runs_a_program_without_docker),
+        cmocka_unit_test(warm_stays),
         cmocka_unit_test(trade_off_has_two_objectives_and_a_constraint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

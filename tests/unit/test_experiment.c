@@ -38,6 +38,7 @@ static void complete_file(void **state)
     assert_string_equal(container->cap_drop[0], "ALL");
     assert_string_equal(container->user, "1:2");
     assert_int_equal(e->target.gpus, 2);
+    assert_false(e->target.warm.on);
     assert_int_equal(e->target.stop_grace_ms, 250);
     assert_int_equal(e->target.retries_infra, 4);
     assert_int_equal(e->target.retries_failed, 1);
@@ -208,6 +209,11 @@ static void aliases(void **state)
         {LEAST "objective: error\nnoise: {repeats: 5}\n",
          "\"goal\":null},\"noise\":{\"repeats\":5,\"share\":0.25},\"space\""},
         {LEAST "objective: error\nnoise: {repeats: 1, share: 0.5}\n", "\"goal\":null},\"space\""},
+        {"target: {image: a, warm: true}\n" SPACE,
+         "\"warm\":{\"jobs\":1000,\"idle\":\"1m\",\"heartbeat\":\"0s\"}"},
+        {"target: {image: a, warm: {jobs: 3, idle: 0, heartbeat: 9}}\n" SPACE,
+         "\"warm\":{\"jobs\":3,\"idle\":\"0s\",\"heartbeat\":\"9s\"}"},
+        {"target: {image: a, warm: false, args: cli}\n" SPACE, "\"warm\":false"},
         {"target: {image: a, retries: 3}\n" SPACE, "\"retries\":{\"infra\":3,\"failed\":3}"},
         {"target: {image: a, timeout: 90}\n" SPACE,
          "\"timeout\":{\"base\":\"90s\",\"per_budget\":\"0s\"}"},
@@ -331,6 +337,19 @@ static void errors(void **state)
          "/hyperdock is where the target's files are"},
         {"target: {command: a, container: {user: me}}\n" SPACE, "needs an image"},
         {"target: {image: a, args: flags}\n" SPACE, "target.args"},
+        {"target: {image: a, warm: often}\n" SPACE, "target.warm: expected true, false or a map"},
+        {"target: {image: a, warm: {job: 3}}\n" SPACE,
+         "target.warm.job: unknown key, did you mean \"jobs\"?"},
+        {"target: {image: a, warm: {jobs: 0}}\n" SPACE, "target.warm.jobs: must be at least 1"},
+        {"target: {image: a, warm: {idle: -1}}\n" SPACE, "target.warm.idle"},
+        {"target: {image: a, warm: {heartbeat: soon}}\n" SPACE,
+         "target.warm.heartbeat: \"soon\" is not a duration"},
+        {"target: {image: a, warm: true, args: cli}\n" SPACE,
+         "target.args: cli gives params on the command line, and a warm target is started once"},
+        {"target: {image: a, warm: true, command: [run, '${run_id}', 'x${budget}']}\n" SPACE,
+         "target.command: ${budget} differs from job to job, and a warm target is started once"},
+        {"target: {image: a, warm: true, env: {A: '$$${seed}'}}\n" SPACE,
+         "target.env: ${seed} differs from job to job"},
         {"target: {image: a, resources: {pids: 1.5}}\n" SPACE,
          "target.resources.pids: expected an integer, got 1.5"},
         {"target: {image: a, timeout: soon}\n" SPACE,
