@@ -15,6 +15,7 @@ int cmd_events(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_logs(int argc, char **argv);

@@ -18,6 +18,8 @@ _hd() {
             words=$(_hd_options "$program" "$command")
         elif [ "$command" = init ] && [ "${COMP_WORDS[COMP_CWORD - 1]}" = --language ]; then
             words="shell python c"
+        elif [ "$command" = import ] && [ "${COMP_WORDS[COMP_CWORD - 1]}" = --from ]; then
+            words="hyperdock mlframework"
         elif [ "$command" = workers ] && [ "$COMP_CWORD" -eq 2 ]; then
             words="list pause resume drain shutdown test"
         elif [ "$command" = notify ] && [ "$COMP_CWORD" -eq 2 ]; then

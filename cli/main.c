@@ -13,6 +13,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"init", "write an experiment and a target to begin with", cmd_init},
+    {"import", "an experiment of Hyperdock 0.19 or mlframework as one of ours", cmd_import},
     {"run", "tune an experiment's target on this machine", cmd_run},
     {"attach", "watch a run that goes on", cmd_attach},
     {"resume", "go on with a run that was paused or stopped", cmd_resume},

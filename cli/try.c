@@ -177,6 +177,7 @@ static int print_outcome(const struct try_job *job, const struct hd_engine_end *
     hd_workspace_own(&job->root, job->workspace.run_dir);
     hd_workspace_own(&job->root, job->workspace.work_dir);
     hd_loss_read(job->workspace.run_dir, job->experiment, &loss);
+    hd_contract_finish(job->workspace.run_dir, job->experiment);
     hd_classify(end, &loss, job->experiment, HD_OUTCOME_CANCELLED, &result, message,
                 sizeof(message));
     double sign = job->experiment->objective.maximize ? -1.0 : 1.0;

@@ -66,6 +66,7 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
                 put(map, "stop_grace", new_ms(target->stop_grace_ms)) &&
                 put(map, "checkpoint", hd_value_new_bool(target->checkpoint)) &&
                 put(map, "retries", describe_retries(target)) &&
-                put(map, "warm", hd_warm_describe(&target->warm));
+                put(map, "warm", hd_warm_describe(&target->warm)) &&
+                (!target->as_hyperdock || put(map, "contract", hd_value_new_string("hyperdock")));
     return finish(map, good);
 }

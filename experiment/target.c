@@ -307,6 +307,17 @@ static enum hd_code parse_container(const struct hd_reader *reader, const struct
     return HD_OK;
 }
 
+static enum hd_code parse_contract(const struct hd_reader *reader, const struct hd_value *object,
+                                   struct hd_target *target)
+{
+    static const char *const contracts[] = {"v1", "hyperdock"};
+    size_t contract = 0;
+    enum hd_code code =
+        hd_read_choice(reader, object, PATH, "contract", contracts, HD_COUNT(contracts), &contract);
+    target->as_hyperdock = contract == 1;
+    return code;
+}
+
 static enum hd_code parse_timeout(const struct hd_reader *reader, const struct hd_value *object,
                                   struct hd_target *target)
 {
@@ -357,7 +368,7 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
 {
     static const char *const names[] = {
         "image",      "command",    "env",     "data",      "base_dir", "resources", "timeout",
-        "stop_grace", "checkpoint", "retries", "container", "args",     "warm"};
+        "stop_grace", "checkpoint", "retries", "container", "args",     "warm",      "contract"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -382,6 +393,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = parse_resources(reader, object, target);
     if (code == HD_OK)
         code = parse_container(reader, object, target);
+    if (code == HD_OK)
+        code = parse_contract(reader, object, target);
     if (code == HD_OK)
         code = parse_timeout(reader, object, target);
     if (code == HD_OK)

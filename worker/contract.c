@@ -36,6 +36,17 @@ void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
     hd_buf_release(&buf);
 }
 
+void hd_contract_finish(const char *run_dir, const struct hd_experiment *experiment)
+{
+    char log[HD_PATH_MAX], docker_log[HD_PATH_MAX];
+    if (!experiment->target.as_hyperdock || !hd_format(log, sizeof(log), "%s/log.txt", run_dir) ||
+        !hd_format(docker_log, sizeof(docker_log), "%s/docker_log.txt", run_dir))
+        return;
+    /* Whatever the target put there, a link as well, is replaced. */
+    if ((unlink(docker_log) != 0 && errno != ENOENT) || link(log, docker_log) != 0)
+        hd_log(HD_LOG_WARNING, "cannot make %s: %s", docker_log, strerror(errno));
+}
+
 /* ---- metrics.jsonl -------------------------------------------------------------------------- */
 
 static bool number_of(const struct hd_value *object, const char *const *keys, size_t count,

@@ -119,6 +119,10 @@ void hd_plan_release(struct hd_plan *plan);
 void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                   struct hd_loss *ret_loss);
 
+/* After the end: what Hyperdock's targets expect to be left in run_dir, docker_log.txt beside
+ * log.txt. Nothing for other contracts. A failure is logged: the result does not depend on it. */
+void hd_contract_finish(const char *run_dir, const struct hd_experiment *experiment);
+
 #define HD_LOG_TAIL_BYTES 65536 /* of a target's log that log rules see */
 #define HD_LOG_LINE_MAX 4096    /* bytes of a line; the rest of it is not looked at */
 /* The first of the experiment's log rules that a line at the end of run_dir/log.txt matches, from 1

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c: hd-worker. */
+#include "env_list.h"
 #include "shell.h"
 #include "until.h"
 
@@ -24,6 +25,7 @@ struct settings {
     int64_t parallelism;
     const char *worker_id, *work_dir;
     struct hd_text_list data, env;
+    struct hd_env_list env_list; /* made of `env` */
     const char *work_limit;
     int64_t idle_timeout_ms;
     const char *until;
@@ -84,7 +86,7 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .kind = HD_OPTION_LIST,
          .value = &settings->env,
          .hint = "NAME=VALUE",
-         .help = "variable for every target"},
+         .help = "variable for every target, or a JSON list of them"},
         {.name = "idle-timeout",
          .aliases = "timeout",
          .kind = HD_OPTION_DURATION,
@@ -179,13 +181,11 @@ static enum hd_code check_nameserver(const struct settings *settings, struct hd_
                    settings->nameserver);
 }
 
-static enum hd_code check_list(const char *option, const struct hd_text_list *list,
-                               struct hd_err *err)
+static enum hd_code check_data(const struct hd_text_list *list, struct hd_err *err)
 {
     for (size_t i = 0; i < list->count; i++)
         if (strchr(list->items[i], '=') == NULL || list->items[i][0] == '=')
-            return hd_fail(err, HD_E_INVALID, "--%s %s: must be NAME=%s", option, list->items[i],
-                           hd_streq(option, "data") ? "PATH" : "VALUE");
+            return hd_fail(err, HD_E_INVALID, "--data %s: must be NAME=PATH", list->items[i]);
     return HD_OK;
 }
 
@@ -219,12 +219,12 @@ static enum hd_code check(const struct settings *settings, enum hd_engine_choice
         code = hd_fail(err, HD_E_INVALID,
                        "give --nameserver or --credentials-dir, not both: the file names one");
     if (code == HD_OK)
-        code = check_list("data", &settings->data, err);
+        code = check_data(&settings->data, err);
     if (code == HD_OK && (settings->grace_ms < 0 || settings->grace_ms > GRACE_MS_MAX))
         code = hd_fail(err, HD_E_INVALID, "--grace: must be at most 1d");
     if (code == HD_OK)
         code = check_nameserver(settings, err);
-    return code == HD_OK ? check_list("env", &settings->env, err) : code;
+    return code;
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -332,7 +332,7 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .idle_timeout_ms = settings->idle_timeout_ms,
         .engine = engine,
         .data = &settings->data,
-        .env = &settings->env,
+        .env = &settings->env_list.texts,
         .stop_fd = stop_fd,
     };
     hd_log(HD_LOG_INFO, "worker %s, %lld at a time, in %s", seat.worker,
@@ -359,7 +359,9 @@ int main(int argc, char **argv)
     struct hd_err err;
     enum hd_log_level level = HD_LOG_INFO;
     enum hd_engine_choice engine = HD_ENGINE_AUTO;
-    if (check(&settings, &engine, &level, &err) != HD_OK) {
+    if (check(&settings, &engine, &level, &err) != HD_OK ||
+        hd_env_list_make(getenv("HYPERDOCK_ENV"), &settings.env, &settings.env_list, &err) !=
+            HD_OK) {
         fprintf(stderr, "hd-worker: %s\n", err.text);
         return HD_EXIT_USAGE;
     }
@@ -379,6 +381,7 @@ int main(int argc, char **argv)
     }
     enum hd_code code = serve(&settings, engine, stop_fd, &err);
     close(stop_fd);
+    hd_env_list_release(&settings.env_list);
     if (code == HD_OK)
         return HD_EXIT_OK;
     fprintf(stderr, "hd-worker: %s\n", err.text);

@@ -143,6 +143,7 @@ static void classify(struct shell *shell, struct entry *entry, const struct hd_e
     hd_workspace_own(shell->settings->root, entry->workspace.run_dir);
     hd_workspace_own(shell->settings->root, entry->workspace.work_dir);
     hd_loss_read(entry->workspace.run_dir, entry->experiment, &loss);
+    hd_contract_finish(entry->workspace.run_dir, entry->experiment);
     hd_classify(raw, &loss, entry->experiment, entry->stop_outcome, &result, message,
                 sizeof(message));
     if (result.outcome == HD_OUTCOME_STOPPED && isnan(result.loss))

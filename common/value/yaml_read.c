@@ -15,6 +15,7 @@ struct reader {
     yaml_parser_t parser;
     const char *name;
     const struct hd_value_limits *limits;
+    const char *list_tag; /* of lists, that is read; NULL: none */
     size_t node_count;
     struct hd_err *err;
 };
@@ -253,6 +254,13 @@ static enum hd_code read_container(struct reader *reader, const yaml_event_t *ev
 
 /* ---- nodes and the document ---- */
 
+static bool has_list_tag(const struct reader *reader, const yaml_event_t *event)
+{
+    return reader->list_tag != NULL && event->type == YAML_SEQUENCE_START_EVENT &&
+           event->data.sequence_start.tag != NULL &&
+           hd_streq((const char *)event->data.sequence_start.tag, reader->list_tag);
+}
+
 static enum hd_code check_plain(const struct reader *reader, const yaml_event_t *event)
 {
     const yaml_char_t *anchor = NULL, *tag = NULL;
@@ -269,10 +277,28 @@ static enum hd_code check_plain(const struct reader *reader, const yaml_event_t 
         anchor = event->data.mapping_start.anchor;
         tag = event->data.mapping_start.tag;
     }
-    if (anchor != NULL || tag != NULL)
+    if (anchor != NULL || (tag != NULL && !has_list_tag(reader, event)))
         return fail_at(reader, HD_E_INVALID, &event->start_mark,
                        "anchors and tags are not read here");
     return HD_OK;
+}
+
+/* The list as the only member of a map, whose key is its tag. */
+static enum hd_code wrap_tagged(const struct reader *reader, struct hd_value **value)
+{
+    struct hd_value *map = hd_value_new_object();
+    if (map != NULL) {
+        map->line = (*value)->line;
+        map->column = (*value)->column;
+        if (hd_value_set(map, reader->list_tag, *value) == HD_OK) {
+            *value = map;
+            return HD_OK;
+        }
+    } else {
+        hd_value_free(*value);
+    }
+    hd_value_free(map);
+    return fail_nomem(reader);
 }
 
 static enum hd_code read_node(struct reader *reader, const yaml_event_t *event, int depth,
@@ -290,6 +316,8 @@ static enum hd_code read_node(struct reader *reader, const yaml_event_t *event, 
         return code;
     value->line = (int)event->start_mark.line + 1;
     value->column = (int)event->start_mark.column + 1;
+    if (has_list_tag(reader, event) && (code = wrap_tagged(reader, &value)) != HD_OK)
+        return code;
     *ret_value = value;
     return HD_OK;
 }
@@ -344,13 +372,20 @@ enum hd_code hd_yaml_parse(const char *text, size_t size, const char *name,
                            const struct hd_value_limits *limits, struct hd_value **ret_value,
                            struct hd_err *err)
 {
+    return hd_yaml_parse_tagged(text, size, name, limits, NULL, ret_value, err);
+}
+
+enum hd_code hd_yaml_parse_tagged(const char *text, size_t size, const char *name,
+                                  const struct hd_value_limits *limits, const char *list_tag,
+                                  struct hd_value **ret_value, struct hd_err *err)
+{
     hd_assert(limits->depth_max <= TREE_DEPTH_MAX);
     if (size > limits->bytes_max)
         return hd_fail(err, HD_E_LIMIT, "%s: more than %zu bytes", name, limits->bytes_max);
     if (looks_like_json(text, size) &&
         hd_json_parse(text, size, name, limits, ret_value, NULL) == HD_OK)
         return HD_OK;
-    struct reader reader = {.name = name, .limits = limits, .err = err};
+    struct reader reader = {.name = name, .limits = limits, .list_tag = list_tag, .err = err};
     if (!yaml_parser_initialize(&reader.parser))
         return fail_nomem(&reader);
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);

@@ -73,6 +73,7 @@ struct hd_target {
     int64_t pids;          /* 0: no limit */
     struct hd_container container;
     bool args_cli;                /* active params follow the command as --name=value */
+    bool as_hyperdock;            /* contract: hyperdock; what it wrote counts, not its exit code */
     int64_t gpus;                 /* wanted; 0 none; kept for the worker, which decides */
     int64_t timeout_base_ms;      /* 0 with per_budget 0: no limit */
     double timeout_per_budget_ms; /* whole milliseconds */

@@ -69,6 +69,13 @@ HD_NODISCARD enum hd_code hd_yaml_parse(const char *text, size_t size, const cha
                                         const struct hd_value_limits *limits,
                                         struct hd_value **ret_value, struct hd_err *err);
 
+/* The same for files of other systems: a list with the tag `list_tag` (in full, "tag:...") becomes
+ * a map with one member, of that name. */
+HD_NODISCARD enum hd_code hd_yaml_parse_tagged(const char *text, size_t size, const char *name,
+                                               const struct hd_value_limits *limits,
+                                               const char *list_tag, struct hd_value **ret_value,
+                                               struct hd_err *err);
+
 void hd_value_free(struct hd_value *value);
 HD_NODISCARD enum hd_code hd_value_copy(const struct hd_value *value, struct hd_value **ret_copy,
                                         struct hd_err *err);

@@ -42,6 +42,7 @@ static const char issue_text[] =
     "['/tmp:size=1m'],\n"
     "    cap_add: [SYS_NICE], cap_drop: [ALL], privileged: true}\n"
     "  args: cli\n"
+    "  contract: hyperdock\n"
     "  checkpoint: true\n"
     "  timeout: {base: 1m, per_budget: 20s}\n"
     "  stop_grace: 250ms\n"

@@ -397,31 +397,62 @@ static const struct end_row end_rows[] = {
      "preempted"},
 };
 
+static void check_end_row(size_t number, const struct end_row *row,
+                          const struct hd_experiment *experiment)
+{
+    struct hd_loss loss = {.loss = (double)NAN};
+    if (row->loss != NULL)
+        hd_loss_parse(row->loss, strlen(row->loss), experiment, &loss);
+    struct hd_result result;
+    char message[HD_MESSAGE_MAX];
+    hd_classify(&row->end, &loss, experiment, row->stop_outcome, &result, message, sizeof(message));
+    if (result.outcome != row->outcome)
+        fail_msg("row %zu: %s, not %s (%s)", number, hd_outcome_name(result.outcome),
+                 hd_outcome_name(row->outcome), message);
+    if (isnan(row->result) ? !isnan(result.loss) : result.loss != row->result)
+        fail_msg("row %zu: loss %g", number, result.loss);
+    if (row->message[0] == '\0' ? message[0] != '\0' : strstr(message, row->message) == NULL)
+        fail_msg("row %zu: message \"%s\"", number, message);
+    assert_ptr_equal(result.message, message);
+    assert_int_equal(result.exit_code, row->end.kind == HD_END_EXITED ? row->end.exit_code : -1);
+}
+
 /* First match wins: we stopped it; not started; memory; exit code; loss. */
 static void test_outcomes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < HD_COUNT(end_rows); i++) {
-        const struct end_row *row = &end_rows[i];
-        struct hd_experiment experiment = experiment_of(name_loss, false, row->exit_code_only);
-        struct hd_loss loss = {.loss = (double)NAN};
-        if (row->loss != NULL)
-            hd_loss_parse(row->loss, strlen(row->loss), &experiment, &loss);
-        struct hd_result result;
-        char message[HD_MESSAGE_MAX];
-        hd_classify(&row->end, &loss, &experiment, row->stop_outcome, &result, message,
-                    sizeof(message));
-        if (result.outcome != row->outcome)
-            fail_msg("row %zu: %s, not %s (%s)", i, hd_outcome_name(result.outcome),
-                     hd_outcome_name(row->outcome), message);
-        if (isnan(row->result) ? !isnan(result.loss) : result.loss != row->result)
-            fail_msg("row %zu: loss %g", i, result.loss);
-        if (row->message[0] == '\0' ? message[0] != '\0' : strstr(message, row->message) == NULL)
-            fail_msg("row %zu: message \"%s\"", i, message);
-        assert_ptr_equal(result.message, message);
-        assert_int_equal(result.exit_code,
-                         row->end.kind == HD_END_EXITED ? row->end.exit_code : -1);
+        struct hd_experiment experiment =
+            experiment_of(name_loss, false, end_rows[i].exit_code_only);
+        check_end_row(i, &end_rows[i], &experiment);
     }
+}
+
+/* Targets made for Hyperdock: what they wrote counts, and only without it how they ended. */
+static void test_hyperdock_looks_at_the_file(void **state)
+{
+    (void)state;
+    static const struct end_row rows[] = {
+        {EXITED(3), GOOD, .outcome = HD_OUTCOME_OK, .result = 0.5, .message = ""},
+        {EXITED(137), GOOD, .outcome = HD_OUTCOME_OK, .result = 0.5, .message = ""},
+        {{.kind = HD_END_EXITED, .exit_code = 137, .oom_killed = true},
+         GOOD,
+         .outcome = HD_OUTCOME_OK,
+         .result = 0.5,
+         .message = ""},
+        {EXITED(1), "{\"state\": \"fail\", \"msg\": \"no\"}", .outcome = HD_OUTCOME_FAILED,
+         .result = NAN, .message = "no"},
+        {EXITED(1), "", .outcome = HD_OUTCOME_FAILED, .result = NAN, .message = "exit code 1"},
+        {{.kind = HD_END_EXITED, .exit_code = 0, .timed_out = true},
+         GOOD,
+         .outcome = HD_OUTCOME_TIMEOUT,
+         .result = NAN,
+         .message = "longer than its time limit"},
+    };
+    struct hd_experiment experiment = experiment_of(name_loss, false, false);
+    experiment.target.as_hyperdock = true;
+    for (size_t i = 0; i < HD_COUNT(rows); i++)
+        check_end_row(i, &rows[i], &experiment);
 }
 
 /* An engine's clock that jumps back never gives a job that ended before it began. */
@@ -447,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_loss_large_info),
         cmocka_unit_test(test_loss_long_message),
         cmocka_unit_test(test_outcomes),
+        cmocka_unit_test(test_hyperdock_looks_at_the_file),
         cmocka_unit_test(test_times_are_clamped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -596,6 +596,33 @@ static void a_hostile_loss_file_is_no_result_with_a_reason(void **state)
     assert_true(loss.loss == -0.5);
 }
 
+/* Whatever a target left under the name of Hyperdock's log is replaced by the log, and nothing is
+ * written through a link. */
+static void hyperdocks_log_is_left_for_its_contract(void **state)
+{
+    struct place *place = *state;
+    const char *name = join(place->dir, "docker_log.txt"), *other = join(place->dir, "other");
+    char text[16] = "";
+    struct stat st;
+    test_file_write(join(place->dir, "log.txt"), "hello");
+    test_file_write(other, "mine");
+    assert_int_equal(symlink(other, name), 0);
+    hd_contract_finish(place->dir, place->experiment);
+    assert_int_equal(lstat(name, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    place->experiment->target.as_hyperdock = true;
+    for (int twice = 0; twice < 2; twice++) {
+        hd_contract_finish(place->dir, place->experiment);
+        assert_int_equal(lstat(name, &st), 0);
+        assert_true(S_ISREG(st.st_mode) && st.st_size == 5);
+    }
+    FILE *file = fopen(other, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(text, 1, sizeof(text), file), 4);
+    fclose(file);
+    assert_string_equal(text, "mine");
+}
+
 static void a_hostile_metrics_file_gives_no_points(void **state)
 {
     struct place *place = *state;
@@ -722,6 +749,7 @@ int main(void)
         WITH_PLACE(a_warm_target_reads_its_jobs_from_lines),
         WITH_PLACE(params_that_do_not_fit_the_space_are_refused),
         WITH_PLACE(a_hostile_loss_file_is_no_result_with_a_reason),
+        WITH_PLACE(hyperdocks_log_is_left_for_its_contract),
         WITH_PLACE(a_hostile_metrics_file_gives_no_points),
         WITH_PLACE(the_curve_is_followed_as_it_grows),
         WITH_PLACE(a_curve_that_was_replaced_or_cut_begins_anew),

@@ -31,6 +31,7 @@ static void complete_file(void **state)
     const struct hd_container *container = &e->target.container;
     assert_true(container->shm_bytes == 1073741824 && container->read_only &&
                 container->privileged && e->target.args_cli && e->target.checkpoint);
+    assert_true(e->target.as_hyperdock);
     assert_string_equal(container->cpuset, "0-3,8");
     assert_string_equal(container->ulimits[0], "nofile=1024:1024");
     assert_string_equal(container->ulimits[1], "core=0:-1");
@@ -350,6 +351,7 @@ static void errors(void **state)
          "target.command: ${budget} differs from job to job, and a warm target is started once"},
         {"target: {image: a, warm: true, env: {A: '$$${seed}'}}\n" SPACE,
          "target.env: ${seed} differs from job to job"},
+        {"target: {image: a, contract: v2}\n" SPACE, "target.contract"},
         {"target: {image: a, resources: {pids: 1.5}}\n" SPACE,
          "target.resources.pids: expected an integer, got 1.5"},
         {"target: {image: a, timeout: soon}\n" SPACE,
