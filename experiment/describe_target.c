@@ -22,6 +22,16 @@ static struct hd_value *describe_env(const struct hd_target *target)
     return finish(map, good);
 }
 
+static struct hd_value *describe_from_output(const struct hd_target *target)
+{
+    struct hd_value *map = hd_value_new_object();
+    bool good = map != NULL;
+    for (size_t i = 0; good && i < target->from_output_count; i++)
+        good = put(map, target->from_output[i].name,
+                   hd_value_new_string(target->from_output[i].match));
+    return finish(map, good);
+}
+
 static struct hd_value *describe_resources(const struct hd_target *target)
 {
     struct hd_value *map = hd_value_new_object();
@@ -55,18 +65,19 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
 {
     struct hd_value *map = hd_value_new_object();
     const char *base_dir = target->base_dir[0] != '\0' ? target->base_dir : NULL;
-    bool good = map != NULL && put(map, "image", new_text(target->image)) &&
-                put(map, "command", describe_command(target)) &&
-                put(map, "env", describe_env(target)) && put(map, "data", new_text(target->data)) &&
-                put(map, "base_dir", new_text(base_dir)) &&
-                put(map, "resources", describe_resources(target)) &&
-                put(map, "container", hd_container_describe(&target->container)) &&
-                put(map, "args", hd_value_new_string(target->args_cli ? "cli" : "template")) &&
-                put(map, "timeout", describe_timeout(target)) &&
-                put(map, "stop_grace", new_ms(target->stop_grace_ms)) &&
-                put(map, "checkpoint", hd_value_new_bool(target->checkpoint)) &&
-                put(map, "retries", describe_retries(target)) &&
-                put(map, "warm", hd_warm_describe(&target->warm)) &&
-                (!target->as_hyperdock || put(map, "contract", hd_value_new_string("hyperdock")));
+    bool good =
+        map != NULL && put(map, "image", new_text(target->image)) &&
+        put(map, "command", describe_command(target)) && put(map, "env", describe_env(target)) &&
+        put(map, "data", new_text(target->data)) && put(map, "base_dir", new_text(base_dir)) &&
+        put(map, "resources", describe_resources(target)) &&
+        put(map, "container", hd_container_describe(&target->container)) &&
+        put(map, "args", hd_value_new_string(target->args_cli ? "cli" : "template")) &&
+        put(map, "timeout", describe_timeout(target)) &&
+        put(map, "stop_grace", new_ms(target->stop_grace_ms)) &&
+        put(map, "checkpoint", hd_value_new_bool(target->checkpoint)) &&
+        put(map, "retries", describe_retries(target)) &&
+        put(map, "warm", hd_warm_describe(&target->warm)) &&
+        (!target->as_hyperdock || put(map, "contract", hd_value_new_string("hyperdock"))) &&
+        (target->from_output_count == 0 || put(map, "from_output", describe_from_output(target)));
     return finish(map, good);
 }

@@ -92,20 +92,29 @@ static enum hd_code check_bounds(const char *pattern, struct hd_err *err)
     return HD_OK;
 }
 
-enum hd_code hd_log_pattern_check(const char *pattern, struct hd_err *err)
+/* `groups`: how many there must be at least. */
+static enum hd_code check_pattern(const char *pattern, size_t groups, struct hd_err *err)
 {
     enum hd_code code = check_bounds(pattern, err);
     if (code != HD_OK)
         return code;
     regex_t regex;
-    int failed = regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB);
+    int failed = regcomp(&regex, pattern, REG_EXTENDED);
     if (failed != 0) {
         char why[120];
         (void)regerror(failed, &regex, why, sizeof(why));
         return hd_fail(err, HD_E_INVALID, "not a regular expression: %s", why);
     }
+    if (regex.re_nsub < groups)
+        code = hd_fail(err, HD_E_INVALID,
+                       "no group: put brackets around the number, as in loss=([^ ]+)");
     regfree(&regex);
-    return HD_OK;
+    return code;
+}
+
+enum hd_code hd_log_pattern_check(const char *pattern, struct hd_err *err)
+{
+    return check_pattern(pattern, 0, err);
 }
 
 static enum hd_code parse_rule(const struct hd_reader *reader, const struct hd_value *item,
@@ -175,4 +184,59 @@ void hd_log_rules_release(struct hd_experiment *experiment)
         hd_free(experiment->log_rules[i].label);
     }
     hd_free(experiment->log_rules);
+}
+
+/* ---- values in the output ------------------------------------------------------------------- */
+
+static enum hd_code parse_output_value(const struct hd_reader *reader, const char *name,
+                                       const struct hd_value *item,
+                                       struct hd_output_value *ret_value)
+{
+    static const char path[] = "target.from_output";
+    if (item->kind != HD_VALUE_STRING)
+        return hd_read_wrong_type(reader, item, path, name,
+                                  "a regular expression with a group, such as loss=([^ ]+)");
+    if (name[0] == '\0' || strlen(name) > HD_OBJECTIVE_NAME_MAX)
+        return hd_read_fail(reader, HD_E_LIMIT, item, path, name, "a name has 1 to %d bytes",
+                            HD_OBJECTIVE_NAME_MAX);
+    if (check_pattern(item->as.string, 1, reader->err) != HD_OK)
+        return hd_read_wrap(reader, item, path, name);
+    ret_value->name = hd_strdup(name);
+    ret_value->match = hd_strdup(item->as.string);
+    return ret_value->name != NULL && ret_value->match != NULL ? HD_OK : hd_read_nomem(reader);
+}
+
+enum hd_code hd_from_output_parse(const struct hd_reader *reader,
+                                  const struct hd_value *target_object, struct hd_target *target)
+{
+    const struct hd_value *map = hd_read_member(target_object, "from_output");
+    if (map == NULL)
+        return HD_OK;
+    if (map->kind != HD_VALUE_OBJECT)
+        return hd_read_wrong_type(reader, map, "target", "from_output",
+                                  "a map of names and regular expressions");
+    size_t count = map->as.object.count;
+    if (count > HD_OUTPUT_VALUES_MAX)
+        return hd_read_fail(reader, HD_E_LIMIT, map, "target", "from_output",
+                            "at most %d are allowed", HD_OUTPUT_VALUES_MAX);
+    if (target->warm.on)
+        return hd_read_fail(reader, HD_E_INVALID, map, "target", "from_output",
+                            "a warm target has one output for many jobs: it answers on its socket");
+    target->from_output = hd_calloc(count + 1, sizeof(*target->from_output));
+    if (target->from_output == NULL)
+        return hd_read_nomem(reader);
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; i < count && code == HD_OK; i++)
+        code = parse_output_value(reader, map->as.object.keys[i], map->as.object.items[i],
+                                  &target->from_output[target->from_output_count++]);
+    return code;
+}
+
+void hd_from_output_release(struct hd_target *target)
+{
+    for (size_t i = 0; i < target->from_output_count; i++) {
+        hd_free(target->from_output[i].name);
+        hd_free(target->from_output[i].match);
+    }
+    hd_free(target->from_output);
 }

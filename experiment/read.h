@@ -117,6 +117,10 @@ HD_NODISCARD enum hd_code hd_log_rules_parse(const struct hd_reader *reader,
                                              const struct hd_value *root,
                                              struct hd_experiment *experiment);
 void hd_log_rules_release(struct hd_experiment *experiment);
+HD_NODISCARD enum hd_code hd_from_output_parse(const struct hd_reader *reader,
+                                               const struct hd_value *target_object,
+                                               struct hd_target *target);
+void hd_from_output_release(struct hd_target *target);
 
 /* notify.c */
 HD_NODISCARD enum hd_code hd_notify_parse(const struct hd_reader *reader,

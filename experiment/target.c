@@ -22,6 +22,7 @@ void hd_target_release(struct hd_target *target)
     hd_free(target->data_name);
     hd_free(target->base_dir);
     hd_container_release(&target->container);
+    hd_from_output_release(target);
     *target = (struct hd_target){0};
 }
 
@@ -366,9 +367,10 @@ static enum hd_code parse_retries(const struct hd_reader *reader, const struct h
 enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_value *root,
                              const struct hd_space *space, struct hd_target *target)
 {
-    static const char *const names[] = {
-        "image",      "command",    "env",     "data",      "base_dir", "resources", "timeout",
-        "stop_grace", "checkpoint", "retries", "container", "args",     "warm",      "contract"};
+    static const char *const names[] = {"image",      "command",   "env",        "data",
+                                        "base_dir",   "resources", "timeout",    "stop_grace",
+                                        "checkpoint", "retries",   "container",  "args",
+                                        "warm",       "contract",  "from_output"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -406,5 +408,7 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = parse_retries(reader, object, target);
     if (code == HD_OK)
         code = hd_warm_parse(reader, object, target);
+    if (code == HD_OK)
+        code = hd_from_output_parse(reader, object, target);
     return code;
 }

@@ -12,6 +12,27 @@
 
 /* ---- loss.json ------------------------------------------------------------------------------ */
 
+static bool is_blank(const struct hd_buf *buf)
+{
+    const char *text = hd_buf_text(buf);
+    return buf->size == strspn(text, " \t\r\n");
+}
+
+/* It wrote no loss.json, and is not expected to. */
+static void read_output(const char *run_dir, const struct hd_experiment *experiment,
+                        struct hd_buf *buf, struct hd_loss *ret_loss)
+{
+    const char *missing;
+    hd_buf_clear(buf);
+    hd_output_result(run_dir, experiment, buf, &missing);
+    hd_loss_parse(hd_buf_text(buf), buf->size, experiment, ret_loss);
+    if (missing != NULL)
+        (void)hd_format(ret_loss->message, sizeof(ret_loss->message),
+                        "loss.json is empty, and no line of the end of its output matches "
+                        "target.from_output.%s with a number",
+                        missing);
+}
+
 void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                   struct hd_loss *ret_loss)
 {
@@ -23,7 +44,10 @@ void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
     err.text[0] = '\0';
     if (hd_format(path, sizeof(path), "%s/loss.json", run_dir))
         code = hd_file_read(path, HD_LOSS_BYTES_MAX, true, &buf, &err);
-    if (code == HD_OK) {
+    if (code == HD_OK && is_blank(&buf) && experiment != NULL &&
+        experiment->target.from_output_count > 0) {
+        read_output(run_dir, experiment, &buf, ret_loss);
+    } else if (code == HD_OK) {
         hd_loss_parse(hd_buf_text(&buf), buf.size, experiment, ret_loss);
     } else {
         *ret_loss = (struct hd_loss){.loss = NAN};

@@ -119,6 +119,29 @@ void hd_plan_release(struct hd_plan *plan);
 void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                   struct hd_loss *ret_loss);
 
+#define HD_OUTPUT_TAIL_BYTES (1u << 20) /* of a target's log that its result is looked for in */
+#define HD_OUTPUT_POLL_BYTES_MAX (1u << 18) /* read in one poll */
+/* What the target has printed, by target.from_output, as the text of a loss.json: the last number
+ * of each name within the log's end. "" and the name of the first measure that is missing when one
+ * is; "" without a name when nothing is asked for. */
+void hd_output_result(const char *run_dir, const struct hd_experiment *experiment,
+                      struct hd_buf *out, const char **ret_missing);
+
+/* The learning curve in a log as it grows. After a cut, which a sink makes in a very long log, it
+ * goes on at the new end. */
+struct hd_output {
+    uint64_t device, inode;
+    int64_t offset;
+    uint64_t points; /* the step where none is printed */
+    double step;     /* the last one printed */
+    bool has_step;
+};
+/* As hd_metrics_read(): a line with the loss is a point, at the step of that line or the last one
+ * before it. Nothing without target.from_output. */
+size_t hd_output_read(struct hd_output *output, const char *run_dir,
+                      const struct hd_experiment *experiment, struct hd_attempt_ref attempt,
+                      struct hd_point *ret_points, size_t points_max);
+
 /* After the end: what Hyperdock's targets expect to be left in run_dir, docker_log.txt beside
  * log.txt. Nothing for other contracts. A failure is logged: the result does not depend on it. */
 void hd_contract_finish(const char *run_dir, const struct hd_experiment *experiment);

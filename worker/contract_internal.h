@@ -18,4 +18,7 @@ HD_NODISCARD enum hd_code hd_make_open_dir(const char *path, struct hd_err *err)
 /* The modes of files handed to a target. */
 mode_t hd_open_file_mode(void);
 
+/* The last bytes of a regular file, 0 when it cannot be read; NULs become '?'. */
+size_t hd_log_tail(const char *path, char *bytes, size_t size_max);
+
 #endif

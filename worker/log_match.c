@@ -5,7 +5,7 @@
  * The target may have written anything there: no links are followed, only so many bytes and lines
  * of so much length are looked at, and the patterns have been bounded when the experiment was read.
  */
-#include "contract.h"
+#include "contract_internal.h"
 
 #include <fcntl.h>
 #include <regex.h>
@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The last bytes of the file; those that are no text become '?'. */
-static size_t read_tail(const char *path, char *bytes, size_t size_max)
+size_t hd_log_tail(const char *path, char *bytes, size_t size_max)
 {
     struct stat st;
     ssize_t got = 0;
@@ -66,7 +65,7 @@ uint32_t hd_log_match(const char *run_dir, const struct hd_experiment *experimen
     char *bytes = hd_malloc(HD_LOG_TAIL_BYTES);
     if (bytes == NULL)
         return 0;
-    size_t size = read_tail(path, bytes, HD_LOG_TAIL_BYTES);
+    size_t size = hd_log_tail(path, bytes, HD_LOG_TAIL_BYTES);
     uint32_t rule = 0;
     for (size_t i = 0; i < experiment->log_rule_count && rule == 0; i++)
         if (matches(&experiment->log_rules[i], bytes, size))

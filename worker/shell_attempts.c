@@ -119,7 +119,9 @@ static void read_curve(struct shell *shell, struct entry *entry)
     if (entry->experiment == NULL)
         return;
     while ((count = hd_metrics_read(&entry->metrics, entry->workspace.run_dir, entry->experiment,
-                                    entry->attempt, points, POINTS_MAX)) > 0) {
+                                    entry->attempt, points, POINTS_MAX)) > 0 ||
+           (count = hd_output_read(&entry->output, entry->workspace.run_dir, entry->experiment,
+                                   entry->attempt, points, POINTS_MAX)) > 0) {
         entry->last_loss = points[count - 1].loss;
         entry->last_step = points[count - 1].step;
         struct hd_agent_event event = {

@@ -23,6 +23,7 @@ struct entry {
     char pinned[HD_DIR_NAME_MAX]; /* its directory stays; "" none */
     enum hd_outcome stop_outcome; /* what an end that we asked for means */
     struct hd_metrics metrics;
+    struct hd_output output;
     double last_loss; /* of the curve; NaN none */
     double last_step;
     double budget;

@@ -26,6 +26,7 @@
 #define HD_MEASURES_MAX (HD_OBJECTIVES_MAX + HD_CONSTRAINTS_MAX)
 #define HD_COUNT_LIMIT_MAX 1000000000 /* of limits that count something */
 #define HD_LOG_RULES_MAX 32
+#define HD_OUTPUT_VALUES_MAX 32
 #define HD_LOG_PATTERN_MAX 256 /* bytes */
 #define HD_LABEL_MAX 64        /* bytes, terminator included */
 #define HD_NOTIFY_MAX 16       /* names in notify.to */
@@ -59,6 +60,12 @@ struct hd_warm_spec {
 #define HD_WARM_JOBS_DEFAULT 1000
 #define HD_WARM_IDLE_MS_DEFAULT 60000
 
+/* A value that a target only prints. */
+struct hd_output_value {
+    char *name;  /* an objective's, a constraint's, "step", or any other */
+    char *match; /* within hd_log_pattern_check(); its first group is the number */
+};
+
 struct hd_target {
     char *image;    /* docker; NULL: none */
     char **command; /* words, templates not yet expanded; NULL-terminated; NULL when absent */
@@ -72,7 +79,9 @@ struct hd_target {
     uint64_t memory_bytes; /* 0: no limit */
     int64_t pids;          /* 0: no limit */
     struct hd_container container;
-    bool args_cli;                /* active params follow the command as --name=value */
+    bool args_cli; /* active params follow the command as --name=value */
+    struct hd_output_value *from_output;
+    size_t from_output_count;
     bool as_hyperdock;            /* contract: hyperdock; what it wrote counts, not its exit code */
     int64_t gpus;                 /* wanted; 0 none; kept for the worker, which decides */
     int64_t timeout_base_ms;      /* 0 with per_budget 0: no limit */
