@@ -92,7 +92,9 @@ struct hd_iter_gen_spec {
     /* Promotion type: results that the lowest rung needs before any config of it goes on; each rung
      * above needs the share of them that goes on to it, rounded. 0: no opening. Without effect on a
      * rung that nothing more can come to: no new config, nothing that runs there or below it, and
-     * nothing that is about to be promoted to it. */
+     * nothing that is about to be promoted to it. While as many jobs run as the lowest rung needs,
+     * and that rung has its results, new configs begin two rungs above it (at least three below the
+     * top) until the opening there is full. */
     uint32_t opening;
     bool learned_brackets;    /* weights from how well a rung predicts the top one */
     bool raise_uninformative; /* new configs start above a rung that predicts nothing */

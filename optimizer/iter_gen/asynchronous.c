@@ -5,10 +5,12 @@
  * starts.
  *
  * All brackets share the rungs: bracket s merely starts its configs at rung s. The configs of an
- * iteration are numbered through, and the bracket of a config is the budget index of its id.
+ * iteration are numbered through, and the budget index of an id is the rung where its config began.
  * An opening holds each rung until it has results enough that the best of them is worth something:
  * of two results the better one is hardly more than a random config, and yet it would be the first
- * to reach the top, the incumbent. Plain Hyperband has no such start, as it fills its rungs.
+ * to reach the top, the incumbent. Plain Hyperband has no such start, as it fills its rungs. With
+ * so many workers that a whole opening runs at once, new configs begin further up once the lowest
+ * rung has its results (start_rung()); otherwise all their time would go to the lowest rungs.
  *
  * Which bracket is next follows from credits: each new config gives every bracket its share of the
  * weights, and the richest pays one for it.
@@ -27,12 +29,14 @@
 
 #include <math.h>
 
-#define QUOTA_SLACK 1e-9 /* 3 * (1 / 3) is one */
-#define WINDOW_MAX 64    /* of the latest results that a new one is compared with */
-#define CONFIGS_MIN 8    /* with results at both rungs, before a rung is called uninformative */
-#define TAU_MIN 0.2      /* Kendall's correlation below which it is */
-#define PRIOR_PAIRS 4.0  /* in the same order, as if seen before any data */
-#define SHARE_MIN 0.05   /* of its weight, that a bracket keeps however badly its rung predicts */
+#define QUOTA_SLACK 1e-9  /* 3 * (1 / 3) is one */
+#define WINDOW_MAX 64     /* of the latest results that a new one is compared with */
+#define CONFIGS_MIN 8     /* with results at both rungs, before a rung is called uninformative */
+#define TAU_MIN 0.2       /* Kendall's correlation below which it is */
+#define PRIOR_PAIRS 4.0   /* in the same order, as if seen before any data */
+#define SHARE_MIN 0.05    /* of its weight, that a bracket keeps however badly its rung predicts */
+#define START_ABOVE 2     /* rungs, that new configs begin higher with many workers */
+#define START_BELOW_TOP 3 /* rungs at least: a new config near the top would be the incumbent */
 
 enum member_state { MEMBER_RUNNING, MEMBER_STOPPED, MEMBER_RESTING };
 
@@ -297,10 +301,25 @@ static void pay(struct asynchronous *gen)
     gen->credits[bracket] -= 1.0;
 }
 
+/* Where a new config of the bracket begins. When as many jobs run as an opening needs, and its own
+ * rung has the results that a sampler learns from, it begins higher until the opening there is full
+ * too: what is promoted would come later, and many workers spend much until then. */
+static uint32_t start_rung(const struct asynchronous *gen, uint32_t bracket)
+{
+    uint32_t needed = gen->opening[bracket];
+    if (needed == 0 || gen->spec.type == HD_ASHA_TYPE_STOPPING || gen->running_count < needed ||
+        result_count(&gen->rungs[bracket]) < needed)
+        return bracket;
+    uint32_t start = bracket + START_ABOVE;
+    while (start > bracket && start + START_BELOW_TOP >= gen->rung_count)
+        start--;
+    return result_count(&gen->rungs[start]) < gen->opening[start] ? start : bracket;
+}
+
 static void fill_new(const struct asynchronous *gen, struct hd_slot *slot)
 {
     double shares[HD_RUNGS_MAX] = {0};
-    uint32_t start = next_bracket(gen, shares);
+    uint32_t start = start_rung(gen, next_bracket(gen, shares));
     bool stopping = gen->spec.type == HD_ASHA_TYPE_STOPPING;
     slot->kind = HD_SLOT_NEW;
     slot->id = (struct hd_config_id){gen->iteration, start, gen->running_index};

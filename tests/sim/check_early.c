@@ -234,6 +234,21 @@ static uint32_t running_at(const struct sim_ledger_run *run, uint32_t rung)
     return count;
 }
 
+/* Where a new config begins: above the lowest rung when as many jobs run as its opening needs, and
+ * it has that many results, and the rung above lacks some of its own. */
+static uint32_t start_of(const struct sim_ledger_run *run, uint32_t rungs)
+{
+    uint32_t running = 0, start = 2;
+    for (uint32_t k = 0; k < rungs; k++)
+        running += running_at(run, k);
+    while (start > 0 && rungs - 1 < start + 3)
+        start--;
+    if (running < run->plan->opening || result_count(run, 0) < run->plan->opening ||
+        result_count(run, start) >= opening_of(run->plan, start))
+        return 0;
+    return start;
+}
+
 /* For sure: something runs that brings a result there or below, or a new config will. */
 static bool more_comes(const struct sim_ledger_run *run, uint32_t rung)
 {
@@ -254,9 +269,17 @@ static void openings_hold(struct sim *sim, const struct sim_checker *self,
         return;
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
-    if (run == NULL || run->plan == NULL || run->plan->opening == 0 || queued->repeat > 0 ||
-        isnan(queued->budget_previous))
+    if (run == NULL || run->plan == NULL || run->plan->opening == 0 || queued->repeat > 0)
         return;
+    if (isnan(queued->budget_previous)) {
+        double budgets[SIM_RUNGS_MAX];
+        uint32_t start = start_of(run, rung_count(run, budgets));
+        if (queued->rung != start)
+            sim_fail(sim, self->name, "job %u begins at rung %u, and not at %u", queued->job,
+                     queued->rung, start);
+        sim->cover->started_above += start > 0 ? 1 : 0;
+        return;
+    }
     uint32_t from = queued->rung - 1;
     size_t needed = opening_of(run->plan, from);
     if (queued->rung == 0 || from >= SIM_RUNGS_MAX)
@@ -281,7 +304,7 @@ static void promoted_on_merit(struct sim *sim, const struct sim_checker *self,
     bool fresh = isnan(queued->budget_previous);
     uint32_t first = run->plan->asha == SIM_ASHA_STOPPING ? rungs - 1 : 0;
     if (rung >= rungs || fabs(queued->budget - budgets[rung]) > 1e-9 * queued->budget ||
-        (fresh && rung != first) || (!fresh && rung == 0)) {
+        (fresh && rung != first && run->plan->opening == 0) || (!fresh && rung == 0)) {
         sim_fail(sim, self->name, "job %u: rung %u at budget %g is not in the plan", queued->job,
                  rung, queued->budget);
         return;
@@ -313,7 +336,9 @@ const struct sim_checker sim_checkers_early[] = {
      "Without barriers, a config advances when it is among the best share of its rung so far.",
      promoted_on_merit},
     {"openings-hold",
-     "No config leaves a rung before its opening is full, unless nothing more can come to it.",
+     "No config leaves a rung before its opening is full, unless nothing more can come to it; a "
+     "new "
+     "one begins above the lowest rung only when as many jobs run as its opening needs.",
      openings_hold},
 };
 const size_t sim_checkers_early_count = HD_COUNT(sim_checkers_early);

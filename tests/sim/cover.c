@@ -119,6 +119,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "job", "evaluated again", cover->repeats, true);
     line(context, "job", "several objectives", cover->scored, true);
     line(context, "job", "promoted after an opening", cover->opened, true);
+    line(context, "job", "begun above the lowest rung", cover->started_above, true);
     line(context, "end", "finished", cover->finished_ends, true);
     line(context, "end", "cancelled", cover->cancelled_ends, true);
     line(context, "end", "paused", cover->paused_ends, true);

@@ -150,8 +150,11 @@ static void draw_opening(struct sim_run_plan *run)
 {
     struct hd_rng rng;
     hd_rng_fork(run->run_uid, "opening", 0, &rng);
-    if (run->asha == SIM_ASHA_PROMOTION && chance(&rng, 50))
-        run->opening = 2 + below(&rng, 12);
+    if (run->asha != SIM_ASHA_PROMOTION || !chance(&rng, 50))
+        return;
+    run->opening = 2 + below(&rng, 12);
+    if (run->eta == 2 && chance(&rng, 50)) /* rungs enough to begin above the lowest one */
+        run->budget_max = run->budget_min * 16;
 }
 
 /* Likewise. */

@@ -225,6 +225,7 @@ struct sim_cover {
     uint64_t repeats;             /* evaluations of a config that had a result */
     uint64_t scored;              /* results with several objectives */
     uint64_t opened;              /* promotions that had waited for an opening */
+    uint64_t started_above;       /* new configs above the lowest rung */
     uint64_t preempted_in_place;  /* began from what a stopped one had kept */
     int64_t computed_ms, lost_ms; /* by targets; and what had to be done again of it */
     uint64_t paused_ends, finished_ends, cancelled_ends;

@@ -136,6 +136,7 @@ static void delayed_promotion_keeps_the_ratio(void **state)
 /* ---- the opening ---------------------------------------------------------------------------- */
 
 #define OPENING_MAX 400
+#define OPENING_WORKERS_MAX 64
 
 struct call {
     bool is_end;
@@ -144,10 +145,11 @@ struct call {
 };
 
 /* Some workers whose jobs end in any order; every call is written down. */
-static uint32_t play_opening(struct hd_iter_gen *gen, uint64_t seed, struct call *ret_calls)
+static uint32_t play_opening(struct hd_iter_gen *gen, uint64_t seed, uint32_t workers,
+                             struct call *ret_calls)
 {
-    struct taken running[8];
-    uint32_t count = 0, calls = 0, workers = 1 + (uint32_t)(seed % 8);
+    struct taken running[OPENING_WORKERS_MAX];
+    uint32_t count = 0, calls = 0;
     struct hd_rng rng;
     hd_rng_seed(&rng, seed);
     new_number = 0;
@@ -178,15 +180,17 @@ static void no_config_goes_on_before_the_opening_is_full(void **state)
         spec.opening = 20;
         spec.delayed = seed % 2 == 0;
         struct hd_iter_gen *gen = generator(&spec);
-        uint32_t count = play_opening(gen, seed, calls);
+        uint32_t count = play_opening(gen, seed, 1 + (uint32_t)(seed % 8), calls);
         for (uint32_t i = 0; i < count; i++) {
             uint32_t rung = calls[i].taken.slot.rung;
             if (calls[i].is_end) {
                 results[rung]++;
                 continue;
             }
-            if (calls[i].taken.slot.kind != HD_SLOT_PROMOTE)
+            if (calls[i].taken.slot.kind != HD_SLOT_PROMOTE) {
+                assert_int_equal(rung, 0); /* with so few workers */
                 continue;
+            }
             assert_true(results[rung - 1] >= wanted[rung - 1]);
         }
         assert_true(results[3] > 0); /* something came to the top */
@@ -199,11 +203,11 @@ static void an_opening_is_restored_by_its_calls(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++) {
-        struct hd_iter_gen_spec spec = spec_of("asha", 1, 8, 2);
+        struct hd_iter_gen_spec spec = spec_of("asha", 1, 32, 2);
         struct call calls[OPENING_MAX];
         spec.opening = 20;
         struct hd_iter_gen *live = generator(&spec), *restored = generator(&spec);
-        uint32_t count = play_opening(live, seed, calls);
+        uint32_t count = play_opening(live, seed, (uint32_t)seed * 8, calls);
         for (uint32_t i = 0; i < count; i++) {
             struct hd_slot slot;
             if (calls[i].is_end) {
@@ -220,6 +224,60 @@ static void an_opening_is_restored_by_its_calls(void **state)
         hd_iter_gen_free(live);
         hd_iter_gen_free(restored);
     }
+}
+
+/* With so many workers that a whole opening runs at once, new configs begin two rungs up once the
+ * lowest has its results, until the opening there is full; and at the lowest one again then. */
+static void many_workers_begin_further_up(void **state)
+{
+    (void)state;
+    static const struct {
+        double budget_max;
+        uint32_t rung, results; /* where they begin, and what its opening needs */
+    } rows[] = {
+        {32, 2, 5}, {16, 1, 10}, {8, 0, 0}, /* at least three below the top */
+    };
+    for (size_t r = 0; r < HD_COUNT(rows); r++) {
+        struct hd_iter_gen_spec spec = spec_of("asha", 1, rows[r].budget_max, 2);
+        spec.opening = 20;
+        struct hd_iter_gen *gen = generator(&spec);
+        struct taken first[40];
+        new_number = 0;
+        for (size_t i = 0; i < HD_COUNT(first); i++) {
+            first[i] = take(gen);
+            assert_int_equal(first[i].slot.rung, 0);
+        }
+        for (size_t i = 0; i < 20; i++) /* what fails is never promoted */
+            end(gen, &first[i], false, NAN);
+        for (uint32_t i = 0; i < rows[r].results; i++) {
+            struct taken further = take(gen);
+            assert_int_equal(further.slot.kind, HD_SLOT_NEW);
+            assert_int_equal(further.slot.rung, rows[r].rung);
+            assert_int_equal(further.slot.id.budget_index, rows[r].rung);
+            assert_true(isnan(further.slot.budget_previous));
+            end(gen, &further, false, NAN);
+        }
+        assert_int_equal(run(gen, 0).slot.rung, 0);
+        hd_iter_gen_free(gen);
+    }
+}
+
+/* Once no more run than a few workers have, new configs begin at the lowest rung as ever. */
+static void few_workers_begin_at_the_lowest_rung(void **state)
+{
+    (void)state;
+    struct hd_iter_gen_spec spec = spec_of("asha", 1, 32, 2);
+    spec.opening = 20;
+    struct hd_iter_gen *gen = generator(&spec);
+    struct taken first[39];
+    new_number = 0;
+    for (size_t i = 0; i < HD_COUNT(first); i++)
+        first[i] = take(gen);
+    for (size_t i = 0; i < 20; i++)
+        end(gen, &first[i], false, NAN);
+    assert_int_equal(take(gen).slot.rung, 0); /* 19 were running */
+    assert_int_equal(take(gen).slot.rung, 2);
+    hd_iter_gen_free(gen);
 }
 
 /* An opening that can no longer be filled holds nobody: what there is goes on. */
@@ -559,6 +617,8 @@ int main(void)
         cmocka_unit_test(the_best_one_reaches_the_top_at_last),
         cmocka_unit_test(no_config_goes_on_before_the_opening_is_full),
         cmocka_unit_test(an_opening_is_restored_by_its_calls),
+        cmocka_unit_test(many_workers_begin_further_up),
+        cmocka_unit_test(few_workers_begin_at_the_lowest_rung),
         cmocka_unit_test(an_opening_ends_with_the_new_configs),
         cmocka_unit_test(an_opening_waits_for_promotions),
         cmocka_unit_test(a_hundred_thousand_configs_are_no_matter),
