@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "common/cli.h"
 
+#include <hd/driver.h>
 #include <hd/experiment.h>
 
 #include <math.h>
@@ -317,14 +318,9 @@ static void print_target(const struct hd_experiment *experiment)
 static enum hd_code read_experiment(const char *path, struct hd_experiment **ret_experiment,
                                     struct hd_err *err)
 {
-    struct hd_buf text;
-    hd_buf_init(&text, HD_EXPERIMENT_BYTES_MAX);
-    enum hd_code code = hd_file_read(path, HD_EXPERIMENT_BYTES_MAX, false, &text, err);
-    if (code == HD_OK)
-        code = hd_experiment_parse_text(hd_buf_text(&text), text.size, path, NULL, ret_experiment,
-                                        err);
-    hd_buf_release(&text);
-    return code;
+    const struct hd_experiment_overrides none = {
+        .budget_min = NAN, .budget_max = NAN, .eta = NAN, .name = NULL};
+    return hd_experiment_read(path, &none, ret_experiment, err);
 }
 
 /* {"experiment": ..., "brackets": [[{"configs": 9, "budget": 1.0}, ...], ...]} */

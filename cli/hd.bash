@@ -24,6 +24,8 @@ _hd() {
             words="list pause resume drain shutdown test"
         elif [ "$command" = notify ] && [ "$COMP_CWORD" -eq 2 ]; then
             words="list test"
+        elif [ "$command" = services ] && [ "$COMP_CWORD" -eq 2 ]; then
+            words="up down list"
         fi
         ;;
     *) if [[ $word == -* ]]; then words=$(_hd_options "$program"); fi ;;

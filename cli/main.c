@@ -34,6 +34,7 @@ static const struct command {
     {"events", "the facts of a run, one by one", cmd_events},
     {"workers", "who evaluated how much; pause, resume, drain, shut down", cmd_workers},
     {"export", "all jobs as CSV or JSON", cmd_export},
+    {"services", "containers that belong together: start them, take them down", cmd_services},
     {"doctor", "will it work on this machine, and what to do when not", cmd_doctor},
     {"fsck", "is a checkpoint whole, and does it restore to what it shows", cmd_fsck},
     {"notify", "who is told of runs, and does it arrive", cmd_notify},

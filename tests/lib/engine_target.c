@@ -21,18 +21,22 @@
  * 12345, 64 files may be open, /dev/shm has 1 MiB, there is no network, and no capability but CHOWN
  *   loss X            writes loss.json and ends with 0
  *   warm HOW          takes jobs one after another, see engine_target_warm.h
+ *   serve PORT        takes connections there after it has said "serving"; ends with 0 on SIGTERM
  */
 #include "engine_target_warm.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -44,6 +48,22 @@ static void on_term(int number)
 {
     (void)number;
     _exit(stop_code);
+}
+
+static void serve(uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    (void)signal(SIGTERM, on_term);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 4) != 0)
+        exit(98);
+    printf("serving\n");
+    fflush(stdout);
+    for (;;) {
+        int client = accept(fd, NULL, NULL);
+        if (client >= 0)
+            close(client);
+    }
 }
 
 static FILE *open_in_dir(const char *name, const char *suffix)
@@ -239,6 +259,8 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "family") == 0) {
         make_family();
         wait_for_ever();
+    } else if (strcmp(what, "serve") == 0) {
+        serve((uint16_t)atoi(argument));
     } else if (strcmp(what, "orphans") == 0) {
         make_family();
         return 0;

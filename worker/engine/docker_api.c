@@ -355,6 +355,27 @@ enum hd_code hd_docker_remove(struct hd_docker_api *api, const char *id, struct 
     return code;
 }
 
+enum hd_code hd_docker_ask(struct hd_docker_api *api, const char *method, const char *path,
+                           const char *body, int *ret_status, struct hd_buf *ret_body,
+                           struct hd_err *err)
+{
+    const struct hd_docker_request request = {.method = method, .path = path, .body = body};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    *ret_status = reply.status;
+    *ret_body = reply.body;
+    return HD_OK;
+}
+
+enum hd_code hd_docker_refused(int status, const struct hd_buf *body, const char *what,
+                               struct hd_err *err)
+{
+    struct reply reply = {.status = status, .body = *body};
+    return refuse(&reply, what, NULL, err);
+}
+
 struct head {
     char text[INIT_LOG_MAX];
     size_t used;

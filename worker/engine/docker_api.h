@@ -50,6 +50,14 @@ HD_NODISCARD enum hd_code hd_docker_inspect(struct hd_docker_api *api, const cha
 /* Kills it when it runs. HD_OK also when it is not there; HD_E_BUSY while it is being removed. */
 HD_NODISCARD enum hd_code hd_docker_remove(struct hd_docker_api *api, const char *id,
                                            struct hd_err *err);
+/* Any other request; JSON or NULL goes along. The caller releases *ret_body on HD_OK, whatever the
+ * status. */
+HD_NODISCARD enum hd_code hd_docker_ask(struct hd_docker_api *api, const char *method,
+                                        const char *path, const char *body, int *ret_status,
+                                        struct hd_buf *ret_body, struct hd_err *err);
+/* A status that was not hoped for, in the engine's words. */
+enum hd_code hd_docker_refused(int status, const struct hd_buf *body, const char *what,
+                               struct hd_err *err);
 /* What the container's init said when it could not execute the command; false when it could. */
 bool hd_docker_init_failure(struct hd_docker_api *api, const char *id, char *ret_text,
                             size_t text_size);
