@@ -106,6 +106,8 @@ enum hd_code hd_root_open(const char *path, struct hd_root *ret_root, struct hd_
     return code;
 }
 
+#define CHANCE_BITS 20 /* with 43 for milliseconds, until the year 2248 */
+
 /* ---- seats ---------------------------------------------------------------------------------- */
 
 static enum hd_code next_incarnation(const char *state_dir, uint64_t *ret_incarnation,
@@ -120,9 +122,12 @@ static enum hd_code next_incarnation(const char *state_dir, uint64_t *ret_incarn
         code = HD_E_CORRUPT; /* the clock below is newer all the same */
     if (code != HD_OK && code != HD_E_NOTFOUND && code != HD_E_CORRUPT)
         return code;
-    /* The clock too, in case the directory was removed: a master remembers. */
-    uint64_t clock = (uint64_t)hd_clock_wall_ms();
-    uint64_t incarnation = last + 1 > clock ? last + 1 : clock;
+    /* The clock too, in case the directory was removed: a master remembers. And chance, in case it
+     * was copied: two processes of one incarnation would share their sequences, and the one would
+     * get the answers to the other. */
+    uint64_t clock = (uint64_t)hd_clock_wall_ms(), next = (last >> CHANCE_BITS) + 1;
+    uint64_t chance = hd_os_random_u64() & ((UINT64_C(1) << CHANCE_BITS) - 1);
+    uint64_t incarnation = (next > clock ? next : clock) << CHANCE_BITS | chance;
     hd_format(text, sizeof(text), "%llu\n", (unsigned long long)incarnation);
     code = hd_file_write_atomic(path, text, strlen(text), 0600, err);
     if (code == HD_OK)

@@ -121,6 +121,7 @@ static void workers_of_one_host_get_the_lowest_free_names(void **state)
     assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &third, &err));
     assert_string_equal(third.worker, seat_0);
     assert_true(third.incarnation > first.incarnation);
+    assert_true(third.incarnation < INT64_MAX);
     hd_seat_release(&second);
     hd_seat_release(&third);
     assert_hd_ok(hd_seat_take(&place->root, "../a b\xc3\xa9", NULL, &first, &err));
@@ -128,6 +129,30 @@ static void workers_of_one_host_get_the_lowest_free_names(void **state)
     hd_seat_release(&first);
     assert_hd_fails(hd_seat_take(&place->root, "h", "../x", &first, &err), HD_E_INVALID,
                     "worker id");
+}
+
+/* Two processes that begin from copies of one directory at one time are two incarnations, each
+ * newer than what was copied, wherever the clock stands. */
+static void a_copied_seat_is_another_incarnation(void **state)
+{
+    struct place *place = *state;
+    struct hd_seat seat;
+    uint64_t seen[8] = {0};
+    static const char *const lasts[] = {"1795275518836149970", "1795275518836"};
+    for (size_t i = 0; i < HD_COUNT(seen); i++) {
+        const char *last = lasts[i % HD_COUNT(lasts)];
+        uint64_t before;
+        assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &seat, &err));
+        hd_seat_release(&seat);
+        test_file_write(join(seat.state_dir, "incarnation"), last);
+        assert_hd_ok(hd_seat_take(&place->root, "box", NULL, &seat, &err));
+        hd_seat_release(&seat);
+        assert_true(hd_parse_u64(last, &before));
+        seen[i] = seat.incarnation;
+        assert_true(seen[i] > before);
+        for (size_t k = 0; k < i; k++)
+            assert_true(seen[i] != seen[k]);
+    }
 }
 
 /* ---- directories ---------------------------------------------------------------------------- */
@@ -737,6 +762,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_PLACE(a_root_is_recognised_by_its_marker_under_any_name),
         WITH_PLACE(workers_of_one_host_get_the_lowest_free_names),
+        WITH_PLACE(a_copied_seat_is_another_incarnation),
         WITH_PLACE(the_work_directory_goes_on_in_place_for_its_owner),
         WITH_PLACE(another_worker_on_a_shared_root_works_on_a_copy),
         WITH_PLACE(what_vanishes_while_it_is_copied_is_not_copied_in_part),
