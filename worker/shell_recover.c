@@ -6,7 +6,7 @@
 
 /* ---- engines -------------------------------------------------------------------------------- */
 
-enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
+static enum hd_code open_engine(struct shell *shell, bool docker, struct hd_err *err)
 {
     const struct hd_shell_settings *settings = shell->settings;
     const struct hd_engine_options options = {
@@ -15,12 +15,22 @@ enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
         .queue = shell->engine_news,
         .slots = settings->slots,
     };
+    struct hd_engine **engine = docker ? &shell->docker : &shell->process;
+    if (*engine != NULL)
+        return HD_OK;
+    return hd_engine_open_warm(&options, docker ? hd_engine_open_docker : hd_engine_open_process,
+                               engine, err);
+}
+
+enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
+{
+    const struct hd_shell_settings *settings = shell->settings;
     enum hd_code code = HD_OK;
-    if (settings->engine != HD_ENGINE_DOCKER && shell->process == NULL)
-        code = hd_engine_open_warm(&options, hd_engine_open_process, &shell->process, err);
-    if (code != HD_OK || settings->engine == HD_ENGINE_PROCESS || shell->docker != NULL)
+    if (settings->engine != HD_ENGINE_DOCKER)
+        code = open_engine(shell, false, err);
+    if (code != HD_OK || settings->engine == HD_ENGINE_PROCESS)
         return code;
-    code = hd_engine_open_warm(&options, hd_engine_open_docker, &shell->docker, err);
+    code = open_engine(shell, true, err);
     if (code == HD_OK || settings->engine == HD_ENGINE_DOCKER)
         return code;
     hd_log(HD_LOG_INFO, "no Docker engine, commands only: %s", err->text);
@@ -145,6 +155,17 @@ static void recover_one(struct shell *shell, struct entry *entry,
     }
 }
 
+/* What an earlier process started goes on in the engine that it had, whatever this one may start.
+ */
+static bool open_for(struct shell *shell, const char *engine)
+{
+    struct hd_err err;
+    bool docker = hd_streq(engine, "docker");
+    if (!docker && !hd_streq(engine, "process"))
+        return true; /* nothing that could be opened */
+    return open_engine(shell, docker, &err) == HD_OK || !docker;
+}
+
 static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref attempt,
                                  struct hd_err *err)
 {
@@ -159,7 +180,7 @@ static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref atte
         HD_OK) {
         hd_log(HD_LOG_ERROR, "job %u, attempt %u: passed over: %s", attempt.job, attempt.attempt,
                err->text);
-    } else if (hd_streq(kept.engine, "docker") && shell->docker == NULL && !has_result) {
+    } else if (!has_result && !open_for(shell, kept.engine)) {
         code =
             hd_fail(err, HD_E_BUSY,
                     "job %u of run %s was started in Docker by an earlier process, and no Docker "
