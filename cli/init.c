@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define FILES_MAX 3
 #define FILE_BYTES_MAX 16384
@@ -148,9 +149,11 @@ static enum hd_code fill_in(const struct skeleton *skeleton, const char *text, s
     return code;
 }
 
+/* All or none: half of them would be in the way of the next try. */
 static enum hd_code write_files(const struct skeleton *skeleton, struct hd_err *err)
 {
     struct hd_buf out;
+    size_t written = 0;
     hd_buf_init(&out, FILE_BYTES_MAX);
     enum hd_code code = hd_mkdirs(skeleton->directory, 0777, err);
     for (size_t i = 0; i < skeleton->file_count && code == HD_OK; i++) {
@@ -159,7 +162,10 @@ static enum hd_code write_files(const struct skeleton *skeleton, struct hd_err *
         code = fill_in(skeleton, file->text, &out, err);
         if (code == HD_OK)
             code = hd_file_write_atomic(file->path, out.data, out.size, file->mode, err);
+        written += code == HD_OK ? 1 : 0;
     }
+    for (size_t i = 0; i < written && code != HD_OK; i++)
+        (void)unlink(skeleton->files[i].path);
     hd_buf_release(&out);
     return code;
 }
