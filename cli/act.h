@@ -37,4 +37,14 @@ HD_NODISCARD enum hd_code cli_parse_limit(const char *text, struct cli_order *or
 HD_NODISCARD enum hd_code cli_set_limit(const struct cli_common *where, const char *run_id,
                                         const char *text, struct hd_err *err);
 
+/* ---- warm_start.c ---- */
+
+struct hd_experiment;
+/* Results of earlier runs for a new one of this experiment: hd_warm_start(), which also finds runs
+ * where `where` points, if there is anything there. What was taken is told on stderr. */
+HD_NODISCARD enum hd_code cli_warm_start(const struct cli_common *where,
+                                         const struct hd_text_list *sources,
+                                         const struct hd_experiment *experiment,
+                                         struct hd_buf *known, struct hd_err *err);
+
 #endif

@@ -8,6 +8,7 @@
 #include "common/cli.h"
 
 #include <hd/driver.h>
+#include <hd/known.h>
 #include <hd/value.h>
 
 #include <inttypes.h>
@@ -212,17 +213,21 @@ int cmd_pause(int argc, char **argv)
 }
 
 static enum hd_code submit(const struct cli_common *where, const char *file, const char *run_id,
-                           char *ret_run_id, struct hd_err *err)
+                           const struct hd_text_list *warm_start, char *ret_run_id,
+                           struct hd_err *err)
 {
     struct hd_experiment_overrides overrides = {.budget_min = NAN, .budget_max = NAN, .eta = NAN};
     struct hd_experiment *experiment = NULL;
     struct cli_master master;
-    struct hd_buf json;
+    struct hd_buf json, known;
     bool elsewhere = true;
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
+    hd_buf_init(&known, HD_KNOWN_BYTES_MAX);
     enum hd_code code = hd_experiment_read(file, &overrides, &experiment, err);
     if (code == HD_OK)
         code = hd_experiment_to_json(experiment, &json, err);
+    if (code == HD_OK)
+        code = cli_warm_start(where, warm_start, experiment, &known, err);
     if (code == HD_OK)
         code = find_master(where, "", &master, &elsewhere, err);
     if (code == HD_E_NOTFOUND && !elsewhere)
@@ -233,6 +238,7 @@ static enum hd_code submit(const struct cli_common *where, const char *file, con
             .kind = HD_REQUEST_SUBMIT,
             .run_id = run_id != NULL ? run_id : experiment->name,
             .experiment_json = hd_buf_text(&json),
+            .known_json = hd_buf_text(&known),
             .seed = experiment->has_seed ? experiment->seed : hd_os_random_u64() >> 32,
             .run_uid = hd_os_random_u64(),
         };
@@ -241,12 +247,14 @@ static enum hd_code submit(const struct cli_common *where, const char *file, con
     }
     hd_experiment_free(experiment);
     hd_buf_release(&json);
+    hd_buf_release(&known);
     return code;
 }
 
 int cmd_submit(int argc, char **argv)
 {
     struct cli_common where = {0};
+    struct hd_text_list warm_start = {0};
     const char *run_id = NULL, *file;
     const struct hd_option options[] = {
         {.name = "run-id",
@@ -254,6 +262,12 @@ int cmd_submit(int argc, char **argv)
          .value = &run_id,
          .hint = "ID",
          .help = "name of the run (default: the experiment's name)"},
+        {.name = "warm-start",
+         .aliases = "previous-result",
+         .kind = HD_OPTION_LIST,
+         .value = &warm_start,
+         .hint = "RUN|FILE",
+         .help = "begin it with results of earlier ones"},
         CLI_STATE_DIR_OPTION(where),
         CLI_REMOTE_OPTIONS(where.remote),
     };
@@ -272,7 +286,7 @@ int cmd_submit(int argc, char **argv)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
     char name[HD_ID_MAX + 1];
-    enum hd_code code = submit(&where, file, run_id, name, &err);
+    enum hd_code code = submit(&where, file, run_id, &warm_start, name, &err);
     if (code != HD_OK)
         return cli_fail(&err);
     printf("run %s is submitted\n", name);

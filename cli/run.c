@@ -9,6 +9,7 @@
 
 #include <hd/driver.h>
 #include <hd/engine.h>
+#include <hd/known.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,6 +177,8 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     pass_on(&master, "--time-limit", arguments->time_limit);
     pass_on(&master, "--seed", arguments->seed);
     pass_on(&master, "--notify", arguments->notify);
+    for (size_t i = 0; i < arguments->warm_start.count; i++)
+        pass_on(&master, "--warm-start", arguments->warm_start.items[i]);
     pass_on(&worker, "--engine", arguments->engine);
     for (size_t i = 0; i < arguments->data.count; i++)
         pass_on(&worker, "--data", arguments->data.items[i]);
@@ -275,6 +278,26 @@ static enum hd_code check_engine(const struct run_arguments *arguments,
     return code;
 }
 
+/* Said here what the master would say in its log: which results a new run begins with, or why it
+ * cannot. */
+static enum hd_code check_warm_start(const struct run_arguments *arguments, const char *run_id,
+                                     const struct hd_experiment *experiment, struct hd_err *err)
+{
+    struct hd_value *status = NULL;
+    struct hd_buf known;
+    if (arguments->warm_start.count == 0)
+        return HD_OK;
+    if (watch_status(arguments, run_id, &status, err) == HD_OK) {
+        hd_value_free(status);
+        return HD_OK; /* it has begun with what there was then */
+    }
+    hd_buf_init(&known, HD_KNOWN_BYTES_MAX);
+    const struct cli_common where = {.state_dir = arguments->state_dir};
+    enum hd_code code = cli_warm_start(&where, &arguments->warm_start, experiment, &known, err);
+    hd_buf_release(&known);
+    return code;
+}
+
 /* Everything after the options: file NULL resumes what the state directory holds. */
 static int run(struct run_arguments *arguments, const char *file)
 {
@@ -298,6 +321,8 @@ static int run(struct run_arguments *arguments, const char *file)
         code = check_engine(arguments, experiment, &err);
     if (code == HD_OK && !over)
         code = check_notify(arguments, &err);
+    if (code == HD_OK && !over && experiment != NULL)
+        code = check_warm_start(arguments, run_id, experiment, &err);
     if (code == HD_OK && !over && arguments->detach) {
         code = detach(arguments->state_dir, run_id, &err);
     }
@@ -343,6 +368,12 @@ int cmd_run(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &a->resume,
          .help = "go on with the run when it exists, start it when not"},
+        {.name = "warm-start",
+         .aliases = "previous-result",
+         .kind = HD_OPTION_LIST,
+         .value = &a->warm_start,
+         .hint = "RUN|FILE",
+         .help = "begin a new run with results of earlier ones"},
         {.name = "detach",
          .kind = HD_OPTION_FLAG,
          .value = &a->detach,

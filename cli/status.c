@@ -97,6 +97,12 @@ static void print_status(const struct hd_value *answer)
         print_line("waits for", waits);
     print_line("created", cli_time(answer, "created", cell));
     print_line("configs", cli_cell(answer, "configs", cell));
+    if (hd_value_get(answer, "known") != NULL) {
+        char known[CLI_CELL_MAX];
+        (void)hd_format(known, sizeof(known), "%s results of earlier runs",
+                        cli_cell(answer, "known", cell));
+        print_line("known", known);
+    }
     print_jobs(answer);
     printf("%-12s%lld", "attempts", (long long)cli_integer(answer, "attempts"));
     if (cli_integer(answer, "requeued") > 0)

@@ -14,7 +14,7 @@ struct run_arguments {
     const char *iterations, *time_limit, *seed, *notify;
     int64_t workers;
     bool resume, detach, json;
-    struct hd_text_list data, env;
+    struct hd_text_list data, env, warm_start;
     struct cli_remote remote; /* resume, attach */
 };
 

@@ -37,23 +37,25 @@ struct hd_actor {
     pthread_t thread;
 };
 
-enum hd_code hd_actor_new(uint32_t run, const struct hd_experiment *experiment, uint64_t seed,
-                          struct hd_queue *answers, struct hd_actor **ret_actor, struct hd_err *err)
+enum hd_code hd_actor_new(uint32_t run, const struct hd_run_view *view, struct hd_queue *answers,
+                          struct hd_actor **ret_actor, struct hd_err *err)
 {
     struct hd_actor *actor = hd_calloc(1, sizeof(*actor));
     if (actor == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a sampler");
+    const struct hd_experiment *experiment = view->experiment;
     actor->run = run;
     actor->space = experiment->space;
-    actor->seed = seed;
+    actor->seed = view->seed;
     actor->answers = answers;
     struct hd_sampler_spec spec = {.name = experiment->sampler_name,
                                    .settings = experiment->sampler_settings,
-                                   .seed = seed,
+                                   .seed = view->seed,
                                    .initial = experiment->initial,
                                    .initial_count = experiment->initial_count,
                                    .objective_count = experiment->objective_count,
-                                   .constrained = experiment->constraint_count > 0};
+                                   .constrained = experiment->constraint_count > 0,
+                                   .known = view->known};
     enum hd_code code = hd_sampler_new(&spec, experiment->space, &actor->sampler, err);
     if (code == HD_OK)
         code = hd_queue_new(MAILBOX_MAX, &actor->mailbox, err);

@@ -88,8 +88,7 @@ static enum hd_code make_actor(struct hd_driver *driver, uint32_t run, struct hd
 {
     struct hd_run_view view;
     hd_core_view_run(driver->core, run, &view);
-    return hd_actor_new(run, view.experiment, view.seed, driver->answers, &driver->actors[run],
-                        err);
+    return hd_actor_new(run, &view, driver->answers, &driver->actors[run], err);
 }
 
 static enum hd_code start_actor(struct hd_driver *driver, uint32_t run, struct hd_err *err)

@@ -32,9 +32,9 @@ struct hd_suggestion { /* what an actor pushes on the driver's queue; free with 
     double values[];
 };
 /* space, name and settings are borrowed and outlive the actor. */
-HD_NODISCARD enum hd_code hd_actor_new(uint32_t run, const struct hd_experiment *experiment,
-                                       uint64_t seed, struct hd_queue *answers,
-                                       struct hd_actor **ret_actor, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_actor_new(uint32_t run, const struct hd_run_view *view,
+                                       struct hd_queue *answers, struct hd_actor **ret_actor,
+                                       struct hd_err *err);
 /* History: before start directly into the sampler, afterwards through its mailbox, in order. */
 HD_NODISCARD enum hd_code hd_actor_add(struct hd_actor *actor, uint32_t config,
                                        const double *values, const char *proposed_by,

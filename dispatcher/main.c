@@ -16,6 +16,7 @@ struct arguments {
     const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level,
         *log_format;
     const char *credentials_dir, *notify;
+    struct hd_text_list warm_start;
     double budget_min, budget_max, eta;
     int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
     bool resume, shutdown_workers, plaintext, seed_given, dynamic_queue_size, fixed_queue_size;
@@ -59,6 +60,7 @@ static enum hd_code make_startup(const struct arguments *arguments, const char *
         .experiment_file = experiment,
         .space_file = arguments->space,
         .resume = arguments->resume,
+        .warm_start = &arguments->warm_start,
         .overrides = {.name = experiment == NULL ? arguments->run_id : NULL,
                       .image = arguments->image,
                       .budget_min = arguments->budget_min,
@@ -240,6 +242,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         code = hd_notice_load(arguments->notify, &settings->notices, err);
     if (code == HD_OK)
         code = store_path(arguments, &settings->store_path, err);
+    settings->startup.store_path = settings->store_path;
     if (code == HD_OK)
         code = hd_startup_master_id(settings->store_path, &settings->master_id, err);
     settings->driver = (struct hd_driver_options){
@@ -424,6 +427,12 @@ int main(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &a->resume,
          .help = "go on with the run when it exists, start it when not"},
+        {.name = "warm-start",
+         .aliases = "previous-result",
+         .kind = HD_OPTION_LIST,
+         .value = &a->warm_start,
+         .hint = "RUN|FILE",
+         .help = "begin a new run with results of earlier ones"},
         {.name = "state-dir",
          .kind = HD_OPTION_TEXT,
          .value = &a->state_dir,

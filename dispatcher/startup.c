@@ -104,12 +104,41 @@ static enum hd_code take_up(struct hd_driver *driver, uint32_t run_number,
 /* ---- a new run
  * ------------------------------------------------------------------------------------ */
 
-static enum hd_code create(struct hd_driver *driver, const char *run_id,
-                           const struct hd_experiment *experiment, struct hd_err *err)
+static enum hd_code read_view(void *context, const char *view, struct hd_value *arguments,
+                              struct hd_value **ret_answer, struct hd_err *err)
 {
-    struct hd_buf json;
+    return hd_view_read(context, view, arguments, ret_answer, err);
+}
+
+/* What earlier runs know, those of this store included. */
+static enum hd_code warm_start(const struct hd_startup *startup,
+                               const struct hd_experiment *experiment, struct hd_buf *known,
+                               struct hd_err *err)
+{
+    struct hd_view *view = NULL;
+    char report[HD_KNOWN_REPORT_MAX];
+    if (startup->warm_start == NULL || startup->warm_start->count == 0)
+        return HD_OK;
+    enum hd_code code = hd_view_open(startup->store_path, &view, err);
+    if (code == HD_OK)
+        code = hd_warm_start(startup->warm_start->items, startup->warm_start->count, experiment,
+                             read_view, view, known, report, err);
+    if (code == HD_OK)
+        hd_log(HD_LOG_INFO, "warm start: %s", report);
+    hd_view_close(view);
+    return code;
+}
+
+static enum hd_code create(struct hd_driver *driver, const char *run_id,
+                           const struct hd_startup *startup, const struct hd_experiment *experiment,
+                           struct hd_err *err)
+{
+    struct hd_buf json, known;
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
+    hd_buf_init(&known, HD_KNOWN_BYTES_MAX);
     enum hd_code code = hd_experiment_to_json(experiment, &json, err);
+    if (code == HD_OK)
+        code = warm_start(startup, experiment, &known, err);
     if (code == HD_OK) {
         struct hd_request request = {
             .kind = HD_REQUEST_SUBMIT,
@@ -117,12 +146,14 @@ static enum hd_code create(struct hd_driver *driver, const char *run_id,
             .worker = "",
             .run_id = run_id,
             .experiment_json = hd_buf_text(&json),
+            .known_json = hd_buf_text(&known),
             .seed = experiment->has_seed ? experiment->seed : hd_os_random_u64() >> 32,
             .run_uid = hd_os_random_u64(),
         };
         code = hd_driver_request(driver, &request, err);
     }
     hd_buf_release(&json);
+    hd_buf_release(&known);
     return code;
 }
 
@@ -152,7 +183,7 @@ enum hd_code hd_startup_run(struct hd_driver *driver, const struct hd_startup *s
                        "there is no run %s here to resume: give its EXPERIMENT file to start it",
                        run_id);
     } else {
-        code = create(driver, run_id, experiment, err);
+        code = create(driver, run_id, startup, experiment, err);
     }
     hd_experiment_free(experiment);
     if (code == HD_OK)

@@ -4,12 +4,16 @@
 #define HD_STARTUP_H
 
 #include <hd/driver.h>
+#include <hd/warm_start.h>
 
 struct hd_startup {
     const char *run_id;          /* NULL: the experiment's name */
     const char *experiment_file; /* NULL: image and space, or resume what the store holds */
     const char *space_file;      /* with overrides.image: a file that holds only a space */
     bool resume;                 /* resume or start */
+    const struct hd_text_list *warm_start; /* sources of known results, for a new run; see
+                                              warm_start.h */
+    const char *store_path;                /* where the runs are */
     struct hd_experiment_overrides overrides;
 };
 

@@ -166,6 +166,7 @@ static const struct hd_field request_fields[] = {
     BOOL("nx", hd_request, lease_next),
     U64("lq", hd_request, lease_sequence),
     TEXT("ex", hd_request, experiment_json, HD_VIEW_JSON_MAX),
+    TEXT("kn", hd_request, known_json, HD_VIEW_JSON_MAX),
     U64("sd", hd_request, seed),
     U64("u", hd_request, run_uid),
     ENUM("co", hd_request, command, HD_COMMAND_OP_COUNT - 1),

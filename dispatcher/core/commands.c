@@ -36,11 +36,16 @@ void core_handle_submit(struct hd_core *core, const struct hd_event *event)
         .run_uid = run->run_uid,
         .seed = run->seed,
         .experiment_json = hd_buf_text(&run->json),
+        .known_json = hd_buf_text(&run->known_json),
     };
     core_commit(core, fact);
     core->runs[run_number]->elapsed_mark_ms = core->now_ms;
     core_note(core, HD_NOTE_INFO, run_number, "run %s created (seed %llu)", run->run_id,
               (unsigned long long)run->seed);
+    if (run->known != NULL)
+        core_note(core, HD_NOTE_INFO, run_number,
+                  "run %s begins with %u known results of %u configs", run->run_id,
+                  run->known->result_count, run->known->config_count);
     answer_ok(core, event);
 }
 

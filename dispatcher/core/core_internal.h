@@ -9,6 +9,7 @@
 #define HD_CORE_INTERNAL_H
 
 #include <hd/core.h>
+#include <hd/known.h>
 
 #define HD_NONE UINT32_MAX
 #define HD_STEP_LEASES_MAX 64 /* new live attempts in one step */
@@ -133,6 +134,8 @@ struct run {
     uint64_t seed;
     struct hd_experiment *experiment;
     struct hd_buf json; /* canonical experiment */
+    struct hd_buf known_json;
+    struct hd_known *known; /* what that says; NULL: nothing */
     struct hd_iter_gen *gen;
     struct hd_race *race; /* NULL: a target without noise */
     size_t param_count;
@@ -307,8 +310,8 @@ enum hd_code core_reserve_root(struct hd_core *core, struct hd_err *err);
 enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_err *err);
 enum hd_code core_reserve_roots(const struct hd_core *core, struct run *run, struct hd_err *err);
 enum hd_code core_reserve_slot(struct hd_core *core, struct hd_err *err);
-enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, const char *json,
-                          struct run **ret_run, struct hd_err *err);
+enum hd_code core_new_run(const struct hd_fact_run_created *created, struct run **ret_run,
+                          struct hd_err *err);
 void core_free_run(struct run *run);
 bool core_run_final(const struct run *run);
 int64_t core_ping_ms(const struct hd_core *core); /* how often workers are to ping now */

@@ -92,6 +92,7 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
     hash = hd_hash_u64(hash, run->run_uid);
     hash = hd_hash_u64(hash, run->seed);
     hash = hd_hash_text(hash, hd_buf_text(&run->json));
+    hash = hd_hash_text(hash, hd_buf_text(&run->known_json));
     hash = hd_hash_u64(hash, (uint64_t)run->state);
     hash = hd_hash_text(hash, run->reason);
     hash = hd_hash_u64(hash, run->cancelling);

@@ -123,8 +123,7 @@ static enum hd_code check_created(struct hd_core *core, const struct hd_fact *fa
         return code;
     core_free_run(core->pending_run);
     core->pending_run = NULL;
-    return core_new_run(created->run_id, created->run_uid, created->seed, created->experiment_json,
-                        &core->pending_run, err);
+    return core_new_run(created, &core->pending_run, err);
 }
 
 /* The worker that a fact may bring in, or NULL. */

@@ -210,9 +210,20 @@ enum hd_code core_reserve_slot(struct hd_core *core, struct hd_err *err)
                 err);
 }
 
-enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, const char *json,
-                          struct run **ret_run, struct hd_err *err)
+/* The text is kept beside what it says: it becomes the run's first fact. */
+static enum hd_code take_known(struct run *run, const char *known_json, struct hd_err *err)
 {
+    hd_buf_init(&run->known_json, HD_KNOWN_BYTES_MAX);
+    if (known_json == NULL || known_json[0] == '\0')
+        return HD_OK;
+    enum hd_code code = hd_buf_puts(&run->known_json, known_json, err);
+    return code == HD_OK ? hd_known_parse(known_json, run->experiment, &run->known, err) : code;
+}
+
+enum hd_code core_new_run(const struct hd_fact_run_created *created, struct run **ret_run,
+                          struct hd_err *err)
+{
+    const char *run_id = created->run_id, *json = created->experiment_json;
     enum hd_code code = hd_check_id("run id", run_id, err);
     if (code != HD_OK)
         return code;
@@ -220,12 +231,14 @@ enum hd_code core_new_run(const char *run_id, uint64_t run_uid, uint64_t seed, c
     if (run == NULL)
         return hd_fail(err, HD_E_NOMEM, "the master is out of memory");
     (void)hd_copy_text(run->run_id, sizeof(run->run_id), run_id);
-    run->run_uid = run_uid;
-    run->seed = seed;
+    run->run_uid = created->run_uid;
+    run->seed = created->seed;
     hd_buf_init(&run->json, HD_EXPERIMENT_BYTES_MAX);
     code = hd_experiment_parse_text(json, strlen(json), "experiment", NULL, &run->experiment, err);
     if (code == HD_OK)
         code = hd_experiment_to_json(run->experiment, &run->json, err);
+    if (code == HD_OK)
+        code = take_known(run, created->known_json, err);
     if (code == HD_OK)
         code = hd_iter_gen_new(&run->experiment->iter_gen, &run->gen, err);
     if (code == HD_OK && run->experiment->noise.repeats > 1)
@@ -255,6 +268,8 @@ void core_free_run(struct run *run)
         return;
     hd_experiment_free(run->experiment);
     hd_buf_release(&run->json);
+    hd_buf_release(&run->known_json);
+    hd_known_free(run->known);
     hd_iter_gen_free(run->gen);
     hd_race_free(run->race);
     hd_free(run->configs);

@@ -108,8 +108,12 @@ static void prepare_submit(struct hd_core *core, const struct hd_request *reques
     core->pending_err.text[0] = '\0';
     if (core_reserve_slot(core, &core->pending_err) != HD_OK)
         return;
-    if (core_new_run(request->run_id, request->run_uid, request->seed, request->experiment_json,
-                     &core->pending_run, &core->pending_err) != HD_OK)
+    const struct hd_fact_run_created created = {.run_id = request->run_id,
+                                                .run_uid = request->run_uid,
+                                                .seed = request->seed,
+                                                .experiment_json = request->experiment_json,
+                                                .known_json = request->known_json};
+    if (core_new_run(&created, &core->pending_run, &core->pending_err) != HD_OK)
         core->pending_run = NULL;
 }
 

@@ -72,6 +72,7 @@ void hd_core_view_run(const struct hd_core *core, uint32_t run_number, struct hd
         .reason = run->reason,
         .experiment = run->experiment,
         .experiment_json = hd_buf_text(&run->json),
+        .known = run->known,
         .config_count = run->config_count,
         .job_count = run->job_count,
         .jobs_queued = run->queue_count,

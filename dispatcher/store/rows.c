@@ -14,6 +14,7 @@ static const struct hd_column run_created[] = {
     COLUMN(run_created, run_uid, "run_uid", HD_COLUMN_U64),
     COLUMN(run_created, seed, "seed", HD_COLUMN_U64),
     COLUMN(run_created, experiment_json, "experiment", HD_COLUMN_JSON),
+    COLUMN(run_created, known_json, "known", HD_COLUMN_JSON),
 };
 
 static const struct hd_column config_proposed[] = {

@@ -21,10 +21,11 @@
     500 /* later whoever appends tries again, and may be told to stop meanwhile */
 
 extern const char hd_store_schema_sql[], hd_store_schema_2_sql[], hd_store_schema_3_sql[],
-    hd_store_schema_4_sql[];
+    hd_store_schema_4_sql[], hd_store_schema_5_sql[];
 /* scripts[n] brings version n to n + 1; the last one drops the views, which are then made anew. */
 static const char *const scripts[HD_STORE_SCHEMA_VERSION] = {
-    hd_store_schema_sql, hd_store_schema_2_sql, hd_store_schema_3_sql, hd_store_schema_4_sql};
+    hd_store_schema_sql, hd_store_schema_2_sql, hd_store_schema_3_sql, hd_store_schema_4_sql,
+    hd_store_schema_5_sql};
 
 struct sqlite_store {
     struct hd_store base;

@@ -7,7 +7,7 @@
 #include <sqlite3.h>
 
 #define HD_STORE_APPLICATION_ID 0x48446b31 /* "HDk1", so that `file` and we know our own */
-#define HD_STORE_SCHEMA_VERSION 4
+#define HD_STORE_SCHEMA_VERSION 5
 extern const char hd_store_views_sql[]; /* the views of that version */
 #define HD_STORE_SQL_MAX 4096           /* bytes of one generated statement */
 

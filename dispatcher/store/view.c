@@ -22,6 +22,7 @@ static const char *const lacking[HD_STORE_SCHEMA_VERSION] = {
     " 0 AS rule, '' AS label FROM main.attempt_ends;",
     "CREATE TEMP VIEW attempt_ends AS SELECT *, 0 AS rule, '' AS label FROM main.attempt_ends;",
     "",
+    "",
 };
 static const char lacking_before_3[] =
     "CREATE TEMP VIEW commands AS SELECT *, 'configs' AS limit_name, NULL AS value"
@@ -30,6 +31,9 @@ static const char lacking_before_3[] =
     " '' AS state, '' AS reason WHERE 0;";
 static const char lacking_before_4[] =
     "CREATE TEMP VIEW jobs AS SELECT *, 0 AS repeat FROM main.jobs;";
+
+static const char lacking_before_5[] =
+    "CREATE TEMP VIEW runs AS SELECT *, NULL AS known FROM main.runs;";
 
 /* The views of this version over an older file, which nobody may write here: temporary ones stand
  * before those of the file. */
@@ -45,8 +49,10 @@ static enum hd_code shadow_older(sqlite3 *db, struct hd_err *err)
     code = hd_buf_puts(&sql, lacking[version], err);
     if (code == HD_OK && version < 3)
         code = hd_buf_puts(&sql, lacking_before_3, err);
-    if (code == HD_OK)
+    if (code == HD_OK && version < 4)
         code = hd_buf_puts(&sql, lacking_before_4, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&sql, lacking_before_5, err);
     const char *at = hd_store_views_sql;
     for (const char *next; code == HD_OK && (next = strstr(at, create)) != NULL;
          at = next + strlen(create)) {

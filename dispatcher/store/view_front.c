@@ -70,8 +70,12 @@ static void read_objectives(const struct hd_value *list, struct front *front)
 }
 
 /* A row whose measures are not those of the experiment is stepped over. */
-static enum hd_code take_row(struct front *front, const struct hd_value *row, struct hd_err *err)
+static enum hd_code take_row(void *context, const struct hd_value *row, struct hd_err *err)
 {
+    struct front *front = context;
+    front->more = front->count == JOBS_MAX;
+    if (front->more)
+        return HD_OK;
     const struct hd_value *measures = hd_value_get(row, "measures");
     if (measures == NULL || measures->kind != HD_VALUE_ARRAY ||
         measures->as.array.count < front->objective_count)
@@ -92,29 +96,15 @@ static enum hd_code read_rows(struct hd_view *view, const struct view_request *r
                               struct front *front, struct hd_err *err)
 {
     struct view_request all = *request;
-    sqlite3_stmt *statement = NULL;
     all.limit = JOBS_MAX + 1;
-    enum hd_code code =
-        view_query(view, &all,
-                   "SELECT e.job, e.measures AS \"measures:json\", e.violation"
-                   " FROM attempt_ends AS e JOIN jobs ON jobs.run = e.run AND jobs.job = e.job"
-                   " WHERE e.run = ?1 AND e.requeued = 0 AND e.outcome = 'ok'"
-                   " AND e.measures IS NOT NULL AND jobs.budget ="
-                   " coalesce(?7, (SELECT max(budget) FROM v_incumbents WHERE run = ?1))"
-                   " ORDER BY e.seq DESC LIMIT ?4",
-                   &statement, err);
-    while (code == HD_OK) {
-        struct hd_value *row = NULL;
-        code = view_next(view, statement, &row, err);
-        if (code != HD_OK || row == NULL)
-            break;
-        front->more = front->count == JOBS_MAX;
-        if (!front->more)
-            code = take_row(front, row, err);
-        hd_value_free(row);
-    }
-    sqlite3_finalize(statement);
-    return code;
+    return view_each(view, &all,
+                     "SELECT e.job, e.measures AS \"measures:json\", e.violation"
+                     " FROM attempt_ends AS e JOIN jobs ON jobs.run = e.run AND jobs.job = e.job"
+                     " WHERE e.run = ?1 AND e.requeued = 0 AND e.outcome = 'ok'"
+                     " AND e.measures IS NOT NULL AND jobs.budget ="
+                     " coalesce(?7, (SELECT max(budget) FROM v_incumbents WHERE run = ?1))"
+                     " ORDER BY e.seq DESC LIMIT ?4",
+                     take_row, front, err);
 }
 
 /* One job of the front as people see it. */

@@ -24,6 +24,11 @@ struct view_request {
     char outcome[32];
 };
 
+/* How many results a run was told before it began; NULL: none. */
+#define VIEW_KNOWN(runs)                                                                           \
+    "CASE WHEN json_valid(" runs ".known) THEN (SELECT sum(CASE WHEN type = 'object'"              \
+    " THEN json_array_length(value, '$.results') END) FROM json_each(" runs ".known)) END"
+
 /*
  * A query's parameters are ?1 run, ?2 job, ?3 after, ?4 limit, ?5 state, ?6 outcome, ?7 budget
  * (NULL: not given), as far as it has them. A column
@@ -37,6 +42,12 @@ HD_NODISCARD enum hd_code view_query(struct hd_view *view, const struct view_req
 /* *ret_row NULL at the end. */
 HD_NODISCARD enum hd_code view_next(struct hd_view *view, sqlite3_stmt *statement,
                                     struct hd_value **ret_row, struct hd_err *err);
+/* Calls `each` for every row of a query in turn and ends at its first failure; the row is freed
+ * afterwards. */
+typedef enum hd_code (*view_each_fn)(void *context, const struct hd_value *row, struct hd_err *err);
+HD_NODISCARD enum hd_code view_each(struct hd_view *view, const struct view_request *request,
+                                    const char *sql, view_each_fn each, void *context,
+                                    struct hd_err *err);
 /* The one row of a query; HD_E_NOTFOUND when there is none. */
 HD_NODISCARD enum hd_code view_one(struct hd_view *view, const struct view_request *request,
                                    const char *sql, struct hd_value **ret_row, struct hd_err *err);

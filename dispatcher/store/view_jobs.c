@@ -158,6 +158,8 @@ static enum hd_code events_sql(enum hd_fact_kind kind, struct hd_buf *sql, struc
                 err);
         else if (hd_streq(table->columns[i].name, "repeat"))
             code = hd_buf_puts(sql, ", nullif(t.repeat, 0) AS \"repeat:some\"", err);
+        else if (hd_streq(table->columns[i].name, "known")) /* as many as a run may have */
+            code = hd_buf_puts(sql, ", " VIEW_KNOWN("t") " AS \"known:some\"", err);
         else if (!hd_streq(table->columns[i].name, "run_id"))
             code = hd_buf_printf(sql, err, ", t.%s AS \"%s%s\"", table->columns[i].name,
                                  table->columns[i].name, decoration(table->columns[i].type));

@@ -8,7 +8,7 @@
 
 #include "view_impl.h"
 
-#define TRAJECTORY_RESULTS_MAX 5000 /* each costs a look at all before it */
+#define TRAJECTORY_CONFIGS_MAX 5000 /* each costs a look at all before it */
 
 #define LARGEST                                                                                    \
     "(SELECT coalesce(json_extract(experiment, '$.budget.max'), 1) FROM runs WHERE run = ?1)"
@@ -35,6 +35,12 @@ bool view_wants_estimates(const struct view_request *request, const struct hd_va
 typedef enum hd_code (*each_fn)(void *context, const struct hd_race *race,
                                 const struct hd_value *row, struct hd_err *err);
 
+struct racing {
+    struct hd_race *race;
+    each_fn each; /* after every result; may be NULL */
+    void *context;
+};
+
 static enum hd_code take_row(struct hd_race *race, const struct hd_value *row, struct hd_err *err)
 {
     enum hd_outcome outcome;
@@ -51,38 +57,35 @@ static enum hd_code take_row(struct hd_race *race, const struct hd_value *row, s
     return code;
 }
 
+static enum hd_code race_row(void *context, const struct hd_value *row, struct hd_err *err)
+{
+    const struct racing *racing = context;
+    enum hd_code code = take_row(racing->race, row, err);
+    return code == HD_OK && racing->each != NULL
+               ? racing->each(racing->context, racing->race, row, err)
+               : code;
+}
+
 /* each: after every result; may be NULL. */
 static enum hd_code read_race(struct hd_view *view, const struct view_request *request,
                               each_fn each, void *context, struct hd_race **ret_race,
                               struct hd_err *err)
 {
     static const struct hd_race_spec spec = {.repeats = 2, .share = 0.5}; /* none is asked for */
-    struct hd_race *race;
-    sqlite3_stmt *statement = NULL;
-    enum hd_code code = hd_race_new(&spec, &race, err);
+    struct racing racing = {.each = each, .context = context};
+    enum hd_code code = hd_race_new(&spec, &racing.race, err);
     if (code != HD_OK)
         return code;
-    code = view_query(view, request,
-                      "SELECT e.job, jobs.config, e.outcome, e.loss, utc(e.wall_ms) AS finished"
-                      " FROM attempt_ends AS e JOIN jobs ON jobs.run = e.run AND jobs.job = e.job"
-                      " WHERE e.run = ?1 AND e.requeued = 0 AND jobs.budget >= " LARGEST
-                      " ORDER BY e.seq",
-                      &statement, err);
-    while (code == HD_OK) {
-        struct hd_value *row = NULL;
-        code = view_next(view, statement, &row, err);
-        if (code != HD_OK || row == NULL)
-            break;
-        code = take_row(race, row, err);
-        if (code == HD_OK && each != NULL)
-            code = each(context, race, row, err);
-        hd_value_free(row);
-    }
-    sqlite3_finalize(statement);
+    code = view_each(view, request,
+                     "SELECT e.job, jobs.config, e.outcome, e.loss, utc(e.wall_ms) AS finished"
+                     " FROM attempt_ends AS e JOIN jobs ON jobs.run = e.run AND jobs.job = e.job"
+                     " WHERE e.run = ?1 AND e.requeued = 0 AND jobs.budget >= " LARGEST
+                     " ORDER BY e.seq",
+                     race_row, &racing, err);
     if (code == HD_OK)
-        *ret_race = race;
+        *ret_race = racing.race;
     else
-        hd_race_free(race);
+        hd_race_free(racing.race);
     return code;
 }
 
@@ -180,7 +183,7 @@ static enum hd_code note_change(void *context, const struct hd_race *race,
 {
     struct trajectory *trajectory = context;
     struct hd_race_estimate best;
-    if (hd_race_count(race) > TRAJECTORY_RESULTS_MAX || !hd_race_best(race, &best) ||
+    if (hd_race_count(race) > TRAJECTORY_CONFIGS_MAX || !hd_race_best(race, &best) ||
         (trajectory->any && best.config == trajectory->config))
         return HD_OK;
     trajectory->any = true;
@@ -211,6 +214,9 @@ enum hd_code view_noisy_best(struct hd_view *view, const struct view_request *re
     if (code != HD_OK)
         return code;
     code = list_best(view, request, race, list, err);
+    if (code == HD_OK && hd_race_count(race) > TRAJECTORY_CONFIGS_MAX)
+        code =
+            view_set(object, "trajectory_of_first", hd_value_new_int(TRAJECTORY_CONFIGS_MAX), err);
     double noise = hd_race_noise(race);
     if (code == HD_OK)
         code = view_set(object, "noise_deviation",
@@ -227,32 +233,33 @@ static struct hd_value *run_named(const struct hd_value *runs, const char *run_i
     return NULL;
 }
 
+struct noisy_runs {
+    struct hd_view *view;
+    const struct view_request *request;
+    struct hd_value *object;
+};
+
+static enum hd_code add_best(void *context, const struct hd_value *noisy, struct hd_err *err)
+{
+    const struct noisy_runs *runs = context;
+    struct view_request one = *runs->request;
+    struct hd_value *best = NULL;
+    one.run = hd_value_get(noisy, "run")->as.integer;
+    struct hd_value *run =
+        run_named(hd_value_get(runs->object, "runs"), hd_value_get(noisy, "run_id")->as.string);
+    enum hd_code code = view_noisy_incumbent(runs->view, &one, &best, err);
+    if (code == HD_OK && run != NULL)
+        code = view_set(run, "best_loss", hd_value_new_double(number_of(best, "loss")), err);
+    hd_value_free(best);
+    return code == HD_E_NOTFOUND ? HD_OK : code;
+}
+
 enum hd_code view_noisy_runs(struct hd_view *view, const struct view_request *request,
                              struct hd_value *object, struct hd_err *err)
 {
-    sqlite3_stmt *statement = NULL;
-    enum hd_code code = view_query(view, request,
-                                   "SELECT run, run_id FROM runs WHERE CASE WHEN"
-                                   " json_valid(experiment) THEN"
-                                   " json_extract(experiment, '$.noise.repeats') > 1 END",
-                                   &statement, err);
-    while (code == HD_OK) {
-        struct hd_value *noisy = NULL, *best = NULL;
-        code = view_next(view, statement, &noisy, err);
-        if (code != HD_OK || noisy == NULL)
-            break;
-        struct view_request one = *request;
-        one.run = hd_value_get(noisy, "run")->as.integer;
-        struct hd_value *run =
-            run_named(hd_value_get(object, "runs"), hd_value_get(noisy, "run_id")->as.string);
-        code = view_noisy_incumbent(view, &one, &best, err);
-        if (code == HD_OK && run != NULL)
-            code = view_set(run, "best_loss", hd_value_new_double(number_of(best, "loss")), err);
-        else if (code == HD_E_NOTFOUND)
-            code = HD_OK;
-        hd_value_free(best);
-        hd_value_free(noisy);
-    }
-    sqlite3_finalize(statement);
-    return code;
+    struct noisy_runs runs = {view, request, object};
+    return view_each(view, request,
+                     "SELECT run, run_id FROM runs WHERE CASE WHEN json_valid(experiment) THEN"
+                     " json_extract(experiment, '$.noise.repeats') > 1 END",
+                     add_best, &runs, err);
 }

@@ -172,6 +172,23 @@ enum hd_code view_next(struct hd_view *view, sqlite3_stmt *statement, struct hd_
     return row_value(statement, ret_row, err);
 }
 
+enum hd_code view_each(struct hd_view *view, const struct view_request *request, const char *sql,
+                       view_each_fn each, void *context, struct hd_err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    enum hd_code code = view_query(view, request, sql, &statement, err);
+    while (code == HD_OK) {
+        struct hd_value *row = NULL;
+        code = view_next(view, statement, &row, err);
+        if (code != HD_OK || row == NULL)
+            break;
+        code = each(context, row, err);
+        hd_value_free(row);
+    }
+    sqlite3_finalize(statement);
+    return code;
+}
+
 enum hd_code view_one(struct hd_view *view, const struct view_request *request, const char *sql,
                       struct hd_value **ret_row, struct hd_err *err)
 {

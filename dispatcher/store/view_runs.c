@@ -70,28 +70,23 @@ static enum hd_code count_jobs(struct hd_view *view, const struct view_request *
         jobs, err);
 }
 
+static enum hd_code add_outcome(void *context, const struct hd_value *row, struct hd_err *err)
+{
+    return view_set(context, hd_value_get(row, "outcome")->as.string,
+                    hd_value_new_int(hd_value_get(row, "count")->as.integer), err);
+}
+
 static enum hd_code count_outcomes(struct hd_view *view, const struct view_request *request,
                                    struct hd_value *object, struct hd_err *err)
 {
     struct hd_value *outcomes = hd_value_new_object();
-    sqlite3_stmt *statement = NULL;
     enum hd_code code = view_set(object, "outcomes", outcomes, err);
-    if (code == HD_OK)
-        code = view_query(view, request,
-                          "SELECT outcome, count(*) AS count FROM attempt_ends"
-                          " WHERE run = ?1 AND requeued = 0 GROUP BY outcome ORDER BY outcome",
-                          &statement, err);
-    while (code == HD_OK) {
-        struct hd_value *row = NULL;
-        code = view_next(view, statement, &row, err);
-        if (code != HD_OK || row == NULL)
-            break;
-        code = view_set(outcomes, hd_value_get(row, "outcome")->as.string,
-                        hd_value_new_int(hd_value_get(row, "count")->as.integer), err);
-        hd_value_free(row);
-    }
-    sqlite3_finalize(statement);
-    return code;
+    return code == HD_OK
+               ? view_each(view, request,
+                           "SELECT outcome, count(*) AS count FROM attempt_ends"
+                           " WHERE run = ?1 AND requeued = 0 GROUP BY outcome ORDER BY outcome",
+                           add_outcome, outcomes, err)
+               : code;
 }
 
 static enum hd_code add_incumbent(struct hd_view *view, const struct view_request *request,
@@ -122,8 +117,11 @@ enum hd_code view_status(struct hd_view *view, const struct view_request *reques
 {
     enum hd_code code = view_head(view, request, object, err);
     if (code == HD_OK)
-        code = view_merge(view, request, "SELECT created, configs FROM v_runs WHERE run = ?1",
-                          object, err);
+        code = view_merge(
+            view, request,
+            "SELECT created, configs, (SELECT " VIEW_KNOWN(
+                "runs") " FROM runs WHERE run = ?1) AS \"known:some\" FROM v_runs WHERE run = ?1",
+            object, err);
     if (code == HD_OK)
         code = count_jobs(view, request, object, err);
     if (code == HD_OK)

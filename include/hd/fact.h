@@ -117,6 +117,7 @@ struct hd_fact_run_created {
     uint64_t run_uid;   /* random; names the run on the wire */
     uint64_t seed;
     const char *experiment_json; /* canonical, every default explicit */
+    const char *known_json;      /* results known before; see known.h; "" or NULL: none */
 };
 
 struct hd_fact_config_proposed {

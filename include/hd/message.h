@@ -103,6 +103,7 @@ struct hd_request {
     uint64_t lease_sequence;
     /* SUBMIT */
     const char *experiment_json;
+    const char *known_json; /* results known before the run: known.h; "" or NULL: none */
     uint64_t seed;
     uint64_t run_uid; /* chosen by the edge (randomness is I/O) */
     /* COMMAND */

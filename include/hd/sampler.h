@@ -16,6 +16,25 @@
 
 #define HD_SAMPLER_NAME_MAX 32
 
+/*
+ * Results that are known before the first config: of an earlier run, or given by hand (known.h). A
+ * sampler learns from them as if they had been told to it; they are no configs of this run, which
+ * may propose the same ones again.
+ */
+#define HD_KNOWN_RESULTS_MAX 2000u
+struct hd_known_result {
+    uint32_t config;       /* index */
+    double budget;         /* finite, above 0 */
+    struct hd_score score; /* not finite: it failed */
+};
+struct hd_known {
+    double *values; /* [config_count][param_count]: legal, different configs */
+    uint32_t config_count;
+    struct hd_known_result *results; /* in order of config; each config has one, at each budget at
+                                        most one */
+    uint32_t result_count;
+};
+
 /* Settings as the experiment file gives them: {name: tpe, preset: ..., ...}; each sampler
  * validates its own keys. */
 struct hd_sampler_spec {
@@ -30,6 +49,7 @@ struct hd_sampler_spec {
      * hd_sampler_tell_score(). 0 objectives: one. */
     uint32_t objective_count;
     bool constrained;
+    const struct hd_known *known; /* NULL: nothing; copied */
 };
 #define HD_INITIAL_MAX 10000
 

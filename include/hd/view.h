@@ -15,7 +15,8 @@
  *   status      one run: state, jobs: {total, queued, running, closed}, outcomes: {ok: 7, ...},
  *               budget_spent, incumbent or null, rate_per_minute or null
  *   best        {budget, best: [limit jobs], by_budget: [...], trajectory: [...]}; budget: default
- *               the highest with a result
+ *               the highest with a result. Of a noisy target with very many configs the
+ *               trajectory ends early: "trajectory_of_first" says after how many
  *   jobs        {jobs: [...], next}; only those of "state" and "outcome" when given
  *   job         one job: attempts, refused reports, {curve: [...], next} (after a seq)
  *   explain     one job: {story: [{seq, time, what, text}]}

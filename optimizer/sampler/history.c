@@ -172,8 +172,16 @@ const float *hd_history_units(const struct hd_history *history, uint32_t config_
     return history->units + (size_t)config_number * history->dimension;
 }
 
-enum hd_code hd_history_add(struct hd_history *history, uint32_t config_number,
-                            const double *values, struct hd_err *err)
+static void use_config(struct hd_history *history, const double *values)
+{
+    uint64_t key = config_key(history, values);
+    size_t slot = find_hash(history->hashes, history->hash_slots, key);
+    history->distinct_count += history->hashes[slot] == 0;
+    history->hashes[slot] = key;
+}
+
+enum hd_code hd_history_add_known(struct hd_history *history, uint32_t config_number,
+                                  const double *values, struct hd_err *err)
 {
     if (config_number != history->config_count)
         return hd_fail(err, HD_E_CONFLICT, "config number %u added, but the next is %u",
@@ -193,13 +201,18 @@ enum hd_code hd_history_add(struct hd_history *history, uint32_t config_number,
         row[d] =
             isnan(value) ? NAN : (float)hd_param_to_unit(&history->space->params[index], value);
     }
-    uint64_t key = config_key(history, values);
-    size_t slot = find_hash(history->hashes, history->hash_slots, key);
-    history->distinct_count += history->hashes[slot] == 0;
-    history->hashes[slot] = key;
     history->pending[history->pending_count++] = config_number;
     history->config_count++;
     return HD_OK;
+}
+
+enum hd_code hd_history_add(struct hd_history *history, uint32_t config_number,
+                            const double *values, struct hd_err *err)
+{
+    enum hd_code code = hd_history_add_known(history, config_number, values, err);
+    if (code == HD_OK)
+        use_config(history, values);
+    return code;
 }
 
 /* ---- results ------------------------------------------------------------------------------- */

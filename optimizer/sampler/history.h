@@ -100,6 +100,9 @@ void hd_history_release(struct hd_history *history); /* also of a zeroed struct 
 /* See hd_sampler_add() and hd_sampler_tell(). Nothing changes on failure. */
 HD_NODISCARD enum hd_code hd_history_add(struct hd_history *history, uint32_t config_number,
                                          const double *values, struct hd_err *err);
+/* A config that has results from elsewhere: it is told about like another one, but is not used. */
+HD_NODISCARD enum hd_code hd_history_add_known(struct hd_history *history, uint32_t config_number,
+                                               const double *values, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_history_tell(struct hd_history *history, uint32_t config_number,
                                           double budget, double loss, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_history_tell_score(struct hd_history *history, uint32_t config_number,

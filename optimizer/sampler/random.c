@@ -67,8 +67,8 @@ static enum hd_code sobol_suggest(struct hd_sampler *base, uint32_t config_numbe
     struct hd_rng rng;
     (void)budget;
     hd_rng_fork(base->seed, "sobol", config_number, &rng);
-    /* The sequence begins after the initial configs. */
-    uint32_t first = (uint32_t)base->initial_count;
+    /* The sequence begins after what is known and the initial configs. */
+    uint32_t first = (uint32_t)base->initial_count + base->known_count;
     uint32_t index = config_number >= first ? config_number - first : config_number;
     return hd_suggest_sobol(base->history, sampler->sobol, &rng, index, ret_values, ret_info, err);
 }

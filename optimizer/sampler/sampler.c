@@ -103,6 +103,27 @@ static enum hd_code copy_initial(struct hd_sampler *sampler, const struct hd_sam
     return HD_OK;
 }
 
+static enum hd_code take_known(struct hd_sampler *sampler, const struct hd_known *known,
+                               struct hd_err *err)
+{
+    enum hd_code code = HD_OK;
+    if (known == NULL)
+        return HD_OK;
+    if (known->result_count > HD_KNOWN_RESULTS_MAX || known->config_count > known->result_count)
+        return hd_fail(err, HD_E_LIMIT, "at most %u known results are allowed",
+                       HD_KNOWN_RESULTS_MAX);
+    for (uint32_t i = 0; i < known->config_count && code == HD_OK; i++)
+        code = hd_history_add_known(sampler->history, i,
+                                    known->values + i * sampler->space->param_count, err);
+    for (uint32_t i = 0; i < known->result_count && code == HD_OK; i++) {
+        const struct hd_known_result *result = &known->results[i];
+        code = hd_history_tell_score(sampler->history, result->config, result->budget,
+                                     &result->score, err);
+    }
+    sampler->known_count = known->config_count;
+    return code;
+}
+
 enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_space *space,
                             struct hd_sampler **ret_sampler, struct hd_err *err)
 {
@@ -121,6 +142,8 @@ enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec, const struct hd_
         code = make(ops, spec, history, &sampler, err);
     if (code == HD_OK)
         code = copy_initial(sampler, spec, err);
+    if (code == HD_OK)
+        code = take_known(sampler, spec->known, err);
     if (code != HD_OK) {
         hd_sampler_free(sampler);
         hd_history_release(history);
@@ -157,12 +180,13 @@ void hd_sampler_free(struct hd_sampler *sampler)
 enum hd_code hd_sampler_add(struct hd_sampler *sampler, uint32_t config_number,
                             const double *values, struct hd_err *err)
 {
-    return hd_history_add(sampler->history, config_number, values, err);
+    return hd_history_add(sampler->history, config_number + sampler->known_count, values, err);
 }
 
 enum hd_code hd_sampler_credit(struct hd_sampler *sampler, uint32_t config_number, const char *name,
                                struct hd_err *err)
 {
+    config_number += sampler->known_count;
     return sampler->ops->credit != NULL ? sampler->ops->credit(sampler, config_number, name, err)
                                         : HD_OK;
 }
@@ -170,13 +194,15 @@ enum hd_code hd_sampler_credit(struct hd_sampler *sampler, uint32_t config_numbe
 enum hd_code hd_sampler_tell(struct hd_sampler *sampler, uint32_t config_number, double budget,
                              double loss, struct hd_err *err)
 {
-    return hd_history_tell(sampler->history, config_number, budget, loss, err);
+    return hd_history_tell(sampler->history, config_number + sampler->known_count, budget, loss,
+                           err);
 }
 
 enum hd_code hd_sampler_tell_score(struct hd_sampler *sampler, uint32_t config_number,
                                    double budget, const struct hd_score *score, struct hd_err *err)
 {
-    return hd_history_tell_score(sampler->history, config_number, budget, score, err);
+    return hd_history_tell_score(sampler->history, config_number + sampler->known_count, budget,
+                                 score, err);
 }
 
 enum hd_code hd_sampler_ask_arm(struct hd_sampler *arm, uint32_t config_number, double budget,
@@ -203,7 +229,8 @@ enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_numb
                                 struct hd_err *err)
 {
     struct hd_proposal_info info = {.model_budget = NAN};
-    if (config_number < sampler->history->config_count)
+    uint32_t number = config_number + sampler->known_count;
+    if (number < sampler->history->config_count)
         return hd_fail(err, HD_E_CONFLICT, "config number %u exists already", config_number);
     enum hd_code code = hd_history_check_left(sampler->history, err);
     if (code != HD_OK)
@@ -214,7 +241,7 @@ enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_numb
     if (initial != NULL)
         memcpy(ret_values, initial, sampler->space->param_count * sizeof(*initial));
     else
-        code = hd_sampler_ask_arm(sampler, config_number, budget, ret_values, &info, err);
+        code = hd_sampler_ask_arm(sampler, number, budget, ret_values, &info, err);
     if (code == HD_OK && ret_info != NULL)
         *ret_info = info;
     return code;

@@ -13,7 +13,7 @@
 
 struct hd_sampler_ops {
     const char *name;
-    size_t size; /* of the sampler's struct, which begins with struct hd_sampler */
+    size_t size;         /* of the sampler's struct, which begins with struct hd_sampler */
     enum hd_scale scale; /* what the losses in the history are made of several ones by */
     /* Reads the settings and prepares; the struct is zeroed but for the base. May be NULL when
      * the sampler has no settings (any key is refused then). */
@@ -38,6 +38,9 @@ struct hd_sampler {
     bool owns_history;
     double *initial; /* [initial_count][param_count] */
     size_t initial_count;
+    /* Configs with known results come first in the history: numbers there are this much higher
+     * than the caller's. 0 in the arms of a portfolio, which are given numbers of the history. */
+    uint32_t known_count;
 };
 
 extern const struct hd_sampler_ops hd_sampler_random_ops;

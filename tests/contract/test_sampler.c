@@ -381,6 +381,105 @@ static void test_initial_configs_come_first(void **state)
     hd_space_free(space);
 }
 
+static struct hd_sampler *warm_sampler(const char *name, const struct hd_space *space,
+                                       const struct hd_known *known, const double *initial)
+{
+    struct hd_err err = {0};
+    struct hd_sampler *sampler = NULL;
+    struct hd_sampler_spec spec = {.name = name,
+                                   .seed = 5,
+                                   .initial = initial,
+                                   .initial_count = initial != NULL ? 1 : 0,
+                                   .known = known};
+    assert_hd_ok(hd_sampler_new(&spec, space, &sampler, &err));
+    return sampler;
+}
+
+static void test_known_results_come_before(void **state)
+{
+    /* Promise: a sampler that begins with known results counts its own configs from 0, proposes the
+     * initial config first, proposes the same for the same knowledge, and goes on as ever. */
+    enum { COUNT = 40, ASKED = 6 };
+    (void)state;
+    struct hd_err err = {0};
+    struct hd_space *space = space_of(mixed_json);
+    size_t width = space->param_count;
+    double values[COUNT * 16], initial[16];
+    struct hd_known_result results[COUNT + COUNT / 4];
+    struct hd_known known = {
+        .values = values, .config_count = COUNT, .results = results, .result_count = 0};
+    struct hd_rng rng;
+    hd_rng_seed(&rng, 1);
+    hd_space_default(space, initial);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        double *config = values + i * width;
+        hd_space_sample(space, &rng, config);
+        double loss = i % 9 == 0 ? NAN : bowl(space, config);
+        results[known.result_count++] = (struct hd_known_result){i, 0.5, hd_score_of(loss)};
+        if (i % 4 == 0)
+            results[known.result_count++] = (struct hd_known_result){i, 1, hd_score_of(loss)};
+    }
+    const char *name;
+    FOR_EACH_SAMPLER(name)
+    {
+        struct hd_sampler *one = warm_sampler(name, space, &known, initial);
+        struct hd_sampler *other = warm_sampler(name, space, &known, initial);
+        double config[16], again[16];
+        for (uint32_t i = 0; i < ASKED; i++) {
+            struct hd_proposal_info info;
+            assert_hd_ok(hd_sampler_suggest(one, i, 1, config, &info, &err));
+            assert_hd_ok(hd_sampler_suggest(other, i, 1, again, NULL, &err));
+            assert_memory_equal(config, again, width * sizeof(double));
+            assert_hd_ok(hd_space_check(space, config, &err));
+            assert_int_equal(hd_config_equal(space, config, initial), i == 0);
+            if (i == 1 && hd_streq(name, "tpe"))
+                assert_true(info.model && info.model_count > 0);
+            assert_hd_ok(hd_sampler_credit(one, i, info.sampler, &err));
+            assert_hd_ok(hd_sampler_credit(other, i, info.sampler, &err));
+            assert_hd_ok(hd_sampler_add(one, i, config, &err));
+            assert_hd_ok(hd_sampler_add(other, i, config, &err));
+            assert_hd_ok(hd_sampler_tell(one, i, 1, bowl(space, config), &err));
+            assert_hd_ok(hd_sampler_tell(other, i, 1, bowl(space, config), &err));
+        }
+        hd_sampler_free(one);
+        hd_sampler_free(other);
+    }
+    known.result_count = HD_KNOWN_RESULTS_MAX + 1;
+    struct hd_sampler *refused = NULL;
+    struct hd_sampler_spec spec = {.name = "random", .known = &known};
+    assert_hd_fails(hd_sampler_new(&spec, space, &refused, &err), HD_E_LIMIT, "known");
+    hd_space_free(space);
+}
+
+static void test_what_is_known_may_be_tried_again(void **state)
+{
+    /* Promise: known configs are not used up: in a small space where all are known each of them is
+     * still proposed once, and then no more. */
+    (void)state;
+    struct hd_err err = {0};
+    struct hd_space *space =
+        space_of("{\"a\":{\"type\":\"int\",\"low\":0,\"high\":2},\"b\":{\"type\":\"bool\"}}");
+    double values[6 * 2];
+    struct hd_known_result results[6];
+    struct hd_known known = {
+        .values = values, .config_count = 6, .results = results, .result_count = 6};
+    for (uint32_t i = 0; i < 6; i++) {
+        values[2 * i] = i / 2;
+        values[2 * i + 1] = i % 2;
+        results[i] = (struct hd_known_result){i, 1, hd_score_of(i)};
+    }
+    const char *name;
+    FOR_EACH_SAMPLER(name)
+    {
+        double again[2];
+        struct hd_sampler *sampler = warm_sampler(name, space, &known, NULL);
+        run(sampler, space, BOWL, 6, 2, NULL, NULL);
+        assert_hd_fails(hd_sampler_suggest(sampler, 6, 1, again, NULL, &err), HD_E_LIMIT, "used");
+        hd_sampler_free(sampler);
+    }
+    hd_space_free(space);
+}
+
 static void test_wrong_calls_are_refused(void **state)
 {
     /* Promise: numbers out of order, unknown configs, illegal values and budgets that are not
@@ -538,6 +637,8 @@ int main(void)
         cmocka_unit_test(test_many_dimensions),
         cmocka_unit_test(test_results_of_many_budgets),
         cmocka_unit_test(test_initial_configs_come_first),
+        cmocka_unit_test(test_known_results_come_before),
+        cmocka_unit_test(test_what_is_known_may_be_tried_again),
         cmocka_unit_test(test_wrong_calls_are_refused),
         cmocka_unit_test(test_settings_are_checked),
         cmocka_unit_test(test_every_allocation_may_fail),

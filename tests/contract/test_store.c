@@ -565,7 +565,7 @@ static void newer_version_is_refused(void **state)
     place_close(place);
     run_sql(place->path, "PRAGMA user_version = 99");
     assert_hd_fails(place_open(place), HD_E_VERSION, "99");
-    run_sql(place->path, "PRAGMA user_version = 4");
+    run_sql(place->path, "PRAGMA user_version = 5");
     assert_hd_ok(place_open(place));
 }
 
@@ -610,7 +610,7 @@ static void version_1_is_migrated(void **state)
         assert_int_equal(count, 5);
         count = 0;
         place_close(place);
-        assert_int_equal(number_of(place->path, "PRAGMA user_version"), 4);
+        assert_int_equal(number_of(place->path, "PRAGMA user_version"), 5);
         assert_int_equal(number_of(place->path, "SELECT count(*) FROM v_incumbents WHERE"
                                                 " loss = 0.25 AND violation = 0"
                                                 " AND measures IS NULL"),

@@ -89,6 +89,7 @@ static void make_run(struct story *story, struct hd_fact *fact)
         .run_uid = hd_rng_u64(&story->rng),
         .seed = some_u64(story),
         .experiment_json = some_text(story),
+        .known_json = some_text(story),
     };
 }
 
@@ -351,6 +352,7 @@ static void run_equal(const struct hd_fact *a, const struct hd_fact *b)
     EQ(run_uid);
     EQ(seed);
     EQ_TEXT(experiment_json);
+    EQ_TEXT(known_json);
 }
 
 static void config_equal(const struct hd_fact *a, const struct hd_fact *b)

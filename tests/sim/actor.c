@@ -25,7 +25,8 @@ static void make_sampler(struct sim *sim, struct sim_master *master, uint32_t ru
                                    .initial = view.experiment->initial,
                                    .initial_count = view.experiment->initial_count,
                                    .objective_count = view.experiment->objective_count,
-                                   .constrained = view.experiment->constraint_count > 0};
+                                   .constrained = view.experiment->constraint_count > 0,
+                                   .known = view.known};
     struct hd_err err;
     enum hd_code code = hd_sampler_new(&spec, view.experiment->space, &actor->sampler, &err);
     if (code != HD_OK)

@@ -41,6 +41,7 @@ struct hd_fact *sim_fact_copy(struct sim *sim, const struct hd_fact *fact)
     case HD_FACT_RUN_CREATED:
         copy->as.run_created.run_id = sim_text(sim, fact->as.run_created.run_id);
         copy->as.run_created.experiment_json = sim_text(sim, fact->as.run_created.experiment_json);
+        copy->as.run_created.known_json = sim_text(sim, fact->as.run_created.known_json);
         break;
     case HD_FACT_CONFIG_PROPOSED:
         copy->as.config_proposed.values = copy_doubles(sim, fact->as.config_proposed.values,

@@ -42,6 +42,7 @@ struct sim_message *sim_message_of_request(struct sim *sim, const struct hd_requ
     copy->points = copy_array(sim, request->points, sizeof(*request->points), request->point_count);
     copy_result(sim, &copy->result);
     copy->experiment_json = sim_text(sim, request->experiment_json);
+    copy->known_json = sim_text(sim, request->known_json);
     copy->reason = sim_text(sim, request->reason);
     copy->view = sim_text(sim, request->view);
     copy->view_json = sim_text(sim, request->view_json);

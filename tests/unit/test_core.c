@@ -501,6 +501,46 @@ static void saying_a_thing_twice_does_it_once(void **state)
 /* ---- memory and restore -------------------------------------------------------------------------
  */
 
+#define KNOWN                                                                                      \
+    "[{\"params\":{\"x\":0.5},\"results\":[{\"budget\":1,\"losses\":[0.25]},"                      \
+    "{\"budget\":0.5,\"losses\":[]}]}]"
+
+/* What is known before a run begins is part of its first fact, so of what is restored (every step
+ * compares that), counts as nothing that the run did, and is refused where it does not fit. */
+static void known_results_are_kept_with_the_run(void **state)
+{
+    (void)state;
+    struct hd_request request = blank();
+    request.kind = HD_REQUEST_SUBMIT;
+    request.run_id = "k";
+    request.run_uid = 3;
+    request.experiment_json = "{\"name\":\"k\",\"target\":{\"command\":[\"./t\"]},"
+                              "\"space\":{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}},"
+                              "\"stop\":{\"configs\":1}}";
+    static const char *const wrong[] = {
+        "[", "[]", "[{\"params\":{\"x\":2},\"results\":[{\"budget\":1,\"losses\":[0]}]}]",
+        "[{\"params\":{\"y\":0},\"results\":[{\"budget\":1,\"losses\":[0]}]}]"};
+    for (size_t i = 0; i < HD_COUNT(wrong); i++) {
+        request.known_json = wrong[i];
+        uint64_t address = post(&request, 0);
+        assert_answer(address, HD_REPLY_REFUSED);
+        assert_non_null(strstr(answer_to(address)->text, "known results"));
+        assert_int_equal(hd_core_run_count(core), 0);
+    }
+    request.known_json = KNOWN;
+    assert_answer(post(&request, 0), HD_REPLY_OK);
+    assert_answer(post(&request, 0), HD_REPLY_OK); /* a resend */
+    struct hd_run_view view;
+    hd_core_view_run(core, 0, &view);
+    assert_non_null(view.known);
+    assert_int_equal(view.known->config_count, 1);
+    assert_int_equal(view.known->result_count, 2);
+    assert_true(view.known->values[0] == 0.5 && view.known->results[0].score.losses[0] == 0.25);
+    assert_int_equal(view.config_count, 0);
+    assert_int_equal(view.job_count, 0);
+    assert_false(view.has_incumbent);
+}
+
 static void short_memory_changes_nothing(void **state)
 {
     (void)state;
@@ -513,6 +553,7 @@ static void short_memory_changes_nothing(void **state)
     second.experiment_json = "{\"name\":\"s\",\"target\":{\"command\":[\"./t\"]},"
                              "\"space\":{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}},"
                              "\"stop\":{\"configs\":1}}";
+    second.known_json = KNOWN;
     const struct hd_request *requests[] = {&request, &second};
     for (size_t r = 0; r < HD_COUNT(requests); r++) {
         open_core((struct hd_core_options){0});
@@ -631,6 +672,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_queue_is_filled_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(the_shortest_ping_of_the_open_runs_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(saying_a_thing_twice_does_it_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(known_results_are_kept_with_the_run, setup, teardown),
         cmocka_unit_test_setup_teardown(short_memory_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(facts_that_do_not_fit_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(measures_of_a_failure_are_refused, setup, teardown),

@@ -39,7 +39,7 @@ static void copy_checkpoint(const char *to)
 {
     char from[PATH_SIZE_MAX];
     assert_true(
-        hd_format(from, sizeof(from), "%s/tests/data/checkpoint-v4.db", getenv("HD_SOURCE_ROOT")));
+        hd_format(from, sizeof(from), "%s/tests/data/checkpoint-v5.db", getenv("HD_SOURCE_ROOT")));
     copy_bytes(from, to);
 }
 
@@ -346,7 +346,7 @@ static void every_version_opens(void **state)
     (void)state;
     static const struct {
         uint64_t facts, runs, jobs;
-    } held[] = {{137, 3, 22}, {137, 3, 22}, {137, 3, 22}, {137, 3, 22}};
+    } held[] = {{137, 3, 22}, {137, 3, 22}, {137, 3, 22}, {137, 3, 22}, {137, 3, 22}};
     struct hd_store *store = NULL;
     assert_hd_ok(hd_store_open_sqlite(other, &store, &err));
     hd_store_close(store);

@@ -144,6 +144,7 @@ static struct hd_request any_request(void)
         .lease_next = any_bool(),
         .lease_sequence = any_u64(),
         .experiment_json = any_text(5000),
+        .known_json = any_text(5000),
         .seed = any_u64(),
         .run_uid = any_u64(),
         .command = (enum hd_command_op)hd_rng_below(&rng, HD_COMMAND_OP_COUNT),
@@ -277,6 +278,7 @@ static void same_request(const struct hd_request *a, const struct hd_request *b)
     assert_int_equal(a->lease_next, b->lease_next);
     assert_true(a->lease_sequence == b->lease_sequence);
     assert_string_equal(a->experiment_json, b->experiment_json);
+    assert_string_equal(a->known_json, b->known_json);
     assert_true(a->seed == b->seed && a->run_uid == b->run_uid);
     assert_int_equal(a->command, b->command);
     assert_int_equal(a->job, b->job);
