@@ -272,9 +272,10 @@ static enum hd_code write_files(struct making *making)
     if (code == HD_OK)
         code = write_job(making);
     if (code == HD_OK)
-        code = write_file(making, "loss.json", "");
-    if (code == HD_OK)
         code = make_folder(making, "out");
+    if (code != HD_OK || making->warm_line != NULL)
+        return code; /* it sees none of the others */
+    code = write_file(making, "loss.json", "");
     if (code == HD_OK)
         code = make_folder(making, "control");
     return code == HD_OK ? make_inner(making) : code;

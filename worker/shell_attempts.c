@@ -444,9 +444,13 @@ void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outc
     entry->term_grace_ms =
         target->stop_grace_ms < left_ms / 2 ? target->stop_grace_ms : left_ms / 2;
     entry->term_at_ms = deadline_ms - entry->term_grace_ms;
-    if (target->checkpoint) {
-        entry->asked = true;
-        hd_workspace_ask_stop(entry->workspace.run_dir);
+    if (!target->checkpoint)
+        return;
+    entry->asked = true;
+    hd_workspace_ask_stop(entry->workspace.run_dir);
+    if (target->warm.on) { /* only its engine reaches it, and sees to the rest */
+        entry->term_at_ms = HD_NEVER_MS;
+        hd_engine_stop(entry->engine, attempt, left_ms);
     }
 }
 

@@ -126,6 +126,11 @@ enum hd_code hd_path_absolute(const char *directory, const char *path, char **re
 
 enum hd_code hd_mkdirs(const char *path, mode_t mode, struct hd_err *err)
 {
+    struct stat made;
+    /* Mostly its parent is there: then it is one call. */
+    if (mkdir(path, mode) == 0 ||
+        (errno == EEXIST && stat(path, &made) == 0 && S_ISDIR(made.st_mode)))
+        return HD_OK;
     char *copy = hd_strdup(path);
     if (copy == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory to make the directory %s", path);

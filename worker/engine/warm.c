@@ -129,7 +129,7 @@ static void init_target(struct hd_warm *warm, struct hd_warm_target *target,
     target->ref = (struct hd_attempt_ref){
         .run_uid = job->attempt.run_uid, .job = HD_WARM_JOB_FLAG | warm->serial++, .attempt = 1};
     target->container = job->image != NULL;
-    target->box_fd = target->listen_fd = target->fd = target->log_fd = -1;
+    target->box_fd = target->listen_fd = target->fd = target->log_fd = target->note_fd = -1;
     target->task.box_fd = -1;
     hd_buf_init(&target->in, HD_WARM_LINE_MAX + 1);
     target->jobs_max = job->warm->jobs;

@@ -10,10 +10,10 @@
  *
  *   <state dir>/warm/<number>/          ours alone
  *     log.txt                           what the inner target prints; parts go to the attempts'
- *     work -> <the config's directory>  while it is away, below
+ *     note                              whose directory the box holds
  *     box/                              -> /hyperdock of the inner target
  *       socket                          gone once the target has connected
- *       <job>-<attempt>/{out,control,work}
+ *       <job>-<attempt>/{out,work}, and control once it is asked to stop
  *
  * A target sees the directories of its one job and of no other, though mounts cannot change while
  * it runs: the config's directory is moved into the box and back. Everything in a box may be a
@@ -77,7 +77,7 @@ struct hd_warm_target {
     bool container;
     char *key; /* jobs with the same may use it; NULL: no more */
     char dir[HD_WARM_PATH_MAX];
-    int box_fd, listen_fd, fd, log_fd; /* -1: none */
+    int box_fd, listen_fd, fd, log_fd, note_fd; /* -1: none */
     struct hd_buf in;
     bool stops;
     uint32_t jobs, jobs_max; /* answered */

@@ -65,6 +65,9 @@ enum hd_code hd_warm_box_make(struct hd_warm *warm, struct hd_warm_target *targe
     int dir = code == HD_OK ? open(target->dir, DIR_FLAGS) : -1;
     if (code == HD_OK && (dir < 0 || (target->box_fd = make_open_dir(dir, "box")) < 0))
         code = hd_fail(err, HD_E_IO, "cannot make %s/box: %s", target->dir, strerror(errno));
+    if (code == HD_OK &&
+        (target->note_fd = openat(dir, "note", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
+        code = hd_fail(err, HD_E_IO, "cannot make %s/note: %s", target->dir, strerror(errno));
     if (dir >= 0)
         close(dir);
     return code == HD_OK ? listen_in(target, err) : code;
@@ -73,7 +76,8 @@ enum hd_code hd_warm_box_make(struct hd_warm *warm, struct hd_warm_target *targe
 void hd_warm_box_remove(struct hd_warm_target *target)
 {
     struct hd_err ignored;
-    int *fds[] = {&target->box_fd, &target->listen_fd, &target->fd, &target->log_fd};
+    int *fds[] = {&target->box_fd, &target->listen_fd, &target->fd, &target->log_fd,
+                  &target->note_fd};
     for (size_t i = 0; i < HD_COUNT(fds); i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);
@@ -85,26 +89,15 @@ void hd_warm_box_remove(struct hd_warm_target *target)
 
 /* ---- the directories of a job --------------------------------------------------------------- */
 
-static bool link_of(const struct hd_warm_target *target, char *ret_path)
-{
-    return hd_format(ret_path, HD_WARM_PATH_MAX, "%s/work", target->dir);
-}
-
-static void drop_link(const struct hd_warm_target *target)
-{
-    char link[HD_WARM_PATH_MAX];
-    if (link_of(target, link))
-        (void)unlink(link);
-}
-
+/* Written down first: whoever comes after our death knows whose directory the box holds. */
 static enum hd_code put_work(struct hd_warm_target *target, struct hd_err *err)
 {
     struct hd_warm_task *task = &target->task;
-    char link[HD_WARM_PATH_MAX];
-    if (!link_of(target, link))
-        return hd_fail(err, HD_E_LIMIT, "the path of %s is too long", target->dir);
-    (void)unlink(link);
-    if (symlink(task->work_dir, link) != 0 || lstat(task->work_dir, &task->work) != 0 ||
+    char note[HD_WARM_PATH_MAX + HD_WARM_ID_SIZE];
+    (void)hd_format(note, sizeof(note), "%s %s\n", task->id, task->work_dir);
+    if (target->note_fd < 0 ||
+        pwrite(target->note_fd, note, strlen(note), 0) != (ssize_t)strlen(note) ||
+        lstat(task->work_dir, &task->work) != 0 ||
         renameat(AT_FDCWD, task->work_dir, task->box_fd, "work") != 0)
         return hd_fail(err, errno == ENOSPC ? HD_E_FULL : HD_E_IO,
                        "cannot hand %s to a warm target: %s", task->work_dir, strerror(errno));
@@ -119,25 +112,27 @@ static void close_task_box(struct hd_warm_task *task)
     task->box_fd = -1;
 }
 
+static enum hd_code put_out(struct hd_warm_task *task, struct hd_err *err)
+{
+    char out[HD_WARM_PATH_MAX];
+    if (!hd_format(out, sizeof(out), "%s/out", task->run_dir) ||
+        renameat(AT_FDCWD, out, task->box_fd, "out") != 0)
+        return hd_fail(err, HD_E_IO, "cannot hand %s/out to a warm target: %s", task->run_dir,
+                       strerror(errno));
+    return HD_OK;
+}
+
 enum hd_code hd_warm_box_put(struct hd_warm_target *target, struct hd_err *err)
 {
     struct hd_warm_task *task = &target->task;
-    char log[HD_WARM_PATH_MAX];
     task->box_fd = make_open_dir(target->box_fd, task->id);
-    int out = task->box_fd >= 0 ? make_open_dir(task->box_fd, "out") : -1;
-    int control = out >= 0 ? make_open_dir(task->box_fd, "control") : -1;
-    int log_fd = control >= 0 && hd_format(log, sizeof(log), "%s/log.txt", task->run_dir)
-                     ? open(log, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644)
-                     : -1;
-    enum hd_code code = log_fd >= 0
+    enum hd_code code = task->box_fd >= 0
                             ? HD_OK
                             : hd_fail(err, errno == ENOSPC ? HD_E_FULL : HD_E_IO,
-                                      "cannot make the directories of job %u for a warm target: %s",
+                                      "cannot make the directory of job %u for a warm target: %s",
                                       task->attempt.job, strerror(errno));
-    const int fds[] = {out, control, log_fd};
-    for (size_t i = 0; i < HD_COUNT(fds); i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+    if (code == HD_OK)
+        code = put_out(task, err);
     if (code == HD_OK)
         code = put_work(target, err);
     if (code != HD_OK)
@@ -180,13 +175,17 @@ static bool take_work(struct hd_warm_task *task)
     return false;
 }
 
-/* Over the empty directory that is there: what is no directory is refused by the kernel. */
+/* What it may have put in its place is no result. */
 static void take_out(struct hd_warm_task *task)
 {
     char out[HD_WARM_PATH_MAX];
+    struct stat st;
+    if (!hd_format(out, sizeof(out), "%s/out", task->run_dir))
+        return;
     open_up(task->box_fd, "out");
-    if (hd_format(out, sizeof(out), "%s/out", task->run_dir))
-        (void)!renameat(task->box_fd, "out", AT_FDCWD, out);
+    if (renameat(task->box_fd, "out", AT_FDCWD, out) == 0 && lstat(out, &st) == 0 &&
+        !S_ISDIR(st.st_mode) && unlink(out) == 0)
+        (void)mkdir(out, 0755);
 }
 
 bool hd_warm_box_take(struct hd_warm_target *target)
@@ -198,8 +197,6 @@ bool hd_warm_box_take(struct hd_warm_target *target)
         return true;
     bool good = take_work(task);
     take_out(task);
-    drop_link(target);
-    (void)unlinkat(task->box_fd, "control", AT_REMOVEDIR);
     close_task_box(task);
     if (unlinkat(target->box_fd, task->id, AT_REMOVEDIR) != 0 &&
         hd_format(path, sizeof(path), "%s/box/%s", target->dir, task->id))
@@ -209,7 +206,7 @@ bool hd_warm_box_take(struct hd_warm_target *target)
 
 void hd_warm_box_ask_stop(struct hd_warm_target *target)
 {
-    int control = openat(target->task.box_fd, "control", DIR_FLAGS);
+    int control = make_open_dir(target->task.box_fd, "control");
     if (control < 0)
         return;
     int fd =
@@ -221,32 +218,34 @@ void hd_warm_box_ask_stop(struct hd_warm_target *target)
 
 /* ---- what an earlier process left ----------------------------------------------------------- */
 
-/* The one job that the box has; the link beside it says whose directory it holds. */
-static void recover_work(const char *dir, const char *box, const char *name)
+/* The note beside the box says which of its directories holds whose. */
+static void recover_work(const char *dir)
 {
-    char link[HD_WARM_PATH_MAX], to[HD_WARM_PATH_MAX], from[HD_WARM_PATH_MAX];
+    char path[HD_WARM_PATH_MAX], from[HD_WARM_PATH_MAX];
+    struct hd_buf note;
+    struct hd_err ignored;
     struct stat st;
-    if (name[0] == '.' || !hd_format(link, sizeof(link), "%s/work", dir) ||
-        !hd_format(from, sizeof(from), "%s/%s/work", box, name))
-        return;
-    ssize_t size = readlink(link, to, sizeof(to) - 1);
-    if (size <= 0)
-        return;
-    to[size] = '\0';
-    if (lstat(from, &st) == 0 && S_ISDIR(st.st_mode) && lstat(to, &st) != 0 && errno == ENOENT)
-        (void)!rename(from, to);
+    hd_buf_init(&note, 2 * HD_WARM_PATH_MAX);
+    char *to =
+        hd_format(path, sizeof(path), "%s/note", dir) &&
+                hd_file_read(path, 2 * HD_WARM_PATH_MAX - 1, true, &note, &ignored) == HD_OK &&
+                note.size > 0
+            ? strchr(note.data, ' ')
+            : NULL;
+    if (to != NULL) {
+        *to++ = '\0';
+        to[strcspn(to, "\n")] = '\0';
+        if (hd_format(from, sizeof(from), "%s/box/%s/work", dir, note.data) &&
+            lstat(from, &st) == 0 && S_ISDIR(st.st_mode) && lstat(to, &st) != 0 && errno == ENOENT)
+            (void)!rename(from, to);
+    }
+    hd_buf_release(&note);
 }
 
 static void recover_one(const char *dir)
 {
-    char box[HD_WARM_PATH_MAX];
     struct hd_err ignored;
-    DIR *stream = hd_format(box, sizeof(box), "%s/box", dir) ? opendir(box) : NULL;
-    struct dirent *entry;
-    while (stream != NULL && (entry = readdir(stream)) != NULL)
-        recover_work(dir, box, entry->d_name);
-    if (stream != NULL)
-        closedir(stream);
+    recover_work(dir);
     (void)!hd_remove_tree(dir, &ignored);
 }
 
