@@ -290,7 +290,9 @@ static enum hd_code start_master(struct cluster *cluster, struct child *child, s
 
 static enum hd_code start_worker(struct cluster *cluster, struct child *child, struct hd_err *err)
 {
-    char root[PATH_BYTES_MAX];
+    char root[PATH_BYTES_MAX], part[32];
+    (void)hd_format(part, sizeof(part), "%u/%u", child->number % cluster->options.worker_count,
+                    cluster->options.worker_count);
     if (!hd_format(root, sizeof(root), "%s/work/%u", cluster->options.state_dir, child->number))
         return hd_fail(err, HD_E_LIMIT, "the path of the state directory is too long");
     struct command command = {.count = 0};
@@ -298,6 +300,9 @@ static enum hd_code start_worker(struct cluster *cluster, struct child *child, s
     add_pair(&command, "--work-dir", root);
     add_pair(&command, "--token-file", cluster->token_path);
     add_pair(&command, "--log-level", cluster->options.log_level);
+    /* Workers of one machine do not give one GPU to two jobs. */
+    if (cluster->options.worker_count > 1)
+        add_pair(&command, "--gpus", part);
     add_list(&command, cluster->options.worker_arguments);
     return spawn(cluster, child, "hd-worker", &command, err);
 }

@@ -58,6 +58,7 @@ static struct hd_request *send(struct hd_agent *agent, uint32_t m, enum hd_lane 
     request->root = agent->options.root;
     request->host = agent->options.host;
     request->slots = agent->options.slots;
+    request->gpus = agent->options.gpus;
     request->lease_seen = master->lease_seen;
     request->draining = agent->draining;
     request->result.message = request->result.info_json = request->result.directory = "";

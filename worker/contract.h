@@ -98,6 +98,8 @@ struct hd_plan_input {
     const char *data_dir;         /* host path, NULL none */
     const char *const *extra_env; /* --env, "K=V" */
     size_t extra_env_count;
+    const char *gpus; /* UUIDs it may use, with commas; "" none of those that there are; NULL: the
+                         worker knows of none */
     bool container; /* the target sees /hyperdock instead of host paths */
     int64_t now_wall_ms;
     int64_t stop_wall_ms; /* when the worker has to leave; 0: not known */

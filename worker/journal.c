@@ -70,6 +70,8 @@ enum hd_code hd_journal_keep_attempt(const char *directory,
         set(object, "directory", hd_value_new_string(attempt->directory), &code);
         set(object, "start", hd_value_new_string(start_names[attempt->start]), &code);
         set(object, "budget", hd_value_new_double(attempt->budget), &code);
+        if (attempt->gpus[0] != '\0')
+            set(object, "gpus", hd_value_new_string(attempt->gpus), &code);
         set(object, "experiment", hd_value_new_string(attempt->experiment_json), &code);
     }
     /* A power cut ends the target too: what matters then is that the master hears of neither. */
@@ -243,6 +245,7 @@ static enum hd_code read_attempt(const char *directory, struct hd_attempt_ref at
             .budget = number_of(&reader, "budget"),
             .experiment_json = text_of(&reader, "experiment"),
         };
+        kept->gpus = hd_value_get(reader.object, "gpus") != NULL ? text_of(&reader, "gpus") : "";
         const char *start = text_of(&reader, "start");
         size_t i = 0;
         while (i < HD_COUNT(start_names) && !hd_streq(start, start_names[i]))

@@ -22,6 +22,7 @@ struct hd_journal_attempt {
     const char *directory; /* "" none */
     enum hd_start start;
     double budget;
+    const char *gpus; /* that it was given, with commas; "" none */
     const char *experiment_json;
 };
 

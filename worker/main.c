@@ -31,6 +31,8 @@ struct settings {
     const char *until;
     int64_t grace_ms; /* 0: not given */
     const char *engine, *token_file, *policy_file;
+    const char *gpus;
+    int64_t gpu_share;
     struct hd_net_security security;
     const char *log_level, *log_format;
 };
@@ -60,7 +62,19 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .hint = "N",
          .int_min = 1,
          .int_max = HD_HELD_MAX,
-         .help = "jobs at the same time"},
+         .help = "jobs at the same time [the number of GPUs, or 1]"},
+        {.name = "gpus",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->gpus,
+         .hint = "UUID,...",
+         .help = "for jobs; none; or I/N: every Nth of them from the Ith on [all]"},
+        {.name = "gpu-share",
+         .kind = HD_OPTION_INT,
+         .value = &settings->gpu_share,
+         .hint = "N",
+         .int_min = 1,
+         .int_max = HD_GPU_SHARE_MAX,
+         .help = "jobs that may have one GPU at the same time"},
         {.name = "worker-id",
          .aliases = "id",
          .kind = HD_OPTION_TEXT,
@@ -274,6 +288,43 @@ static enum hd_code find_end(const struct settings *settings, struct hd_shell_se
     return HD_OK;
 }
 
+/* "I/N", from 0/N on. */
+static bool parse_part(const char *text, uint32_t *ret_part, uint32_t *ret_parts)
+{
+    char first[16];
+    int64_t part, parts;
+    const char *slash = strchr(text, '/');
+    if (slash == NULL || !hd_format(first, sizeof(first), "%.*s", (int)(slash - text), text) ||
+        !hd_parse_i64(first, &part) || !hd_parse_i64(slash + 1, &parts) || parts < 1 ||
+        parts > HD_WORKER_SLOTS_MAX || part < 0 || part >= parts)
+        return false;
+    *ret_part = (uint32_t)part;
+    *ret_parts = (uint32_t)parts;
+    return true;
+}
+
+/* A driver that does not answer is no reason not to work without it. */
+static enum hd_code find_gpus(const struct settings *settings, const char *state_dir,
+                              struct hd_gpus *ret_gpus, struct hd_err *err)
+{
+    uint32_t part = 0, parts = 1;
+    bool some = settings->gpus != NULL && parse_part(settings->gpus, &part, &parts);
+    *ret_gpus = (struct hd_gpus){.share = 1};
+    if (settings->gpus == NULL || some) {
+        if (hd_gpus_find(state_dir, ret_gpus, err) != HD_OK)
+            hd_log(HD_LOG_WARNING, "no GPUs for jobs: %s", err->text);
+        hd_gpus_keep_part(ret_gpus, part, parts);
+    } else if (!hd_streq(settings->gpus, "none")) {
+        enum hd_code code = hd_gpus_parse_names(settings->gpus, ret_gpus, err);
+        if (code != HD_OK)
+            return hd_fail_in(err, "--gpus");
+    }
+    ret_gpus->share = (uint32_t)settings->gpu_share;
+    if (ret_gpus->count > 0)
+        hd_log(HD_LOG_INFO, "%u GPUs for jobs", ret_gpus->count);
+    return HD_OK;
+}
+
 /* The policy lasts as long as the shell. */
 static enum hd_code run_shell(const struct settings *settings, struct hd_shell_settings *shell,
                               struct hd_err *err)
@@ -289,9 +340,21 @@ static enum hd_code run_shell(const struct settings *settings, struct hd_shell_s
         hd_policy_free(policy);
         return hd_fail_in(err, "--work-limit");
     }
-    enum hd_code code = find_end(settings, shell, err);
+    struct hd_gpus *gpus = hd_calloc(1, sizeof(*gpus));
+    enum hd_code code = gpus != NULL ? find_end(settings, shell, err)
+                                     : hd_fail(err, HD_E_NOMEM, "no memory for the worker");
     if (code == HD_OK)
+        code = find_gpus(settings, shell->seat->state_dir, gpus, err);
+    if (code == HD_OK) {
+        uint32_t total = hd_gpus_total(gpus);
+        shell->gpus = gpus;
+        if (shell->slots == 0)
+            shell->slots = total == 0 ? 1 : total < HD_HELD_MAX ? total : HD_HELD_MAX;
+        hd_log(HD_LOG_INFO, "worker %s, %u at a time, in %s", shell->seat->worker, shell->slots,
+               shell->root->path);
         code = hd_shell_run(shell, err);
+    }
+    hd_free(gpus);
     hd_policy_free(policy);
     return code;
 }
@@ -335,8 +398,6 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .env = &settings->env_list.texts,
         .stop_fd = stop_fd,
     };
-    hd_log(HD_LOG_INFO, "worker %s, %lld at a time, in %s", seat.worker,
-           (long long)settings->parallelism, root.path);
     code = run_shell(settings, &shell, err);
     hd_notify_stopping();
     hd_seat_release(&seat);
@@ -348,7 +409,7 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
 int main(int argc, char **argv)
 {
     struct settings settings = {.run_id = "",
-                                .parallelism = 1,
+                                .gpu_share = 1,
                                 .work_dir = WORK_DIR_DEFAULT,
                                 .engine = "auto",
                                 .log_level = "info",

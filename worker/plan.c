@@ -14,7 +14,7 @@
 
 #define PLAN_BYTES_MAX (8u * 1024u * 1024u)
 #define PLAN_WORD_MAX (256u * 1024u)
-#define PLAN_OWN_ENV_MAX 16 /* HYPERDOCK_... */
+#define PLAN_OWN_ENV_MAX 18 /* HYPERDOCK_... */
 
 /* What all steps of one plan need. */
 struct making {
@@ -159,6 +159,21 @@ static struct hd_value *constraints_value(const struct hd_experiment *experiment
     return list;
 }
 
+/* A list of UUIDs. */
+static struct hd_value *gpus_value(const char *gpus, enum hd_code *code)
+{
+    struct hd_value *list = hd_value_new_array();
+    while (list != NULL && gpus != NULL && *gpus != '\0') {
+        char uuid[HD_PATH_MAX];
+        size_t size = strcspn(gpus, ",");
+        (void)hd_format(uuid, sizeof(uuid), "%.*s", (int)size, gpus);
+        if (hd_value_append(list, hd_value_new_string(uuid)) != HD_OK)
+            *code = HD_E_NOMEM;
+        gpus += size + (gpus[size] == ',' ? 1 : 0);
+    }
+    return list;
+}
+
 /* The job and its params as one object, without where its directory is: the engine that hands it
  * over knows that. */
 static enum hd_code make_warm_line(struct making *making, const struct hd_value *job)
@@ -221,7 +236,7 @@ static enum hd_code write_job(struct making *making)
         set(job, "constraints", constraints_value(experiment, &code), &code);
     }
     set(job, "deadline", deadline_value(input, timeout_ms), &code);
-    set(job, "gpus", hd_value_new_array(), &code);
+    set(job, "gpus", gpus_value(input->gpus, &code), &code);
     set(job, "cpus", number_or_null(experiment->target.cpus > 0 ? experiment->target.cpus : NAN),
         &code);
     set(job, "memory",
@@ -379,7 +394,7 @@ static void put_env(struct env *env, char *item)
 static void put_env_format(struct env *env, const char *fmt, ...) HD_PRINTF(2, 3);
 static void put_env_format(struct env *env, const char *fmt, ...)
 {
-    char text[HD_PATH_MAX + 64];
+    char text[2 * HD_PATH_MAX]; /* a path, or the UUIDs of all GPUs */
     va_list args;
     va_start(args, fmt);
     int size = vsnprintf(text, sizeof(text), fmt, args);
@@ -445,6 +460,19 @@ static void put_param_env(struct env *env, const char *name, const struct hd_val
     hd_buf_release(&buf);
 }
 
+/* Those it was given, or `void`: what it has not been given it does not see, whatever the image or
+ * the experiment says. In a container CUDA counts those that are there. */
+static void put_gpu_env(struct env *env)
+{
+    const struct hd_plan_input *input = env->making->input;
+    if (input->gpus == NULL)
+        return;
+    const char *seen = input->gpus[0] != '\0' ? input->gpus : "void";
+    put_env_format(env, "NVIDIA_VISIBLE_DEVICES=%s", seen);
+    if (!input->container || input->gpus[0] == '\0')
+        put_env_format(env, "CUDA_VISIBLE_DEVICES=%s", seen);
+}
+
 /* Ours, then the experiment's, then the worker's: who runs the machine has the last word. */
 static enum hd_code make_env(struct making *making, struct hd_engine_job *job)
 {
@@ -469,6 +497,7 @@ static enum hd_code make_env(struct making *making, struct hd_engine_job *job)
                        : hd_fail(making->err, HD_E_LIMIT, "the name of a variable is too long");
         put_env(&env, item);
     }
+    put_gpu_env(&env);
     for (size_t i = 0; i < input->extra_env_count; i++)
         put_env(&env, hd_arena_strdup(making->arena, input->extra_env[i]));
     env.items[env.count] = NULL;
@@ -535,6 +564,8 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
     }
     if (input->data_dir != NULL)
         job->data_dir = hd_arena_strdup(making->arena, input->data_dir);
+    if (input->gpus != NULL && (job->gpus = hd_arena_strdup(making->arena, input->gpus)) == NULL)
+        return nomem(making);
     if (target->image != NULL)
         job->image = hd_arena_strdup(making->arena, target->image);
     if (job->worker == NULL || job->run_id == NULL || job->config_id == NULL ||

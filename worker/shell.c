@@ -313,6 +313,7 @@ static enum hd_code open_agent(struct shell *shell, struct hd_err *err)
     struct hd_agent_options options = {
         .incarnation = settings->seat->incarnation,
         .slots = settings->slots,
+        .gpus = hd_gpus_total(settings->gpus),
         .idle_timeout_ms = settings->idle_timeout_ms,
         .stop_grace_ms = STOP_GRACE_MS,
         .end_ms = settings->end_ms,
@@ -378,6 +379,7 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         return hd_fail(err, HD_E_NOMEM, "no memory for the worker");
     shell->settings = settings;
     shell->terminate_at_ms = HD_NEVER_MS;
+    shell->gpus = *settings->gpus;
     (void)hd_copy_text(shell->token, sizeof(shell->token), settings->token);
     enum hd_code code = hd_format(shell->journal_dir, sizeof(shell->journal_dir), "%s/attempts",
                                   settings->seat->state_dir)

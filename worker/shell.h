@@ -8,6 +8,7 @@
 #define HD_SHELL_H
 
 #include "contract.h"
+#include "gpus.h"
 #include "lookup.h"
 #include "policy.h"
 
@@ -26,6 +27,7 @@ struct hd_shell_settings {
     const struct hd_net_security *security;
     const char *run_id; /* "" any */
     uint32_t slots;
+    const struct hd_gpus *gpus; /* for jobs; count 0: none */
     int64_t idle_timeout_ms;
     int64_t end_ms;      /* hd_clock_ms() by which this worker is gone; 0: not known */
     int64_t grace_ms;    /* how long before it targets are asked to stop */

@@ -41,6 +41,7 @@ void shell_free_entry(struct shell *shell, struct entry *entry)
         if (shell->entries[i] == entry)
             shell->entries[i] = NULL;
     if (entry != NULL) {
+        hd_gpus_release(&shell->gpus, entry->attempt);
         hd_experiment_free(entry->experiment);
         hd_collector_unpin(shell->collector, entry->pinned);
     }
@@ -81,6 +82,7 @@ static void keep(struct shell *shell, struct entry *entry)
 /* The texts of `result` are copied. */
 void shell_end(struct shell *shell, struct entry *entry, const struct hd_result *result)
 {
+    hd_gpus_release(&shell->gpus, entry->attempt);
     entry->ended = true;
     entry->result = *result;
     entry->result.attempt = entry->attempt;
@@ -266,6 +268,7 @@ static enum hd_code keep_attempt(struct shell *shell, const struct entry *entry,
         .directory = entry->workspace.directory,
         .start = entry->workspace.start,
         .budget = lease->budget,
+        .gpus = entry->gpus,
         .experiment_json = lease->target_json,
     };
     return hd_journal_keep_attempt(shell->journal_dir, &kept, err);
@@ -320,6 +323,9 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
     const struct hd_shell_settings *settings = shell->settings;
     struct hd_plan plan;
     enum hd_code code = judge_early(shell, entry, err);
+    if (code == HD_OK)
+        code = hd_gpus_take(&shell->gpus, entry->attempt, entry->experiment->target.gpus,
+                            entry->gpus, err);
     if (code != HD_OK)
         return code;
     hd_collector_hold(shell->collector);
@@ -338,6 +344,7 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
         .data_dir = data_dir,
         .extra_env = settings->env->items,
         .extra_env_count = settings->env->count,
+        .gpus = shell->gpus.count > 0 ? entry->gpus : NULL,
         .container = entry->engine == shell->docker,
         .now_wall_ms = hd_clock_wall_ms(),
         .stop_wall_ms = stop_wall_ms(settings),

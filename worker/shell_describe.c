@@ -40,8 +40,11 @@ bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX])
         fit = false;
     }
     uint32_t held = hd_agent_held_count(shell->agent), slots = shell->settings->slots;
-    (void)hd_format(ret_about, HD_ABOUT_MAX, "%s; %u of %u slots free%s",
+    char gpus[32] = "";
+    if (shell->gpus.count > 0)
+        (void)hd_format(gpus, sizeof(gpus), "; %u GPUs", shell->gpus.count);
+    (void)hd_format(ret_about, HD_ABOUT_MAX, "%s; %u of %u slots free%s%s",
                     names[0] != '\0' ? names : "no engine", held < slots ? slots - held : 0, slots,
-                    trouble);
+                    gpus, trouble);
     return fit;
 }

@@ -6,6 +6,7 @@
 #define HD_SHELL_INTERNAL_H
 
 #include "collect.h"
+#include "gpus.h"
 #include "journal.h"
 #include "shell.h"
 
@@ -21,6 +22,7 @@ struct entry {
     struct hd_experiment *experiment; /* NULL: only the result is left */
     struct hd_workspace workspace;
     char pinned[HD_DIR_NAME_MAX]; /* its directory stays; "" none */
+    char gpus[HD_GPU_TEXT_SIZE];  /* that it has, with commas */
     enum hd_outcome stop_outcome; /* what an end that we asked for means */
     struct hd_metrics metrics;
     struct hd_output output;
@@ -64,6 +66,7 @@ struct shell {
     struct hd_queue *engine_news, *net_answers, *lookup_answers;
     struct hd_lookup *lookup;
     struct hd_collector *collector;
+    struct hd_gpus gpus;
     bool lookup_failed;
     struct client clients[HD_AGENT_MASTERS_MAX];
     uint32_t client_number;

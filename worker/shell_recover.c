@@ -51,6 +51,7 @@ static bool copy_kept(struct entry *entry, const struct hd_journal_attempt *kept
     struct hd_workspace *workspace = &entry->workspace;
     workspace->start = kept->start;
     entry->budget = kept->budget;
+    (void)hd_copy_text(entry->gpus, sizeof(entry->gpus), kept->gpus);
     return hd_copy_text(entry->master, sizeof(entry->master), kept->master) &&
            hd_copy_text(workspace->run_dir, sizeof(workspace->run_dir), kept->run_dir) &&
            hd_copy_text(workspace->work_dir, sizeof(workspace->work_dir), kept->work_dir) &&
@@ -148,6 +149,7 @@ static void recover_one(struct shell *shell, struct entry *entry,
         end_unadopted(shell, entry, code, err.text);
     } else {
         /* Asked by the process before us; what it then leaves is no result. */
+        hd_gpus_retake(&shell->gpus, entry->attempt, entry->gpus);
         entry->asked = entry->experiment->target.checkpoint &&
                        hd_workspace_asked_stop(entry->workspace.run_dir);
         hd_log(HD_LOG_INFO, "job %u, attempt %u: found again", entry->attempt.job,

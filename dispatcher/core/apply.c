@@ -33,6 +33,7 @@ static void remove_live(struct hd_core *core, struct run *run, uint32_t job)
 {
     uint32_t place = run->jobs[job].place;
     core->workers[run->live[place].worker].running--;
+    core->workers[run->live[place].worker].gpus_used -= core_gpus_needed(run);
     run->live[place] = run->live[--run->live_count];
     run->jobs[run->live[place].job].place = place;
 }
@@ -115,6 +116,7 @@ static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t
     job->attempt = fact->attempt;
     job->place = run->live_count++;
     worker->running++;
+    worker->gpus_used += core_gpus_needed(run);
     worker->lease_incarnation = fact->incarnation;
     worker->lease_sequence = fact->sequence;
     worker->lease_run = run_number;

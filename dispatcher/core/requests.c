@@ -152,6 +152,7 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     worker->control_sequence = request->sequence;
     worker->connection = event->connection;
     worker->slots = request->slots;
+    worker->gpus = request->gpus;
     worker->root = core_add_root(core, request->root);
     hear_whether_it_drains(core, worker, request);
     worker->last_seen_ms = core->now_ms;

@@ -202,6 +202,10 @@ static uint32_t next_run(struct hd_core *core, const struct worker *worker)
             continue;
         if (core_is_excluded(run, (uint32_t)(worker - core->workers)))
             continue;
+        /* It has more slots than GPUs: other runs may use the rest of them. */
+        if (core_gpus_needed(run) > 0 &&
+            (uint64_t)worker->gpus_used + core_gpus_needed(run) > worker->gpus)
+            continue;
         if (best == HD_NONE || goes_before(run, core->runs[best]))
             best = core->open[i];
     }

@@ -134,7 +134,8 @@ static void say_running(const struct hd_core *core, const struct run *run, struc
 /* What keeps the workers that are here from jobs of one run. */
 struct crowd {
     uint32_t known, able, free;
-    uint32_t quarantined, paused, leaving, excluded, silent, others;
+    uint32_t quarantined, paused, leaving, excluded, silent, others, fewer_gpus, most_gpus;
+    uint32_t no_gpus; /* of those that are free: their GPUs are taken */
     const struct worker *quarantined_one;
 };
 
@@ -156,9 +157,14 @@ static void count_worker(const struct hd_core *core, const struct run *run, uint
         crowd->silent++;
     } else if (!core_serves(worker, run)) {
         crowd->others++;
+    } else if (worker->gpus < core_gpus_needed(run)) {
+        crowd->fewer_gpus++;
+        crowd->most_gpus = worker->gpus > crowd->most_gpus ? worker->gpus : crowd->most_gpus;
     } else {
         crowd->able++;
         crowd->free += worker->parked.active;
+        crowd->no_gpus +=
+            worker->parked.active && worker->gpus_used + core_gpus_needed(run) > worker->gpus;
     }
 }
 
@@ -169,15 +175,18 @@ static void add_part(char *text, size_t size, uint32_t count, const char *what)
         (void)hd_format(text + used, size - used, "%s%u %s", used > 0 ? ", " : "", count, what);
 }
 
-static void say_nobody(const struct crowd *crowd, struct hd_waits *waits)
+static void say_nobody(const struct run *run, const struct crowd *crowd, struct hd_waits *waits)
 {
-    char parts[HD_REASON_MAX / 2] = "";
+    char parts[HD_REASON_MAX / 2] = "", gpus[96];
     add_part(parts, sizeof(parts), crowd->quarantined, "quarantined");
     add_part(parts, sizeof(parts), crowd->paused, "paused");
     add_part(parts, sizeof(parts), crowd->leaving, "leaving");
     add_part(parts, sizeof(parts), crowd->excluded, "not able to run its target");
     add_part(parts, sizeof(parts), crowd->silent, "not to be reached");
     add_part(parts, sizeof(parts), crowd->others, "for other runs only");
+    (void)hd_format(gpus, sizeof(gpus), "with too few GPUs: its jobs need %u, the most here is %u",
+                    core_gpus_needed(run), crowd->most_gpus);
+    add_part(parts, sizeof(parts), crowd->fewer_gpus, gpus);
     const struct worker *worker = crowd->quarantined_one;
     (void)hd_format(waits->text, sizeof(waits->text),
                     "a worker: of %u here none may take its jobs (%s)%s%s%s%.80s", crowd->known,
@@ -205,7 +214,11 @@ static void say_idle(const struct hd_core *core, const struct run *run, const st
 {
     const struct queued *first = NULL;
     char left[32];
-    if (all_back_off(run, now_ms, &first))
+    if (crowd->free > 0 && crowd->no_gpus == crowd->free)
+        (void)hd_format(waits->text, sizeof(waits->text),
+                        "%u free GPUs on one worker: jobs of other runs have them",
+                        core_gpus_needed(run));
+    else if (all_back_off(run, now_ms, &first))
         (void)hd_format(waits->text, sizeof(waits->text),
                         "job %u, which a worker failed and which may go again in %s", first->job,
                         span(first->not_before_ms - now_ms + 999, left));
@@ -260,7 +273,7 @@ void hd_core_waits(const struct hd_core *core, uint32_t run_number, int64_t now_
                         "more workers: %u of %u are here (--min-workers)", crowd.known,
                         core->options.min_workers);
     else if (crowd.able == 0)
-        say_nobody(&crowd, ret_waits);
+        say_nobody(run, &crowd, ret_waits);
     else
         say_idle(core, run, &crowd, now_ms, ret_waits);
 }

@@ -22,13 +22,19 @@ bool core_serves(const struct worker *worker, const struct run *run)
     return worker->run_id[0] == '\0' || strcmp(worker->run_id, run->run_id) == 0;
 }
 
+uint32_t core_gpus_needed(const struct run *run)
+{
+    return (uint32_t)run->experiment->target.gpus;
+}
+
 bool core_is_able(const struct hd_core *core, const struct run *run, const struct worker *worker)
 {
     /* One that has been silent for a lease is not worth waiting for, connected or not. */
     return worker->known && worker->reachable && !worker->draining &&
            worker->state == HD_WORKER_ACTIVE &&
            core->now_ms - worker->last_seen_ms < run->experiment->lease_ms &&
-           core_serves(worker, run) && !core_is_excluded(run, (uint32_t)(worker - core->workers));
+           core_serves(worker, run) && worker->gpus >= core_gpus_needed(run) &&
+           !core_is_excluded(run, (uint32_t)(worker - core->workers));
 }
 
 bool core_another_is_able(const struct hd_core *core, const struct run *run,

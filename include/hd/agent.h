@@ -50,6 +50,7 @@ struct hd_agent_options {
     char host[HD_ID_MAX + 1];
     char run_id[HD_ID_MAX + 1]; /* "" any */
     uint32_t slots;             /* 1..HD_HELD_MAX */
+    uint32_t gpus;              /* for jobs; see struct hd_request */
     int64_t idle_timeout_ms;    /* 0: never leaves by itself */
     int64_t stop_grace_ms;      /* between TERM and KILL of a target */
     int64_t end_ms;             /* on the clock of the events: gone by then; 0: not known */

@@ -233,6 +233,7 @@ struct hd_worker_view {
     uint64_t incarnation;
     uint32_t slots;
     uint32_t running;
+    uint32_t gpus, gpus_used; /* by its jobs */
     bool reachable; /* its connection is open */
     bool draining;
     bool parked; /* a lease poll is waiting */

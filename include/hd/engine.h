@@ -44,6 +44,7 @@ struct hd_engine_job {
     double cpus;              /* 0 none */
     uint64_t memory_bytes;    /* 0 none */
     int64_t pids;             /* 0 none */
+    const char *gpus;         /* docker: UUIDs that it may use, with commas; NULL or "": none */
     const struct hd_warm_job *warm; /* NULL: it runs once, for this job */
     const struct hd_container *container; /* docker; NULL: nothing beyond the above */
 };

@@ -174,14 +174,17 @@ static inline void assert_answer(uint64_t address, enum hd_reply_kind kind)
     "\"iteration_generator\":{\"name\":\"successive_halving\",\"eta\":2},"                         \
     "\"budget\":{\"min\":1,\"max\":2},\"stop\":{\"iterations\":1}"
 
+static uint32_t gpus_of_jobs; /* of runs that are submitted from now on */
+
 static inline uint64_t submit(const char *run_id, uint64_t run_uid, const char *more)
 {
     char text[1024];
     assert_true(hd_format(text, sizeof(text),
-                          "{\"name\":\"%s\",\"target\":{\"command\":[\"./t\"]},"
+                          "{\"name\":\"%s\",\"target\":{\"command\":[\"./t\"],"
+                          "\"resources\":{\"gpus\":%u}},"
                           "\"space\":{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}},"
                           "\"sampler\":{\"name\":\"random\"},%s}",
-                          run_id, more));
+                          run_id, gpus_of_jobs, more));
     struct hd_request request = blank();
     request.kind = HD_REQUEST_SUBMIT;
     request.run_id = run_id;
@@ -210,6 +213,7 @@ struct worker {
     const char *root;
     uint64_t incarnation;
     uint64_t control, lease, report; /* sequences */
+    uint32_t gpus;
 };
 
 static inline struct hd_request from(const struct worker *worker, enum hd_request_kind kind,
@@ -223,6 +227,7 @@ static inline struct hd_request from(const struct worker *worker, enum hd_reques
     request.lane = lane;
     request.sequence = sequence;
     request.slots = 1;
+    request.gpus = worker->gpus;
     request.wait_ms = 10000;
     return request;
 }
@@ -345,7 +350,7 @@ static inline struct hd_job_view job_view(uint32_t job)
 }
 
 static __attribute__((noinline, unused)) void assert_state(enum hd_run_state state,
-                                                         const char *reason)
+                                                           const char *reason)
 {
     struct hd_run_view view = run_view(0);
     assert_string_equal(hd_run_state_name(view.state), hd_run_state_name(state));

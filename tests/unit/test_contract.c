@@ -485,6 +485,46 @@ static void outside_a_container_paths_are_the_hosts(void **state)
     hd_plan_release(&plan);
 }
 
+/* What it was not given it does not see, whatever the experiment says; the worker's owner may. */
+static void gpus_are_those_of_the_lease(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *gpus;
+        bool container;
+        const char *nvidia, *cuda, *listed;
+    } rows[] = {
+        {NULL, false, NULL, NULL, "\"gpus\": []"},
+        {"", false, "void", "void", "\"gpus\": []"},
+        {"", true, "void", "void", "\"gpus\": []"},
+        {"GPU-a,GPU-b", false, "GPU-a,GPU-b", "GPU-a,GPU-b", "\"GPU-b\""},
+        {"GPU-a,GPU-b", true, "GPU-a,GPU-b", NULL, "\"GPU-a\""},
+    };
+    for (uint32_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_workspace workspace;
+        struct hd_plan plan;
+        size_t size;
+        struct hd_lease lease = lease_of(place, 20 + i, 1);
+        assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+        struct hd_plan_input input = {.worker = "w-0",
+                                      .lease = &lease,
+                                      .experiment = place->experiment,
+                                      .workspace = &workspace,
+                                      .gpus = rows[i].gpus,
+                                      .container = rows[i].container};
+        assert_hd_ok(hd_plan_make(&input, &plan, &err));
+        const char *nvidia = env_of(&plan, "NVIDIA_VISIBLE_DEVICES");
+        const char *cuda = env_of(&plan, "CUDA_VISIBLE_DEVICES");
+        assert_string_equal(nvidia != NULL ? nvidia : "",
+                            rows[i].nvidia != NULL ? rows[i].nvidia : "");
+        assert_string_equal(cuda != NULL ? cuda : "", rows[i].cuda != NULL ? rows[i].cuda : "");
+        char *job = test_file_read(join(workspace.run_dir, "job.json"), &size);
+        assert_non_null(strstr(job, rows[i].listed));
+        free(job);
+        hd_plan_release(&plan);
+    }
+}
+
 /* Whatever differs from job to job is in its line, and nothing of it in what the target is started
  * with. */
 static void a_warm_target_reads_its_jobs_from_lines(void **state)
@@ -772,6 +812,7 @@ int main(void)
         WITH_PLACE(a_target_is_given_its_files),
         WITH_PLACE(command_and_environment_are_filled_in),
         WITH_PLACE(outside_a_container_paths_are_the_hosts),
+        WITH_PLACE(gpus_are_those_of_the_lease),
         WITH_PLACE(a_warm_target_reads_its_jobs_from_lines),
         WITH_PLACE(params_that_do_not_fit_the_space_are_refused),
         WITH_PLACE(a_hostile_loss_file_is_no_result_with_a_reason),

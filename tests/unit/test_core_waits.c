@@ -105,6 +105,51 @@ static void a_quarantine_is_told_with_its_reason(void **state)
     assert_waits("of 2 here none may take its jobs (1 quarantined, 1 not to be reached); w: 3 ");
 }
 
+/* ---- GPUs ------------------------------------------------------------------------------------ */
+
+/* A run says what it needs and what there is; the worker that has enough gets its jobs. */
+static void jobs_go_where_their_gpus_are(void **state)
+{
+    (void)state;
+    gpus_of_jobs = 2;
+    start("\"stop\":{\"jobs\":9}");
+    gpus_of_jobs = 0;
+    w.gpus = 1;
+    hello(&w, NULL, 0);
+    assert_null(answer_to(poll(&w)));
+    assert_waits("of 1 here none may take its jobs (1 with too few GPUs: its jobs need 2, the most "
+                 "here is 1)");
+    v.incarnation = 2;
+    v.gpus = 2;
+    hello(&v, NULL, 0);
+    lease(&v);
+    assert_int_equal(worker_view("v").gpus_used, 2);
+    v.gpus = w.gpus = 0;
+}
+
+/* More slots than GPUs: the other slots are for others, until a job gives its GPUs back. */
+static void no_gpu_is_given_twice(void **state)
+{
+    (void)state;
+    gpus_of_jobs = 2;
+    start("\"stop\":{\"jobs\":9}");
+    gpus_of_jobs = 0;
+    w.gpus = 3;
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w);
+    uint64_t address = poll(&w);
+    assert_null(answer_to(address));
+    assert_answer(submit("cpu", RUN_UID + 1, "\"stop\":{\"jobs\":1}"), HD_REPLY_OK);
+    assert_answer(address, HD_REPLY_LEASE);
+    assert_true(answer_to(address)->lease.attempt.run_uid == RUN_UID + 1);
+    address = poll(&w);
+    assert_null(answer_to(address));
+    report(&w, attempt, HD_OUTCOME_OK, 1);
+    assert_int_equal(worker_view("w").gpus_used, 2); /* by the next one */
+    assert_answer(address, HD_REPLY_LEASE);
+    w.gpus = 0;
+}
+
 /* ---- tests of workers ------------------------------------------------------------------------ */
 
 static uint64_t test(const char *subject, uint64_t echo)
@@ -224,6 +269,8 @@ int main(void)
         WITH_CORE(a_back_off_is_told_with_its_end),
         WITH_CORE(too_few_workers_are_counted),
         WITH_CORE(a_quarantine_is_told_with_its_reason),
+        WITH_CORE(jobs_go_where_their_gpus_are),
+        WITH_CORE(no_gpu_is_given_twice),
         WITH_CORE(a_test_reaches_every_worker_and_is_no_fact),
         WITH_CORE(every_test_is_answered_once),
         WITH_CORE(a_test_that_comes_twice_stays_answered),

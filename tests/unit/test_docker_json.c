@@ -296,6 +296,46 @@ static void test_create_body(void **state)
     hd_buf_release(&out);
 }
 
+/* GPUs are named and never counted; the runtime named nvidia takes them from the environment. */
+static void test_gpus(void **state)
+{
+    (void)state;
+    static char nvidia[] = "nvidia";
+    struct hd_container container = {.runtime = nvidia};
+    struct hd_engine_job job = sample_job();
+    struct hd_buf out;
+    struct hd_err err;
+    static const struct {
+        const char *gpus;
+        bool legacy;
+        const char *body, *line; /* NULL: nothing of it */
+    } rows[] = {
+        {"GPU-a,MIG-b", false,
+         "\"DeviceRequests\":[{\"Driver\":\"\",\"DeviceIDs\":[\"GPU-a\",\"MIG-b\"],"
+         "\"Capabilities\":[[\"gpu\"]]}]",
+         "--gpus '\"device=GPU-a,MIG-b\"'"},
+        {"", false, NULL, NULL},
+        {NULL, false, NULL, NULL},
+        {"GPU-a", true, NULL, NULL},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        job.gpus = rows[i].gpus;
+        job.container = rows[i].legacy ? &container : NULL;
+        hd_buf_init(&out, 65536);
+        assert_hd_ok(hd_docker_write_create(&job, "", &out, &err));
+        assert_non_null(
+            strstr(hd_buf_text(&out), rows[i].body != NULL ? rows[i].body : "\"HostConfig\""));
+        assert_int_equal(strstr(hd_buf_text(&out), "DeviceRequests") != NULL, rows[i].body != NULL);
+        assert_null(strstr(hd_buf_text(&out), "\"Count\""));
+        hd_buf_clear(&out);
+        assert_hd_ok(hd_docker_write_command_line(&job, "", &out, &err));
+        assert_int_equal(strstr(hd_buf_text(&out), "--gpus") != NULL, rows[i].line != NULL);
+        if (rows[i].line != NULL)
+            assert_non_null(strstr(hd_buf_text(&out), rows[i].line));
+        hd_buf_release(&out);
+    }
+}
+
 /* The line for a shell survives blanks, quotes and commas. */
 static void test_command_line(void **state)
 {
@@ -567,25 +607,16 @@ static void test_pull_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inspect_exited),
-        cmocka_unit_test(test_inspect_refused_start),
-        cmocka_unit_test(test_bad_answers),
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_info),
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_split_image),
-        cmocka_unit_test(test_create_body),
-        cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_container_options),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_error_text),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_frames_split_anywhere),
-        cmocka_unit_test(test_frames_resume),
-        cmocka_unit_test(test_frames_broken),
+        cmocka_unit_test(test_inspect_exited), cmocka_unit_test(test_inspect_refused_start),
+        cmocka_unit_test(test_bad_answers),    cmocka_unit_test(test_list),
+        cmocka_unit_test(test_wait),           cmocka_unit_test(test_info),
+        cmocka_unit_test(test_events),         cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_times),          cmocka_unit_test(test_split_image),
+        cmocka_unit_test(test_create_body),    cmocka_unit_test(test_gpus),
+        cmocka_unit_test(test_command_line),   cmocka_unit_test(test_container_options),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_error_text),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_frames_split_anywhere),
+        cmocka_unit_test(test_frames_resume),  cmocka_unit_test(test_frames_broken),
         cmocka_unit_test(test_pull_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

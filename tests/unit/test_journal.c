@@ -48,6 +48,7 @@ static struct hd_journal_attempt attempt_of(uint32_t job)
         .directory = "c5-7-1",
         .start = HD_START_COPY,
         .budget = 1.5,
+        .gpus = job % 2 == 0 ? "" : "GPU-1,GPU-2",
         .experiment_json = "{\"name\": \"\\u00e9 \\\"quoted\\\"\"}",
     };
 }
@@ -98,6 +99,7 @@ static void what_is_kept_is_read_back(void **state)
         assert_string_equal(read.directory, kept.directory);
         assert_int_equal(read.start, kept.start);
         assert_true(read.budget == kept.budget);
+        assert_string_equal(read.gpus, kept.gpus);
         assert_string_equal(read.experiment_json, kept.experiment_json);
         assert_int_equal(read_result.outcome, result.outcome);
         assert_true(isnan(losses[i]) ? isnan(read_result.loss) : read_result.loss == losses[i]);

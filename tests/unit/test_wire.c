@@ -134,6 +134,7 @@ static struct hd_request any_request(void)
         .lease_seen = any_u64(),
         .draining = any_bool(),
         .slots = any_u32(),
+        .gpus = any_u32(),
         .root = any_text(HD_ROOT_ID_MAX - 1),
         .host = any_text(HD_ADDRESS_MAX - 1),
         .points = points,
@@ -264,6 +265,7 @@ static void same_request(const struct hd_request *a, const struct hd_request *b)
     assert_true(a->lease_seen == b->lease_seen);
     assert_int_equal(a->draining, b->draining);
     assert_int_equal(a->slots, b->slots);
+    assert_int_equal(a->gpus, b->gpus);
     assert_string_equal(a->root, b->root);
     assert_string_equal(a->host, b->host);
     assert_int_equal(a->point_count, b->point_count);

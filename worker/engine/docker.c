@@ -136,6 +136,7 @@ static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
            copy_text(arena, job->data_dir, &ret_job->data_dir) &&
            copy_text(arena, job->log_path, &ret_job->log_path) &&
            copy_text(arena, job->image, &ret_job->image) &&
+           copy_text(arena, job->gpus, &ret_job->gpus) &&
            copy_list(arena, job->argv, &ret_job->argv) &&
            copy_list(arena, job->env, &ret_job->env) &&
            copy_container(arena, job->container, &ret_job->container);

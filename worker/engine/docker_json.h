@@ -15,6 +15,7 @@
 #define HD_DOCKER_STAMP_SIZE 40 /* 2026-11-21T02:07:31.150370958Z */
 #define HD_DOCKER_USER_SIZE 64
 #define HD_DOCKER_PATH_SIZE 4096
+#define HD_DOCKER_GPU_SIZE 128 /* a UUID */
 #define HD_DOCKER_BODY_MAX                                                                         \
     (4u * 1024u * 1024u) /* any answer; a list of many containers is the largest */
 #define HD_DOCKER_PULL_LINE_MAX 16384

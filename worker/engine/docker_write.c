@@ -218,6 +218,31 @@ static void put_container(struct writer *w, const struct hd_container *container
         put_tmpfs(w, container->tmpfs);
 }
 
+/* The runtime named nvidia takes them from the environment, and refuses to be told twice. Never a
+ * count with them: the engine would choose others. */
+static bool has_device_requests(const struct hd_engine_job *job)
+{
+    bool legacy = job->container != NULL && job->container->runtime != NULL &&
+                  hd_streq(job->container->runtime, "nvidia");
+    return job->gpus != NULL && job->gpus[0] != '\0' && !legacy;
+}
+
+static void put_gpus(struct writer *w, const struct hd_engine_job *job)
+{
+    char uuid[HD_DOCKER_GPU_SIZE];
+    if (!has_device_requests(job))
+        return;
+    put(w, ",\"DeviceRequests\":[{\"Driver\":\"\",\"DeviceIDs\":[");
+    for (const char *at = job->gpus; *at != '\0';) {
+        size_t size = strcspn(at, ",");
+        (void)hd_format(uuid, sizeof(uuid), "%.*s", (int)size, at);
+        put(w, at == job->gpus ? "" : ",");
+        put_string(w, uuid);
+        at += size + (at[size] == ',' ? 1 : 0);
+    }
+    put(w, "],\"Capabilities\":[[\"gpu\"]]}]");
+}
+
 static const char *user_of(const struct hd_engine_job *job, const char *user)
 {
     return job->container != NULL && job->container->user != NULL ? job->container->user : user;
@@ -231,6 +256,7 @@ static void put_host(struct writer *w, const struct hd_engine_job *job)
     put_mounts(w, job);
     put_limits(w, job);
     put_container(w, job->container);
+    put_gpus(w, job);
     put(w, ",\"Init\":true,\"AutoRemove\":false,"
            "\"RestartPolicy\":{\"Name\":\"no\"},\"SecurityOpt\":[\"no-new-privileges\"],"
            "\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":"
@@ -371,6 +397,20 @@ static void put_container_options(struct writer *w, const struct hd_container *c
     put_list_option(w, "--tmpfs", container->tmpfs);
 }
 
+/* The client reads the value as a line of a table of commas: quotes keep it one field. */
+static void put_gpu_option(struct writer *w, const struct hd_engine_job *job)
+{
+    struct hd_buf value;
+    if (!has_device_requests(job))
+        return;
+    hd_buf_init(&value, HD_DOCKER_PATH_SIZE + 32);
+    if (w->code == HD_OK)
+        w->code = hd_buf_printf(&value, w->err, "\"device=%s\"", job->gpus);
+    if (w->code == HD_OK)
+        put_option(w, "--gpus", hd_buf_text(&value));
+    hd_buf_release(&value);
+}
+
 enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job, const char *user,
                                           struct hd_buf *out, struct hd_err *err)
 {
@@ -382,6 +422,7 @@ enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job, const
     put_option(&w, "--security-opt", "no-new-privileges");
     put_limit_options(&w, job);
     put_container_options(&w, job->container);
+    put_gpu_option(&w, job);
     put_mount_option(&w, job->run_dir, "/hyperdock", "");
     if (job->work_dir != NULL)
         put_mount_option(&w, job->work_dir, "/hyperdock/work", "");

@@ -42,10 +42,10 @@ static enum hd_code make_key(const struct hd_engine_job *job, char **ret_key, st
     struct hd_buf key;
     hd_buf_init(&key, HD_WARM_KEY_BYTES_MAX);
     enum hd_code code = hd_buf_printf(
-        &key, err, "%" PRIx64 " %" PRIu64 " %" PRId64 "\n%s\n%s\n%s\n%s\n%s", job->attempt.run_uid,
-        job->memory_bytes, job->pids, job->image != NULL ? job->image : "",
+        &key, err, "%" PRIx64 " %" PRIu64 " %" PRId64 "\n%s\n%s\n%s\n%s\n%s\n%s",
+        job->attempt.run_uid, job->memory_bytes, job->pids, job->image != NULL ? job->image : "",
         job->cwd != NULL ? job->cwd : "", job->data_dir != NULL ? job->data_dir : "",
-        job->program != NULL ? job->program : "", job->run_id);
+        job->program != NULL ? job->program : "", job->run_id, job->gpus != NULL ? job->gpus : "");
     put_words(&key, job->argv, &code, err);
     put_words(&key, job->env, &code, err);
     *ret_key = code == HD_OK ? hd_strdup(hd_buf_text(&key)) : NULL;
@@ -78,10 +78,37 @@ static struct hd_warm_target *longest_idle(const struct hd_warm *warm)
     return found;
 }
 
+static bool share_gpu(const char *gpus, const char *others)
+{
+    for (const char *at = gpus; *at != '\0';) {
+        size_t size = strcspn(at, ",");
+        for (const char *other = others; *other != '\0';) {
+            size_t other_size = strcspn(other, ",");
+            if (size == other_size && strncmp(at, other, size) == 0)
+                return true;
+            other += other_size + (other[other_size] == ',' ? 1 : 0);
+        }
+        at += size + (at[size] == ',' ? 1 : 0);
+    }
+    return false;
+}
+
+/* What an idle target holds in the memory of a GPU is in the way of a job that gets it. */
+static void free_gpus(struct hd_warm *warm, const char *gpus)
+{
+    for (size_t i = 0; gpus != NULL && i < HD_WARM_MAX; i++) {
+        struct hd_warm_target *target = warm->targets[i];
+        if (target != NULL && target->state == HD_WARM_IDLE && target->gpus != NULL &&
+            share_gpu(gpus, target->gpus))
+            hd_warm_retire(warm, target);
+    }
+}
+
 /* A machine that is meant for so many jobs has no more targets than that, idle ones included:
  * called before one more is started. */
-static void make_room(struct hd_warm *warm)
+static void make_room(struct hd_warm *warm, const struct hd_engine_job *job)
 {
+    free_gpus(warm, job->gpus);
     uint32_t count = warm->cold + 1;
     struct hd_warm_target *idle;
     for (size_t i = 0; i < HD_WARM_MAX; i++)
@@ -145,7 +172,7 @@ static enum hd_code new_target(struct hd_warm *warm, const struct hd_engine_job 
                                struct hd_warm_target **ret_target, struct hd_err *err)
 {
     size_t place = 0;
-    make_room(warm);
+    make_room(warm, job);
     while (place < HD_WARM_MAX && warm->targets[place] != NULL)
         place++;
     if (place == HD_WARM_MAX)
@@ -155,7 +182,11 @@ static enum hd_code new_target(struct hd_warm *warm, const struct hd_engine_job 
         return hd_fail(err, HD_E_NOMEM, "no memory for a warm target");
     init_target(warm, target, job);
     warm->targets[place] = target;
-    enum hd_code code = hd_warm_box_make(warm, target, err);
+    enum hd_code code = HD_OK;
+    if (job->gpus != NULL && (target->gpus = hd_strdup(job->gpus)) == NULL)
+        code = hd_fail(err, HD_E_NOMEM, "no memory for a warm target");
+    if (code == HD_OK)
+        code = hd_warm_box_make(warm, target, err);
     if (code != HD_OK) {
         hd_warm_free_target(warm, target);
         return code;
@@ -251,7 +282,7 @@ static enum hd_code warm_start(struct hd_engine *engine, const struct hd_engine_
         return code;
     pthread_mutex_lock(&warm->lock);
     if (job->warm == NULL) {
-        make_room(warm);
+        make_room(warm, job);
         code = hd_engine_start(warm->inner, job, err);
         warm->cold += code == HD_OK ? 1 : 0;
     } else if (find_task(warm, job->attempt) != NULL) {

@@ -75,6 +75,7 @@ struct hd_warm_target {
     enum hd_warm_state state;
     struct hd_attempt_ref ref; /* of the inner engine */
     bool container;
+    char *gpus; /* as in its job; NULL none */
     char *key; /* jobs with the same may use it; NULL: no more */
     char dir[HD_WARM_PATH_MAX];
     int box_fd, listen_fd, fd, log_fd, note_fd; /* -1: none */

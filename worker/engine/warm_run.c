@@ -60,6 +60,7 @@ void hd_warm_free_target(struct hd_warm *warm, struct hd_warm_target *target)
     hd_warm_box_remove(target);
     hd_buf_release(&target->in);
     hd_free(target->key);
+    hd_free(target->gpus);
     hd_free(target);
 }
 
