@@ -19,14 +19,15 @@ static void make_sampler(struct sim *sim, struct sim_master *master, uint32_t ru
 {
     struct hd_run_view view;
     hd_core_view_run(master->core, run, &view);
-    struct hd_sampler_spec spec = {.name = view.experiment->sampler_name,
-                                   .settings = view.experiment->sampler_settings,
-                                   .seed = view.seed,
-                                   .initial = view.experiment->initial,
-                                   .initial_count = view.experiment->initial_count,
-                                   .objective_count = view.experiment->objective_count,
-                                   .constrained = view.experiment->constraint_count > 0,
-                                   .known = view.known};
+    struct hd_sampler_spec spec = {
+        .name = view.experiment->sampler_name,
+        .settings = view.experiment->sampler_settings,
+        .seed = view.seed,
+        .initial = view.experiment->initial,
+        .initial_count = view.experiment->initial_count,
+        .objective_count = view.experiment->objective_count,
+        .constrained = view.experiment->constraint_count > 0,
+        .known = sim->options->plant == SIM_PLANT_KNOWN_FORGOTTEN ? NULL : view.known};
     struct hd_err err;
     enum hd_code code = hd_sampler_new(&spec, view.experiment->space, &actor->sampler, &err);
     if (code != HD_OK)

@@ -2,6 +2,8 @@
 /* check_facts.c: promises about what becomes durable, judged fact by fact. */
 #include "cluster.h"
 
+#include <hd/known.h>
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -251,22 +253,41 @@ static void limits_hold(struct sim *sim, const struct sim_checker *self,
 /* ---- proposals
  * ------------------------------------------------------------------------------------------ */
 
-static struct hd_sampler *fresh_sampler(const struct sim_probe *probe, uint32_t run_number,
-                                        uint32_t config, uint64_t cut)
+/* What the run was submitted with, whatever the master has made of it since. */
+static struct hd_known *submitted_known(struct sim *sim, const struct hd_run_view *view)
+{
+    struct hd_known *known = NULL;
+    struct hd_err err;
+    for (uint32_t r = 0; r < sim->plan->run_count; r++) {
+        const struct sim_run_plan *plan = &sim->plan->runs[r];
+        if (plan->run_uid != view->run_uid)
+            continue;
+        const char *text = sim_known_text(sim, plan, view->experiment_json);
+        enum hd_code code = hd_known_parse(text, view->experiment, &known, &err);
+        hd_assert(code == HD_OK);
+    }
+    return known;
+}
+
+static struct hd_sampler *fresh_sampler(struct sim *sim, const struct sim_probe *probe,
+                                        uint32_t run_number, uint32_t config, uint64_t cut)
 {
     struct hd_run_view view;
     hd_core_view_run(probe->master->shadow, run_number, &view);
+    struct hd_known *known = submitted_known(sim, &view);
     struct hd_sampler_spec spec = {.name = view.experiment->sampler_name,
                                    .settings = view.experiment->sampler_settings,
                                    .seed = view.seed,
                                    .initial = view.experiment->initial,
                                    .initial_count = view.experiment->initial_count,
                                    .objective_count = view.experiment->objective_count,
-                                   .constrained = view.experiment->constraint_count > 0};
+                                   .constrained = view.experiment->constraint_count > 0,
+                                   .known = known};
     struct hd_sampler *sampler = NULL;
     struct hd_err err;
     enum hd_code code = hd_sampler_new(&spec, view.experiment->space, &sampler, &err);
     hd_assert(code == HD_OK);
+    hd_known_free(known);
     const struct sim_ledger *ledger = &probe->master->ledger;
     const struct sim_ledger_run *run = &ledger->runs[run_number];
     for (uint32_t c = 0; c < config && c < run->config_count; c++) {
@@ -320,7 +341,7 @@ static void check_proposal(struct sim *sim, const struct sim_checker *self,
         return;
     sim->cover->proposals_checked++;
     struct hd_sampler *sampler =
-        fresh_sampler(probe, probe->fact->run, proposed->config, proposed->cut);
+        fresh_sampler(sim, probe, probe->fact->run, proposed->config, proposed->cut);
     double values[32];
     struct hd_proposal_info info;
     struct hd_err err;

@@ -437,6 +437,9 @@ void sim_nameserver_start(struct sim *sim);
 void sim_nameserver_lookup(struct sim *sim, struct sim_worker *worker);
 void sim_master_renew(struct sim *sim, struct sim_master *master);
 void sim_person_submit(struct sim *sim, uint32_t run);
+/* The known results that it is submitted with, see known.h; "" none. */
+const char *sim_known_text(struct sim *sim, const struct sim_run_plan *plan,
+                           const char *experiment);
 /* By the master of this run. */
 void sim_person_orders(struct sim *sim, uint32_t run, enum hd_command_op op, uint32_t worker);
 void sim_person_command(struct sim *sim, uint32_t run, enum hd_command_op op, uint32_t job,

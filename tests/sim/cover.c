@@ -20,6 +20,7 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_REPLY_TWICE] = "reply-twice",
     [SIM_PLANT_REPLY_FORGOTTEN] = "reply-forgotten",
     [SIM_PLANT_SAMPLER_PEEKS] = "sampler-peeks",
+    [SIM_PLANT_KNOWN_FORGOTTEN] = "known-forgotten",
     [SIM_PLANT_SAMPLER_SLEEPS] = "sampler-sleeps",
     [SIM_PLANT_TIMEOUT_FORGOTTEN] = "timeout-forgotten",
     [SIM_PLANT_RESULT_NOT_KEPT] = "result-not-kept",

@@ -196,6 +196,15 @@ static void draw_objectives(struct sim_run_plan *run)
     run->constrained = chance(&rng, 50);
 }
 
+/* Likewise. */
+static void draw_known(struct sim_run_plan *run)
+{
+    struct hd_rng rng;
+    hd_rng_fork(run->run_uid, "known", 0, &rng);
+    if (chance(&rng, 15))
+        run->known = 1 + below(&rng, 30);
+}
+
 static void draw_limits(struct hd_rng *rng, struct sim_run_plan *run)
 {
     run->retries_infra = below(rng, 4);
@@ -252,6 +261,7 @@ static void draw_run(struct hd_rng *rng, uint32_t number, uint32_t master, struc
     draw_early(run);
     draw_noise(run);
     draw_objectives(run);
+    draw_known(run);
     static const char *const samplers[] = {"random", "random", "tpe", "tpe", "sobol"};
     const char *sampler = samplers[below(rng, HD_COUNT(samplers))];
     uint32_t space = chance(rng, 12) ? 3 : below(rng, 3);

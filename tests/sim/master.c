@@ -54,6 +54,7 @@ static uint32_t core_plants(enum sim_plant plant)
     case SIM_PLANT_REPLY_TWICE:
     case SIM_PLANT_REPLY_FORGOTTEN:
     case SIM_PLANT_SAMPLER_PEEKS:
+    case SIM_PLANT_KNOWN_FORGOTTEN:
     case SIM_PLANT_SAMPLER_SLEEPS:
     case SIM_PLANT_TIMEOUT_FORGOTTEN:
     case SIM_PLANT_RESULT_NOT_KEPT:

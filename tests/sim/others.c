@@ -2,12 +2,15 @@
 /* others.c: the nameserver (the real registry), and the person who submits and commands. */
 #include "cluster.h"
 
+#include <hd/known.h>
+
 #include <string.h>
 
 #define RENEW_MS 5000
 #define TTL_MS 15000
 #define PERSON_WAIT_MS 10000
 #define PERSON_RETRY_MS 1000
+#define SIM_PARAMS_MAX 16 /* of the spaces that are drawn */
 
 /* ---- nameserver
  * ------------------------------------------------------------------------------------ */
@@ -161,6 +164,7 @@ static struct sim_person_task *new_task(struct sim *sim, uint32_t run)
         .root = "",
         .host = "",
         .experiment_json = "",
+        .known_json = "",
         .reason = "",
         .limit_value = "",
         .subject = "",
@@ -198,12 +202,51 @@ static const char *planted_experiment(struct sim *sim, const struct sim_run_plan
     return wrong->experiment;
 }
 
+/* Results of some configs, one in five a failure: what an earlier run might have found. */
+const char *sim_known_text(struct sim *sim, const struct sim_run_plan *plan, const char *experiment)
+{
+    struct hd_experiment *parsed = NULL;
+    struct hd_err err;
+    struct hd_rng rng;
+    struct hd_buf text;
+    double values[SIM_PARAMS_MAX];
+    if (plan->known == 0)
+        return "";
+    hd_rng_fork(plan->run_uid, "known results", 0, &rng);
+    hd_buf_init(&text, HD_KNOWN_BYTES_MAX);
+    enum hd_code code =
+        hd_experiment_parse_text(experiment, strlen(experiment), "experiment", NULL, &parsed, &err);
+    for (uint32_t i = 0; i < plan->known && code == HD_OK; i++) {
+        hd_assert(parsed->space->param_count <= SIM_PARAMS_MAX);
+        hd_space_sample(parsed->space, &rng, values);
+        code = hd_buf_puts(&text, i == 0 ? "[{\"params\":" : ",{\"params\":", &err);
+        if (code == HD_OK)
+            code = hd_config_to_json(parsed->space, values, &text, &err);
+        if (code == HD_OK)
+            code = hd_buf_puts(&text, ",\"results\":[{\"budget\":1,\"losses\":[", &err);
+        bool failed = hd_rng_below(&rng, 5) == 0;
+        for (uint32_t k = 0; k < parsed->objective_count && !failed && code == HD_OK; k++)
+            code = hd_buf_printf(&text, &err, "%s%u", k > 0 ? "," : "",
+                                 (unsigned)hd_rng_below(&rng, 100));
+        if (code == HD_OK)
+            code = hd_buf_puts(&text, "]}]}", &err);
+    }
+    if (code == HD_OK)
+        code = hd_buf_puts(&text, "]", &err);
+    hd_assert(code == HD_OK);
+    const char *copy = sim_text(sim, hd_buf_text(&text));
+    hd_buf_release(&text);
+    hd_experiment_free(parsed);
+    return copy;
+}
+
 void sim_person_submit(struct sim *sim, uint32_t run)
 {
     const struct sim_run_plan *plan = &sim->plan->runs[run];
     struct sim_person_task *task = new_task(sim, run);
     task->request.kind = HD_REQUEST_SUBMIT;
     task->request.experiment_json = planted_experiment(sim, plan);
+    task->request.known_json = sim_known_text(sim, plan, task->request.experiment_json);
     task->request.seed = plan->seed;
     task->request.run_uid = plan->run_uid;
     sim_tell(sim, "person submits run %s", plan->run_id);

@@ -81,6 +81,7 @@ enum sim_plant {
     SIM_PLANT_REPLY_TWICE,         /* driver: answers one request twice */
     SIM_PLANT_REPLY_FORGOTTEN,     /* driver: loses a reply inside the process */
     SIM_PLANT_SAMPLER_PEEKS,       /* driver: the sampler sees results beyond the cut */
+    SIM_PLANT_KNOWN_FORGOTTEN,     /* driver: a sampler begins without what is known */
     SIM_PLANT_SAMPLER_SLEEPS,      /* driver: an ask is never answered */
     SIM_PLANT_TIMEOUT_FORGOTTEN,   /* driver: no timeout event reaches the core */
     SIM_PLANT_RESULT_NOT_KEPT,     /* shell: a result is not on disk before it is told */
@@ -134,6 +135,7 @@ struct sim_run_plan {
     uint32_t opening; /* of asha's promotions; 0: none */
     bool several;     /* objectives: the loss and another one */
     bool constrained; /* one of several may be infeasible */
+    uint32_t known;   /* results that it is told before it begins */
     uint32_t retries_infra, retries_failed, pause_after;
     int32_t priority;
     /* how its target behaves */
