@@ -83,6 +83,7 @@ static void reap_seat(const struct shell *shell, const struct hd_seat *seat)
         end_running(engine, seat->worker);
         hd_engine_close(engine);
     }
+    hd_engine_recover_warm(seat->state_dir);
     void *news;
     while ((news = hd_queue_pop(queue, 0)) != NULL)
         hd_free(news);

@@ -98,6 +98,9 @@ typedef enum hd_code (*hd_engine_opener)(const struct hd_engine_options *options
 HD_NODISCARD enum hd_code hd_engine_open_warm(const struct hd_engine_options *options,
                                               hd_engine_opener open, struct hd_engine **ret_engine,
                                               struct hd_err *err);
+/* Of a worker that is gone, and whose targets have been ended: puts the directories that its warm
+ * targets had back where they were. Opening the engine anew does it too. */
+void hd_engine_recover_warm(const char *state_dir);
 /* What list() of an engine that is not wrapped finds: a warm target instead of an attempt. */
 #define HD_WARM_JOB_FLAG 0x80000000u /* in its job number; jobs are fewer */
 static inline bool hd_engine_is_warm(struct hd_attempt_ref found)

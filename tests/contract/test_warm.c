@@ -237,6 +237,29 @@ static void two_jobs_at_a_time_have_two_targets_and_a_third_run_has_room(void **
     assert_done_before(bench, 5, 1);
 }
 
+/* A target keeps the GPUs that it was started with; idle, it goes when another job gets one of
+ * them. */
+static void gpus_are_not_held_by_who_does_nothing(void **state)
+{
+    struct bench *bench = *state;
+    static const struct {
+        const char *gpus;
+        uint32_t done; /* by the target, before */
+    } rows[] = {{"GPU-1", 0},       {"GPU-10", 0}, {"GPU-1", 1}, {"GPU-10", 1},
+                {"GPU-2,GPU-1", 0}, {"GPU-1", 0},  {"GPU-2", 0}, {"GPU-2", 1}};
+    if (bench->docker)
+        return; /* its engine refuses GPUs that are not there */
+    for (uint32_t i = 0; i < HD_COUNT(rows); i++) {
+        char part[32];
+        struct hd_engine_job job = job_of(bench, i + 1, "answer");
+        job.gpus = rows[i].gpus;
+        (void)run(bench, &job);
+        assert_true(hd_format(part, sizeof(part), "\"done\":%u}", rows[i].done + 1));
+        if (!file_holds(bench->run_dir, "loss.json", part))
+            fail_msg("job %u on %s: not %s", i + 1, rows[i].gpus, part);
+    }
+}
+
 static void after_its_jobs_a_target_is_replaced(void **state)
 {
     struct bench *bench = *state;
@@ -491,16 +514,15 @@ static size_t count_found(struct bench *bench)
     return ours;
 }
 
-static void a_killed_worker_loses_its_warm_targets_and_no_directory(void **state)
+/* Begins a job and kills the worker in the middle of it. */
+static void kill_a_worker(struct bench *bench, const struct hd_engine_job *job)
 {
-    struct bench *bench = *state;
-    struct hd_engine_job job = job_of(bench, 1, "hang");
     struct stat st;
     hd_engine_close(bench->engine);
     pid_t worker = fork();
     if (worker == 0) {
         open_engine(bench);
-        if (hd_engine_start(bench->engine, &job, &err) != HD_OK)
+        if (hd_engine_start(bench->engine, job, &err) != HD_OK)
             _exit(1);
         while (!file_holds(bench->run_dir, "log.txt", "job 1-1"))
             (void)usleep(2000);
@@ -510,11 +532,46 @@ static void a_killed_worker_loses_its_warm_targets_and_no_directory(void **state
     assert_int_equal(waitpid(worker, &status, 0), worker);
     assert_true(WIFSIGNALED(status));
     assert_int_not_equal(lstat(bench->work_dir, &st), 0);
+}
+
+static void a_killed_worker_loses_its_warm_targets_and_no_directory(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "hang");
+    struct stat st;
+    kill_a_worker(bench, &job);
     open_engine(bench);
     assert_int_equal(lstat(bench->work_dir, &st), 0);
     assert_int_equal(count_found(bench), 0);
     assert_hd_fails(hd_engine_adopt(bench->engine, job.attempt, &job, &err), HD_E_NOTFOUND, "");
     assert_done_before(bench, 2, 0);
+}
+
+/* A neighbour ends what it finds, and then the directories are free. */
+static void a_neighbour_gives_the_directories_of_a_dead_worker_back(void **state)
+{
+    struct bench *bench = *state;
+    struct hd_engine_job job = job_of(bench, 1, "hang");
+    struct hd_engine_found found[16];
+    struct stat st;
+    size_t count = 0;
+    kill_a_worker(bench, &job);
+    struct hd_engine_options options = {
+        .worker = "w-0", .state_dir = bench->state_dir, .queue = bench->queue};
+    struct hd_engine *raw = NULL;
+    assert_hd_ok(bench->docker ? hd_engine_open_docker(&options, &raw, &err)
+                               : hd_engine_open_process(&options, &raw, &err));
+    assert_hd_ok(hd_engine_list(raw, found, HD_COUNT(found), &count, &err));
+    for (size_t i = 0; i < count; i++)
+        if (found[i].attempt.run_uid == bench->run_uid) {
+            assert_true(hd_engine_is_warm(found[i].attempt));
+            hd_engine_drop(raw, found[i].attempt);
+        }
+    hd_engine_close(raw);
+    hd_engine_recover_warm(bench->state_dir);
+    assert_int_equal(lstat(bench->work_dir, &st), 0);
+    open_engine(bench);
+    assert_int_equal(count_found(bench), 0);
 }
 
 #define ON_BENCH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -526,6 +583,7 @@ int main(void)
         ON_BENCH(the_files_of_an_attempt_are_as_if_it_had_run_alone),
         ON_BENCH(what_is_printed_is_in_the_logs_once),
         ON_BENCH(two_jobs_at_a_time_have_two_targets_and_a_third_run_has_room),
+        ON_BENCH(gpus_are_not_held_by_who_does_nothing),
         ON_BENCH(after_its_jobs_a_target_is_replaced),
         ON_BENCH(a_second_attempt_gets_a_fresh_target),
         ON_BENCH(jobs_that_run_once_go_through),
@@ -544,6 +602,7 @@ int main(void)
         ON_BENCH(what_a_target_puts_in_the_place_of_its_directories_is_not_followed),
         ON_BENCH(a_target_that_has_grown_is_replaced),
         ON_BENCH(a_killed_worker_loses_its_warm_targets_and_no_directory),
+        ON_BENCH(a_neighbour_gives_the_directories_of_a_dead_worker_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -469,6 +469,13 @@ static void drop_leftovers(struct hd_warm *warm)
     hd_free(found);
 }
 
+void hd_engine_recover_warm(const char *state_dir)
+{
+    char dir[HD_WARM_PATH_MAX];
+    if (hd_format(dir, sizeof(dir), "%s/warm", state_dir))
+        hd_warm_box_recover(dir);
+}
+
 static enum hd_code open_parts(struct hd_warm *warm, const struct hd_engine_options *options,
                                hd_engine_opener open, struct hd_err *err)
 {
