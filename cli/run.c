@@ -5,6 +5,7 @@
  */
 #include "act.h"
 #include "commands.h"
+#include "run_services.h"
 #include "watch.h"
 
 #include <hd/driver.h>
@@ -165,6 +166,17 @@ static enum hd_code make_state_dir(struct run_arguments *arguments, char **ret_p
     return code == HD_OK ? hd_path_absolute(NULL, arguments->state_dir, ret_path, err) : code;
 }
 
+/* What is known of the run: the file, or what the state directory holds. */
+static enum hd_code find_stored(const struct run_arguments *arguments, const char *run_id,
+                                const struct hd_experiment *experiment,
+                                struct hd_experiment **ret_stored, struct hd_err *err)
+{
+    *ret_stored = NULL;
+    if (experiment != NULL || run_id == NULL)
+        return HD_OK;
+    return run_services_stored(arguments->state_dir, run_id, ret_stored, err);
+}
+
 static enum hd_code run_cluster(struct run_arguments *arguments, const char *run_id,
                                 const char *file, const struct hd_experiment *experiment,
                                 int *ret_exit, struct hd_err *err)
@@ -197,6 +209,14 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
         .log_level = arguments->log_level,
     };
     struct cluster *cluster = NULL;
+    struct hd_experiment *stored = NULL;
+    bool made = false;
+    if (code == HD_OK)
+        code = find_stored(arguments, run_id, experiment, &stored, err);
+    const struct hd_experiment *known = experiment != NULL ? experiment : stored;
+    if (code == HD_OK)
+        code = run_services_up(known, state_dir, run_id, arguments->json, watch_interrupted, &made,
+                               err);
     struct progress progress;
     progress_init(&progress, arguments->json);
     if (experiment != NULL)
@@ -213,7 +233,10 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
             fprintf(stderr, "stopping; the workers hand back what they run (again to hurry)\n");
         cluster_stop(cluster, code == HD_OK ? STOP_GRACE_MS : FAILED_GRACE_MS, &watch_hurry);
     }
+    if (made || cluster != NULL)
+        run_services_down(known, state_dir, run_id);
     cluster_close(cluster);
+    hd_experiment_free(stored);
     hd_free(state_dir);
     return code;
 }

@@ -3,6 +3,7 @@
 #include "common/cli.h"
 
 #include "commands.h"
+#include "services_uuid.h"
 
 #include <hd/jsonnet.h>
 #include <hd/services.h>
@@ -33,7 +34,7 @@ static void say(void *context, const char *name, const char *text)
 }
 
 /* 16 of [A-Za-z0-9]; a byte that would make some likelier than others is drawn again. */
-static void make_uuid(char uuid[HD_SERVICES_UUID_SIZE])
+void services_make_uuid(char uuid[HD_SERVICES_UUID_SIZE])
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     const size_t count = sizeof(letters) - 1;
@@ -114,7 +115,7 @@ static enum hd_code up(const struct order *order, struct hd_services_options *op
     char uuid[HD_SERVICES_UUID_SIZE];
     struct hd_services *plan = NULL;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    make_uuid(uuid);
+    services_make_uuid(uuid);
     options->uuid = uuid;
     enum hd_code code = read_plan(order->file, options->file, uuid, &plan, err);
     if (code != HD_OK)

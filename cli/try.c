@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "common/cli.h"
 #include "contract.h"
+#include "run_services.h"
 
 #include <hd/driver.h>
 
@@ -26,6 +27,11 @@ static void on_signal(int number)
 {
     (void)number;
     interrupted = 1;
+}
+
+static bool is_interrupted(void)
+{
+    return interrupted != 0;
 }
 
 struct try_job {
@@ -203,7 +209,11 @@ static int print_outcome(const struct try_job *job, const struct hd_engine_end *
 
 static enum hd_code run_job(struct try_job *job, int *ret_exit, struct hd_err *err)
 {
+    bool made = false;
     enum hd_code code = prepare(job, err);
+    if (code == HD_OK)
+        code = run_services_up(job->experiment, job->root_path, "try", false, is_interrupted, &made,
+                               err);
     if (code != HD_OK)
         return code;
     print_command(job);
@@ -230,6 +240,8 @@ static void release(struct try_job *job)
 {
     struct hd_err err;
     void *item;
+    if (job->root_path[0] != '\0')
+        run_services_down(job->experiment, job->root_path, "try");
     hd_engine_close(job->engine);
     while (job->news != NULL && (item = hd_queue_pop(job->news, 0)) != NULL)
         hd_free(item);

@@ -117,6 +117,8 @@ static bool describe_running(const struct hd_experiment *experiment, struct hd_v
            put(map, "log_rules", describe_log_rules(experiment)) &&
            (hd_notify_is_default(&experiment->notify) ||
             put(map, "notify", hd_notify_describe(&experiment->notify))) &&
+           (experiment->services == NULL ||
+            put(map, "services", hd_services_describe(experiment->services))) &&
            put(map, "seed", describe_seed(experiment)) &&
            put(map, "job_queue_sizes", describe_queue_sizes(experiment)) &&
            put(map, "dynamic_queue_size", hd_value_new_bool(experiment->queue_dynamic)) &&

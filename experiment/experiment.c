@@ -3,6 +3,7 @@
 #include "read.h"
 
 #include <hd/sampler.h>
+#include <hd/services.h>
 
 #include <math.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static const char *const top_names[] = {
     "parallel",
     "log_rules",
     "notify",
+    "services",
     "seed",
     "job_queue_sizes",
     "dynamic_queue_size",
@@ -49,6 +51,7 @@ void hd_experiment_free(struct hd_experiment *experiment)
     hd_free(experiment->budget_unit);
     hd_log_rules_release(experiment);
     hd_notify_release(&experiment->notify);
+    hd_services_free(experiment->services);
     hd_free(experiment);
 }
 
@@ -332,6 +335,8 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
         code = hd_log_rules_parse(reader, root, experiment);
     if (code == HD_OK)
         code = hd_notify_parse(reader, root, &experiment->notify);
+    if (code == HD_OK)
+        code = hd_services_read(reader, root, experiment->target.base_dir, &experiment->services);
     if (code == HD_OK)
         code = parse_seed(reader, root, experiment);
     if (code == HD_OK)

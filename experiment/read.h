@@ -122,6 +122,13 @@ HD_NODISCARD enum hd_code hd_from_output_parse(const struct hd_reader *reader,
                                                struct hd_target *target);
 void hd_from_output_release(struct hd_target *target);
 
+/* services.c; the target is parsed before. NULL: there are none. */
+struct hd_services;
+HD_NODISCARD enum hd_code hd_services_read(const struct hd_reader *reader,
+                                           const struct hd_value *root, const char *base_dir,
+                                           struct hd_services **ret_plan);
+struct hd_value *hd_services_describe(const struct hd_services *plan); /* NULL: no memory */
+
 /* notify.c */
 HD_NODISCARD enum hd_code hd_notify_parse(const struct hd_reader *reader,
                                           const struct hd_value *root, struct hd_notify *notify);

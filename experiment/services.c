@@ -4,7 +4,7 @@
  *
  * The keys of a list are read without regard to case, since combu's files are written so.
  */
-#include "read.h"
+#include "describe.h"
 
 #include <hd/services.h>
 #include <string.h>
@@ -198,8 +198,9 @@ static enum hd_code set_volume(const struct hd_reader *reader, const struct hd_v
                             "container, such as ./data:/data");
     while (host[0] == '.' && host[1] == '/')
         host += 2;
-    bool fits = host[0] == '/' ? hd_copy_text(joined, sizeof(joined), host)
-                               : hd_format(joined, sizeof(joined), "%s/%s", base_dir, host);
+    bool fits = host[0] == '/' || base_dir[0] == '\0'
+                    ? hd_copy_text(joined, sizeof(joined), host)
+                    : hd_format(joined, sizeof(joined), "%s/%s", base_dir, host);
     if (!fits)
         return hd_read_fail(reader, HD_E_LIMIT, at, path, "", "the path is too long");
     volume->host = hd_strdup(joined);
@@ -632,28 +633,23 @@ static enum hd_code parse_all(const struct hd_reader *reader, const struct hd_va
     return code == HD_OK ? find_layers(reader, plan, (const struct hd_value *const *)folded) : code;
 }
 
-enum hd_code hd_services_parse(const struct hd_value *value, const char *file, const char *base_dir,
-                               struct hd_services **ret_plan, struct hd_err *err)
+static enum hd_code read_plan(const struct hd_reader *reader, const struct hd_value *value,
+                              const char *base_dir, struct hd_services **ret_plan)
 {
-    struct hd_err unread;
-    const struct hd_reader reader = {.file = file, .err = err != NULL ? err : &unread};
     struct hd_value *folded[HD_SERVICES_MAX] = {NULL};
-    /* A whole experiment has them below a key. */
-    if (value->kind == HD_VALUE_OBJECT && hd_value_get(value, "services") != NULL)
-        value = hd_value_get(value, "services");
     bool list = value->kind == HD_VALUE_ARRAY;
     if (!list && value->kind != HD_VALUE_OBJECT)
-        return hd_read_wrong_type(&reader, value, "services", "", "a list of services");
+        return hd_read_wrong_type(reader, value, "services", "", "a list of services");
     size_t count = list ? value->as.array.count : value->as.object.count;
     if (count == 0)
-        return hd_read_fail(&reader, HD_E_INVALID, value, "services", "", "there is none");
+        return hd_read_fail(reader, HD_E_INVALID, value, "services", "", "there is none");
     if (count > HD_SERVICES_MAX)
-        return hd_read_fail(&reader, HD_E_LIMIT, value, "services", "", "at most %d are allowed",
+        return hd_read_fail(reader, HD_E_LIMIT, value, "services", "", "at most %d are allowed",
                             HD_SERVICES_MAX);
     struct hd_services *plan = hd_calloc(1, sizeof(*plan));
     if (plan == NULL)
-        return hd_read_nomem(&reader);
-    enum hd_code code = parse_all(&reader, value, base_dir, folded, plan);
+        return hd_read_nomem(reader);
+    enum hd_code code = parse_all(reader, value, base_dir, folded, plan);
     for (size_t i = 0; i < HD_SERVICES_MAX; i++)
         hd_value_free(folded[i]);
     if (code != HD_OK) {
@@ -662,4 +658,146 @@ enum hd_code hd_services_parse(const struct hd_value *value, const char *file, c
     }
     *ret_plan = plan;
     return HD_OK;
+}
+
+enum hd_code hd_services_parse(const struct hd_value *value, const char *file, const char *base_dir,
+                               struct hd_services **ret_plan, struct hd_err *err)
+{
+    struct hd_err unread;
+    const struct hd_reader reader = {.file = file, .err = err != NULL ? err : &unread};
+    /* A whole experiment has them below a key. */
+    if (value->kind == HD_VALUE_OBJECT && hd_value_get(value, "services") != NULL)
+        value = hd_value_get(value, "services");
+    return read_plan(&reader, value, base_dir, ret_plan);
+}
+
+enum hd_code hd_services_read(const struct hd_reader *reader, const struct hd_value *root,
+                              const char *base_dir, struct hd_services **ret_plan)
+{
+    const struct hd_value *value = hd_read_member(root, "services");
+    return value != NULL ? read_plan(reader, value, base_dir != NULL ? base_dir : "", ret_plan)
+                         : HD_OK;
+}
+
+/* ---- description ------------------------------------------------------------------------------
+ */
+
+static struct hd_value *describe_texts(char *const *texts, size_t count)
+{
+    struct hd_value *list = hd_value_new_array();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < count; i++)
+        good = hd_value_append(list, hd_value_new_string(texts[i])) == HD_OK;
+    return finish(list, good);
+}
+
+static size_t count_words(char *const *words)
+{
+    size_t count = 0;
+    while (words != NULL && words[count] != NULL)
+        count++;
+    return count;
+}
+
+static struct hd_value *describe_ports(const struct hd_service *service)
+{
+    struct hd_value *list = hd_value_new_array();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < service->port_count; i++) {
+        const struct hd_service_port *port = &service->ports[i];
+        bool v6 = strchr(port->address, ':') != NULL;
+        char host[96] = "", container[32];
+        if (port->address[0] != '\0')
+            (void)hd_format(host, sizeof(host), "%s%s%s:%s", v6 ? "[" : "", port->address,
+                            v6 ? "]" : "", port->host);
+        else
+            (void)hd_copy_text(host, sizeof(host), port->host);
+        (void)hd_format(container, sizeof(container), "%u/%s", port->container, port->protocol);
+        struct hd_value *map = hd_value_new_object();
+        good = map != NULL && put(map, "host", new_text(host[0] != '\0' ? host : NULL)) &&
+               put(map, "container", hd_value_new_string(container));
+        map = finish(map, good);
+        good = map != NULL && hd_value_append(list, map) == HD_OK;
+    }
+    return finish(list, good);
+}
+
+static struct hd_value *describe_volumes(const struct hd_service *service)
+{
+    struct hd_value *list = hd_value_new_array();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < service->volume_count; i++) {
+        const struct hd_service_volume *volume = &service->volumes[i];
+        struct hd_value *map = hd_value_new_object();
+        good = map != NULL && put(map, "host", hd_value_new_string(volume->host)) &&
+               put(map, "container", hd_value_new_string(volume->container)) &&
+               put(map, "read_only", hd_value_new_bool(volume->read_only));
+        map = finish(map, good);
+        good = map != NULL && hd_value_append(list, map) == HD_OK;
+    }
+    return finish(list, good);
+}
+
+static struct hd_value *describe_depends(const struct hd_services *plan,
+                                         const struct hd_service *service)
+{
+    char *names[HD_SERVICES_MAX];
+    for (size_t i = 0; i < service->depend_count; i++)
+        names[i] = plan->items[service->depends[i]].name;
+    return describe_texts(names, service->depend_count);
+}
+
+static struct hd_value *describe_ready(const struct hd_service *service)
+{
+    if (service->ready == HD_SERVICE_READY_STARTED)
+        return hd_value_new_null();
+    struct hd_value *map = hd_value_new_object();
+    bool good = map != NULL;
+    switch (service->ready) {
+    case HD_SERVICE_READY_LOG:
+        good = good && put(map, "log", hd_value_new_string(service->ready_text));
+        break;
+    case HD_SERVICE_READY_PORT:
+        good = good && put(map, "port", hd_value_new_int(service->ready_port));
+        break;
+    case HD_SERVICE_READY_HEALTH:
+        good = good && put(map, "healthcheck",
+                           service->ready_text != NULL ? hd_value_new_string(service->ready_text)
+                                                       : hd_value_new_bool(true));
+        break;
+    case HD_SERVICE_READY_EXIT:
+        good = good && put(map, "exit", hd_value_new_bool(true));
+        break;
+    case HD_SERVICE_READY_STARTED:
+        break;
+    }
+    return finish(map, good && put(map, "timeout", new_ms(service->ready_ms)));
+}
+
+static struct hd_value *describe_service(const struct hd_services *plan,
+                                         const struct hd_service *service)
+{
+    struct hd_value *map = hd_value_new_object();
+    bool good = map != NULL && put(map, "name", hd_value_new_string(service->name)) &&
+                put(map, "image", hd_value_new_string(service->image)) &&
+                put(map, "cmd",
+                    service->command != NULL
+                        ? describe_texts(service->command, count_words(service->command))
+                        : hd_value_new_null()) &&
+                put(map, "env", describe_texts(service->env, count_words(service->env))) &&
+                put(map, "ports", describe_ports(service)) &&
+                put(map, "volumes", describe_volumes(service)) &&
+                put(map, "networks", describe_texts(service->networks, service->network_count)) &&
+                put(map, "depends", describe_depends(plan, service)) &&
+                put(map, "ready", describe_ready(service));
+    return finish(map, good);
+}
+
+struct hd_value *hd_services_describe(const struct hd_services *plan)
+{
+    struct hd_value *list = hd_value_new_array();
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < plan->count; i++)
+        good = hd_value_append(list, describe_service(plan, &plan->items[i])) == HD_OK;
+    return finish(list, good);
 }

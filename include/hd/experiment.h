@@ -155,6 +155,8 @@ struct hd_stop {
     uint32_t no_improvement; /* 0: no limit; jobs in a row that might have been better */
 };
 
+struct hd_services; /* hd/services.h */
+
 struct hd_experiment {
     char *name;
     struct hd_target target;
@@ -177,6 +179,7 @@ struct hd_experiment {
     struct hd_log_rule *log_rules;
     size_t log_rule_count;
     struct hd_notify notify;
+    struct hd_services *services;  /* that the run needs; NULL none */
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */
     uint32_t parallel;             /* jobs of this run at the same time; 0: no limit */

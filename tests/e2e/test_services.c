@@ -215,6 +215,57 @@ static void a_killed_up_is_found(void **state)
     hd_services_free(plan);
 }
 
+static int run_hd(const char *const *words, const char *log)
+{
+    pid_t pid;
+    int status;
+    assert_hd_ok(hd_spawn(words, log, false, &pid, &err));
+    while (waitpid(pid, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* hd run has them ready before the first job, and takes them down after the last. */
+static void a_run_has_its_services(void **state)
+{
+    (void)state;
+    if (!answers)
+        skip();
+    char experiment[512], state_dir[512], log[512], seen[512], text[4096];
+    (void)hd_format(experiment, sizeof(experiment), "%s/needy.yaml", dir);
+    (void)hd_format(state_dir, sizeof(state_dir), "%s/state", dir);
+    (void)hd_format(log, sizeof(log), "%s/log", dir);
+    (void)hd_format(seen, sizeof(seen), "%s/seen", dir);
+    assert_true(hd_format(text, sizeof(text),
+                          "name: needy\n"
+                          "target:\n"
+                          "  command: [/bin/sh, -c, '%s services list >%s; echo {\"loss\":1} "
+                          ">loss.json; cp loss.json "
+                          "$HYPERDOCK_DIR/']\n"
+                          "objective: loss\n"
+                          "space: {x: {type: float, low: 0.0, high: 1.0}}\n"
+                          "stop: {configs: 1}\n"
+                          "services: {%s-a: {image: \"" REPOSITORY
+                          ":%s\", cmd: serve 80, ready: {port: 80}}}\n",
+                          getenv("HD"), seen, tag, tag));
+    test_file_write(experiment, text);
+    const char *const run[] = {getenv("HD"), "run",       experiment, "--state-dir",
+                               state_dir,    "--workers", "1",        NULL};
+    if (run_hd(run, log) != HD_EXIT_OK)
+        fail_msg("%s", test_file_read(log, NULL));
+    char *listed = test_file_read(seen, NULL);
+    if (strstr(listed, tag) == NULL || strstr(listed, "Up ") == NULL ||
+        strstr(listed, "state#needy") == NULL)
+        fail_msg("not in\n%s", listed);
+    free(listed);
+    const char *const list[] = {getenv("HD"), "services", "list", NULL};
+    assert_int_equal(unlink(log), 0);
+    assert_int_equal(run_hd(list, log), HD_EXIT_OK);
+    listed = test_file_read(log, NULL);
+    assert_null(strstr(listed, tag));
+    free(listed);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +273,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_failure_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(an_interrupt_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_up_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_run_has_its_services, setup, teardown),
     };
     if (argc != 2)
         return 2;

@@ -5,6 +5,7 @@
 
 #include "services.h"
 
+#include <hd/experiment.h>
 #include <hd/jsonnet.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,50 @@ static void the_list_is_by_set_and_layer(void **state)
     hd_free(found);
 }
 
+/* In an experiment they are part of what the run is: kept with every default, and read again alike.
+ */
+static void an_experiment_keeps_its_services(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "target: {command: [./t]}\nspace: {x: {type: int, low: 0, high: 9}}\n"
+        "services:\n  cache: {image: redis, ports: [80, \"[::1]:81:80/udp\"], env: {A: 1}, "
+        "ready: {port: 6379, timeout: 90s}}\n"
+        "  db: {image: pg, cmd: \"a 'b c'\", volumes: [\"/d:/e:ro\"], networks: [n1], depends: "
+        "[cache], ready: {log: \"^ready\"}}\n";
+    struct hd_experiment *experiment = NULL, *again = NULL;
+    struct hd_buf json, twice;
+    hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
+    hd_buf_init(&twice, HD_EXPERIMENT_BYTES_MAX);
+    assert_hd_ok(hd_experiment_parse_text(text, strlen(text), "e.yaml", NULL, &experiment, &err));
+    assert_int_equal(experiment->services->layer_count, 2);
+    assert_hd_ok(hd_experiment_to_json(experiment, &json, &err));
+    assert_non_null(strstr(
+        hd_buf_text(&json),
+        "\"services\":[{\"name\":\"cache\",\"image\":\"redis\",\"cmd\":null,\"env\":[\"A=1\"],"
+        "\"ports\":[{\"host\":null,\"container\":\"80/tcp\"},{\"host\":\"[::1]:81\",\"container\":"
+        "\"80/udp\"}],\"volumes\":[],\"networks\":[],\"depends\":[],\"ready\":{\"port\":6379,"
+        "\"timeout\":\"90s\"}},{\"name\":\"db\",\"image\":\"pg\",\"cmd\":[\"a\",\"b "
+        "c\"],\"env\":[],"
+        "\"ports\":[],\"volumes\":[{\"host\":\"/d\",\"container\":\"/e\",\"read_only\":true}],"
+        "\"networks\":[\"n1\"],\"depends\":[\"cache\"],\"ready\":{\"log\":\"^ready\",\"timeout\":"
+        "\"1m\"}}]"));
+    assert_hd_ok(
+        hd_experiment_parse_text(hd_buf_text(&json), json.size, "again", NULL, &again, &err));
+    assert_hd_ok(hd_experiment_to_json(again, &twice, &err));
+    assert_string_equal(hd_buf_text(&json), hd_buf_text(&twice));
+    hd_buf_release(&json);
+    hd_buf_release(&twice);
+    hd_experiment_free(experiment);
+    hd_experiment_free(again);
+    again = NULL;
+    static const char wrong[] =
+        "target: {command: [./t]}\nspace: {x: {type: int, low: 0, high: 9}}\n"
+        "services:\n  aa: {image: x}\n  bb: {image: x, depends: [cc]}\n";
+    assert_hd_fails(hd_experiment_parse_text(wrong, strlen(wrong), "e.yaml", NULL, &again, &err),
+                    HD_E_INVALID, "e.yaml:5: services.bb.depends: there is no service \"cc\"");
+}
+
 /* ---- jsonnet --------------------------------------------------------------------------------- */
 
 static enum hd_code evaluate(const char *text, const char *directory, struct hd_value **ret_value)
@@ -261,6 +306,7 @@ int main(void)
         cmocka_unit_test(layers_follow_dependencies),
         cmocka_unit_test(the_engine_is_asked_for_this),
         cmocka_unit_test(the_list_is_by_set_and_layer),
+        cmocka_unit_test(an_experiment_keeps_its_services),
         cmocka_unit_test(jsonnet_becomes_a_plan),
         cmocka_unit_test(jsonnet_has_bounds),
     };
