@@ -4,8 +4,8 @@
  *   STATE_DIR/runs/RUN/logs/JOB-ATTEMPT.log, kept by the master, or
  *   STATE_DIR/work/WORKER/RUN/run/JOB-ATTEMPT/log.txt, in the work root of a local worker.
  */
+#include "logs.h"
 #include "commands.h"
-#include "common/cli.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATH_SIZE_MAX 4096
+#define PATH_SIZE_MAX LOGS_PATH_MAX
 #define POLL_MS 300
 
 struct logs {
@@ -67,32 +67,36 @@ static enum hd_code read_job(struct logs *logs, struct hd_err *err)
 /* ---- which file ----------------------------------------------------------------------------- */
 
 /* Some local worker's; true when one of them has it. */
-static bool search_work_roots(const struct logs *logs, char *path)
+static bool search_work_roots(const char *state_dir, const char *run_id, int64_t job,
+                              int64_t attempt, char *path)
 {
     char work[PATH_SIZE_MAX];
-    if (!hd_format(work, sizeof(work), "%s/work", logs->state_dir))
+    if (!hd_format(work, sizeof(work), "%s/work", state_dir))
         return false;
     DIR *directory = opendir(work);
     bool found = false;
     for (struct dirent *entry = NULL;
          directory != NULL && !found && (entry = readdir(directory)) != NULL;)
-        found =
-            entry->d_name[0] != '.' &&
-            hd_format(path, PATH_SIZE_MAX, "%s/%s/%s/run/%lld-%lld/log.txt", work, entry->d_name,
-                      logs->run_id, (long long)logs->job, (long long)logs->attempt) &&
-            hd_path_exists(path);
+        found = entry->d_name[0] != '.' &&
+                hd_format(path, PATH_SIZE_MAX, "%s/%s/%s/run/%lld-%lld/log.txt", work,
+                          entry->d_name, run_id, (long long)job, (long long)attempt) &&
+                hd_path_exists(path);
     if (directory != NULL)
         closedir(directory);
     return found;
 }
 
+bool logs_find(const char *state_dir, const char *run_id, int64_t job, int64_t attempt, char *path)
+{
+    return (hd_format(path, PATH_SIZE_MAX, "%s/runs/%s/logs/%lld-%lld.log", state_dir, run_id,
+                      (long long)job, (long long)attempt) &&
+            hd_path_exists(path)) ||
+           search_work_roots(state_dir, run_id, job, attempt, path);
+}
+
 static enum hd_code find_log(const struct logs *logs, char *path, struct hd_err *err)
 {
-    if (hd_format(path, PATH_SIZE_MAX, "%s/runs/%s/logs/%lld-%lld.log", logs->state_dir,
-                  logs->run_id, (long long)logs->job, (long long)logs->attempt) &&
-        hd_path_exists(path))
-        return HD_OK;
-    if (search_work_roots(logs, path))
+    if (logs_find(logs->state_dir, logs->run_id, logs->job, logs->attempt, path))
         return HD_OK;
     return hd_fail(err, HD_E_NOTFOUND,
                    "no log of job %lld, attempt %lld, on this machine: worker %s has it, in "
@@ -148,8 +152,8 @@ int cmd_logs(int argc, char **argv)
     struct cli_common common = {0};
     struct logs logs = {0};
     struct hd_err err;
-    const char *words[1];
-    bool follow = false, only_path = false;
+    const char *words[2] = {NULL};
+    bool follow = false, only_path = false, all = false;
     char path[PATH_SIZE_MAX];
     const struct hd_option options[] = {
         CLI_RUN_OPTION(common),
@@ -164,7 +168,11 @@ int cmd_logs(int argc, char **argv)
         {.name = "follow",
          .kind = HD_OPTION_FLAG,
          .value = &follow,
-         .help = "go on until the attempt ends"},
+         .help = "go on until the attempt ends; with --all until the run is over"},
+        {.name = "all",
+         .kind = HD_OPTION_FLAG,
+         .value = &all,
+         .help = "of all jobs of the run, each line with JOB-ATTEMPT before it"},
         {.name = "path",
          .kind = HD_OPTION_FLAG,
          .value = &only_path,
@@ -173,20 +181,33 @@ int cmd_logs(int argc, char **argv)
     const struct hd_program program = {
         .name = "hd logs",
         .summary = "what a job wrote",
-        .usage = "hd logs JOB [RUN] [options]",
+        .usage = "hd logs JOB [RUN] | --all [RUN] [options]",
         .options = options,
         .option_count = HD_COUNT(options),
-        .positional_min = 1,
         .positional_max = 2,
         .epilogue = "Standard output and error of the target, as far as they are on this machine.",
     };
-    enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, words, 1);
+    size_t count = 0;
+    enum hd_parse_answer answer = hd_options_parse(&program, argc, argv, words, &count);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     logs.state_dir = cli_state_dir(common.state_dir);
-    enum hd_code code = cli_parse_job(words[0], &logs.job, &err);
+    enum hd_code code = HD_OK;
+    if (count != (all ? 0 : 1) && count != (all ? 1 : 2))
+        code = hd_fail(&err, HD_E_INVALID, "give a JOB, or --all");
+    else if (all && (only_path || logs.attempt != 0))
+        code = hd_fail(&err, HD_E_INVALID, "--all goes with --follow alone");
+    if (code == HD_OK && count > (all ? 0 : 1) && common.run == NULL)
+        common.run = words[all ? 0 : 1];
+    if (code == HD_OK && !all)
+        code = cli_parse_job(words[0], &logs.job, &err);
     if (code == HD_OK)
         code = cli_open(&common, &logs.source, &err);
+    if (code == HD_OK && all) {
+        code = logs_print_all(logs.source, logs.state_dir, follow, &err);
+        cli_close(logs.source);
+        return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);
+    }
     if (code == HD_OK)
         code = read_job(&logs, &err);
     if (code == HD_OK)
