@@ -22,6 +22,7 @@ static const struct command {
     {"set", "change limits of a run, also while it goes on", cmd_set},
     {"submit", "add a run to a live master", cmd_submit},
     {"try", "run one job in the foreground; records nothing", cmd_try},
+    {"rerun", "run a job once more in the foreground; records nothing", cmd_rerun},
     {"ask-tell", "the optimizer on standard input and output", cmd_ask_tell},
     {"check", "validate an experiment, print its space and brackets; costs nothing", cmd_check},
     {"runs", "list the runs of a state directory", cmd_runs},

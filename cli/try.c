@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hd try: one job in the foreground, its output on the screen, nothing recorded. It uses the
- * worker's own files and engines, so what works here works in a run.
+ * hd try, hd rerun: one job in the foreground, its output on the screen, nothing recorded. It uses
+ * the worker's own files and engines, so what works here works in a run.
  */
 #include "commands.h"
 #include "common/cli.h"
@@ -41,13 +41,18 @@ struct try_job {
     const char *engine_name;
     double *values;
     double budget;
+    const char *image;             /* instead of the experiment's; NULL none */
+    const struct hd_value *params; /* of a job that was; NULL: the defaults */
+    struct hd_attempt_ref attempt;
+    struct hd_config_id config_id;
+    uint32_t seed;
     char root_path[256];
     struct hd_root root;
     struct hd_workspace workspace;
     struct hd_plan plan;
     struct hd_engine *engine;
     struct hd_queue *news;
-    struct hd_buf params;
+    struct hd_buf params_json;
     struct hd_buf experiment_json;
 };
 
@@ -79,14 +84,15 @@ static enum hd_code make_config(struct try_job *job, const struct hd_text_list *
     if (job->values == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory");
     hd_space_default(space, job->values);
-    enum hd_code code = hd_config_to_value(space, job->values, &params, err);
+    enum hd_code code = job->params != NULL ? hd_value_copy(job->params, &params, err)
+                                            : hd_config_to_value(space, job->values, &params, err);
     for (size_t i = 0; code == HD_OK && i < sets->count; i++)
         code = set_param(params, sets->items[i], err);
     if (code == HD_OK)
         code = hd_config_from_value(space, params, job->values, err);
     hd_value_free(params);
     if (code == HD_OK)
-        code = hd_config_to_json(space, job->values, &job->params, err);
+        code = hd_config_to_json(space, job->values, &job->params_json, err);
     return code;
 }
 
@@ -120,15 +126,16 @@ static enum hd_code prepare(struct try_job *job, struct hd_err *err)
     if (code == HD_OK)
         code = open_engine(job, err);
     struct hd_lease lease = {
-        .attempt = {hd_os_random_u64(), 0, 1},
+        .attempt = job->attempt,
         .run_id = "try",
+        .config_id = job->config_id,
         .budget = job->budget,
         .budget_previous = NAN,
         .root = "",
         .directory = "",
         .directory_owner = "",
-        .seed = 1,
-        .params_json = hd_buf_text(&job->params),
+        .seed = job->seed,
+        .params_json = hd_buf_text(&job->params_json),
         .target_json = hd_buf_text(&job->experiment_json),
     };
     if (code == HD_OK)
@@ -152,7 +159,7 @@ static void print_command(const struct try_job *job)
     struct hd_buf line;
     struct hd_err err;
     hd_buf_init(&line, HD_EXPERIMENT_BYTES_MAX);
-    fprintf(stderr, "config: %s\nbudget: %g\n", hd_buf_text(&job->params), job->budget);
+    fprintf(stderr, "config: %s\nbudget: %g\n", hd_buf_text(&job->params_json), job->budget);
     if (hd_engine_command_line(job->engine, &job->plan.job, &line, &err) == HD_OK)
         fprintf(stderr, "by hand: %s\n", hd_buf_text(&line));
     hd_buf_release(&line);
@@ -247,14 +254,12 @@ static void release(struct try_job *job)
         hd_free(item);
     hd_queue_free(job->news);
     hd_plan_release(&job->plan);
-    hd_buf_release(&job->params);
+    hd_buf_release(&job->params_json);
     hd_buf_release(&job->experiment_json);
     hd_free(job->values);
     if (job->root_path[0] != '\0' && hd_remove_tree(job->root_path, &err) != HD_OK)
         fprintf(stderr, "hd try: %s\n", err.text);
 }
-
-/* ---- the command ----------------------------------------------------------------------------- */
 
 /* Where the experiment's data are: --data NAME=PATH, or beside the file. */
 static enum hd_code find_data(const struct hd_experiment *experiment,
@@ -271,64 +276,217 @@ static enum hd_code find_data(const struct hd_experiment *experiment,
     return hd_path_absolute(target->base_dir, target->data, ret_path, err);
 }
 
-static enum hd_code try_file(const char *file, const struct hd_text_list *sets,
-                             const struct hd_text_list *data, const struct hd_text_list *env,
-                             const char *engine, double budget, int *ret_exit, struct hd_err *err)
+/* What both commands are told. */
+struct try_options {
+    struct hd_text_list sets, data, env;
+    const char *engine, *image;
+    double budget;
+};
+
+static enum hd_code use_image(struct try_job *job, const char *image, struct hd_err *err)
+{
+    if (image == NULL)
+        return HD_OK;
+    if (job->experiment->target.image == NULL)
+        return hd_fail(err, HD_E_INVALID, "--image %s: the target of the run is no image", image);
+    char *copy = hd_strdup(image);
+    if (copy == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory");
+    hd_free(job->experiment->target.image);
+    job->experiment->target.image = copy;
+    return HD_OK;
+}
+
+/* The experiment, the params and the budget are known. Frees what the job holds. */
+static enum hd_code try_job(struct try_job *job, const struct try_options *options, int *ret_exit,
+                            struct hd_err *err)
+{
+    char *data_dir = NULL;
+    job->env = &options->env;
+    job->engine_name = options->engine;
+    if (!isnan(options->budget))
+        job->budget = options->budget;
+    hd_buf_init(&job->params_json, HD_EXPERIMENT_BYTES_MAX);
+    hd_buf_init(&job->experiment_json, HD_EXPERIMENT_BYTES_MAX);
+    enum hd_code code = find_data(job->experiment, &options->data, &data_dir, err);
+    job->data = data_dir;
+    if (code == HD_OK)
+        code = use_image(job, options->image, err);
+    if (code == HD_OK)
+        code = hd_experiment_to_json(job->experiment, &job->experiment_json, err);
+    if (code == HD_OK)
+        code = make_config(job, &options->sets, err);
+    if (code == HD_OK)
+        code = run_job(job, ret_exit, err);
+    release(job);
+    hd_free(data_dir);
+    hd_experiment_free(job->experiment);
+    return code;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static enum hd_code try_file(const char *file, const struct try_options *options, int *ret_exit,
+                             struct hd_err *err)
 {
     struct hd_experiment_overrides overrides = {.budget_min = NAN, .budget_max = NAN, .eta = NAN};
-    struct try_job job = {.env = env, .engine_name = engine};
-    char *data_dir = NULL;
-    hd_buf_init(&job.params, HD_EXPERIMENT_BYTES_MAX);
-    hd_buf_init(&job.experiment_json, HD_EXPERIMENT_BYTES_MAX);
+    struct try_job job = {.attempt = {hd_os_random_u64(), 0, 1}, .seed = 1};
     enum hd_code code = hd_experiment_read(file, &overrides, &job.experiment, err);
+    if (code != HD_OK)
+        return code;
+    job.budget = job.experiment->iter_gen.budget_min;
+    return try_job(&job, options, ret_exit, err);
+}
+
+/* ---- a job that was ----------------------------------------------------------------------------
+ */
+
+static uint32_t part_of_id(const struct hd_value *answer, size_t index)
+{
+    const struct hd_value *id = hd_value_get(answer, "config_id");
+    bool there = id != NULL && id->kind == HD_VALUE_ARRAY && id->as.array.count > index &&
+                 id->as.array.items[index]->kind == HD_VALUE_INT;
+    return there ? (uint32_t)id->as.array.items[index]->as.integer : 0;
+}
+
+static void take_job(struct try_job *job, const struct hd_value *answer, uint64_t run_seed)
+{
+    job->params = hd_value_get(answer, "params");
+    job->budget = hd_value_number(hd_value_get(answer, "budget"));
+    job->attempt = (struct hd_attempt_ref){hd_os_random_u64(), (uint32_t)cli_integer(answer, "job"),
+                                           (uint32_t)cli_integer(answer, "attempt") + 1};
+    job->config_id =
+        (struct hd_config_id){part_of_id(answer, 0), part_of_id(answer, 1), part_of_id(answer, 2)};
+    job->seed = hd_core_job_seed(run_seed, (uint32_t)cli_integer(answer, "config"),
+                                 (uint32_t)cli_integer(answer, "repeat"));
+}
+
+static uint64_t seed_of(const struct hd_value *answer)
+{
+    const struct hd_value *seed = hd_value_get(answer, "seed");
+    uint64_t number = 0;
+    if (seed != NULL && seed->kind == HD_VALUE_INT)
+        return (uint64_t)seed->as.integer;
+    if (seed == NULL || seed->kind != HD_VALUE_STRING || !hd_parse_u64(seed->as.string, &number))
+        return 0;
+    return number;
+}
+
+static enum hd_code rerun(const struct cli_common *common, int64_t number,
+                          const struct try_options *options, int *ret_exit, struct hd_err *err)
+{
+    struct cli_source *source = NULL;
+    struct hd_value *arguments = NULL, *answer = NULL, *stored = NULL;
+    struct try_job job = {.seed = 1};
+    enum hd_code code = cli_open(common, &source, err);
+    if (code == HD_OK)
+        code = cli_argument(&arguments, "job", hd_value_new_int(number), err);
+    if (code == HD_OK)
+        code = cli_read(source, "job", arguments, &answer, err);
+    if (code == HD_OK)
+        code = cli_read(source, "experiment", NULL, &stored, err);
+    const struct hd_value *experiment = hd_value_get(stored, "experiment");
+    if (code == HD_OK && experiment == NULL)
+        code = hd_fail(err, HD_E_CORRUPT, "the run has no experiment");
+    if (code == HD_OK)
+        code = hd_experiment_parse(experiment, "the stored experiment", NULL, &job.experiment, err);
     if (code == HD_OK) {
-        job.budget = isnan(budget) ? job.experiment->iter_gen.budget_min : budget;
-        code = find_data(job.experiment, data, &data_dir, err);
-        job.data = data_dir;
+        take_job(&job, answer, seed_of(stored));
+        code = try_job(&job, options, ret_exit, err);
     }
-    if (code == HD_OK)
-        code = hd_experiment_to_json(job.experiment, &job.experiment_json, err);
-    if (code == HD_OK)
-        code = make_config(&job, sets, err);
-    if (code == HD_OK)
-        code = run_job(&job, ret_exit, err);
-    release(&job);
-    hd_free(data_dir);
-    hd_experiment_free(job.experiment);
+    hd_value_free(arguments);
+    hd_value_free(answer);
+    hd_value_free(stored);
+    cli_close(source);
     return code;
+}
+
+/* ---- the commands ------------------------------------------------------------------------------
+ */
+
+#define TRY_OPTIONS(o)                                                                             \
+    {.name = "set",                                                                                \
+     .kind = HD_OPTION_LIST,                                                                       \
+     .value = &(o).sets,                                                                           \
+     .hint = "NAME=VALUE",                                                                         \
+     .help = "value of a param (others as they are); may be repeated"},                            \
+        {.name = "engine",                                                                         \
+         .kind = HD_OPTION_TEXT,                                                                   \
+         .value = &(o).engine,                                                                     \
+         .hint = "NAME",                                                                           \
+         .help = "docker or process (default: by the experiment)"},                                \
+        {.name = "data",                                                                           \
+         .kind = HD_OPTION_LIST,                                                                   \
+         .value = &(o).data,                                                                       \
+         .hint = "NAME=PATH",                                                                      \
+         .help = "where a named data set is on this machine"},                                     \
+    {                                                                                              \
+        .name = "env", .kind = HD_OPTION_LIST, .value = &(o).env, .hint = "K=V",                   \
+        .help = "environment of the target"                                                        \
+    }
+
+int cmd_rerun(int argc, char **argv)
+{
+    struct try_options told = {.budget = NAN};
+    struct cli_common common = {0};
+    const char *words[1];
+    int64_t number = 0;
+    const struct hd_option options[] = {
+        CLI_RUN_OPTION(common),
+        CLI_STATE_DIR_OPTION(common),
+        CLI_REMOTE_OPTIONS(common.remote),
+        TRY_OPTIONS(told),
+        {.name = "image",
+         .kind = HD_OPTION_TEXT,
+         .value = &told.image,
+         .hint = "IMAGE",
+         .help = "another image than the run's"},
+        {.name = "budget",
+         .kind = HD_OPTION_DOUBLE,
+         .value = &told.budget,
+         .hint = "B",
+         .help = "another budget than the job's"},
+    };
+    const struct hd_program program = {
+        .name = "hd rerun",
+        .summary = "runs a job once more in the foreground and records nothing",
+        .usage = "hd rerun JOB [RUN] [options]",
+        .epilogue = "With the params, the budget and the seed that it had, from the start. Exit "
+                    "status: 0 outcome ok, 1 any other outcome or an error, 2 usage.",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 1,
+        .positional_max = 2,
+    };
+    enum hd_parse_answer parsed = cli_parse(&program, argc, argv, &common, words, 1);
+    if (parsed != HD_PARSE_GO)
+        return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    struct hd_err err;
+    int exit_code = HD_EXIT_FAILED;
+    catch_signals();
+    enum hd_code code = cli_parse_job(words[0], &number, &err);
+    if (code == HD_OK)
+        code = rerun(&common, number, &told, &exit_code, &err);
+    return code == HD_OK ? exit_code : cli_fail(&err);
 }
 
 int cmd_try(int argc, char **argv)
 {
-    struct hd_text_list sets = {.count = 0}, data = {.count = 0}, env = {.count = 0};
-    const char *engine = NULL, *file;
-    double budget = NAN;
+    struct try_options told = {.budget = NAN};
+    const char *file;
     const struct hd_option options[] = {
-        {.name = "set",
-         .kind = HD_OPTION_LIST,
-         .value = &sets,
-         .hint = "NAME=VALUE",
-         .help = "value of a param (others: their default); may be repeated"},
+        TRY_OPTIONS(told),
         {.name = "budget",
          .kind = HD_OPTION_DOUBLE,
-         .value = &budget,
+         .value = &told.budget,
          .hint = "B",
          .help = "budget of the job (default: the smallest)"},
-        {.name = "engine",
-         .kind = HD_OPTION_TEXT,
-         .value = &engine,
-         .hint = "NAME",
-         .help = "docker or process (default: by the experiment)"},
-        {.name = "data",
-         .kind = HD_OPTION_LIST,
-         .value = &data,
-         .hint = "NAME=PATH",
-         .help = "where a named data set is on this machine"},
-        {.name = "env",
-         .kind = HD_OPTION_LIST,
-         .value = &env,
-         .hint = "K=V",
-         .help = "environment of the target"},
     };
     const struct hd_program program = {
         .name = "hd try",
@@ -344,12 +502,9 @@ int cmd_try(int argc, char **argv)
     enum hd_parse_answer parsed = hd_options_parse(&program, argc, argv, &file, &count);
     if (parsed != HD_PARSE_GO)
         return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    catch_signals();
     struct hd_err err;
     int exit_code = HD_EXIT_FAILED;
-    enum hd_code code = try_file(file, &sets, &data, &env, engine, budget, &exit_code, &err);
+    enum hd_code code = try_file(file, &told, &exit_code, &err);
     return code == HD_OK ? exit_code : cli_fail(&err);
 }

@@ -147,7 +147,12 @@ bool core_next_repeat(const struct run *run, struct hd_race_estimate *ret_estima
 
 uint32_t core_config_seed(const struct run *run, uint32_t config, uint32_t repeat)
 {
-    uint64_t hash = hd_hash_u64(hd_hash_text(HD_HASH_INIT, "config-seed"), run->seed);
+    return hd_core_job_seed(run->seed, config, repeat);
+}
+
+uint32_t hd_core_job_seed(uint64_t run_seed, uint32_t config, uint32_t repeat)
+{
+    uint64_t hash = hd_hash_u64(hd_hash_text(HD_HASH_INIT, "config-seed"), run_seed);
     hash = hd_hash_u64(hash, config);
     return (uint32_t)((repeat > 0 ? hd_hash_u64(hash, repeat) : hash) >> 33);
 }

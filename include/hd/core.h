@@ -205,6 +205,9 @@ bool hd_core_lesson(const struct hd_core *core, const struct hd_fact *fact,
  * config has no result at the largest budget. */
 bool hd_core_estimate(const struct hd_core *core, uint32_t run, uint32_t config,
                       struct hd_race_estimate *ret_estimate);
+/* The seed that the target of a job is given; repeat 0: not one of a noisy target's further jobs.
+ */
+uint32_t hd_core_job_seed(uint64_t run_seed, uint32_t config, uint32_t repeat);
 /* The config's values, param_count of them; borrowed. */
 const double *hd_core_config_values(const struct hd_core *core, uint32_t run, uint32_t config);
 /* What a run waits for now. */
@@ -234,7 +237,7 @@ struct hd_worker_view {
     uint32_t slots;
     uint32_t running;
     uint32_t gpus, gpus_used; /* by its jobs */
-    bool reachable; /* its connection is open */
+    bool reachable;           /* its connection is open */
     bool draining;
     bool parked; /* a lease poll is waiting */
     enum hd_worker_state state;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# hd logs --all: every attempt of a run, each line with whose it is. Usage: test_logs_all.sh HD
+# hd logs --all: every attempt of a run, each line with whose it is; hd rerun: one of its jobs again. Usage: test_logs_all.sh HD
 set -u
 hd=$1
 dir=$(mktemp -d) || exit 1
@@ -27,7 +27,7 @@ sampler: {name: grid}
 stop: {configs: 3}
 pause_after_failures: 0
 END
-echo 1..5
+echo 1..7
 : >all.out
 : >follow.out
 
@@ -50,3 +50,11 @@ verdict $? "--all shows each line of each attempt once, also one without an end"
 verdict $? "a job or --all, not both and not neither"
 "$hd" logs 0 --state-dir state | grep -q '^x is '
 verdict $? "one job's log is as it was written"
+"$hd" export --state-dir state >before.csv 2>&1 && "$hd" rerun 0 --state-dir state >all.out 2>follow.out
+code=$?
+x=$("$hd" logs 0 --state-dir state | sed -n 's/^x is //p')
+{ [ "$x" = 2 ] || [ $code -eq 0 ]; } && grep -qx "x is $x" all.out && grep -q '^by hand: ' follow.out &&
+    "$hd" export --state-dir state >after.csv && cmp -s before.csv after.csv
+verdict $? "a job runs again with its params, and nothing is recorded"
+! "$hd" rerun 0 --set x=2 --state-dir state >all.out 2>follow.out && grep -qx 'x is 2' all.out && ! "$hd" rerun 99 --state-dir state >all.out 2>&1 && grep -q 99 all.out
+verdict $? "another value of a param is taken, a job that never was is refused"
