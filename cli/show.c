@@ -35,6 +35,8 @@ static void print_attempt(const struct hd_value *answer, const struct hd_value *
         printf("  %s\n", cell);
     if (cli_cell(attempt, "info", cell)[0] != '\0')
         printf("  info %s\n", cell);
+    if (cli_text(attempt, "image_id")[0] != '\0')
+        printf("  image %s\n", cli_cell(attempt, "image_id", cell));
     if (cli_text(attempt, "continues_in")[0] != '\0')
         printf("  continued from %s\n", cli_cell(attempt, "continues_in", cell));
     if (cli_text(attempt, "directory")[0] != '\0')

@@ -230,7 +230,10 @@ static enum hd_code run_job(struct try_job *job, int *ret_exit, struct hd_err *e
     long offset = 0;
     bool stopping = false;
     struct hd_engine_news *news;
-    while ((news = hd_queue_pop(job->news, TICK_MS)) == NULL) {
+    while ((news = hd_queue_pop(job->news, TICK_MS)) == NULL || !news->ended) {
+        if (news != NULL && news->doing[0] != '\0')
+            fprintf(stderr, "%s\n", news->doing);
+        hd_free(news);
         show_log(job->plan.job.log_path, &offset);
         if (interrupted && !stopping)
             hd_engine_stop(job->engine, job->plan.job.attempt, job->plan.job.stop_grace_ms);

@@ -109,6 +109,7 @@ static enum hd_code encode_reply(const struct hd_core *core, const struct hd_rep
         struct hd_reply filled = *reply;
         filled.lease.params_json = hd_buf_text(&params);
         filled.lease.target_json = run.experiment_json;
+        filled.lease.image_id = run.image_id;
         code = hd_reply_encode(&filled, out, err);
     }
     hd_buf_release(&params);

@@ -67,6 +67,8 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
     const char *base_dir = target->base_dir[0] != '\0' ? target->base_dir : NULL;
     bool good =
         map != NULL && put(map, "image", new_text(target->image)) &&
+        put(map, "pull", hd_value_new_string(hd_pull_names[target->pull])) &&
+        put(map, "strict", hd_value_new_bool(target->strict)) &&
         put(map, "command", describe_command(target)) && put(map, "env", describe_env(target)) &&
         put(map, "data", new_text(target->data)) && put(map, "base_dir", new_text(base_dir)) &&
         put(map, "resources", describe_resources(target)) &&

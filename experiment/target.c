@@ -9,6 +9,8 @@
 #define COUNT_MAX 1000000
 #define STOP_GRACE_MS_MAX 3600000
 
+const char *const hd_pull_names[HD_PULL_COUNT] = {"missing", "always", "never"};
+
 void hd_target_release(struct hd_target *target)
 {
     hd_free(target->image);
@@ -43,6 +45,21 @@ static enum hd_code parse_image(const struct hd_reader *reader, const struct hd_
         return hd_read_fail(reader, HD_E_INVALID, at, PATH, "image",
                             "templates are filled in in command and env only");
     return HD_OK;
+}
+
+static enum hd_code parse_pull(const struct hd_reader *reader, const struct hd_value *object,
+                               struct hd_target *target)
+{
+    size_t pull = HD_PULL_MISSING;
+    enum hd_code code =
+        hd_read_choice(reader, object, PATH, "pull", hd_pull_names, HD_PULL_COUNT, &pull);
+    if (code == HD_OK)
+        code = hd_read_bool(reader, object, PATH, "strict", &target->strict);
+    target->pull = (enum hd_pull)pull;
+    if (code == HD_OK && target->image == NULL && (pull != HD_PULL_MISSING || target->strict))
+        code = hd_read_fail(reader, HD_E_INVALID, object, PATH, target->strict ? "strict" : "pull",
+                            "needs an image: a command is not pulled");
+    return code;
 }
 
 static enum hd_code word_of(const struct hd_reader *reader, const struct hd_value *item,
@@ -370,7 +387,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
     static const char *const names[] = {"image",      "command",   "env",        "data",
                                         "base_dir",   "resources", "timeout",    "stop_grace",
                                         "checkpoint", "retries",   "container",  "args",
-                                        "warm",       "contract",  "from_output"};
+                                        "warm",       "contract",  "from_output", "pull",
+                                        "strict"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -382,6 +400,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = hd_read_keys(reader, object, PATH, names, HD_COUNT(names));
     if (code == HD_OK)
         code = parse_image(reader, object, target);
+    if (code == HD_OK)
+        code = parse_pull(reader, object, target);
     if (code == HD_OK)
         code = parse_command(reader, object, space, target);
     if (code == HD_OK && target->image == NULL && target->command == NULL)

@@ -419,6 +419,7 @@ enum hd_code session_tell(struct hyperdock_session *session, uint32_t job, enum 
                    .exit_code = -1,
                    .message = "",
                    .info_json = "",
+                   .image_id = "",
                    .directory = WORKER},
     };
     hd_assert(measure_count <= HD_RESULT_MEASURES_MAX);

@@ -90,11 +90,14 @@ void agent_end_held(struct hd_agent *agent, struct held *held, const struct hd_r
     if (result->directory == NULL ||
         !hd_copy_text(held->directory, sizeof(held->directory), result->directory))
         held->directory[0] = '\0';
+    (void)hd_copy_text(held->image_id, sizeof(held->image_id),
+                       result->image_id != NULL ? result->image_id : "");
     held->result = *result;
     held->result.attempt = held->attempt;
     held->result.message = held->message;
     held->result.info_json = held->info_json;
     held->result.directory = held->directory;
+    held->result.image_id = held->image_id;
     if (agent->leaving && agent->running_count == 0 &&
         agent->leave_deadline_ms > agent->now_ms + HD_AGENT_LEAVE_MS)
         agent->leave_deadline_ms = agent->now_ms + HD_AGENT_LEAVE_MS;
@@ -343,6 +346,9 @@ void hd_agent_step(struct hd_agent *agent, const struct hd_agent_event *event,
     case HD_AGENT_EVENT_DRAIN:
         agent_note(agent, "draining: %u running, no more jobs are taken", agent->running_count);
         drain(agent);
+        break;
+    case HD_AGENT_EVENT_DOING:
+        (void)hd_copy_text(agent->doing, sizeof(agent->doing), event->about);
         break;
     case HD_AGENT_EVENT_DESCRIBED:
         take_description(agent, event);

@@ -35,6 +35,7 @@ struct held {
     struct hd_result result; /* ENDED; its texts are those below */
     char message[HD_MESSAGE_MAX];
     char info_json[HD_INFO_JSON_MAX];
+    char image_id[HD_IMAGE_ID_MAX];
     char directory[HD_DIR_NAME_MAX];
 };
 
@@ -107,7 +108,8 @@ struct hd_agent {
     int64_t bye_deadline_ms;   /* HD_NEVER_MS: not saying bye */
     int64_t lookup_due_ms, lookup_lost_ms;
     bool looking_up;
-    char about[HD_ABOUT_MAX]; /* what the host said last */
+    char about[HD_ABOUT_MAX];
+    char doing[HD_DOING_MAX]; /* what the host said last */
     bool unfit;
     int64_t idle_since_ms;
     bool started;

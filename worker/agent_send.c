@@ -63,7 +63,7 @@ static struct hd_request *send(struct hd_agent *agent, uint32_t m, enum hd_lane 
     request->draining = agent->draining;
     request->result.message = request->result.info_json = request->result.directory = "";
     request->experiment_json = request->reason = request->view = request->view_json = "";
-    request->about = request->subject = "";
+    request->about = request->subject = request->doing = request->result.image_id = "";
     return request;
 }
 
@@ -85,6 +85,7 @@ static void send_control(struct hd_agent *agent, uint32_t m, enum hd_request_kin
         master->point_count < HD_PING_POINTS_MAX ? master->point_count : HD_PING_POINTS_MAX;
     request->points = master->points;
     request->point_count = lane->points_sent;
+    request->doing = agent->doing;
     if (master->echo_ready) {
         request->echo = lane->echo = master->echo;
         request->about = agent->about;

@@ -109,6 +109,7 @@ enum hd_code hd_journal_keep_result(const char *directory, const struct hd_resul
         set(object, "info_json", hd_value_new_string(result->info_json), &code);
         set(object, "directory", hd_value_new_string(result->directory), &code);
         set(object, "rule", hd_value_new_int(result->rule), &code);
+        set(object, "image_id", hd_value_new_string(result->image_id), &code);
     }
     return write_value(directory, result->attempt, RESULT_SUFFIX, true, object, code, err);
 }
@@ -190,6 +191,12 @@ static int64_t integer_of(struct reader *reader, const char *key)
 }
 
 /* What an older worker kept has none. */
+static const char *image_of(struct reader *reader)
+{
+    return hd_value_get(reader->object, "image_id") != NULL ? text_of(reader, "image_id") : "";
+}
+
+/* Likewise. */
 static uint32_t rule_of(const struct reader *reader)
 {
     const struct hd_value *value = hd_value_get(reader->object, "rule");
@@ -288,6 +295,7 @@ static enum hd_code read_result(const char *directory, struct hd_attempt_ref att
             .info_json = text_of(&reader, "info_json"),
             .directory = text_of(&reader, "directory"),
             .rule = rule_of(&reader),
+            .image_id = image_of(&reader),
         };
         read_measures(&reader, result);
         reader.bad = !hd_outcome_parse(text_of(&reader, "outcome"), &result->outcome) || reader.bad;

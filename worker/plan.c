@@ -568,6 +568,9 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
         return nomem(making);
     if (target->image != NULL)
         job->image = hd_arena_strdup(making->arena, target->image);
+    job->pull = target->pull;
+    job->strict = target->strict;
+    job->image_id = making->input->lease->image_id;
     if (job->worker == NULL || job->run_id == NULL || job->config_id == NULL ||
         job->run_dir == NULL || job->work_dir == NULL || job->log_path == NULL ||
         (job->cwd == NULL && job->warm == NULL) ||

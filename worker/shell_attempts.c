@@ -91,7 +91,9 @@ void shell_end(struct shell *shell, struct entry *entry, const struct hd_result 
     if (!hd_copy_text(entry->info_json, sizeof(entry->info_json), result->info_json))
         entry->info_json[0] = '\0';
     entry->result.message = entry->message;
+    (void)hd_copy_text(entry->image_id, sizeof(entry->image_id), result->image_id);
     entry->result.info_json = entry->info_json;
+    entry->result.image_id = entry->image_id;
     entry->result.directory = entry->workspace.directory;
     hd_log(HD_LOG_INFO, "job %u, attempt %u: %s%s%s", entry->attempt.job, entry->attempt.attempt,
            hd_outcome_name(result->outcome), entry->message[0] != '\0' ? ": " : "", entry->message);
@@ -110,6 +112,7 @@ void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outco
         .exit_code = -1,
         .message = why,
         .info_json = "",
+        .image_id = "",
     };
     shell_end(shell, entry, &result);
 }
@@ -139,6 +142,18 @@ static bool stopped_itself(const struct entry *entry, const struct hd_engine_end
     return entry->asked && end->kind == HD_END_EXITED && !end->oom_killed && !done;
 }
 
+/* The name means something else on this machine: its results may not be comparable. */
+static void note_image(const struct entry *entry, const struct hd_engine_end *raw)
+{
+    if (raw->image_id[0] == '\0' || entry->run_image_id[0] == '\0' ||
+        hd_streq(raw->image_id, entry->run_image_id))
+        return;
+    hd_log(HD_LOG_WARNING,
+           "job %u: image %s is %s here, and was %s where this run began; target.strict: true "
+           "refuses such jobs",
+           entry->attempt.job, entry->experiment->target.image, raw->image_id, entry->run_image_id);
+}
+
 static void classify(struct shell *shell, struct entry *entry, const struct hd_engine_end *raw)
 {
     struct hd_loss loss;
@@ -159,9 +174,17 @@ static void classify(struct shell *shell, struct entry *entry, const struct hd_e
     }
     result.message = message;
     result.info_json = loss.info_json;
+    result.image_id = raw->image_id;
+    note_image(entry, raw);
     if (result.outcome != HD_OUTCOME_OK)
         result.rule = hd_log_match(entry->workspace.run_dir, entry->experiment);
     shell_end(shell, entry, &result);
+}
+
+static void tell_doing(struct shell *shell, const char *doing)
+{
+    struct hd_agent_event event = {.kind = HD_AGENT_EVENT_DOING, .about = doing};
+    shell_tell(shell, &event);
 }
 
 void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
@@ -169,6 +192,10 @@ void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
     struct entry *entry = shell_find(shell, news->attempt);
     if (entry == NULL || entry->ended || entry->experiment == NULL)
         return;
+    if (!news->ended) {
+        tell_doing(shell, news->doing);
+        return;
+    }
     read_curve(shell, entry);
     struct hd_engine_end end = news->end;
     end.stopped = end.stopped || stopped_itself(entry, &end);
@@ -398,6 +425,7 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     (void)hd_copy_text(entry->master, sizeof(entry->master),
                        hd_agent_master_id(shell->agent, master));
     entry->budget = lease->budget;
+    (void)hd_copy_text(entry->run_image_id, sizeof(entry->run_image_id), lease->image_id);
     hd_format(name, sizeof(name), "experiment of %s", lease->run_id);
     enum hd_code code = hd_experiment_parse_text(lease->target_json, strlen(lease->target_json),
                                                  name, NULL, &entry->experiment, &err);

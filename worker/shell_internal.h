@@ -39,6 +39,8 @@ struct entry {
     struct hd_result result;
     char message[HD_MESSAGE_MAX];
     char info_json[HD_INFO_JSON_MAX];
+    char image_id[HD_IMAGE_ID_MAX];
+    char run_image_id[HD_IMAGE_ID_MAX]; /* of the run's first attempt; "" not known */
 };
 
 /* An event that an action caused: told to the agent after the actions of this step. */

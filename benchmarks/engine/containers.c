@@ -78,6 +78,10 @@ static void run_engine(struct bench *bench, uint32_t count, uint32_t parallel)
             started++;
         }
         struct hd_engine_news *news = hd_queue_pop(bench->queue, -1);
+        if (!news->ended) {
+            hd_free(news);
+            continue;
+        }
         if (news->end.kind != HD_END_EXITED || news->end.exit_code != 0) {
             fprintf(stderr, "bench_containers: %s\n", news->end.message);
             exit(HD_EXIT_FAILED);

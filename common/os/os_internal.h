@@ -15,5 +15,7 @@ HD_NODISCARD enum hd_code hd_file_write_as_before(const char *path, const void *
 char *hd_path_directory(const char *path);
 /* Writes all of it, through short writes and interruptions; false leaves errno. */
 bool hd_write_all(int fd, const void *bytes, size_t size);
+/* Where PATH has this program. */
+bool hd_search_path(const char *name, char *ret_path, size_t path_size);
 
 #endif

@@ -35,7 +35,7 @@ static const char *build_folder(const char *name)
     return "worker"; /* helpers of the engines */
 }
 
-static bool search_path(const char *name, char *ret_path, size_t path_size)
+bool hd_search_path(const char *name, char *ret_path, size_t path_size)
 {
     const char *path = getenv("PATH");
     for (const char *at = path != NULL ? path : "/usr/bin:/bin"; at != NULL;) {
@@ -70,7 +70,7 @@ enum hd_code hd_sibling_program(const char *name, char **ret_path, struct hd_err
         *slash = '\0';
     char path[4096 + 256];
     if (!(slash != NULL && search_beside(here, name, path, sizeof(path))) &&
-        !search_path(name, path, sizeof(path)))
+        !hd_search_path(name, path, sizeof(path)))
         return hd_fail(err, HD_E_NOTFOUND,
                        "cannot find the program %s beside this one (%s) or on PATH: is Hyperdock "
                        "installed whole?",
@@ -151,7 +151,7 @@ enum hd_code hd_spawn(const char *const argv[], const char *stdio_log, bool new_
     char found[4096];
     const char *program = argv[0];
     if (strchr(program, '/') == NULL) {
-        if (!search_path(program, found, sizeof(found)))
+        if (!hd_search_path(program, found, sizeof(found)))
             return hd_fail(err, HD_E_NOTFOUND, "cannot find the program %s on PATH", program);
         program = found;
     }

@@ -111,6 +111,7 @@ static const struct hd_field result_fields[] = {
     MANY("n", HD_FIELD_DOUBLES, hd_result, measures, measure_count, HD_RESULT_MEASURES_MAX, NULL),
     ID("d", hd_result, directory),
     U32("ru", hd_result, rule),
+    TEXT("im", hd_result, image_id, HD_IMAGE_ID_MAX - 1),
 };
 static const struct hd_shape result_shape = SHAPE("result", hd_result, result_fields, false);
 
@@ -129,6 +130,7 @@ static const struct hd_field lease_fields[] = {
     U32("s", hd_lease, seed),
     U32("re", hd_lease, repeat),
     I64("ms", hd_lease, lease_ms, INT64_MAX),
+    TEXT("im", hd_lease, image_id, HD_IMAGE_ID_MAX - 1),
     TEXT("p", hd_lease, params_json, HD_VIEW_JSON_MAX),
     TEXT("t", hd_lease, target_json, HD_VIEW_JSON_MAX),
 };
@@ -178,6 +180,7 @@ static const struct hd_field request_fields[] = {
     TEXT("su", hd_request, subject, HD_WORKER_ID_MAX - 1),
     U64("ec", hd_request, echo),
     TEXT("ab", hd_request, about, HD_ABOUT_MAX - 1),
+    TEXT("dg", hd_request, doing, HD_DOING_MAX - 1),
     BOOL("uf", hd_request, unfit),
     TEXT("vw", hd_request, view, HD_ID_MAX),
     TEXT("vj", hd_request, view_json, HD_VIEW_JSON_MAX),

@@ -329,6 +329,8 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
         /* Only an ok attempt has reached its budget; another left what it began with, or less. */
         config->state_budget = ended->outcome == HD_OUTCOME_OK ? job->budget : from_budget;
     }
+    if (run->image_id[0] == '\0' && ended->image_id != NULL)
+        (void)hd_copy_text(run->image_id, sizeof(run->image_id), ended->image_id);
     bool excludes = excludes_worker(run, ended);
     if (excludes)
         exclude(core, run, ended->worker);

@@ -209,6 +209,7 @@ void core_end_attempt(struct hd_core *core, uint32_t run_number, uint32_t job_nu
         .root = "",
         .directory = "",
         .label = "",
+        .image_id = "",
     };
     core_commit(core, fact);
     /* No back-off: a lost worker takes its time by itself, and its job goes before any new one, so
@@ -341,6 +342,7 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
         .directory = worker->root != HD_NONE ? result->directory : "",
         .rule = rule != NULL ? rule_number : 0,
         .label = label,
+        .image_id = result->image_id,
     };
     core_commit(core, fact);
     if (ending.requeued && ending.charged)

@@ -175,6 +175,7 @@ struct run {
     uint64_t cut;      /* seq of the last result */
     int64_t created_wall_ms, last_wall_ms;
     int64_t elapsed_ms;
+    char image_id[HD_IMAGE_ID_MAX]; /* of the first attempt that told one; "" none yet */
     struct duration durations[HD_DURATIONS_MAX];
     uint32_t duration_count;
 
@@ -256,6 +257,7 @@ struct worker {
     } tests[HD_TESTS_MAX]; /* the oldest first */
     bool unfit;            /* by its last answer */
     char about[HD_ABOUT_MAX];
+    char doing[HD_DOING_MAX]; /* before a target can run; "" nothing */
     char host[HD_ID_MAX + 1];
     struct parked parked;
 };
@@ -422,6 +424,7 @@ const struct worker *core_known_worker(const struct hd_core *core, uint32_t inde
 void core_handle_test(struct hd_core *core, const struct hd_event *event);
 /* The oldest that it has not answered yet; 0 none. */
 uint64_t core_open_test(const struct worker *worker);
+void core_take_doing(struct worker *worker, const struct hd_request *request);
 void core_take_echo(struct hd_core *core, struct worker *worker, const struct hd_request *request);
 
 /* states.c: which run is over, paused, closing */

@@ -117,6 +117,7 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
     hash = hd_hash_u64(hash, run->goal_reached);
     hash = hd_hash_u64(hash, run->cut);
     hash = hd_hash_u64(hash, (uint64_t)run->elapsed_ms);
+    hash = hd_hash_text(hash, run->image_id);
     hash = hd_hash_u64(hash, hd_iter_gen_digest(run->gen));
     if (run->race != NULL)
         hash = hd_hash_u64(hash, hd_race_digest(run->race));

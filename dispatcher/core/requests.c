@@ -210,6 +210,7 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
     }
     worker->control_sequence = request->sequence;
     hear_whether_it_drains(core, worker, request);
+    core_take_doing(worker, request);
     core_take_echo(core, worker, request);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
     reply->drain = core->options.shutdown_workers && all_over(core);

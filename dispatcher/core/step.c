@@ -54,7 +54,8 @@ struct hd_reply *core_reply(struct hd_core *core, uint64_t address, enum hd_repl
     reply->lane = lane;
     reply->sequence = sequence;
     reply->lease.run_id = reply->lease.root = reply->lease.directory = "";
-    reply->lease.directory_owner = reply->lease.params_json = reply->lease.target_json = "";
+    reply->lease.directory_owner = reply->lease.image_id = reply->lease.params_json =
+        reply->lease.target_json = "";
     return reply;
 }
 

@@ -73,6 +73,7 @@ void hd_core_view_run(const struct hd_core *core, uint32_t run_number, struct hd
         .experiment = run->experiment,
         .experiment_json = hd_buf_text(&run->json),
         .known = run->known,
+        .image_id = run->image_id,
         .config_count = run->config_count,
         .job_count = run->job_count,
         .jobs_queued = run->queue_count,

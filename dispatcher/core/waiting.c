@@ -60,6 +60,12 @@ uint64_t core_open_test(const struct worker *worker)
     return 0;
 }
 
+void core_take_doing(struct worker *worker, const struct hd_request *request)
+{
+    (void)hd_copy_text(worker->doing, sizeof(worker->doing),
+                       request->doing != NULL ? request->doing : "");
+}
+
 void core_take_echo(struct hd_core *core, struct worker *worker, const struct hd_request *request)
 {
     size_t place = find_test(worker, request->echo);
@@ -126,7 +132,8 @@ static void say_running(const struct hd_core *core, const struct run *run, struc
     if (run->live_count > 1)
         (void)hd_format(others, sizeof(others), "; %u more run", run->live_count - 1);
     (void)hd_format(waits->text, sizeof(waits->text),
-                    "job %u on worker %s, since %s, lease %s left%s%s", waits->job, worker->id,
+                    "job %u on worker %s%s%.120s, since %s, lease %s left%s%s", waits->job,
+                    worker->id, worker->doing[0] != '\0' ? ", which is " : "", worker->doing,
                     span(waits->since_ms, since), span(waits->lease_left_ms, left),
                     worker->known && worker->reachable ? "" : " (it cannot be reached)", others);
 }

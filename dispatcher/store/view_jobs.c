@@ -60,7 +60,7 @@ static enum hd_code add_attempts(struct hd_view *view, const struct view_request
                      " a.root AS continues_in_root, a.directory AS continues_in,"
                      " a.budget_previous, e.outcome, e.requeued AS \"requeued:bool\","
                      " e.charged AS \"charged:bool\", e.loss, e.by_report AS \"by_report:bool\","
-                     " e.exit_code, e.message, e.info AS \"info:json\","
+                     " e.exit_code, e.image_id, e.message, e.info AS \"info:json\","
                      " utc(e.started_wall_ms) AS started,"
                      " coalesce(utc(e.finished_wall_ms), utc(e.wall_ms)) AS finished,"
                      " e.root, e.directory"

@@ -34,12 +34,13 @@
 
 #define HD_AGENT_MASTERS_MAX 16
 #define HD_AGENT_ACTIONS_MAX 512
-#define HD_AGENT_DEADLINE_MS 25000 /* the longest deadline of a request; longer than a parked poll */
-#define HD_AGENT_POINTS_MAX 1024   /* curve points kept for a master; beyond, every second goes */
-#define HD_AGENT_LEAVE_MS 10000    /* how long a leaving worker waits for acknowledgements */
-#define HD_AGENT_DRAIN_MS 30000    /* and a draining one, since the last of them */
-#define HD_AGENT_BYE_MS 3000       /* and for the answer to its bye */
-#define HD_AGENT_REPORT_MS 2000    /* of the time to leave, kept for reports; at most a quarter */
+#define HD_AGENT_DEADLINE_MS                                                                       \
+    25000                        /* the longest deadline of a request; longer than a parked poll */
+#define HD_AGENT_POINTS_MAX 1024 /* curve points kept for a master; beyond, every second goes */
+#define HD_AGENT_LEAVE_MS 10000  /* how long a leaving worker waits for acknowledgements */
+#define HD_AGENT_DRAIN_MS 30000  /* and a draining one, since the last of them */
+#define HD_AGENT_BYE_MS 3000     /* and for the answer to its bye */
+#define HD_AGENT_REPORT_MS 2000  /* of the time to leave, kept for reports; at most a quarter */
 
 struct hd_agent;
 
@@ -59,8 +60,8 @@ struct hd_agent_options {
 
 enum hd_agent_event_kind {
     HD_AGENT_EVENT_TIMEOUT,
-    HD_AGENT_EVENT_MASTERS,     /* the answer of a look-up: the masters there are now; none when
-                                   it failed (a master that answers is kept all the same) */
+    HD_AGENT_EVENT_MASTERS, /* the answer of a look-up: the masters there are now; none when
+                               it failed (a master that answers is kept all the same) */
     HD_AGENT_EVENT_REPLY,
     HD_AGENT_EVENT_LANE_FAILED, /* no answer in time, or the connection broke */
     HD_AGENT_EVENT_ADOPTED,     /* at start: an attempt found running on the engine */
@@ -68,6 +69,7 @@ enum hd_agent_event_kind {
     HD_AGENT_EVENT_ENDED,       /* an attempt ended; its result is on disk */
     HD_AGENT_EVENT_DRAIN,       /* first SIGTERM: no more jobs, leave when done */
     HD_AGENT_EVENT_DESCRIBED,   /* what the host could do now: the answer to DESCRIBE */
+    HD_AGENT_EVENT_DOING,       /* what is done before a target can run; "" nothing */
     HD_AGENT_EVENT_LEAVE,       /* second SIGTERM, or the machine goes away: stop targets, report
                                    preempted, leave */
 };
@@ -95,7 +97,7 @@ struct hd_agent_event {
     const struct hd_result *result;
     const struct hd_point *points;
     size_t point_count;
-    /* DESCRIBED */
+    /* DESCRIBED, DOING */
     const char *about;
     bool unfit; /* it could run nothing, and `about` says why */
     /* LEAVE: gone by then; 0: when all is reported */
@@ -103,11 +105,11 @@ struct hd_agent_event {
 };
 
 enum hd_agent_action_kind {
-    HD_AGENT_SEND,         /* request on lane to master; borrowed until the next step */
-    HD_AGENT_CONNECT,      /* (re)dial masters[master].address afresh, dropping what was outstanding */
-    HD_AGENT_START,        /* run this lease */
-    HD_AGENT_STOP,         /* TERM, grace, KILL; then report the outcome given */
-    HD_AGENT_DROP,         /* kill at once; remove it; report nothing */
+    HD_AGENT_SEND,    /* request on lane to master; borrowed until the next step */
+    HD_AGENT_CONNECT, /* (re)dial masters[master].address afresh, dropping what was outstanding */
+    HD_AGENT_START,   /* run this lease */
+    HD_AGENT_STOP,    /* TERM, grace, KILL; then report the outcome given */
+    HD_AGENT_DROP,    /* kill at once; remove it; report nothing */
     HD_AGENT_ACKNOWLEDGED, /* the result arrived (accepted or refused: see verdict): forget it */
     HD_AGENT_DESCRIBE,     /* a master tests this worker: say what it could do now */
     HD_AGENT_LOOKUP,       /* ask the nameserver for masters */

@@ -81,6 +81,13 @@ HD_NODISCARD enum hd_code hd_buf_printf(struct hd_buf *buf, struct hd_err *err, 
 /* The text, never NULL ("" when empty). Valid until the next change. */
 const char *hd_buf_text(const struct hd_buf *buf);
 
+/* Base64 (RFC 4648), appended. `url`: the alphabet without '/' and '+'; padded either way. Decoding
+ * takes both alphabets, with padding or without; HD_E_INVALID for anything else. */
+HD_NODISCARD enum hd_code hd_base64_encode(const void *bytes, size_t size, bool url,
+                                           struct hd_buf *out, struct hd_err *err);
+HD_NODISCARD enum hd_code hd_base64_decode(const char *text, size_t size, struct hd_buf *out,
+                                           struct hd_err *err);
+
 /* ---- arena: many small things freed together -------------------------------------------- */
 
 struct hd_arena;

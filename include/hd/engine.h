@@ -36,6 +36,9 @@ struct hd_engine_job {
     const char *log_path;     /* stdout and stderr of the target */
     const char *cwd;          /* process: where the target starts */
     const char *image;        /* docker */
+    enum hd_pull pull;        /* docker */
+    const char *image_id;     /* docker: what the run's first attempt ran; "" or NULL: any */
+    bool strict;              /* another image than image_id is refused */
     const char *program;      /* process: the file that is run as argv[0]; NULL: argv[0] itself */
     char *const *argv;        /* command; NULL or empty: the image's own */
     char *const *env;         /* "K=V", NULL-terminated */
@@ -64,12 +67,15 @@ struct hd_engine_end {
     bool stopped;        /* we stopped it: hd_engine_stop() */
     bool uncharged;      /* what ran before it in the same target may be at fault: try again */
     char message[HD_MESSAGE_MAX];
+    char image_id[HD_IMAGE_ID_MAX]; /* docker: what it ran, whatever its name means by now; "" */
     int64_t started_wall_ms, finished_wall_ms;
 };
 
 struct hd_engine_news {
     struct hd_attempt_ref attempt;
+    bool ended; /* otherwise only `doing`, which may come often and may be lost */
     struct hd_engine_end end;
+    char doing[HD_DOING_MAX]; /* "pulling IMAGE 45 %"; "" it runs */
 };
 
 struct hd_engine_found {

@@ -59,6 +59,14 @@ struct hd_warm_spec {
 };
 #define HD_WARM_JOBS_DEFAULT 1000
 #define HD_WARM_IDLE_MS_DEFAULT 60000
+/* When a worker asks the registry for the image. */
+enum hd_pull {
+    HD_PULL_MISSING, /* when the engine does not have it */
+    HD_PULL_ALWAYS,  /* once more before the first job of a run on each worker */
+    HD_PULL_NEVER,   /* whoever runs the worker has put it there */
+    HD_PULL_COUNT
+};
+extern const char *const hd_pull_names[HD_PULL_COUNT];
 
 /* A value that a target only prints. */
 struct hd_output_value {
@@ -67,7 +75,9 @@ struct hd_output_value {
 };
 
 struct hd_target {
-    char *image;    /* docker; NULL: none */
+    char *image; /* docker; NULL: none */
+    enum hd_pull pull;
+    bool strict;    /* an attempt with another image than the run's first one is refused */
     char **command; /* words, templates not yet expanded; NULL-terminated; NULL when absent */
     size_t command_count;
     struct hd_key_value *env; /* values may hold templates */

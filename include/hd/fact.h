@@ -20,6 +20,7 @@
 #define HD_MESSAGE_MAX 512    /* what a person is told of an attempt's end */
 #define HD_INFO_JSON_MAX 4096 /* what a target may add to its result */
 #define HD_REASON_MAX 256
+#define HD_IMAGE_ID_MAX 80     /* "sha256:" and 64 digits, terminator included */
 #define HD_RUN_NONE UINT32_MAX /* of a fact that belongs to no run */
 
 /* How an attempt ended; a closed list. */
@@ -180,8 +181,9 @@ struct hd_fact_attempt_ended {
     const char *info_json;                     /* from the target, or "" */
     const char *root;                          /* where the config's state is now; "" unknown */
     const char *directory;
-    uint32_t rule;     /* of the experiment's log rules: which one matched, from 1 on; 0: none */
-    const char *label; /* what that rule calls it; "" */
+    uint32_t rule;        /* of the experiment's log rules: which one matched, from 1 on; 0: none */
+    const char *label;    /* what that rule calls it; "" */
+    const char *image_id; /* what its container was made of; "" not known, or no container */
 };
 
 struct hd_fact_report_refused {

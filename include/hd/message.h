@@ -25,6 +25,7 @@
 #define HD_COMMANDS_MAX 64        /* commands in one reply */
 #define HD_RESULT_MEASURES_MAX 40 /* objectives and constraints of one result */
 #define HD_LEASE_WAIT_MS_MAX 20000
+#define HD_DOING_MAX 160 /* what a worker does for an attempt before its target runs */
 #define HD_ABOUT_MAX 240 /* what a worker says of itself when it is tested */
 #define HD_VIEW_JSON_MAX (768u * 1024u)
 
@@ -71,6 +72,7 @@ struct hd_result {
     const char *directory; /* name of the work directory this attempt leaves in the worker's root;
                               "" none */
     uint32_t rule; /* the experiment's log rule that its output matched, from 1 on; 0: none */
+    const char *image_id; /* what a container was made of; "" not known, or no container */
 };
 
 struct hd_request {
@@ -118,7 +120,8 @@ struct hd_request {
      * answers with it, and what it says of itself. */
     uint64_t echo;
     const char *about;
-    bool unfit; /* PING: it could not run a target now, and `about` says why */
+    const char *doing; /* PING: what keeps the worker from running a target, for people; "" */
+    bool unfit;        /* PING: it could not run a target now, and `about` says why */
     /* VIEW: what ("status", "jobs", ...) and its arguments as JSON */
     const char *view;
     const char *view_json;
@@ -164,6 +167,7 @@ struct hd_lease {
     uint32_t seed;               /* the same for all budgets of a config, not for its repeats */
     uint32_t repeat;             /* from 1 on: another evaluation of a config of a noisy target */
     int64_t lease_ms;
+    const char *image_id;    /* of the first attempt of the run that told one; "" none yet */
     const char *params_json; /* filled at the edge from the run's space */
     const char *target_json; /* filled at the edge: the experiment, canonical JSON */
 };

@@ -91,6 +91,12 @@ HD_NODISCARD enum hd_code hd_sibling_program(const char *name, char **ret_path, 
  * start is an error here. The caller waits for ret_pid. */
 HD_NODISCARD enum hd_code hd_spawn(const char *const argv[], const char *stdio_log,
                                    bool new_session, pid_t *ret_pid, struct hd_err *err);
+/* Runs a program (argv[0] as above), gives it `input` and takes what it writes to stdout, at most
+ * out's limit; its stderr is thrown away. One that is not done after timeout_ms or writes more is
+ * killed: HD_E_TIMEOUT, HD_E_LIMIT. *ret_status: as waitpid() gives it. */
+HD_NODISCARD enum hd_code hd_capture(const char *const argv[], const char *input,
+                                     int64_t timeout_ms, struct hd_buf *out, int *ret_status,
+                                     struct hd_err *err);
 /* Start time of a process in clock ticks since boot (/proc/PID/stat), 0 when it is gone or a
  * zombie: a pid alone is not an identity. */
 uint64_t hd_process_start_ticks(pid_t pid);

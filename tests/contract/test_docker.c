@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NEWS_WAIT_MS 30000
@@ -27,6 +28,10 @@ static const struct hd_docker_tuning quick = {
     .answer_ms = 50,
     .kill_margin_ms = 20,
     .log_bytes_max = 65536,
+    .pull_tries = 3,
+    .pull_wait_ms_min = 5,
+    .pull_stall_ms = 1000,
+    .pull_say_ms = 0,
 };
 
 struct room {
@@ -36,6 +41,8 @@ struct room {
     struct hd_engine *engine;
     struct hd_docker_tuning tuning;
     char run_dir[600], work_dir[600], log_path[600];
+    bool said_pulling;
+    char doing[HD_DOING_MAX]; /* what was said last before an end */
     char name[HD_ENGINE_NAME_MAX];
     char *argv[COMMAND_WORDS_MAX];
 };
@@ -121,6 +128,11 @@ static void start_program(struct room *room, const char *program, const char *ar
 static struct hd_engine_end take_news(struct room *room)
 {
     struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+    for (; news != NULL && !news->ended; news = hd_queue_pop(room->queue, NEWS_WAIT_MS)) {
+        room->said_pulling = room->said_pulling || strstr(news->doing, " 50 %") != NULL;
+        (void)hd_copy_text(room->doing, sizeof(room->doing), news->doing);
+        hd_free(news);
+    }
     if (news == NULL)
         fail_msg("no news came");
     struct hd_engine_end end = news->end;
@@ -391,21 +403,19 @@ static void test_earlier_attempts_of_others(void **state)
 
 /* ---- refusals ------------------------------------------------------------------------------- */
 
-static void test_image_absent(void **state)
+static void expect_pulls(struct room *room, int pulls)
 {
-    struct room *room = *state;
-    struct hd_engine_job job = job_of(room, "run", NULL);
-    job.image = "nosuch:1";
-    start(room, &job);
-    struct hd_engine_end end =
-        expect_end(room, HD_END_NOT_STARTED, 0,
-                   "image nosuch:1 does not exist here and could not be pulled: Get ");
-    assert_true(end.config_error);
-    assert_int_equal(fake_docker_count(room->fake, FAKE_PULL), 1);
-    assert_false(fake_docker_has(room->fake, room->name));
+    assert_int_equal(fake_docker_count(room->fake, FAKE_PULL), pulls);
 }
 
-/* An image that is absent is pulled once, by its tag. */
+static void forget(struct room *room)
+{
+    hd_engine_remove(room->engine, (struct hd_attempt_ref){0xabc, 7, 1});
+    restart_worker(room);
+    fake_docker_await_gone(room->fake, room->name);
+}
+
+/* An image that is absent is pulled once, by its tag, and with what the engine says it is. */
 static void test_image_pulled(void **state)
 {
     struct room *room = *state;
@@ -413,19 +423,200 @@ static void test_image_pulled(void **state)
     fake_docker_allow_pulls(room->fake);
     job.image = "some/thing";
     start(room, &job);
-    expect_end(room, HD_END_EXITED, 0, "");
-    assert_int_equal(fake_docker_count(room->fake, FAKE_PULL), 1);
+    struct hd_engine_end end = expect_end(room, HD_END_EXITED, 0, "");
+    expect_pulls(room, 1);
+    assert_int_equal(strncmp(end.image_id, "sha256:", 7), 0);
+    assert_true(room->said_pulling);
+    assert_string_equal(room->doing, "");
 }
 
-/* A registry that cannot serve now is the machine's trouble, so the job may be tried again. */
-static void test_pull_trouble(void **state)
+struct pull_row {
+    const char *answer;
+    bool config_error;
+    int pulls; /* of pull_tries 3 */
+    const char *message;
+};
+
+/* What a registry says decides: a name or login that is wrong is told at once, to the experiment;
+ * one that does not answer is asked again with back-off, and then the job may go elsewhere. */
+static void test_pull_refusals(void **state)
+{
+    struct room *room = *state;
+    static const struct pull_row rows[] = {
+        {"manifest unknown", true, 1, "check its name"},
+        {"pull access denied for x, repository does not exist", true, 1, "check its name"},
+        {"no basic auth credentials", true, 1, "docker login"},
+        {"unauthorized: incorrect username or password", true, 1, "docker login"},
+        {"invalid reference format", true, 1, "check its name"},
+        {"toomanyrequests: slow down", false, 3, "does not answer now): toomanyrequests"},
+        {"received unexpected HTTP status: 503 Service Unavailable", false, 3, "503"},
+        {"Get https://r/v2/: dial tcp: lookup r: no such host", false, 3, "no such host"},
+        {"dial tcp 127.0.0.1:5: connect: connection refused", false, 3, "connection refused"},
+        {"write /layer.tar: no space left on device", false, 1, "make room"},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        char body[300];
+        int before = fake_docker_count(room->fake, FAKE_PULL);
+        struct hd_engine_job job = job_of(room, "exit", "0");
+        job.image = "some/thing";
+        snprintf(body, sizeof(body), "{\"message\":\"%s\"}", rows[i].answer);
+        fake_docker_fail(room->fake, FAKE_PULL, 500, body, rows[i].pulls);
+        start(room, &job);
+        struct hd_engine_end end = expect_end(room, HD_END_NOT_STARTED, 0, rows[i].message);
+        assert_int_equal(end.config_error, rows[i].config_error);
+        expect_pulls(room, before + rows[i].pulls);
+        forget(room);
+    }
+}
+
+/* The same, when the refusal comes in the stream of an answer that began well. */
+static void test_pull_refused_in_stream(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    fake_docker_fail(room->fake, FAKE_PULL, 200,
+                     "{\"status\":\"Pulling\"}\n{\"errorDetail\":{\"message\":\"unauthorized\"},"
+                     "\"error\":\"unauthorized\"}\n",
+                     1);
+    job.image = "some/thing";
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "unauthorized").config_error);
+    expect_pulls(room, 1);
+}
+
+/* A registry that comes back in time costs no attempt. */
+static void test_pull_succeeds_later(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    fake_docker_allow_pulls(room->fake);
+    fake_docker_fail(room->fake, FAKE_PULL, 500, "{\"message\":\"i/o timeout\"}", 2);
+    job.image = "some/thing";
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    expect_pulls(room, 3);
+}
+
+/* A pull that brings nothing any more is given up, and asked for again. */
+static void test_pull_stands_still(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    room->tuning.pull_tries = 1;
+    restart_worker(room);
+    fake_docker_hang_pulls(room->fake);
+    job.image = "some/thing";
+    start(room, &job);
+    assert_false(expect_end(room, HD_END_NOT_STARTED, 0, "nothing came for").config_error);
+}
+
+/* Never: nobody is asked. Always: the registry is asked once for a run, also when the image is
+ * here. */
+static void test_pull_policy(void **state)
 {
     struct room *room = *state;
     struct hd_engine_job job = job_of(room, "exit", "0");
     job.image = "some/thing";
-    fake_docker_fail(room->fake, FAKE_PULL, 500, "{\"message\":\"toomanyrequests: slow\"}", 1);
+    job.pull = HD_PULL_NEVER;
     start(room, &job);
-    assert_false(expect_end(room, HD_END_NOT_STARTED, 0, "toomanyrequests").config_error);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "target.pull is never").config_error);
+    expect_pulls(room, 0);
+    forget(room);
+    fake_docker_allow_pulls(room->fake);
+    for (uint32_t attempt = 1; attempt <= 2; attempt++) {
+        job = job_of(room, "exit", "0");
+        job.attempt.attempt = attempt;
+        job.pull = HD_PULL_ALWAYS;
+        start(room, &job);
+        expect_end(room, HD_END_EXITED, 0, "");
+        expect_pulls(room, 1);
+    }
+    job.attempt.run_uid++;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    expect_pulls(room, 2);
+}
+
+/* Jobs of one image that start together pull it once. */
+static void test_one_pull_an_image(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    fake_docker_allow_pulls(room->fake);
+    job.image = "some/thing";
+    for (uint32_t attempt = 1; attempt <= 5; attempt++) {
+        job.attempt.attempt = attempt + 100;
+        start(room, &job);
+    }
+    for (int i = 0; i < 5; i++)
+        expect_end(room, HD_END_EXITED, 0, "");
+    expect_pulls(room, 1);
+}
+
+/* With the login of the client's file; one that cannot be had is named when the pull is refused. */
+static void test_pull_with_login(void **state)
+{
+    struct room *room = *state;
+    char config[700], path[700], auth[1024];
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    snprintf(config, sizeof(config), "%s/config.json", room->dir);
+    assert_int_equal(setenv("DOCKER_CONFIG", room->dir, 1), 0);
+    test_file_write(config, "{\"auths\":{\"r.test:5000\":{\"auth\":\"Ym9iOnNlY3JldA==\"}}}");
+    fake_docker_allow_pulls(room->fake);
+    job.image = "r.test:5000/x:1";
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    fake_docker_last_auth(room->fake, auth, sizeof(auth));
+    assert_string_equal(auth, "{\"username\":\"bob\",\"password\":\"secret\","
+                              "\"serveraddress\":\"r.test:5000\"}");
+    forget(room);
+    /* A helper, which is found on PATH and run without a shell. */
+    snprintf(path, sizeof(path), "%s/docker-credential-mine", room->dir);
+    test_file_write(path, "#!/bin/sh\nread server\ntest \"$1 $server\" = 'get h.test' || exit 1\n"
+                          "echo '{\"Username\":\"<token>\",\"Secret\":\"tok\"}'\n");
+    assert_int_equal(chmod(path, 0700), 0);
+    char *before = strdup(getenv("PATH"));
+    snprintf(path, sizeof(path), "%s:%s", room->dir, before);
+    assert_int_equal(setenv("PATH", path, 1), 0);
+    test_file_write(config, "{\"credHelpers\":{\"h.test\":\"mine\"},\"credsStore\":\"nosuch\"}");
+    job = job_of(room, "exit", "0");
+    job.image = "h.test/x:1";
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    fake_docker_last_auth(room->fake, auth, sizeof(auth));
+    assert_string_equal(auth, "{\"identitytoken\":\"tok\",\"serveraddress\":\"h.test\"}");
+    forget(room);
+    fake_docker_fail(room->fake, FAKE_PULL, 500, "{\"message\":\"unauthorized\"}", 1);
+    job.image = "other.test/x:1";
+    start(room, &job);
+    expect_end(room, HD_END_NOT_STARTED, 0, "unauthorized; asked without a login, since ");
+    fake_docker_last_auth(room->fake, auth, sizeof(auth));
+    assert_string_equal(auth, "");
+    assert_int_equal(setenv("PATH", before, 1), 0);
+    free(before);
+    assert_int_equal(unsetenv("DOCKER_CONFIG"), 0);
+}
+
+/* target.strict: another image than the run began with is refused before it runs. */
+static void test_strict_image(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    start(room, &job);
+    struct hd_engine_end first = expect_end(room, HD_END_EXITED, 0, "");
+    forget(room);
+    job.strict = true;
+    job.image_id = first.image_id;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    forget(room);
+    job.image_id = "sha256:beef";
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "was sha256:beef").config_error);
+    forget(room);
+    job.strict = false;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
 }
 
 struct refusal_row {
@@ -778,9 +969,15 @@ int main(void)
         TEST(test_drop),
         TEST(test_drop_before_next_attempt),
         TEST(test_earlier_attempts_of_others),
-        TEST(test_image_absent),
         TEST(test_image_pulled),
-        TEST(test_pull_trouble),
+        TEST(test_pull_refusals),
+        TEST(test_pull_refused_in_stream),
+        TEST(test_pull_succeeds_later),
+        TEST(test_pull_stands_still),
+        TEST(test_pull_policy),
+        TEST(test_one_pull_an_image),
+        TEST(test_pull_with_login),
+        TEST(test_strict_image),
         TEST(test_refusals),
         TEST(test_no_image_named),
         TEST(test_start_twice),

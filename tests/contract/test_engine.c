@@ -125,6 +125,8 @@ static struct hd_engine_job job_of(struct bench *bench, uint32_t job, const char
 static struct hd_engine_end next_end(struct bench *bench, uint32_t job)
 {
     struct hd_engine_news *news = hd_queue_pop(bench->queue, NEWS_WAIT_MS);
+    for (; news != NULL && !news->ended; news = hd_queue_pop(bench->queue, NEWS_WAIT_MS))
+        hd_free(news);
     assert_non_null(news);
     assert_int_equal(news->attempt.run_uid, bench->run_uid);
     assert_int_equal(news->attempt.job, job);
@@ -243,6 +245,7 @@ static void what_cannot_start_is_the_experiments_fault_with_a_reason(void **stat
     struct bench *bench = *state;
     struct hd_engine_job job = job_of(bench, 1, "exit", "0");
     char missing[] = "/no/such/program";
+    job.pull = HD_PULL_NEVER;
     if (bench->docker)
         job.image = "hyperdock/no-such-image:never";
     else

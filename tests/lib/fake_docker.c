@@ -69,7 +69,7 @@ struct fake_docker {
     unsigned generation; /* rises with each crash: streams of before end */
     char newest[16];
     int minor_min;
-    bool pulls, hang_waits, hang_lists, ignore_stops, forget_oom;
+    bool pulls, hang_pulls, hang_waits, hang_lists, ignore_stops, forget_oom;
     struct {
         char name[128], user[64];
     } images[IMAGES_MAX];
@@ -80,6 +80,7 @@ struct fake_docker {
     struct connection connections[CONNECTIONS_MAX];
     int counts[FAKE_ROUTE_COUNT];
     char last_stop[256];
+    char last_auth[2048];
 };
 
 struct request {
@@ -88,7 +89,8 @@ struct request {
     char query[1024];
     char *body;
     size_t body_size;
-    int minor; /* -1: unversioned */
+    char auth[2048]; /* X-Registry-Auth */
+    int minor;       /* -1: unversioned */
 };
 
 /* ---- small helpers -------------------------------------------------------------------------- */
@@ -249,15 +251,24 @@ static const char *image_user(const struct fake_docker *fake, const char *name)
 
 /* ---- routes; each is called with the lock and may let go of it while it waits --------------- */
 
+/* Hex digits of its name: the same image whenever it is asked for. */
+static void image_id(const char *name, char ret_id[80])
+{
+    uint64_t hash = hd_hash_text(HD_HASH_INIT, name);
+    (void)hd_format(ret_id, 80, "sha256:%016llx", (unsigned long long)hash);
+}
+
 static bool answer_image(struct fake_docker *fake, int fd, const char *name)
 {
+    char id[80];
     char body[512];
     const char *user = image_user(fake, name);
     if (user == NULL) {
         (void)hd_format(body, sizeof(body), "No such image: %s", name);
         return send_message(fd, fake, 404, body);
     }
-    (void)hd_format(body, sizeof(body), "{\"Id\":\"sha256:1\",\"Config\":{\"User\":\"%s\"}}", user);
+    image_id(name, id);
+    (void)hd_format(body, sizeof(body), "{\"Id\":\"%s\",\"Config\":{\"User\":\"%s\"}}", id, user);
     return send_json(fd, fake, 200, body);
 }
 
@@ -269,12 +280,26 @@ static void query_text(const struct request *request, const char *key, char *tex
         (void)hd_format(text, size, "%.*s", (int)strcspn(at + strlen(key), "&"), at + strlen(key));
 }
 
+/* Until a condition may have changed; false when the engine went down. */
+static bool wait_change(struct fake_docker *fake, unsigned generation)
+{
+    pthread_cond_wait(&fake->changed, &fake->lock);
+    return !fake->down && fake->generation == generation;
+}
+
 static bool answer_pull(struct fake_docker *fake, int fd, const struct request *request)
 {
     char from[128], tag[128];
     query_text(request, "fromImage=", from, sizeof(from));
     query_text(request, "tag=", tag, sizeof(tag));
     hd_assert(tag[0] != '\0'); /* an empty tag pulls everything */
+    if (fake->hang_pulls) {
+        unsigned generation = fake->generation;
+        bool sent = send_stream_head(fd);
+        while (sent && wait_change(fake, generation))
+            ;
+        return false;
+    }
     if (!fake->pulls)
         return send_message(fd, fake, 500,
                             "Get \\\"https://registry.invalid/v2/\\\": dial tcp: lookup "
@@ -282,7 +307,12 @@ static bool answer_pull(struct fake_docker *fake, int fd, const struct request *
     hd_assert(fake->image_count < IMAGES_MAX);
     (void)hd_format(fake->images[fake->image_count].name, 128, "%s:%s", from, tag);
     fake->images[fake->image_count++].user[0] = '\0';
-    static const char text[] = "{\"status\":\"Pulling\"}\r\n{\"status\":\"Downloaded\"}\r\n";
+    static const char text[] =
+        "{\"status\":\"Pulling from x\",\"id\":\"1\"}\r\n"
+        "{\"status\":\"Pulling fs layer\",\"progressDetail\":{},\"id\":\"aaaaaaaaaaaa\"}\r\n"
+        "{\"status\":\"Already exists\",\"progressDetail\":{},\"id\":\"bbbbbbbbbbbb\"}\r\n"
+        "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":0,\"total\":9},"
+        "\"id\":\"aaaaaaaaaaaa\"}\r\n{\"status\":\"Status: Downloaded\"}\r\n";
     return send_stream_head(fd) && send_chunk(fd, text, sizeof(text) - 1) && send_chunk(fd, "", 0);
 }
 
@@ -314,13 +344,6 @@ static bool answer_create(struct fake_docker *fake, int fd, const struct request
     struct container *c = add(fake, name, value);
     (void)hd_format(body, sizeof(body), "{\"Id\":\"%s\",\"Warnings\":[]}", c->id);
     return send_json(fd, fake, 201, body);
-}
-
-/* Until a condition may have changed; false when the engine went down. */
-static bool wait_change(struct fake_docker *fake, unsigned generation)
-{
-    pthread_cond_wait(&fake->changed, &fake->lock);
-    return !fake->down && fake->generation == generation;
 }
 
 static bool answer_wait(struct fake_docker *fake, int fd, const struct request *request,
@@ -451,17 +474,21 @@ static bool answer_inspect(struct fake_docker *fake, int fd, const char *id)
     struct container *c = find(fake, id);
     struct hd_buf labels, body;
     struct hd_err err;
+    char id_of_image[80];
     if (c == NULL)
         return send_message(fd, fake, 404, "No such container");
     hd_buf_init(&labels, 65536);
     hd_buf_init(&body, 131072);
     labels_text(c, &labels);
+    const struct hd_value *image = hd_value_get(c->body, "Image");
+    image_id(image != NULL ? image->as.string : "", id_of_image);
     enum hd_code code = hd_buf_printf(
         &body, &err,
-        "{\"Id\":\"%s\",\"State\":{\"Status\":\"%s\",\"OOMKilled\":%s,\"ExitCode\":%d,"
+        "{\"Image\":\"%s\",\"Id\":\"%s\",\"State\":{\"Status\":\"%s\",\"OOMKilled\":%s,"
+        "\"ExitCode\":%d,"
         "\"Error\":\"%s\",\"StartedAt\":\"%s\",\"FinishedAt\":\"%s\"},\"Config\":{\"Labels\":%s}}",
-        c->id, state_name(c), c->oom && !fake->forget_oom ? "true" : "false", c->exit_code,
-        c->error, c->started, c->finished, hd_buf_text(&labels));
+        id_of_image, c->id, state_name(c), c->oom && !fake->forget_oom ? "true" : "false",
+        c->exit_code, c->error, c->started, c->finished, hd_buf_text(&labels));
     hd_assert(code == HD_OK);
     bool sent = send_json(fd, fake, 200, hd_buf_text(&body));
     hd_buf_release(&labels);
@@ -610,6 +637,8 @@ static bool answer(struct fake_docker *fake, int fd, const struct request *reque
     char id[256], text[256];
     enum fake_route route = route_of(request, id, sizeof(id));
     fake->counts[route]++;
+    if (route == FAKE_PULL)
+        (void)hd_format(fake->last_auth, sizeof(fake->last_auth), "%s", request->auth);
     pthread_cond_broadcast(&fake->changed);
     if (fake->down)
         return false;
@@ -668,6 +697,10 @@ static bool parse_head(char *head, struct request *request, size_t *ret_length)
                     path[length] == '?' ? path + length + 1 : "");
     decode(request->path);
     decode(request->query);
+    const char *auth = strcasestr(head, "\r\nx-registry-auth: ");
+    (void)hd_format(request->auth, sizeof(request->auth), "%.*s",
+                    auth != NULL ? (int)strcspn(auth + 19, "\r") : 0,
+                    auth != NULL ? auth + 19 : "");
     const char *size = strcasestr(head, "\r\ncontent-length:");
     *ret_length = size != NULL ? (size_t)strtoul(size + 17, NULL, 10) : 0;
     return *ret_length < REQUEST_MAX;
@@ -882,6 +915,23 @@ void fake_docker_fail(struct fake_docker *fake, enum fake_route route, int statu
     fake->faults[i] = (struct fault){.route = route, .status = status, .left = count};
     (void)hd_format(fake->faults[i].body, sizeof(fake->faults[i].body), "%s", body);
     pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_docker_hang_pulls(struct fake_docker *fake)
+{
+    LOCKED(fake, fake->hang_pulls = true);
+}
+
+void fake_docker_last_auth(struct fake_docker *fake, char *ret_text, size_t text_size)
+{
+    struct hd_buf plain;
+    struct hd_err err;
+    hd_buf_init(&plain, 4096);
+    LOCKED(fake,
+           assert_int_equal(
+               hd_base64_decode(fake->last_auth, strlen(fake->last_auth), &plain, &err), HD_OK));
+    (void)hd_format(ret_text, text_size, "%s", hd_buf_text(&plain));
+    hd_buf_release(&plain);
 }
 
 void fake_docker_hang_waits(struct fake_docker *fake)

@@ -44,6 +44,11 @@ void fake_docker_add_image(struct fake_docker *fake, const char *name, const cha
 /* A pull of any image then succeeds and adds it. */
 void fake_docker_allow_pulls(struct fake_docker *fake);
 
+/* Pulls begin and bring nothing. */
+void fake_docker_hang_pulls(struct fake_docker *fake);
+/* The login that came with the last pull, decoded; "" none. */
+void fake_docker_last_auth(struct fake_docker *fake, char *ret_text, size_t text_size);
+
 /* The next `count` requests of the route get this answer instead; status 0: the connection is cut
  * before anything is done; status -1: the request is carried out and its reply is lost. */
 void fake_docker_fail(struct fake_docker *fake, enum fake_route route, int status, const char *body,

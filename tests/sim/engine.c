@@ -186,6 +186,8 @@ static void draw_end(struct sim *sim, struct sim_container *container)
     result->exit_code = result->outcome == HD_OUTCOME_FAILED ? 1 : 0;
     result->message = result->outcome == HD_OUTCOME_OK ? "" : "as planned";
     result->info_json = "";
+    result->image_id =
+        container->attempt.job % 3 == 0 ? "" : "sha256:1a2b"; /* old workers tell none */
     container->ends_ms = sim->now_ms + (work < 1 ? 1 : (int64_t)work);
 }
 

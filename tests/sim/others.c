@@ -170,7 +170,7 @@ static struct sim_person_task *new_task(struct sim *sim, uint32_t run)
         .subject = "",
         .view = "",
         .view_json = "",
-        .result = {.message = "", .info_json = "", .directory = ""},
+        .result = {.message = "", .info_json = "", .directory = "", .image_id = ""},
     };
     return task;
 }

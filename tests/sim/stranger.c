@@ -96,6 +96,7 @@ bool sim_stranger_finds_result(struct sim *sim, struct sim_worker *worker)
                                .finished_wall_ms = 2,
                                .message = "",
                                .info_json = "",
+                               .image_id = "",
                                .directory = ""};
     struct hd_agent_event ended = {.kind = HD_AGENT_EVENT_ENDED,
                                    .attempt = container->attempt,

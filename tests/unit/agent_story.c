@@ -145,7 +145,8 @@ void story_step(struct hd_agent *agent, const char *text, int64_t *now_ms)
     struct hd_agent_event event = {.kind = HD_AGENT_EVENT_TIMEOUT};
     memset(masters, 0, sizeof(masters));
     reply = (struct hd_reply){.verdict = HD_VERDICT_NONE};
-    result = (struct hd_result){.loss = NAN, .message = "m", .info_json = "{}", .directory = "d"};
+    result = (struct hd_result){
+        .loss = NAN, .message = "m", .info_json = "{}", .directory = "d", .image_id = "sha256:1"};
     if (words[0][0] == '@') {
         *now_ms = strtoll(words[0] + 1, NULL, 10);
         first = 1;

@@ -130,7 +130,8 @@ static inline struct hd_request blank(void)
 {
     struct hd_request request = {.token = "", .worker = "", .run_id = "", .root = "", .host = "h"};
     request.experiment_json = request.reason = request.view = request.view_json = "";
-    request.result.message = request.result.info_json = request.result.directory = "";
+    request.result.message = request.result.info_json = request.result.directory =
+        request.result.image_id = "";
     return request;
 }
 

@@ -44,6 +44,8 @@ static const char issue_text[] =
     "  args: cli\n"
     "  contract: hyperdock\n"
     "  checkpoint: true\n"
+    "  pull: always\n"
+    "  strict: true\n"
     "  timeout: {base: 1m, per_budget: 20s}\n"
     "  stop_grace: 250ms\n"
     "  retries: {infra: 4, failed: 1}\n"

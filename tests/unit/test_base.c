@@ -519,11 +519,52 @@ static void allocation_fails_once(void **state)
     hd_free(NULL);
 }
 
+/* RFC 4648, section 10, and back; both alphabets are read, with padding or without. */
+static void base64(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+    };
+    static const char *const wrong[] = {"Z", "Zg*=", "Zm9vY", "Z g="};
+    struct hd_buf out;
+    struct hd_err err;
+    hd_buf_init(&out, 64);
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        hd_buf_clear(&out);
+        assert_hd_ok(hd_base64_encode(rows[i][0], strlen(rows[i][0]), false, &out, &err));
+        assert_string_equal(hd_buf_text(&out), rows[i][1]);
+        for (size_t cut = 0; cut < 2; cut++) {
+            hd_buf_clear(&out);
+            size_t size = cut == 0 ? strlen(rows[i][1]) : strcspn(rows[i][1], "=");
+            assert_hd_ok(hd_base64_decode(rows[i][1], size, &out, &err));
+            assert_string_equal(hd_buf_text(&out), rows[i][0]);
+        }
+    }
+    for (size_t i = 0; i < HD_COUNT(wrong); i++)
+        assert_hd_fails(hd_base64_decode(wrong[i], strlen(wrong[i]), &out, &err), HD_E_INVALID,
+                        "base64");
+    hd_buf_clear(&out);
+    assert_hd_ok(hd_base64_encode("\xfb\xff", 2, true, &out, &err));
+    assert_string_equal(hd_buf_text(&out), "-_8=");
+    hd_buf_clear(&out);
+    assert_hd_ok(hd_base64_decode("-_8", 3, &out, &err));
+    assert_memory_equal(out.data, "\xfb\xff", 2);
+    hd_buf_release(&out);
+}
+
 int main(void)
 {
     bool comma = use_comma_locale();
     setlocale(LC_NUMERIC, "C");
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base64),
         cmocka_unit_test(codes_have_distinct_names),
         cmocka_unit_test(fail_sets_code_and_text),
         cmocka_unit_test(long_error_is_cut_between_characters),

@@ -40,6 +40,7 @@ static void complete_file(void **state)
     assert_string_equal(container->user, "1:2");
     assert_int_equal(e->target.gpus, 2);
     assert_false(e->target.warm.on);
+    assert_true(e->target.pull == HD_PULL_ALWAYS && e->target.strict);
     assert_int_equal(e->target.stop_grace_ms, 250);
     assert_int_equal(e->target.retries_infra, 4);
     assert_int_equal(e->target.retries_failed, 1);
@@ -78,6 +79,7 @@ static void defaults(void **state)
     struct hd_experiment *e = parse_good(LEAST);
     assert_string_equal(e->name, "e"); /* of e.yaml */
     assert_null(e->target.command);
+    assert_true(e->target.pull == HD_PULL_MISSING && !e->target.strict);
     assert_int_equal(e->target.env_count, 0);
     assert_null(e->target.data);
     assert_int_equal(hd_experiment_timeout_ms(e, 1), 0);
@@ -337,6 +339,10 @@ static void errors(void **state)
         {"target: {image: a, container: {tmpfs: [/hyperdock/work]}}\n" SPACE,
          "/hyperdock is where the target's files are"},
         {"target: {command: a, container: {user: me}}\n" SPACE, "needs an image"},
+        {"target: {command: a, pull: never}\n" SPACE, "target.pull: needs an image"},
+        {"target: {command: a, strict: true}\n" SPACE, "target.strict: needs an image"},
+        {"target: {image: a, pull: sometimes}\n" SPACE,
+         "target.pull: unknown \"sometimes\"; known are: missing, always, never"},
         {"target: {image: a, args: flags}\n" SPACE, "target.args"},
         {"target: {image: a, warm: often}\n" SPACE, "target.warm: expected true, false or a map"},
         {"target: {image: a, warm: {job: 3}}\n" SPACE,

@@ -64,6 +64,7 @@ static struct hd_result result_of(uint32_t job, double loss)
         .exit_code = -1,
         .message = "line\nline",
         .info_json = "{\"a\":1}",
+        .image_id = "sha256:12",
         .directory = "c5-7-1",
     };
 }
@@ -108,6 +109,7 @@ static void what_is_kept_is_read_back(void **state)
         assert_int_equal(read_result.exit_code, -1);
         assert_string_equal(read_result.message, result.message);
         assert_string_equal(read_result.info_json, result.info_json);
+        assert_string_equal(read_result.image_id, result.image_id);
         assert_string_equal(read_result.directory, result.directory);
     }
 }

@@ -94,6 +94,7 @@ static bool end(uint32_t job, enum hd_outcome outcome, double loss)
                                                        .exit_code = -1,
                                                        .message = "",
                                                        .info_json = "",
+                                                       .image_id = "",
                                                        .root = "root",
                                                        .directory = ""}});
 }

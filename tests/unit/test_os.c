@@ -515,9 +515,48 @@ static void nothing_is_lost_between_threads(void **state)
 
 #define in_a_dir(test) cmocka_unit_test_setup_teardown(test, make_dir, drop_dir)
 
+/* What a program writes comes back, however it treats its input; one that does not end or writes
+ * too much is ended, with what it started. */
+static void capture(void **state)
+{
+    (void)state;
+    const char *cat[] = {"cat", NULL}, *status[] = {"sh", "-c", "echo x; exit 3", NULL},
+               *deaf[] = {"sh", "-c", "exec <&-; echo y", NULL},
+               *endless[] = {"sh", "-c", "yes & wait", NULL},
+               *stuck[] = {"sh", "-c", "sleep 600 & echo $!; wait", NULL},
+               *missing[] = {"hd-no-such-program", NULL};
+    struct hd_buf out;
+    struct hd_err err;
+    int how = -1;
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_capture(cat, "in and out\n", 60000, &out, &how, &err));
+    assert_string_equal(hd_buf_text(&out), "in and out\n");
+    assert_int_equal(how, 0);
+    assert_hd_ok(hd_capture(status, "", 60000, &out, &how, &err));
+    assert_int_equal(WEXITSTATUS(how), 3);
+    hd_buf_clear(&out);
+    assert_hd_ok(hd_capture(deaf, "nobody reads this", 60000, &out, &how, &err));
+    assert_string_equal(hd_buf_text(&out), "y\n");
+    hd_buf_clear(&out);
+    assert_hd_fails(hd_capture(endless, "", 60000, &out, &how, &err), HD_E_LIMIT, "65536 bytes");
+    hd_buf_clear(&out);
+    assert_hd_fails(hd_capture(stuck, "", 200, &out, &how, &err), HD_E_TIMEOUT, "in time");
+    int64_t pid = 0;
+    out.data[strcspn(out.data, "\n")] = '\0';
+    assert_true(hd_parse_i64(out.data, &pid));
+    /* Killed with its parent; whoever inherits it may take a moment to collect it. */
+    for (int64_t until_ms = hd_clock_ms() + 30000; hd_process_start_ticks((pid_t)pid) != 0;) {
+        assert_true(hd_clock_ms() < until_ms);
+        (void)poll(NULL, 0, 1);
+    }
+    assert_hd_fails(hd_capture(missing, "", 1000, &out, &how, &err), HD_E_NOTFOUND, "on PATH");
+    hd_buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(capture),
         cmocka_unit_test(times_print_as_utc_with_milliseconds),
         cmocka_unit_test(the_monotonic_clock_does_not_go_back),
         cmocka_unit_test(random_numbers_differ),

@@ -109,6 +109,7 @@ static struct hd_result any_result(void)
         .exit_code = (int32_t)any_i64(),
         .message = any_text(HD_MESSAGE_MAX - 1),
         .info_json = any_text(HD_INFO_JSON_MAX - 1),
+        .image_id = any_text(HD_IMAGE_ID_MAX - 1),
         .directory = any_id(),
     };
     result.measure_count = (size_t)hd_rng_below(&rng, HD_RESULT_MEASURES_MAX + 1);
@@ -154,6 +155,7 @@ static struct hd_request any_request(void)
         .subject = any_text(HD_WORKER_ID_MAX - 1),
         .echo = any_u64(),
         .about = any_text(HD_ABOUT_MAX - 1),
+        .doing = any_text(HD_DOING_MAX - 1),
         .unfit = any_bool(),
         .view = any_text(HD_ID_MAX),
         .view_json = any_text(3000),
@@ -184,6 +186,7 @@ static struct hd_lease any_lease(void)
         .lease_ms = (int64_t)(any_u64() >> 1),
         .params_json = any_text(2000),
         .target_json = any_text(2000),
+        .image_id = any_text(HD_IMAGE_ID_MAX - 1),
     };
 }
 
@@ -247,6 +250,7 @@ static void same_result(const struct hd_result *a, const struct hd_result *b)
     assert_int_equal(a->exit_code, b->exit_code);
     assert_string_equal(a->message, b->message);
     assert_string_equal(a->info_json, b->info_json);
+    assert_string_equal(a->image_id, b->image_id);
     assert_string_equal(a->directory, b->directory);
 }
 
@@ -288,6 +292,7 @@ static void same_request(const struct hd_request *a, const struct hd_request *b)
     assert_string_equal(a->subject, b->subject);
     assert_true(a->echo == b->echo && a->unfit == b->unfit);
     assert_string_equal(a->about, b->about);
+    assert_string_equal(a->doing, b->doing);
     assert_string_equal(a->view, b->view);
     assert_string_equal(a->view_json, b->view_json);
 }
@@ -309,6 +314,7 @@ static void same_lease(const struct hd_lease *a, const struct hd_lease *b)
     assert_true(a->lease_ms == b->lease_ms);
     assert_string_equal(a->params_json, b->params_json);
     assert_string_equal(a->target_json, b->target_json);
+    assert_string_equal(a->image_id, b->image_id);
 }
 
 static void same_reply(const struct hd_reply *a, const struct hd_reply *b)

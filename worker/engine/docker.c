@@ -20,6 +20,10 @@ const struct hd_docker_tuning hd_docker_tuning_default = {
     .answer_ms = 3000,
     .kill_margin_ms = 5000,
     .log_bytes_max = HD_LOG_BYTES_MAX,
+    .pull_tries = 5,
+    .pull_wait_ms_min = 1000,
+    .pull_stall_ms = 120 * 1000,
+    .pull_say_ms = 2000,
 };
 
 static struct hd_docker *docker_of(struct hd_engine *engine)
@@ -137,6 +141,7 @@ static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
            copy_text(arena, job->log_path, &ret_job->log_path) &&
            copy_text(arena, job->image, &ret_job->image) &&
            copy_text(arena, job->gpus, &ret_job->gpus) &&
+           copy_text(arena, job->image_id, &ret_job->image_id) &&
            copy_list(arena, job->argv, &ret_job->argv) &&
            copy_list(arena, job->env, &ret_job->env) &&
            copy_container(arena, job->container, &ret_job->container);

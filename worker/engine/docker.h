@@ -19,6 +19,8 @@
 
 #define HD_DOCKER_WATCHES_MAX (2 * HD_HELD_MAX)
 #define HD_DOCKER_CREATE_TRIES_MAX 5
+#define HD_DOCKER_PULLS_MAX 16 /* images that are pulled at the same time */
+#define HD_DOCKER_FRESH_MAX 64 /* runs whose image was asked for anew, as pull: always wants */
 
 /* Times; tests shorten them. */
 struct hd_docker_tuning {
@@ -32,10 +34,19 @@ struct hd_docker_tuning {
     int64_t answer_ms;      /* of a test: short beside a lease, which nobody renews meanwhile */
     int64_t kill_margin_ms; /* after the grace, before we kill by ourselves */
     uint64_t log_bytes_max;
+    int pull_tries;           /* when the registry does not answer */
+    int64_t pull_wait_ms_min; /* before the second try; doubled for each further one */
+    int64_t pull_stall_ms;    /* a pull that brings nothing for so long has failed */
+    int64_t pull_say_ms;      /* how often it says how far it is */
 };
 extern const struct hd_docker_tuning hd_docker_tuning_default;
 
 struct hd_docker_watch;
+
+struct hd_docker_fresh {
+    uint64_t run_uid;
+    uint64_t image; /* hash of its name */
+};
 
 struct hd_docker {
     struct hd_engine base;
@@ -51,7 +62,9 @@ struct hd_docker {
     /* Guarded by lock. */
     struct hd_docker_watch *watches;
     size_t watch_count;
-    bool pulling; /* one pull at a time */
+    const char *pulled[HD_DOCKER_PULLS_MAX];           /* one pull at a time of each; NULL: free */
+    struct hd_docker_fresh fresh[HD_DOCKER_FRESH_MAX]; /* the oldest is overwritten */
+    size_t fresh_next;
     bool closing;
     int64_t closing_by_ms; /* removals that are under way may go on until then */
 };
@@ -131,6 +144,8 @@ enum hd_docker_phase hd_docker_go_away(struct hd_docker_watch *watch, const char
 void hd_docker_not_started(struct hd_docker_watch *watch, bool config_error, const char *what,
                            const char *text);
 void hd_docker_lost(struct hd_docker_watch *watch, const char *text);
+/* Dropped, removed or closing. */
+bool hd_docker_watch_must_leave(struct hd_docker_watch *watch);
 /* Waits until then or until something asks for attention, while calls go on. */
 void hd_docker_watch_pause(struct hd_docker_watch *watch, int64_t until_ms);
 void hd_docker_end_calls(struct hd_docker_watch *watch);
@@ -142,6 +157,17 @@ enum hd_docker_phase hd_docker_attach(struct hd_docker_watch *watch);
 enum hd_docker_phase hd_docker_follow(struct hd_docker_watch *watch);
 /* It has exited: reads what is left of its log, and finds out how it ended. */
 enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch);
+
+/* ---- images (docker_pull.c) --------------------------------------------------------------------
+ */
+
+/* Brings the job's image here as its pull policy says, `missing`: the engine has just said that it
+ * does not have it. HD_DOCKER_MAKE: it is here. */
+enum hd_docker_phase hd_docker_get_image(struct hd_docker_watch *watch, bool missing);
+/* pull: always, and this run's image was not asked for yet. */
+bool hd_docker_image_is_due(struct hd_docker_watch *watch);
+/* target.strict: the image that the container was made of is the run's. */
+enum hd_docker_phase hd_docker_judge_image(struct hd_docker_watch *watch);
 
 /* ---- files (docker_files.c) -------------------------------------------------------------------
  */

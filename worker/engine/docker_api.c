@@ -38,6 +38,9 @@ static enum hd_code perform(struct hd_docker_api *api, const struct hd_docker_re
     else if (call->code == HD_E_LIMIT)
         code = hd_fail(err, HD_E_LIMIT, "the Docker engine's answer to %s is longer than %u bytes",
                        request->path, HD_DOCKER_BODY_MAX);
+    else if (call->code == HD_E_TIMEOUT && request->stall_ms > 0)
+        code = hd_fail(err, HD_E_TIMEOUT, "nothing came for %lld s",
+                       (long long)(request->stall_ms / 1000));
     else if (call->code != HD_OK)
         code = hd_fail(err, HD_E_NET, "the Docker engine at %s does not answer: %s",
                        api->endpoint->display, call->error);
@@ -211,7 +214,8 @@ static bool escape_image(const char *image, char *ret_text, size_t text_size)
     return used > 0;
 }
 
-enum hd_code hd_docker_has_image(struct hd_docker_api *api, const char *image, struct hd_err *err)
+enum hd_code hd_docker_image_id(struct hd_docker_api *api, const char *image, char *ret_id,
+                                struct hd_err *err)
 {
     char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
     if (!escape_image(image, escaped, sizeof(escaped)) ||
@@ -224,6 +228,8 @@ enum hd_code hd_docker_has_image(struct hd_docker_api *api, const char *image, s
         return code;
     if (reply.status != 200)
         code = refuse(&reply, "look at the image", NULL, err);
+    else
+        code = hd_docker_parse_image_id(hd_buf_text(&reply.body), reply.body.size, ret_id, err);
     hd_buf_release(&reply.body);
     return code == HD_E_INVALID ? hd_fail(err, HD_E_NET, "the engine cannot look at the image")
                                 : code;
@@ -234,34 +240,8 @@ static void feed_pull(void *context, const char *bytes, size_t size)
     hd_docker_pull_feed(context, bytes, size);
 }
 
-static enum hd_code run_pull(struct hd_docker_api *api, const char *path,
-                             struct hd_docker_pull_stream *pull, struct hd_docker_refusal *refusal,
-                             struct hd_err *err)
-{
-    const struct hd_docker_request request = {.method = "POST",
-                                              .path = path,
-                                              .stream = true,
-                                              .stall_limit = true,
-                                              .sink = feed_pull,
-                                              .sink_context = pull};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
-    if (code != HD_OK)
-        return code;
-    hd_docker_pull_end(pull);
-    if (reply.status != 200) {
-        (void)refuse(&reply, "pull the image", refusal, err);
-        code = HD_E_INVALID;
-    } else if (pull->error[0] != '\0') {
-        refusal->status = 0;
-        memcpy(refusal->text, pull->error, sizeof(refusal->text));
-        code = hd_fail(err, HD_E_INVALID, "%s", pull->error);
-    }
-    hd_buf_release(&reply.body);
-    return code;
-}
-
-enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,
+enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image, const char *registry_auth,
+                            int64_t stall_ms, struct hd_docker_pull_stream *stream,
                             struct hd_docker_refusal *refusal, struct hd_err *err)
 {
     char repository[512], tag[256], path[HD_DOCKER_URL_MAX];
@@ -274,11 +254,27 @@ enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,
         *refusal = (struct hd_docker_refusal){.status = 400, .text = "not a name of an image"};
         return hd_fail(err, HD_E_INVALID, "%s: not a name of an image", image);
     }
-    struct hd_docker_pull_stream *pull = hd_calloc(1, sizeof(*pull));
-    if (pull == NULL)
-        return hd_fail(err, HD_E_NOMEM, "no memory for pulling an image");
-    enum hd_code code = run_pull(api, path, pull, refusal, err);
-    hd_free(pull);
+    const struct hd_docker_request request = {.method = "POST",
+                                              .path = path,
+                                              .stream = true,
+                                              .stall_ms = stall_ms,
+                                              .registry_auth = registry_auth,
+                                              .sink = feed_pull,
+                                              .sink_context = stream};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    hd_docker_pull_end(stream);
+    if (reply.status != 200) {
+        (void)refuse(&reply, "pull the image", refusal, err);
+        code = HD_E_INVALID;
+    } else if (stream->error[0] != '\0') {
+        refusal->status = 0;
+        memcpy(refusal->text, stream->error, sizeof(refusal->text));
+        code = hd_fail(err, HD_E_INVALID, "%s", stream->error);
+    }
+    hd_buf_release(&reply.body);
     return code;
 }
 

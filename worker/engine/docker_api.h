@@ -32,10 +32,15 @@ HD_NODISCARD enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *re
 HD_NODISCARD enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
                                          int64_t limit_ms, struct hd_engine_found *found,
                                          size_t found_max, size_t *ret_count, struct hd_err *err);
-/* HD_OK or HD_E_NOTFOUND; HD_E_NET also when the engine is troubled. */
-HD_NODISCARD enum hd_code hd_docker_has_image(struct hd_docker_api *api, const char *image,
-                                              struct hd_err *err);
+/* HD_OK with its id, or HD_E_NOTFOUND; HD_E_NET also when the engine is troubled. ret_id:
+ * HD_IMAGE_ID_MAX bytes. */
+HD_NODISCARD enum hd_code hd_docker_image_id(struct hd_docker_api *api, const char *image,
+                                             char *ret_id, struct hd_err *err);
+/* registry_auth: NULL none. The stream, which the caller zeroes, shows how far it is while the call
+ * lasts. HD_E_TIMEOUT: nothing came for stall_ms. */
 HD_NODISCARD enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,
+                                         const char *registry_auth, int64_t stall_ms,
+                                         struct hd_docker_pull_stream *stream,
                                          struct hd_docker_refusal *refusal, struct hd_err *err);
 /* HD_E_EXISTS: the name is taken; HD_E_NOTFOUND: no such image. */
 HD_NODISCARD enum hd_code hd_docker_create(struct hd_docker_api *api, const char *name,

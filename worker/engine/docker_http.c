@@ -208,6 +208,28 @@ static bool set_tls(struct call *call, const struct hd_docker_endpoint *endpoint
     return true;
 }
 
+static bool add_header(struct call *call, const char *header)
+{
+    struct curl_slist *longer = curl_slist_append(call->headers, header);
+    if (longer != NULL)
+        call->headers = longer;
+    return longer != NULL;
+}
+
+/* curl has its own copy of what it is given; ours does not stay. */
+static bool add_registry_auth(struct call *call, const char *auth)
+{
+    static const char name[] = "X-Registry-Auth: ";
+    size_t size = sizeof(name) + strlen(auth);
+    char *header = hd_malloc(size);
+    bool good =
+        header != NULL && hd_format(header, size, "%s%s", name, auth) && add_header(call, header);
+    if (header != NULL)
+        explicit_bzero(header, size);
+    hd_free(header);
+    return good;
+}
+
 static bool set_body(struct call *call, const struct hd_docker_request *request)
 {
     char type[128];
@@ -217,10 +239,8 @@ static bool set_body(struct call *call, const struct hd_docker_request *request)
         return true;
     (void)hd_format(type, sizeof(type), "Content-Type: %s",
                     request->content_type != NULL ? request->content_type : "application/json");
-    struct curl_slist *first = curl_slist_append(NULL, type);
-    struct curl_slist *second = first != NULL ? curl_slist_append(first, "Expect:") : NULL;
-    call->headers = first;
-    return second != NULL &&
+    return add_header(call, type) && add_header(call, "Expect:") &&
+           (request->registry_auth == NULL || add_registry_auth(call, request->registry_auth)) &&
            curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK &&
            curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) ==
                CURLE_OK &&
@@ -264,10 +284,10 @@ static bool set_options(struct call *call, const struct hd_docker_request *reque
         good = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
                                 (long)(request->limit_ms > 0 ? request->limit_ms
                                                              : HD_DOCKER_CALL_MS_MAX)) == CURLE_OK;
-    if (good && request->stall_limit)
-        good =
-            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
-            curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)HD_DOCKER_STALL_S_MAX) == CURLE_OK;
+    if (good && request->stall_ms > 0)
+        good = curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+               curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                                (long)((request->stall_ms + 999) / 1000)) == CURLE_OK;
     return good;
 }
 

@@ -16,7 +16,6 @@
 #define HD_DOCKER_URL_MAX 2048
 #define HD_DOCKER_CONNECT_MS_MAX 5000
 #define HD_DOCKER_CALL_MS_MAX 120000 /* a short call: create on a busy engine takes seconds */
-#define HD_DOCKER_STALL_S_MAX 120    /* a pull that brings nothing for so long has failed */
 
 /* Where the engine is; made once, read by all threads. */
 struct hd_docker_endpoint {
@@ -45,10 +44,11 @@ struct hd_docker_request {
     bool unversioned;
     const char *body; /* JSON, or bytes when body_size > 0; NULL none; outlives the call */
     size_t body_size;
-    const char *content_type; /* NULL: application/json */
-    int64_t limit_ms;         /* of a short call; 0: HD_DOCKER_CALL_MS_MAX */
-    bool stream;      /* no time limit over all; success bytes go to sink when there is one */
-    bool stall_limit; /* stream that must keep moving */
+    const char *content_type;  /* NULL: application/json */
+    const char *registry_auth; /* header X-Registry-Auth; NULL none */
+    int64_t stall_ms;          /* of a stream that must keep moving; 0: it may stand still */
+    int64_t limit_ms;          /* of a short call; 0: HD_DOCKER_CALL_MS_MAX */
+    bool stream; /* no time limit over all; success bytes go to sink when there is one */
     void (*sink)(void *context, const char *bytes, size_t size);
     void *sink_context;
 };

@@ -73,6 +73,21 @@ static bool copy_id(const char *text, char *ret_id)
     return hd_copy_text(ret_id, HD_DOCKER_ID_SIZE, text);
 }
 
+/* "sha256:" and hex digits; Podman leaves out the first part, and it is put before it. */
+static bool copy_image_id(const char *text, char *ret_id)
+{
+    static const char kind[] = "sha256:";
+    if (text == NULL)
+        return false;
+    const char *digits =
+        strncmp(text, kind, sizeof(kind) - 1) == 0 ? text + sizeof(kind) - 1 : text;
+    size_t length = strlen(digits);
+    for (size_t i = 0; i < length; i++)
+        if (!isxdigit((unsigned char)digits[i]))
+            return false;
+    return length > 0 && hd_format(ret_id, HD_IMAGE_ID_MAX, "%s%s", kind, digits);
+}
+
 /* ---- time ----------------------------------------------------------------------------------- */
 
 /* Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March. */
@@ -294,6 +309,8 @@ enum hd_code hd_docker_parse_inspect(const char *text, size_t size,
                        "State.ExitCode");
     } else {
         read_labels(object_at(object_at(value, "Config"), "Labels"), &container);
+        if (!copy_image_id(text_at(value, "Image"), container.image_id))
+            container.image_id[0] = '\0';
         *ret_container = container;
     }
     hd_value_free(value);
@@ -393,6 +410,19 @@ enum hd_code hd_docker_parse_rootless(const char *text, size_t size, bool *ret_r
     return HD_OK;
 }
 
+enum hd_code hd_docker_parse_image_id(const char *text, size_t size, char *ret_id,
+                                      struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = parse_object(text, size, "an image", &value, err);
+    if (code != HD_OK)
+        return code;
+    if (!copy_image_id(text_at(value, "Id"), ret_id))
+        code = hd_fail(err, HD_E_INVALID, "the Docker engine's answer to an image holds no Id");
+    hd_value_free(value);
+    return code;
+}
+
 static bool is_oom_event(const char *line, size_t size)
 {
     struct hd_value *value = NULL;
@@ -476,26 +506,49 @@ static bool is_machine_trouble(const char *text)
     return holds_any(text, parts, HD_COUNT(parts));
 }
 
-/* A registry that is there but cannot serve now. Everything else about a pull is settled: the
- * image does not exist, may not be read, or this machine reaches no registry at all. */
-static bool is_registry_trouble(const char *text)
+/* In this order: a text may hold words of several rows. */
+enum hd_pull_trouble hd_docker_pull_trouble(const char *text)
 {
-    static const char *const parts[] = {
-        "toomanyrequests",
-        "too many requests",
-        "received unexpected http status: 5",
-        "500 internal",
-        "502 bad gateway",
-        "503 service",
-        "504 gateway",
-        "i/o timeout",
-        "tls handshake timeout",
-        "unexpected eof",
-        "connection reset",
-        "request canceled while waiting",
-        "client.timeout exceeded",
+    static const struct {
+        enum hd_pull_trouble trouble;
+        const char *parts[20];
+    } rows[] = {
+        {HD_PULL_NO_ROOM, {"no space left on device", "disk quota exceeded"}},
+        {HD_PULL_NO_ANSWER,
+         {"toomanyrequests", "too many requests", "429 too many",
+          "received unexpected http status: 5", "500 internal", "502 bad gateway", "503 service",
+          "504 gateway", "i/o timeout", "handshake timeout", "timeout exceeded", "timeout awaiting",
+          "unexpected eof", "connection reset", "request canceled", "server misbehaving",
+          "temporary failure"}},
+        {HD_PULL_NO_ANSWER,
+         {"connection refused", "no such host", "no route to host", "network is unreachable",
+          "connection timed out", "context deadline exceeded", "broken pipe", ": eof"}},
+        {HD_PULL_NO_LOGIN,
+         {"no basic auth credentials", "unauthorized", "authentication required",
+          "incorrect username or password", "denied: ", "403 forbidden"}},
+        {HD_PULL_NO_SUCH_IMAGE,
+         {"manifest unknown", "not found", "pull access denied", "name unknown", "does not exist",
+          "no such image", "invalid reference", "no matching manifest"}},
     };
-    return holds_any(text, parts, HD_COUNT(parts));
+    for (size_t i = 0; i < HD_COUNT(rows); i++)
+        for (size_t k = 0; k < HD_COUNT(rows[i].parts) && rows[i].parts[k] != NULL; k++)
+            if (strcasestr(text, rows[i].parts[k]) != NULL)
+                return rows[i].trouble;
+    return HD_PULL_OTHER;
+}
+
+static bool is_pull_trouble(const char *text)
+{
+    switch (hd_docker_pull_trouble(text)) {
+    case HD_PULL_NO_ANSWER:
+    case HD_PULL_NO_ROOM:
+        return true;
+    case HD_PULL_NO_SUCH_IMAGE:
+    case HD_PULL_NO_LOGIN:
+    case HD_PULL_OTHER:
+        break;
+    }
+    return false;
 }
 
 static bool is_bad_start(const char *text)
@@ -524,7 +577,7 @@ bool hd_docker_is_config_error(enum hd_docker_stage stage, int http_status, cons
         return false;
     switch (stage) {
     case HD_DOCKER_PULL:
-        return !is_registry_trouble(text);
+        return !is_pull_trouble(text);
     case HD_DOCKER_CREATE:
         return http_status == 400 || http_status == 404;
     case HD_DOCKER_START:

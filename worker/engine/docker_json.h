@@ -39,6 +39,7 @@ struct hd_docker_container {
     bool oom_killed;
     int exit_code;
     char error[HD_MESSAGE_MAX];
+    char image_id[HD_IMAGE_ID_MAX];            /* "" not said */
     int64_t started_wall_ms, finished_wall_ms; /* 0: never */
     /* From our labels. */
     bool labelled; /* attempt, worker and run_dir are valid */
@@ -65,6 +66,9 @@ HD_NODISCARD enum hd_code hd_docker_parse_wait(const char *text, size_t size, in
 /* GET /info: whether root in a container is the person who runs the engine. */
 HD_NODISCARD enum hd_code hd_docker_parse_rootless(const char *text, size_t size,
                                                    bool *ret_rootless, struct hd_err *err);
+/* GET /images/NAME/json: its id; ret_id: HD_IMAGE_ID_MAX bytes. */
+HD_NODISCARD enum hd_code hd_docker_parse_image_id(const char *text, size_t size, char *ret_id,
+                                                   struct hd_err *err);
 /* GET /events: JSON lines; true when one says that memory ran out. */
 bool hd_docker_events_have_oom(const char *text, size_t size);
 /* The message of an error answer: {"message": ...} or plain text, one line, cut to fit. */
@@ -94,6 +98,16 @@ HD_NODISCARD enum hd_code hd_docker_write_command_line(const struct hd_engine_jo
                                                        struct hd_err *err);
 
 /* ---- refusals ------------------------------------------------------------------------------- */
+
+/* What a registry's or engine's refusal of a pull means. */
+enum hd_pull_trouble {
+    HD_PULL_NO_SUCH_IMAGE, /* or none that we may read without a login */
+    HD_PULL_NO_LOGIN,      /* the login is missing or wrong */
+    HD_PULL_NO_ANSWER,     /* network, too many requests, an error of the registry's own */
+    HD_PULL_NO_ROOM,       /* the machine's disk */
+    HD_PULL_OTHER,         /* not known: as if there were no such image */
+};
+enum hd_pull_trouble hd_docker_pull_trouble(const char *text);
 
 enum hd_docker_stage { HD_DOCKER_PULL, HD_DOCKER_CREATE, HD_DOCKER_START };
 /* Whether the experiment is at fault (true: trying elsewhere or again is useless) or the machine.
@@ -125,8 +139,17 @@ void hd_docker_frames_begin(struct hd_docker_frames *frames);
 HD_NODISCARD bool hd_docker_frames_feed(struct hd_docker_frames *frames, const char *bytes,
                                         size_t size);
 
-/* The JSON lines of a pull; keeps the last error. */
+/* The JSON lines of a pull, a load or a build; keeps the last error, and how far each layer is. */
+#define HD_DOCKER_LAYERS_MAX 128 /* an image has at most 127 */
+struct hd_docker_layer {
+    char id[16]; /* "" this place is free */
+    double done; /* 0 to 1 */
+};
 struct hd_docker_pull_stream {
+    struct hd_docker_layer layers[HD_DOCKER_LAYERS_MAX];
+    size_t layer_count;
+    char image_id[HD_IMAGE_ID_MAX]; /* what a build says it made; "" */
+    char last[160];                 /* the last line of text that a build said */
     char line[HD_DOCKER_PULL_LINE_MAX];
     size_t line_used;
     bool line_cut;
@@ -134,5 +157,7 @@ struct hd_docker_pull_stream {
 };
 void hd_docker_pull_feed(struct hd_docker_pull_stream *pull, const char *bytes, size_t size);
 void hd_docker_pull_end(struct hd_docker_pull_stream *pull); /* an unterminated last line counts */
+/* 0 to 100; -1: it has said nothing of layers yet. */
+int hd_docker_pull_percent(const struct hd_docker_pull_stream *pull);
 
 #endif

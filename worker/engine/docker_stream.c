@@ -128,6 +128,62 @@ bool hd_docker_frames_feed(struct hd_docker_frames *frames, const char *bytes, s
 static const struct hd_value_limits line_limits = {
     .bytes_max = HD_DOCKER_PULL_LINE_MAX, .nodes_max = 1000, .depth_max = 16};
 
+static const char *line_text(const struct hd_value *value, const char *key)
+{
+    const struct hd_value *text = hd_value_get(value, key);
+    return text != NULL && text->kind == HD_VALUE_STRING ? text->as.string : "";
+}
+
+static struct hd_docker_layer *layer_of(struct hd_docker_pull_stream *pull, const char *id)
+{
+    for (size_t i = 0; i < pull->layer_count; i++)
+        if (strncmp(pull->layers[i].id, id, sizeof(pull->layers[i].id) - 1) == 0)
+            return &pull->layers[i];
+    if (pull->layer_count == HD_DOCKER_LAYERS_MAX)
+        return NULL;
+    struct hd_docker_layer *layer = &pull->layers[pull->layer_count++];
+    (void)hd_copy_text(layer->id, sizeof(layer->id), id);
+    return layer;
+}
+
+/* Of a layer's way, 7 tenths are its download and the rest its unpacking. */
+#define DOWNLOAD_PART 0.7
+
+static void note_layer(struct hd_docker_pull_stream *pull, const struct hd_value *value)
+{
+    static const struct {
+        const char *status;
+        double from, part;
+    } steps[] = {
+        {"Pulling fs layer", 0, 0},    {"Waiting", 0, 0},
+        {"Downloading", 0, 0.7},       {"Verifying Checksum", DOWNLOAD_PART, 0},
+        {"Download complete", 0.7, 0}, {"Extracting", DOWNLOAD_PART, 0.3},
+        {"Pull complete", 1, 0},       {"Already exists", 1, 0},
+        {"Loading layer", 0, 1},
+    };
+    const struct hd_value *detail = hd_value_get(value, "progressDetail");
+    double current = hd_value_number(hd_value_get(detail, "current"));
+    double total = hd_value_number(hd_value_get(detail, "total"));
+    const char *id = line_text(value, "id"), *status = line_text(value, "status");
+    for (size_t i = 0; i < HD_COUNT(steps) && id[0] != '\0'; i++) {
+        if (!hd_streq(status, steps[i].status))
+            continue;
+        struct hd_docker_layer *layer = layer_of(pull, id);
+        double way = total > 0 && current >= 0 ? (current < total ? current / total : 1) : 0;
+        double done = steps[i].from + steps[i].part * way;
+        if (layer != NULL && done > layer->done)
+            layer->done = done;
+    }
+}
+
+int hd_docker_pull_percent(const struct hd_docker_pull_stream *pull)
+{
+    double sum = 0;
+    for (size_t i = 0; i < pull->layer_count; i++)
+        sum += pull->layers[i].done;
+    return pull->layer_count == 0 ? -1 : (int)(100 * sum / (double)pull->layer_count);
+}
+
 static void end_line(struct hd_docker_pull_stream *pull)
 {
     struct hd_value *value = NULL;
@@ -145,6 +201,7 @@ static void end_line(struct hd_docker_pull_stream *pull)
     if (error != NULL && error->kind == HD_VALUE_STRING)
         (void)hd_copy_text(pull->error, sizeof(pull->error),
                            error->as.string[0] != '\0' ? error->as.string : "unknown error");
+    note_layer(pull, value);
     hd_value_free(value);
 }
 

@@ -34,7 +34,7 @@ bool hd_docker_watch_stop_asked(struct hd_docker_watch *watch)
     return asked;
 }
 
-static bool must_leave(struct hd_docker_watch *watch)
+bool hd_docker_watch_must_leave(struct hd_docker_watch *watch)
 {
     pthread_mutex_lock(&watch->engine->lock);
     bool leave = watch->engine->closing || watch->gone_asked;
@@ -47,7 +47,7 @@ void hd_docker_watch_pause(struct hd_docker_watch *watch, int64_t until_ms)
 {
     for (;;) {
         int64_t now_ms = hd_clock_ms();
-        if (now_ms >= until_ms || must_leave(watch) ||
+        if (now_ms >= until_ms || hd_docker_watch_must_leave(watch) ||
             (watch->interrupt_on_stop && hd_docker_watch_stop_asked(watch)))
             return;
         hd_docker_http_pump(watch->http, until_ms - now_ms);
@@ -111,7 +111,7 @@ static enum hd_docker_phase stay_away(struct hd_docker_watch *watch)
         return HD_DOCKER_ENDED;
     }
     hd_docker_watch_pause(watch, hd_clock_ms() + watch->backoff_ms);
-    if (must_leave(watch))
+    if (hd_docker_watch_must_leave(watch))
         return HD_DOCKER_LEAVE;
     watch->backoff_ms = watch->backoff_ms * 2 < tuning->backoff_ms_max ? watch->backoff_ms * 2
                                                                        : tuning->backoff_ms_max;
@@ -128,61 +128,6 @@ static void came_back(struct hd_docker_watch *watch)
 }
 
 /* ---- make ----------------------------------------------------------------------------------- */
-
-/* Only one watch pulls at a time: several jobs of one image need it once. */
-static bool begin_pull(struct hd_docker_watch *watch)
-{
-    struct hd_docker *engine = watch->engine;
-    pthread_mutex_lock(&engine->lock);
-    while (engine->pulling && !engine->closing && !watch->stop_asked && !watch->gone_asked)
-        pthread_cond_wait(&engine->changed, &engine->lock);
-    bool mine = !engine->pulling;
-    if (mine)
-        engine->pulling = true;
-    pthread_mutex_unlock(&engine->lock);
-    return mine;
-}
-
-static void end_pull(struct hd_docker_watch *watch)
-{
-    pthread_mutex_lock(&watch->engine->lock);
-    watch->engine->pulling = false;
-    pthread_cond_broadcast(&watch->engine->changed);
-    pthread_mutex_unlock(&watch->engine->lock);
-}
-
-/* While another watch pulled, the image may have come. */
-static enum hd_code pull_if_absent(struct hd_docker_watch *watch, struct hd_docker_refusal *refusal,
-                                   struct hd_err *err)
-{
-    if (!begin_pull(watch))
-        return hd_fail(err, HD_E_CANCELLED, "interrupted");
-    enum hd_code code = hd_docker_has_image(&watch->api, watch->job.image, err);
-    if (code == HD_E_NOTFOUND)
-        code = hd_docker_pull(&watch->api, watch->job.image, refusal, err);
-    end_pull(watch);
-    return code;
-}
-
-/* MAKE when the image is there now. */
-static enum hd_docker_phase get_image(struct hd_docker_watch *watch)
-{
-    char text[HD_MESSAGE_MAX];
-    struct hd_docker_refusal refusal = {0};
-    struct hd_err err;
-    watch->interrupt_on_stop = true;
-    enum hd_code code = pull_if_absent(watch, &refusal, &err);
-    watch->interrupt_on_stop = false;
-    if (code == HD_OK)
-        return HD_DOCKER_MAKE;
-    if (code == HD_E_CANCELLED)
-        return HD_DOCKER_LEAVE;
-    if (code != HD_E_INVALID)
-        return hd_docker_go_away(watch, err.text);
-    (void)hd_format(text, sizeof(text), "image %s does not exist here and could not be pulled",
-                    watch->job.image);
-    return refused(watch, HD_DOCKER_PULL, &refusal, text);
-}
 
 /* Our own earlier request may have got through: then the container is this attempt's. Whatever
  * else has the name is in the way. */
@@ -212,14 +157,14 @@ static enum hd_docker_phase create_once(struct hd_docker_watch *watch, const cha
     struct hd_err err;
     enum hd_code code = hd_docker_create(&watch->api, watch->name, body, watch->id, &refusal, &err);
     if (code == HD_OK)
-        return HD_DOCKER_START_IT;
+        return hd_docker_judge_image(watch);
     if (code == HD_E_CANCELLED)
         return HD_DOCKER_LEAVE;
     if (code == HD_E_EXISTS)
         return take_name(watch);
     if (code == HD_E_NOTFOUND && !*pulled) {
         *pulled = true;
-        return get_image(watch);
+        return hd_docker_get_image(watch, true);
     }
     if (code == HD_E_INVALID || code == HD_E_NOTFOUND)
         return refused(watch, HD_DOCKER_CREATE, &refusal, "the container cannot be created");
@@ -231,7 +176,7 @@ static enum hd_docker_phase create(struct hd_docker_watch *watch, const char *bo
     const struct hd_docker_refusal taken = {.status = 409, .text = "somebody makes it anew"};
     bool pulled = false;
     for (int try = 0; try < HD_DOCKER_CREATE_TRIES_MAX; try++) {
-        if (must_leave(watch) || hd_docker_watch_stop_asked(watch))
+        if (hd_docker_watch_must_leave(watch) || hd_docker_watch_stop_asked(watch))
             return HD_DOCKER_LEAVE;
         enum hd_docker_phase phase = create_once(watch, body, &pulled);
         if (phase != HD_DOCKER_MAKE)
@@ -281,13 +226,11 @@ static void remove_earlier(struct hd_docker_watch *watch)
     }
 }
 
-static enum hd_docker_phase make(struct hd_docker_watch *watch)
+static enum hd_docker_phase make_container(struct hd_docker_watch *watch)
 {
     struct hd_buf body;
     struct hd_err err;
     enum hd_docker_phase phase = HD_DOCKER_ENDED;
-    wait_for_older(watch);
-    remove_earlier(watch);
     hd_buf_init(&body, CREATE_BODY_MAX);
     enum hd_code code = hd_docker_make_mount_points(&watch->job, &err);
     if (code == HD_OK)
@@ -298,6 +241,18 @@ static enum hd_docker_phase make(struct hd_docker_watch *watch)
         hd_docker_not_started(watch, code == HD_E_INVALID || code == HD_E_LIMIT,
                               "the container cannot be created", err.text);
     hd_buf_release(&body);
+    return phase;
+}
+
+static enum hd_docker_phase make(struct hd_docker_watch *watch)
+{
+    enum hd_docker_phase phase = HD_DOCKER_MAKE;
+    wait_for_older(watch);
+    remove_earlier(watch);
+    if (hd_docker_image_is_due(watch))
+        phase = hd_docker_get_image(watch, false);
+    if (phase == HD_DOCKER_MAKE)
+        phase = make_container(watch);
     if (phase == HD_DOCKER_START_IT)
         came_back(watch);
     return phase;
@@ -354,7 +309,7 @@ static void watch_attempt(struct hd_docker_watch *watch)
     enum hd_docker_phase phase =
         watch->task == HD_DOCKER_TASK_ADOPT ? HD_DOCKER_LOOK : HD_DOCKER_MAKE;
     while (phase != HD_DOCKER_ENDED && phase != HD_DOCKER_LEAVE) {
-        if (must_leave(watch)) {
+        if (hd_docker_watch_must_leave(watch)) {
             phase = HD_DOCKER_LEAVE;
         } else if (phase == HD_DOCKER_MAKE) {
             phase = make(watch);
@@ -371,10 +326,11 @@ static void watch_attempt(struct hd_docker_watch *watch)
     hd_docker_end_calls(watch);
     hd_log_sink_close(&watch->sink);
     bool stopped = hd_docker_watch_stop_asked(watch);
-    if (phase == HD_DOCKER_LEAVE && (must_leave(watch) || !stopped))
+    if (phase == HD_DOCKER_LEAVE && (hd_docker_watch_must_leave(watch) || !stopped))
         return;
     if (phase == HD_DOCKER_LEAVE)
         hd_docker_not_started(watch, false, "ended", "before it was started");
+    memcpy(watch->end.image_id, watch->seen.image_id, sizeof(watch->end.image_id));
     watch->end.timed_out = watch->timed_out;
     watch->end.stopped = stopped && !watch->timed_out;
     hd_engine_tell(watch->engine->queue, watch->attempt, &watch->end);

@@ -83,8 +83,18 @@ void hd_engine_tell(struct hd_queue *queue, struct hd_attempt_ref attempt,
     struct hd_engine_news *news;
     while ((news = hd_malloc(sizeof(*news))) == NULL)
         (void)nanosleep(&pause, NULL);
-    news->attempt = attempt;
-    news->end = *end;
+    *news = (struct hd_engine_news){.attempt = attempt, .ended = true, .end = *end};
     while (hd_queue_push(queue, news) != HD_OK)
         (void)nanosleep(&pause, NULL);
+}
+
+void hd_engine_say(struct hd_queue *queue, struct hd_attempt_ref attempt, const char *doing)
+{
+    struct hd_engine_news *news = hd_malloc(sizeof(*news));
+    if (news == NULL)
+        return;
+    *news = (struct hd_engine_news){.attempt = attempt, .ended = false};
+    (void)hd_copy_text(news->doing, sizeof(news->doing), doing);
+    if (hd_queue_push(queue, news) != HD_OK)
+        hd_free(news);
 }

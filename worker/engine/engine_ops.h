@@ -40,5 +40,7 @@ HD_NODISCARD enum hd_code hd_engine_quote(const char *word, struct hd_buf *out, 
  * since an end must not be lost. Only from an engine's own thread. */
 void hd_engine_tell(struct hd_queue *queue, struct hd_attempt_ref attempt,
                     const struct hd_engine_end *end);
+/* News of what is done for an attempt meanwhile; lost when memory or the queue is short. */
+void hd_engine_say(struct hd_queue *queue, struct hd_attempt_ref attempt, const char *doing);
 
 #endif
