@@ -8,6 +8,7 @@
 #include "common/cli.h"
 
 #include <hd/driver.h>
+#include <hd/image.h>
 #include <hd/known.h>
 #include <hd/value.h>
 
@@ -212,6 +213,12 @@ int cmd_pause(int argc, char **argv)
     return HD_EXIT_OK;
 }
 
+static void say_build(void *context, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "build: %s\n", line);
+}
+
 static enum hd_code submit(const struct cli_common *where, const char *file, const char *run_id,
                            const struct hd_text_list *warm_start, char *ret_run_id,
                            struct hd_err *err)
@@ -224,6 +231,9 @@ static enum hd_code submit(const struct cli_common *where, const char *file, con
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
     hd_buf_init(&known, HD_KNOWN_BYTES_MAX);
     enum hd_code code = hd_experiment_read(file, &overrides, &experiment, err);
+    /* On this machine, since the directory is here: a master elsewhere does not have the image. */
+    if (code == HD_OK && experiment->target.build != NULL)
+        code = hd_image_ensure(&experiment->target, say_build, NULL, err);
     if (code == HD_OK)
         code = hd_experiment_to_json(experiment, &json, err);
     if (code == HD_OK)

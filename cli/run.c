@@ -285,9 +285,10 @@ static enum hd_code check_notify(const struct run_arguments *arguments, struct h
 static enum hd_code check_engine(const struct run_arguments *arguments,
                                  const struct hd_experiment *experiment, struct hd_err *err)
 {
+    bool podman = arguments->engine != NULL && hd_streq(arguments->engine, "podman");
     bool docker = arguments->engine != NULL ? hd_streq(arguments->engine, "docker")
                                             : experiment->target.image != NULL;
-    if (!docker)
+    if (!docker && !podman)
         return HD_OK;
     struct hd_queue *news = NULL;
     struct hd_engine *engine = NULL;
@@ -295,7 +296,8 @@ static enum hd_code check_engine(const struct run_arguments *arguments,
     struct hd_engine_options options = {
         .worker = "hd-run", .state_dir = arguments->state_dir, .queue = news};
     if (code == HD_OK)
-        code = hd_engine_open_docker(&options, &engine, err);
+        code = podman ? hd_engine_open_podman(&options, &engine, err)
+                      : hd_engine_open_docker(&options, &engine, err);
     hd_engine_close(engine);
     hd_queue_free(news);
     return code;
@@ -319,6 +321,24 @@ static enum hd_code check_warm_start(const struct run_arguments *arguments, cons
     enum hd_code code = cli_warm_start(&where, &arguments->warm_start, experiment, &known, err);
     hd_buf_release(&known);
     return code;
+}
+
+static void say_build(void *context, const char *line)
+{
+    const struct run_arguments *arguments = context;
+    if (!arguments->json)
+        fprintf(stderr, "build: %s\n", line);
+}
+
+/* Here, where the person sees it; the master then finds it. */
+static enum hd_code build_image(struct run_arguments *arguments,
+                                const struct hd_experiment *experiment, struct hd_err *err)
+{
+    if (experiment->target.build == NULL)
+        return HD_OK;
+    return hd_image_ensure(&experiment->target, say_build, arguments, err) == HD_OK
+               ? HD_OK
+               : hd_fail_in(err, "target.image.build");
 }
 
 /* Everything after the options: file NULL resumes what the state directory holds. */
@@ -346,6 +366,8 @@ static int run(struct run_arguments *arguments, const char *file)
         code = check_notify(arguments, &err);
     if (code == HD_OK && !over && experiment != NULL)
         code = check_warm_start(arguments, run_id, experiment, &err);
+    if (code == HD_OK && !over && experiment != NULL)
+        code = build_image(arguments, experiment, &err);
     if (code == HD_OK && !over && arguments->detach) {
         code = detach(arguments->state_dir, run_id, &err);
     }
@@ -442,7 +464,7 @@ int cmd_run(int argc, char **argv)
          .kind = HD_OPTION_TEXT,
          .value = &a->engine,
          .hint = "NAME",
-         .help = "docker or process (default: by the experiment)"},
+         .help = "docker, podman or process (default: by the experiment)"},
         {.name = "data",
          .kind = HD_OPTION_LIST,
          .value = &a->data,
@@ -527,7 +549,7 @@ int cmd_resume(int argc, char **argv)
          .kind = HD_OPTION_TEXT,
          .value = &a->engine,
          .hint = "NAME",
-         .help = "docker or process (default: by the experiment)"},
+         .help = "docker, podman or process (default: by the experiment)"},
         {.name = "data",
          .kind = HD_OPTION_LIST,
          .value = &a->data,
@@ -576,7 +598,8 @@ int cmd_resume(int argc, char **argv)
         return cli_fail(&err);
     arguments.state_dir = cli_state_dir(arguments.state_dir);
     if (!told) {
-        /* A finished run goes on when it has been given more to do; otherwise its end is shown. */
+        /* A finished run goes on when it has been given more to do; otherwise its end is shown.
+         */
         code = extend(&arguments, &order, limits.count > 0, &err);
         return code == HD_OK ? run(&arguments, NULL) : cli_fail(&err);
     }

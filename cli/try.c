@@ -9,6 +9,7 @@
 #include "run_services.h"
 
 #include <hd/driver.h>
+#include <hd/image.h>
 
 #include <math.h>
 #include <signal.h>
@@ -105,10 +106,14 @@ static enum hd_code open_engine(struct try_job *job, struct hd_err *err)
         return code;
     struct hd_engine_options options = {
         .worker = TRY_WORKER, .state_dir = job->root.path, .queue = job->news};
+    bool podman = job->engine_name != NULL && hd_streq(job->engine_name, "podman");
     bool docker = job->engine_name != NULL ? hd_streq(job->engine_name, "docker")
                                            : job->experiment->target.image != NULL;
-    if (docker && job->experiment->target.image == NULL)
-        return hd_fail(err, HD_E_INVALID, "the experiment has no target.image for docker");
+    if ((docker || podman) && job->experiment->target.image == NULL)
+        return hd_fail(err, HD_E_INVALID, "the experiment has no target.image for %s",
+                       job->engine_name);
+    if (podman)
+        return hd_engine_open_podman(&options, &job->engine, err);
     return docker ? hd_engine_open_docker(&options, &job->engine, err)
                   : hd_engine_open_process(&options, &job->engine, err);
 }
@@ -148,7 +153,7 @@ static enum hd_code prepare(struct try_job *job, struct hd_err *err)
         .data_dir = job->data,
         .extra_env = job->env->items,
         .extra_env_count = job->env->count,
-        .container = job->engine != NULL && hd_streq(hd_engine_name(job->engine), "docker"),
+        .container = job->engine != NULL && !hd_streq(hd_engine_name(job->engine), "process"),
         .now_wall_ms = hd_clock_wall_ms(),
     };
     return code == HD_OK ? hd_plan_make(&input, &job->plan, err) : code;
@@ -296,8 +301,22 @@ static enum hd_code use_image(struct try_job *job, const char *image, struct hd_
     if (copy == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory");
     hd_free(job->experiment->target.image);
+    hd_free(job->experiment->target.build);
     job->experiment->target.image = copy;
+    job->experiment->target.build = NULL;
     return HD_OK;
+}
+
+static void say_build(void *context, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "build: %s\n", line);
+}
+
+static enum hd_code build_image(const struct try_job *job, struct hd_err *err)
+{
+    const struct hd_target *target = &job->experiment->target;
+    return target->build != NULL ? hd_image_ensure(target, say_build, NULL, err) : HD_OK;
 }
 
 /* The experiment, the params and the budget are known. Frees what the job holds. */
@@ -315,6 +334,8 @@ static enum hd_code try_job(struct try_job *job, const struct try_options *optio
     job->data = data_dir;
     if (code == HD_OK)
         code = use_image(job, options->image, err);
+    if (code == HD_OK)
+        code = build_image(job, err);
     if (code == HD_OK)
         code = hd_experiment_to_json(job->experiment, &job->experiment_json, err);
     if (code == HD_OK)
@@ -423,7 +444,7 @@ static enum hd_code rerun(const struct cli_common *common, int64_t number,
          .kind = HD_OPTION_TEXT,                                                                   \
          .value = &(o).engine,                                                                     \
          .hint = "NAME",                                                                           \
-         .help = "docker or process (default: by the experiment)"},                                \
+         .help = "docker, podman or process (default: by the experiment)"},                        \
         {.name = "data",                                                                           \
          .kind = HD_OPTION_LIST,                                                                   \
          .value = &(o).data,                                                                       \

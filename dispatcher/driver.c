@@ -42,6 +42,7 @@ struct hd_driver {
     struct hd_keyring *keyring;
     struct hd_keyring *own_keyring; /* of a single token that was given; ends with the driver */
     struct hd_log_gate refusals;
+    struct hd_shelf *shelf; /* NULL: no worker has asked for an image yet */
     char *store_path;
     char host[HD_ADDRESS_MAX];
     char advertise[HD_ADDRESS_MAX];
@@ -293,16 +294,62 @@ static void refuse(struct hd_driver *driver, const struct hd_net_news *news,
     keep_reply(driver, &reply);
 }
 
+/* Only what a run of ours is built into: a worker's token opens no other image. */
+static bool is_built(const struct hd_driver *driver, const char *image)
+{
+    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
+        struct hd_run_view view;
+        hd_core_view_run(driver->core, i, &view);
+        if (view.experiment->target.build != NULL && hd_streq(view.experiment->target.image, image))
+            return true;
+    }
+    return false;
+}
+
+static enum hd_code read_image(struct hd_driver *driver, const struct hd_request *request,
+                               struct hd_buf *json, struct hd_err *err)
+{
+    struct hd_value *arguments = NULL;
+    char directory[4096];
+    enum hd_code code = hd_json_parse(request->view_json, strlen(request->view_json), "arguments",
+                                      &hd_value_limits_target, &arguments, err);
+    const struct hd_value *image = hd_value_get(arguments, "image");
+    const struct hd_value *offset = hd_value_get(arguments, "offset");
+    if (code == HD_OK && (image == NULL || image->kind != HD_VALUE_STRING || offset == NULL ||
+                          offset->kind != HD_VALUE_INT || offset->as.integer < 0))
+        code = hd_fail(err, HD_E_INVALID, "an image is asked for by its name and an offset");
+    else if (code == HD_OK && !is_built(driver, image->as.string))
+        code = hd_fail(err, HD_E_NOTFOUND, "no run of this master is built into that image");
+    if (code == HD_OK && driver->shelf == NULL) {
+        if (!hd_format(directory, sizeof(directory), "%s.images", driver->store_path))
+            code = hd_fail(err, HD_E_LIMIT, "the path of the store is too long");
+        else
+            code = hd_shelf_new(directory, &driver->shelf, err);
+    }
+    if (code == HD_OK)
+        code =
+            hd_shelf_read(driver->shelf, image->as.string, (uint64_t)offset->as.integer, json, err);
+    hd_value_free(arguments);
+    return code;
+}
+
+static enum hd_code read_view(struct hd_driver *driver, const struct hd_request *request,
+                              struct hd_buf *json, struct hd_err *err)
+{
+    if (hd_streq(request->view, "image"))
+        return read_image(driver, request, json, err);
+    return hd_is_live_view(request->view) ? hd_read_live_view(driver->core, request, hd_clock_ms(),
+                                                              hd_clock_wall_ms(), json, err)
+                                          : hd_read_view(driver->store_path, request, json, err);
+}
+
 static void answer_view(struct hd_driver *driver, const struct hd_net_news *news,
                         const struct hd_request *request)
 {
     struct hd_buf json;
     hd_buf_init(&json, HD_VIEW_JSON_MAX);
     struct hd_err err;
-    enum hd_code code = hd_is_live_view(request->view)
-                            ? hd_read_live_view(driver->core, request, hd_clock_ms(),
-                                                hd_clock_wall_ms(), &json, &err)
-                            : hd_read_view(driver->store_path, request, &json, &err);
+    enum hd_code code = read_view(driver, request, &json, &err);
     if (code != HD_OK) {
         refuse(driver, news, request, code, err.text);
     } else {
@@ -319,9 +366,9 @@ static void answer_view(struct hd_driver *driver, const struct hd_net_news *news
 }
 
 /* What a token must allow for a request. */
-static unsigned role_of(enum hd_request_kind kind)
+static unsigned role_of(const struct hd_request *request)
 {
-    switch (kind) {
+    switch (request->kind) {
     case HD_REQUEST_HELLO:
     case HD_REQUEST_LEASE:
     case HD_REQUEST_PING:
@@ -329,7 +376,7 @@ static unsigned role_of(enum hd_request_kind kind)
     case HD_REQUEST_BYE:
         return HD_ROLE_WORKER;
     case HD_REQUEST_VIEW:
-        return HD_ROLE_READER;
+        return hd_streq(request->view, "image") ? HD_ROLE_WORKER : HD_ROLE_READER;
     case HD_REQUEST_SUBMIT:
     case HD_REQUEST_COMMAND:
     case HD_REQUEST_TEST:
@@ -358,7 +405,7 @@ static void take_request(struct hd_driver *driver, const struct hd_net_news *new
                          const struct hd_request *request)
 {
     unsigned roles = hd_keyring_roles(driver->keyring, request->token);
-    if ((roles & role_of(request->kind)) == 0) {
+    if ((roles & role_of(request)) == 0) {
         refuse_stranger(driver, news, request, roles);
         return;
     }
@@ -689,6 +736,7 @@ void hd_driver_close(struct hd_driver *driver)
         return;
     hd_registrar_stop(driver->registrar);
     hd_net_server_close(driver->server);
+    hd_shelf_free(driver->shelf);
     for (uint32_t i = 0; i < HD_RUNS_MAX; i++)
         hd_actor_free(driver->actors[i]);
     hd_announcer_close(driver->announcer, driver->notice_flush_ms);

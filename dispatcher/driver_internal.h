@@ -19,6 +19,18 @@ HD_NODISCARD enum hd_code hd_read_live_view(const struct hd_core *core,
                                             int64_t wall_ms, struct hd_buf *json,
                                             struct hd_err *err);
 
+/* ---- shelf.c: images for workers ------------------------------------------------------------- */
+
+struct hd_shelf;
+/* The directory is made when it is needed and removed at the end. */
+HD_NODISCARD enum hd_code hd_shelf_new(const char *directory, struct hd_shelf **ret_shelf,
+                                       struct hd_err *err);
+void hd_shelf_free(struct hd_shelf *shelf);
+/* {"wait":true}, or {"id", "size", "offset", "data"}: a piece in base64. Does not block for longer
+ * than reading a piece takes. HD_E_NOTFOUND: this machine's engine does not have it. */
+HD_NODISCARD enum hd_code hd_shelf_read(struct hd_shelf *shelf, const char *name, uint64_t offset,
+                                        struct hd_buf *json, struct hd_err *err);
+
 /* ---- actor.c: one sampler thread a run ------------------------------------------------------- */
 
 struct hd_actor;

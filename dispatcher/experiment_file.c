@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <hd/driver.h>
 
+#include <hd/image.h>
 #include <hd/jsonnet.h>
 #include <hd/os.h>
 
@@ -28,6 +29,28 @@ static enum hd_code parse_file(const char *path, const struct hd_experiment_over
     return code;
 }
 
+/* An image that is built is named by what its directory holds now. */
+static enum hd_code name_built(struct hd_target *target, struct hd_err *err)
+{
+    char *directory = NULL, name[HD_IMAGE_NAME_MAX];
+    const char *base = target->base_dir;
+    if (target->build == NULL || !hd_streq(target->image, HD_IMAGE_UNBUILT))
+        return HD_OK;
+    enum hd_code code = hd_path_absolute(base != NULL && base[0] != '\0' ? base : NULL,
+                                         target->build, &directory, err);
+    if (code == HD_OK)
+        code = hd_image_context_name(directory, target->dockerfile, name, err);
+    hd_free(directory);
+    if (code != HD_OK)
+        return hd_fail_in(err, "target.image.build");
+    char *copy = hd_strdup(name);
+    if (copy == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for the name of an image");
+    hd_free(target->image);
+    target->image = copy;
+    return HD_OK;
+}
+
 enum hd_code hd_experiment_read(const char *path, const struct hd_experiment_overrides *overrides,
                                 struct hd_experiment **ret_experiment, struct hd_err *err)
 {
@@ -39,7 +62,14 @@ enum hd_code hd_experiment_read(const char *path, const struct hd_experiment_ove
     char *slash = strrchr(base_dir, '/');
     slash[slash == base_dir ? 1 : 0] = '\0';
     with_base.base_dir = base_dir;
-    code = parse_file(path, &with_base, ret_experiment, err);
+    struct hd_experiment *experiment = NULL;
+    code = parse_file(path, &with_base, &experiment, err);
+    if (code == HD_OK)
+        code = name_built(&experiment->target, err);
+    if (code == HD_OK)
+        *ret_experiment = experiment;
+    else
+        hd_experiment_free(experiment);
     hd_free(base_dir);
     return code;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "startup.h"
 
+#include <hd/image.h>
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +106,22 @@ static enum hd_code take_up(struct hd_driver *driver, uint32_t run_number,
 /* ---- a new run
  * ------------------------------------------------------------------------------------ */
 
+static void say_build(void *context, const char *line)
+{
+    (void)context;
+    hd_log(HD_LOG_INFO, "build: %s", line);
+}
+
+/* The image that workers will ask for; hd run has built it already. */
+static enum hd_code build_image(const struct hd_experiment *experiment, struct hd_err *err)
+{
+    if (experiment->target.build == NULL)
+        return HD_OK;
+    return hd_image_ensure(&experiment->target, say_build, NULL, err) == HD_OK
+               ? HD_OK
+               : hd_fail_in(err, "target.image.build");
+}
+
 static enum hd_code read_view(void *context, const char *view, struct hd_value *arguments,
                               struct hd_value **ret_answer, struct hd_err *err)
 {
@@ -136,7 +154,9 @@ static enum hd_code create(struct hd_driver *driver, const char *run_id,
     struct hd_buf json, known;
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
     hd_buf_init(&known, HD_KNOWN_BYTES_MAX);
-    enum hd_code code = hd_experiment_to_json(experiment, &json, err);
+    enum hd_code code = build_image(experiment, err);
+    if (code == HD_OK)
+        code = hd_experiment_to_json(experiment, &json, err);
     if (code == HD_OK)
         code = warm_start(startup, experiment, &known, err);
     if (code == HD_OK) {

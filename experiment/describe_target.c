@@ -13,6 +13,17 @@ static struct hd_value *describe_command(const struct hd_target *target)
     return list;
 }
 
+static struct hd_value *describe_image(const struct hd_target *target)
+{
+    if (target->build == NULL)
+        return new_text(target->image);
+    struct hd_value *map = hd_value_new_object();
+    bool good = map != NULL && put(map, "build", new_text(target->build)) &&
+                put(map, "dockerfile", new_text(target->dockerfile)) &&
+                put(map, "name", new_text(target->image));
+    return finish(map, good);
+}
+
 static struct hd_value *describe_env(const struct hd_target *target)
 {
     struct hd_value *map = hd_value_new_object();
@@ -66,7 +77,7 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
     struct hd_value *map = hd_value_new_object();
     const char *base_dir = target->base_dir[0] != '\0' ? target->base_dir : NULL;
     bool good =
-        map != NULL && put(map, "image", new_text(target->image)) &&
+        map != NULL && put(map, "image", describe_image(target)) &&
         put(map, "pull", hd_value_new_string(hd_pull_names[target->pull])) &&
         put(map, "strict", hd_value_new_bool(target->strict)) &&
         put(map, "command", describe_command(target)) && put(map, "env", describe_env(target)) &&

@@ -14,6 +14,8 @@ const char *const hd_pull_names[HD_PULL_COUNT] = {"missing", "always", "never"};
 void hd_target_release(struct hd_target *target)
 {
     hd_free(target->image);
+    hd_free(target->build);
+    hd_free(target->dockerfile);
     hd_words_free(target->command);
     for (size_t i = 0; i < target->env_count; i++) {
         hd_free(target->env[i].key);
@@ -30,9 +32,59 @@ void hd_target_release(struct hd_target *target)
 
 /* ---- image and command ---- */
 
+/* A path below the directory, so that it is part of what is sent. */
+static bool is_below(const char *path)
+{
+    if (path[0] == '\0' || path[0] == '/' || path[0] == '-')
+        return false;
+    for (const char *at = path; *at != '\0'; at += strcspn(at, "/"), at += *at == '/')
+        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == '\0'))
+            return false;
+    return true;
+}
+
+/* {build: DIR, dockerfile: NAME}; name is what a description adds once it is known. */
+static enum hd_code parse_build(const struct hd_reader *reader, const struct hd_value *object,
+                                struct hd_target *target)
+{
+    static const char *const names[] = {"build", "dockerfile", "name"};
+    static const char path[] = PATH ".image";
+    const struct hd_value *image = hd_read_member(object, "image");
+    enum hd_code code = hd_read_keys(reader, image, path, names, HD_COUNT(names));
+    if (code == HD_OK)
+        code = hd_read_text(reader, image, path, "build", &target->build);
+    if (code == HD_OK)
+        code = hd_read_text(reader, image, path, "dockerfile", &target->dockerfile);
+    if (code == HD_OK)
+        code = hd_read_text(reader, image, path, "name", &target->image);
+    if (code != HD_OK)
+        return code;
+    if (target->build == NULL || target->build[0] == '\0')
+        return hd_read_fail(reader, HD_E_INVALID, image, path, "build",
+                            "missing; give the directory of a Dockerfile, or write the name of an "
+                            "image as image: NAME");
+    if (target->dockerfile == NULL)
+        target->dockerfile = hd_strdup("Dockerfile");
+    if (target->image == NULL)
+        target->image = hd_strdup(HD_IMAGE_UNBUILT);
+    if (target->dockerfile == NULL || target->image == NULL)
+        return hd_read_nomem(reader);
+    if (!is_below(target->dockerfile))
+        return hd_read_fail(reader, HD_E_INVALID, hd_value_get(image, "dockerfile"), path,
+                            "dockerfile", "must be a path inside the directory that is built");
+    if (strncmp(target->image, HD_IMAGE_UNBUILT, sizeof(HD_IMAGE_UNBUILT) - 1) != 0 ||
+        strpbrk(target->image, " \t\r\n/") != NULL)
+        return hd_read_fail(reader, HD_E_INVALID, hd_value_get(image, "name"), path, "name",
+                            "is made from the content of the directory and cannot be chosen");
+    return HD_OK;
+}
+
 static enum hd_code parse_image(const struct hd_reader *reader, const struct hd_value *object,
                                 struct hd_target *target)
 {
+    const struct hd_value *value = hd_read_member(object, "image");
+    if (value != NULL && value->kind == HD_VALUE_OBJECT)
+        return parse_build(reader, object, target);
     enum hd_code code = hd_read_text(reader, object, PATH, "image", &target->image);
     if (code != HD_OK || target->image == NULL)
         return code;
@@ -384,11 +436,10 @@ static enum hd_code parse_retries(const struct hd_reader *reader, const struct h
 enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_value *root,
                              const struct hd_space *space, struct hd_target *target)
 {
-    static const char *const names[] = {"image",      "command",   "env",        "data",
-                                        "base_dir",   "resources", "timeout",    "stop_grace",
-                                        "checkpoint", "retries",   "container",  "args",
-                                        "warm",       "contract",  "from_output", "pull",
-                                        "strict"};
+    static const char *const names[] = {
+        "image",   "command",    "env",         "data",    "base_dir",  "resources",
+        "timeout", "stop_grace", "checkpoint",  "retries", "container", "args",
+        "warm",    "contract",   "from_output", "pull",    "strict"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)

@@ -15,7 +15,7 @@
 struct hd_journal_attempt {
     struct hd_attempt_ref attempt;
     const char *master; /* the master id that leased it */
-    const char *engine; /* "docker", "process", "" when none was found */
+    const char *engine; /* "docker", "podman", "process", "" when none was found */
     const char *run_id;
     const char *config_id;
     const char *run_dir, *work_dir;

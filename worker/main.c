@@ -121,7 +121,7 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .kind = HD_OPTION_TEXT,
          .value = &settings->engine,
          .hint = "NAME",
-         .help = "docker, process, or auto: both"},
+         .help = "docker, podman, process, or auto: docker and process"},
         {.name = "policy",
          .kind = HD_OPTION_TEXT,
          .value = &settings->policy_file,
@@ -206,15 +206,15 @@ static enum hd_code check_data(const struct hd_text_list *list, struct hd_err *e
 static enum hd_code parse_engine(const char *name, enum hd_engine_choice *ret_choice,
                                  struct hd_err *err)
 {
-    static const char *const names[] = {"auto", "docker", "process"};
+    static const char *const names[] = {"auto", "docker", "podman", "process"};
     for (size_t i = 0; i < HD_COUNT(names); i++)
         if (hd_streq(name, names[i])) {
             *ret_choice = (enum hd_engine_choice)i;
             return HD_OK;
         }
     const char *nearest = hd_nearest(name, names, HD_COUNT(names));
-    return hd_fail(err, HD_E_INVALID, "--engine %s: must be auto, docker or process%s%s", name,
-                   nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "");
+    return hd_fail(err, HD_E_INVALID, "--engine %s: must be auto, docker, podman or process%s%s",
+                   name, nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "");
 }
 
 static enum hd_code check(const struct settings *settings, enum hd_engine_choice *ret_engine,

@@ -19,7 +19,7 @@ struct list {
 
 struct hd_policy {
     struct list images, commands, mounts, engines, runtimes, networks, capabilities, users;
-    bool privileged, host_network;
+    bool privileged, host_network, builds;
     double cpus; /* these: 0 no limit */
     uint64_t memory_bytes, shm_bytes;
     int64_t pids, time_ms;
@@ -202,8 +202,9 @@ static enum hd_code check_words(const struct reader *reader, const struct hd_pol
             return wrong(reader, NULL, "mounts", "expected absolute paths");
     for (size_t i = 0; i < policy->engines.count; i++)
         if (!hd_streq(policy->engines.items[i], "docker") &&
+            !hd_streq(policy->engines.items[i], "podman") &&
             !hd_streq(policy->engines.items[i], "process"))
-            return wrong(reader, NULL, "engines", "expected docker or process");
+            return wrong(reader, NULL, "engines", "expected docker, podman or process");
     return HD_OK;
 }
 
@@ -212,7 +213,7 @@ static enum hd_code read_policy(const struct reader *reader, const struct hd_val
 {
     static const char *const names[] = {"images",     "commands",     "mounts",       "engines",
                                         "runtimes",   "networks",     "capabilities", "users",
-                                        "privileged", "host_network", "max"};
+                                        "privileged", "host_network", "max",          "builds"};
     if (root->kind == HD_VALUE_NULL)
         return HD_OK; /* an empty file has no rules of its own */
     if (root->kind != HD_VALUE_OBJECT)
@@ -228,6 +229,8 @@ static enum hd_code read_policy(const struct reader *reader, const struct hd_val
     if (code == HD_OK)
         code = read_flag(reader, root, "host_network", &policy->host_network);
     if (code == HD_OK)
+        code = read_flag(reader, root, "builds", &policy->builds);
+    if (code == HD_OK)
         code = read_max(reader, root, policy);
     return code == HD_OK ? check_words(reader, policy) : code;
 }
@@ -242,6 +245,8 @@ enum hd_code hd_policy_parse(const char *text, size_t size, const char *name,
     if (code != HD_OK)
         return code;
     struct hd_policy *policy = hd_calloc(1, sizeof(*policy));
+    if (policy != NULL)
+        policy->builds = true;
     code = policy != NULL ? read_policy(&reader, root, policy) : nomem(&reader);
     hd_value_free(root);
     if (code != HD_OK) {
@@ -524,7 +529,9 @@ static enum hd_code limit(const struct hd_policy *policy, struct hd_engine_job *
 enum hd_code hd_policy_apply(const struct hd_policy *policy, const struct hd_experiment *experiment,
                              struct hd_arena *arena, struct hd_engine_job *job, struct hd_err *err)
 {
-    const char *engine = job->image != NULL ? "docker" : "process";
+    const char *engine = job->engine != NULL  ? job->engine
+                         : job->image != NULL ? "docker"
+                                              : "process";
     enum hd_code code = judge_container(policy, job->container, err);
     if (code != HD_OK || policy == NULL)
         return code;
@@ -532,6 +539,8 @@ enum hd_code hd_policy_apply(const struct hd_policy *policy, const struct hd_exp
         return refuse(err, "engines", "%s is not among them", engine);
     if (job->image != NULL && !allows(&policy->images, job->image))
         return refuse(err, "images", "%.*s matches none of them", NAME_MAX_SHOWN, job->image);
+    if (job->image != NULL && experiment->target.build != NULL && !policy->builds)
+        return refuse(err, "builds", "no image comes from a master's machine");
     if (job->image == NULL)
         code = judge_command(policy, &experiment->target, arena, job, err);
     return code == HD_OK ? limit(policy, job, err) : code;

@@ -38,6 +38,7 @@ static void connect_to(struct shell *shell, const struct hd_agent_action *action
     struct hd_err err;
     hd_net_client_close(client->net);
     client->net = NULL;
+    (void)hd_copy_text(client->address, sizeof(client->address), action->address);
     client->tag = (uint64_t)++shell->client_number << 32 | action->master;
     if (hd_net_client_open(action->address, HD_LANE_COUNT, client->tag, shell->settings->security,
                            shell->net_answers, &client->net, &err) != HD_OK)
@@ -363,6 +364,7 @@ static void close_all(struct shell *shell)
         hd_net_client_close(shell->clients[i].net);
     hd_engine_close(shell->docker);
     hd_engine_close(shell->process);
+    hd_fetch_free(shell->fetch);
     drain_queue(shell->engine_news, false);
     drain_queue(shell->net_answers, true);
     drain_queue(shell->lookup_answers, false);
@@ -391,6 +393,8 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = open_agent(shell, err);
     if (code == HD_OK)
         code = open_lookup(shell, err);
+    if (code == HD_OK)
+        code = hd_fetch_new(settings->security, &shell->fetch, err);
     if (code == HD_OK)
         code = shell_open_engines(shell, err);
     if (code == HD_OK)

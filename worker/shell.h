@@ -15,7 +15,7 @@
 #include <hd/agent.h>
 #include <hd/net.h>
 
-enum hd_engine_choice { HD_ENGINE_AUTO, HD_ENGINE_DOCKER, HD_ENGINE_PROCESS };
+enum hd_engine_choice { HD_ENGINE_AUTO, HD_ENGINE_DOCKER, HD_ENGINE_PODMAN, HD_ENGINE_PROCESS };
 
 /* All borrowed for as long as the shell runs. */
 struct hd_shell_settings {

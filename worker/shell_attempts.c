@@ -213,7 +213,7 @@ static struct hd_engine *pick_engine(struct shell *shell, const struct hd_experi
     if (experiment->target.image == NULL) {
         *ret_why = "the experiment has a command and no image, and this worker runs images only "
                    "(--engine docker)";
-        return choice == HD_ENGINE_DOCKER ? NULL : shell->process;
+        return choice == HD_ENGINE_DOCKER || choice == HD_ENGINE_PODMAN ? NULL : shell->process;
     }
     *ret_why = "the experiment has an image, and this worker runs commands only (--engine process)";
     if (choice == HD_ENGINE_PROCESS)
@@ -222,7 +222,8 @@ static struct hd_engine *pick_engine(struct shell *shell, const struct hd_experi
     if (shell->docker == NULL)
         (void)!shell_open_engines(shell, &err); /* it may have been started since */
     *ret_outcome = HD_OUTCOME_INFRA;
-    *ret_why = "no Docker engine answers on this worker";
+    *ret_why = choice == HD_ENGINE_PODMAN ? "no Podman service answers on this worker"
+                                          : "no Docker engine answers on this worker";
     return shell->docker;
 }
 
@@ -335,6 +336,7 @@ static enum hd_code judge_early(const struct shell *shell, const struct entry *e
     const struct hd_target *target = &entry->experiment->target;
     struct hd_engine_job job = {
         .image = target->image,
+        .engine = hd_engine_name(entry->engine),
         .container = target->image != NULL ? &target->container : NULL,
         .timeout_ms = hd_experiment_timeout_ms(entry->experiment, entry->budget),
         .cpus = target->cpus,
@@ -345,7 +347,8 @@ static enum hd_code judge_early(const struct shell *shell, const struct entry *e
 }
 
 static enum hd_code run_lease(struct shell *shell, struct entry *entry,
-                              const struct hd_lease *lease, char *data_dir, struct hd_err *err)
+                              const struct hd_lease *lease, const char *master_address,
+                              char *data_dir, struct hd_err *err)
 {
     const struct hd_shell_settings *settings = shell->settings;
     struct hd_plan plan;
@@ -379,6 +382,11 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
     code = hd_plan_make(&input, &plan, err);
     if (code != HD_OK)
         return code;
+    plan.job.engine = hd_engine_name(entry->engine);
+    if (entry->experiment->target.build != NULL) {
+        hd_fetch_set_token(shell->fetch, shell->token);
+        plan.job.handed_by = master_address;
+    }
     code = hd_policy_apply(settings->policy, entry->experiment, plan.arena, &plan.job, err);
     if (code == HD_OK)
         code = keep_attempt(shell, entry, lease, err);
@@ -438,7 +446,8 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     entry->engine = pick_engine(shell, entry->experiment, &outcome, &why);
     if (entry->engine == NULL) {
         fail_start(shell, entry, lease, outcome, why);
-    } else if ((code = run_lease(shell, entry, lease, data_dir, &err)) != HD_OK) {
+    } else if ((code = run_lease(shell, entry, lease, shell->clients[master].address, data_dir,
+                                 &err)) != HD_OK) {
         fail_start(shell, entry, lease, outcome_of(code), err.text);
     } else {
         hd_log(HD_LOG_INFO, "job %u, attempt %u of %s: started at budget %g in %s",

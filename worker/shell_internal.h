@@ -6,6 +6,7 @@
 #define HD_SHELL_INTERNAL_H
 
 #include "collect.h"
+#include "fetch.h"
 #include "gpus.h"
 #include "journal.h"
 #include "shell.h"
@@ -54,6 +55,7 @@ struct pending {
 
 struct client {
     struct hd_net_client *net;
+    char address[HD_ADDRESS_MAX];
     uint64_t tag; /* master index and a number that rises: answers to an older one are not ours */
 };
 
@@ -67,6 +69,7 @@ struct shell {
     struct hd_engine *docker, *process; /* NULL: not there */
     struct hd_queue *engine_news, *net_answers, *lookup_answers;
     struct hd_lookup *lookup;
+    struct hd_fetch *fetch;
     struct hd_collector *collector;
     struct hd_gpus gpus;
     bool lookup_failed;

@@ -79,7 +79,9 @@ static void reap_seat(const struct shell *shell, const struct hd_seat *seat)
         end_running(engine, seat->worker);
         hd_engine_close(engine);
     }
-    if (shell->docker != NULL && hd_engine_open_docker(&options, &engine, &err) == HD_OK) {
+    if (shell->docker != NULL && (shell->settings->engine == HD_ENGINE_PODMAN
+                                      ? hd_engine_open_podman(&options, &engine, &err)
+                                      : hd_engine_open_docker(&options, &engine, &err)) == HD_OK) {
         end_running(engine, seat->worker);
         hd_engine_close(engine);
     }

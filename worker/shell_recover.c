@@ -6,7 +6,9 @@
 
 /* ---- engines -------------------------------------------------------------------------------- */
 
-static enum hd_code open_engine(struct shell *shell, bool docker, struct hd_err *err)
+/* Docker and Podman have one place: the first that is opened has it, and HD_E_CONFLICT is for the
+ * other. */
+static enum hd_code open_engine(struct shell *shell, const char *name, struct hd_err *err)
 {
     const struct hd_shell_settings *settings = shell->settings;
     const struct hd_engine_options options = {
@@ -14,24 +16,32 @@ static enum hd_code open_engine(struct shell *shell, bool docker, struct hd_err 
         .state_dir = settings->seat->state_dir,
         .queue = shell->engine_news,
         .slots = settings->slots,
+        .images = hd_fetch_source(shell->fetch),
     };
-    struct hd_engine **engine = docker ? &shell->docker : &shell->process;
+    bool process = hd_streq(name, "process");
+    struct hd_engine **engine = process ? &shell->process : &shell->docker;
     if (*engine != NULL)
-        return HD_OK;
-    return hd_engine_open_warm(&options, docker ? hd_engine_open_docker : hd_engine_open_process,
-                               engine, err);
+        return hd_streq(hd_engine_name(*engine), name)
+                   ? HD_OK
+                   : hd_fail(err, HD_E_CONFLICT, "this worker works with %s",
+                             hd_engine_name(*engine));
+    hd_engine_opener containers =
+        hd_streq(name, "podman") ? hd_engine_open_podman : hd_engine_open_docker;
+    return hd_engine_open_warm(&options, process ? hd_engine_open_process : containers, engine,
+                               err);
 }
 
 enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
 {
-    const struct hd_shell_settings *settings = shell->settings;
+    const enum hd_engine_choice choice = shell->settings->engine;
+    bool only_images = choice == HD_ENGINE_DOCKER || choice == HD_ENGINE_PODMAN;
     enum hd_code code = HD_OK;
-    if (settings->engine != HD_ENGINE_DOCKER)
-        code = open_engine(shell, false, err);
-    if (code != HD_OK || settings->engine == HD_ENGINE_PROCESS)
+    if (!only_images)
+        code = open_engine(shell, "process", err);
+    if (code != HD_OK || choice == HD_ENGINE_PROCESS)
         return code;
-    code = open_engine(shell, true, err);
-    if (code == HD_OK || settings->engine == HD_ENGINE_DOCKER)
+    code = open_engine(shell, choice == HD_ENGINE_PODMAN ? "podman" : "docker", err);
+    if (code == HD_OK || only_images)
         return code;
     hd_log(HD_LOG_INFO, "no Docker engine, commands only: %s", err->text);
     return HD_OK;
@@ -41,7 +51,7 @@ enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err)
 
 static struct hd_engine *engine_named(const struct shell *shell, const char *name)
 {
-    if (hd_streq(name, "docker"))
+    if (shell->docker != NULL && hd_streq(name, hd_engine_name(shell->docker)))
         return shell->docker;
     return hd_streq(name, "process") ? shell->process : NULL;
 }
@@ -162,10 +172,10 @@ static void recover_one(struct shell *shell, struct entry *entry,
 static bool open_for(struct shell *shell, const char *engine)
 {
     struct hd_err err;
-    bool docker = hd_streq(engine, "docker");
-    if (!docker && !hd_streq(engine, "process"))
+    bool process = hd_streq(engine, "process");
+    if (!process && !hd_streq(engine, "docker") && !hd_streq(engine, "podman"))
         return true; /* nothing that could be opened */
-    return open_engine(shell, docker, &err) == HD_OK || !docker;
+    return open_engine(shell, engine, &err) == HD_OK || process;
 }
 
 static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref attempt,
@@ -185,9 +195,9 @@ static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref atte
     } else if (!has_result && !open_for(shell, kept.engine)) {
         code =
             hd_fail(err, HD_E_BUSY,
-                    "job %u of run %s was started in Docker by an earlier process, and no Docker "
-                    "engine answers: start it first",
-                    attempt.job, kept.run_id);
+                    "job %u of run %s was started in %s by an earlier process, and no such engine "
+                    "answers: start it first, and the worker with the same --engine",
+                    attempt.job, kept.run_id, kept.engine);
     } else {
         struct entry *entry = shell_add_entry(shell, attempt);
         hd_collector_hold(shell->collector);

@@ -150,7 +150,7 @@ struct hd_run_view {
     const struct hd_experiment *experiment; /* lives as long as the core */
     const char *experiment_json;            /* canonical; likewise */
     const struct hd_known *known; /* results its sampler begins with; NULL: none; likewise */
-    const char *image_id;                   /* of the first attempt that told one; "" none yet */
+    const char *image_id;         /* of the first attempt that told one; "" none yet */
     uint32_t config_count;
     uint32_t job_count;
     uint32_t jobs_queued, jobs_running, jobs_ok,

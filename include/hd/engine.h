@@ -10,11 +10,13 @@
 #define HD_ENGINE_H
 
 #include <hd/experiment.h>
+#include <hd/image.h>
 #include <hd/message.h>
 #include <hd/os.h>
 
 #define HD_ENGINE_NAME_MAX 128
-#define HD_LOG_BYTES_MAX (16u * 1024u * 1024u) /* kept per attempt: head and tail, the middle is cut */
+#define HD_LOG_BYTES_MAX                                                                           \
+    (16u * 1024u * 1024u) /* kept per attempt: head and tail, the middle is cut */
 
 /* A job for a target that stays alive: argv and env hold for all jobs of the run. */
 struct hd_warm_job {
@@ -27,45 +29,47 @@ struct hd_warm_job {
 /* What to run: everything is already expanded and made. Borrowed during start(). */
 struct hd_engine_job {
     struct hd_attempt_ref attempt;
-    const char *worker;       /* stable worker id, for labels */
+    const char *worker; /* stable worker id, for labels */
     const char *run_id;
-    const char *config_id;    /* "[0,0,3]" */
-    const char *run_dir;      /* host directory -> /hyperdock */
-    const char *work_dir;     /* host directory -> /hyperdock/work */
-    const char *data_dir;     /* host directory, read-only -> /data and /hyperdock/data; NULL none */
-    const char *log_path;     /* stdout and stderr of the target */
-    const char *cwd;          /* process: where the target starts */
-    const char *image;        /* docker */
-    enum hd_pull pull;        /* docker */
-    const char *image_id;     /* docker: what the run's first attempt ran; "" or NULL: any */
-    bool strict;              /* another image than image_id is refused */
-    const char *program;      /* process: the file that is run as argv[0]; NULL: argv[0] itself */
-    char *const *argv;        /* command; NULL or empty: the image's own */
-    char *const *env;         /* "K=V", NULL-terminated */
-    int64_t timeout_ms;       /* 0 none: TERM, grace, KILL, outcome timeout */
+    const char *config_id; /* "[0,0,3]" */
+    const char *run_dir;   /* host directory -> /hyperdock */
+    const char *work_dir;  /* host directory -> /hyperdock/work */
+    const char *data_dir;  /* host directory, read-only -> /data and /hyperdock/data; NULL none */
+    const char *log_path;  /* stdout and stderr of the target */
+    const char *cwd;       /* process: where the target starts */
+    const char *image;     /* docker */
+    const char *engine;    /* its name, for the policy; NULL: docker for an image, else process */
+    enum hd_pull pull;     /* docker */
+    const char *image_id;  /* docker: what the run's first attempt ran; "" or NULL: any */
+    const char *handed_by; /* docker: address of the master that has the image; NULL: a registry */
+    bool strict;           /* another image than image_id is refused */
+    const char *program;   /* process: the file that is run as argv[0]; NULL: argv[0] itself */
+    char *const *argv;     /* command; NULL or empty: the image's own */
+    char *const *env;      /* "K=V", NULL-terminated */
+    int64_t timeout_ms;    /* 0 none: TERM, grace, KILL, outcome timeout */
     int64_t stop_grace_ms;
-    double cpus;              /* 0 none */
-    uint64_t memory_bytes;    /* 0 none */
-    int64_t pids;             /* 0 none */
-    const char *gpus;         /* docker: UUIDs that it may use, with commas; NULL or "": none */
-    const struct hd_warm_job *warm; /* NULL: it runs once, for this job */
+    double cpus;           /* 0 none */
+    uint64_t memory_bytes; /* 0 none */
+    int64_t pids;          /* 0 none */
+    const char *gpus;      /* docker: UUIDs that it may use, with commas; NULL or "": none */
+    const struct hd_warm_job *warm;       /* NULL: it runs once, for this job */
     const struct hd_container *container; /* docker; NULL: nothing beyond the above */
 };
 
 /* How it ended, raw; hd_classify() makes the outcome of it. */
 enum hd_engine_end_kind {
-    HD_END_EXITED,       /* exit_code, oom_killed */
-    HD_END_NOT_STARTED,  /* create or start refused: config or infra, see not_started */
-    HD_END_ENGINE_LOST,  /* the engine went away, or the container vanished */
+    HD_END_EXITED,      /* exit_code, oom_killed */
+    HD_END_NOT_STARTED, /* create or start refused: config or infra, see not_started */
+    HD_END_ENGINE_LOST, /* the engine went away, or the container vanished */
 };
 struct hd_engine_end {
     enum hd_engine_end_kind kind;
-    int exit_code;       /* 128 + signal when killed by one */
+    int exit_code; /* 128 + signal when killed by one */
     bool oom_killed;
-    bool config_error;   /* NOT_STARTED: the experiment is at fault, not the machine */
-    bool timed_out;      /* we stopped it: its time limit */
-    bool stopped;        /* we stopped it: hd_engine_stop() */
-    bool uncharged;      /* what ran before it in the same target may be at fault: try again */
+    bool config_error; /* NOT_STARTED: the experiment is at fault, not the machine */
+    bool timed_out;    /* we stopped it: its time limit */
+    bool stopped;      /* we stopped it: hd_engine_stop() */
+    bool uncharged;    /* what ran before it in the same target may be at fault: try again */
     char message[HD_MESSAGE_MAX];
     char image_id[HD_IMAGE_ID_MAX]; /* docker: what it ran, whatever its name means by now; "" */
     int64_t started_wall_ms, finished_wall_ms;
@@ -86,16 +90,20 @@ struct hd_engine_found {
 
 struct hd_engine;
 struct hd_engine_options {
-    const char *worker;     /* stable id */
-    const char *state_dir;  /* the worker's own directory */
-    const char *docker_host; /* NULL: $DOCKER_HOST or the default socket */
-    struct hd_queue *queue; /* where struct hd_engine_news * go */
-    uint32_t slots;         /* jobs at a time: idle warm targets keep within it; 0: no limit */
+    const char *worker;                   /* stable id */
+    const char *state_dir;                /* the worker's own directory */
+    const char *docker_host;              /* NULL: $DOCKER_HOST or the default socket */
+    struct hd_queue *queue;               /* where struct hd_engine_news * go */
+    const struct hd_image_source *images; /* outlives the engine; NULL: only registries */
+    uint32_t slots; /* jobs at a time: idle warm targets keep within it; 0: no limit */
 };
 
 HD_NODISCARD enum hd_code hd_engine_open_process(const struct hd_engine_options *options,
                                                  struct hd_engine **ret_engine, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_engine_open_docker(const struct hd_engine_options *options,
+                                                struct hd_engine **ret_engine, struct hd_err *err);
+/* Podman through its service, which speaks as Docker does; docker_host NULL: see hd-worker(1). */
+HD_NODISCARD enum hd_code hd_engine_open_podman(const struct hd_engine_options *options,
                                                 struct hd_engine **ret_engine, struct hd_err *err);
 typedef enum hd_code (*hd_engine_opener)(const struct hd_engine_options *options,
                                          struct hd_engine **ret_engine, struct hd_err *err);
@@ -113,7 +121,7 @@ static inline bool hd_engine_is_warm(struct hd_attempt_ref found)
 {
     return (found.job & HD_WARM_JOB_FLAG) != 0;
 }
-const char *hd_engine_name(const struct hd_engine *engine); /* "docker", "process" */
+const char *hd_engine_name(const struct hd_engine *engine); /* "docker", "podman", "process" */
 /* Whatever goes wrong after the arguments are accepted comes as news. Starting an attempt that
  * already exists adopts it (a resend is harmless). */
 HD_NODISCARD enum hd_code hd_engine_start(struct hd_engine *engine, const struct hd_engine_job *job,
@@ -140,16 +148,17 @@ HD_NODISCARD enum hd_code hd_engine_command_line(const struct hd_engine *engine,
                                                  const struct hd_engine_job *job,
                                                  struct hd_buf *out, struct hd_err *err);
 
-/* ---- the files of a target (worker/contract.c; see docs/target-contract.md) ------------------- */
+/* ---- the files of a target (worker/contract.c; see docs/target-contract.md) -------------------
+ */
 
 /* What loss.json said. */
 struct hd_loss {
-    bool present;    /* something parseable */
-    bool failed;     /* state or status: fail, failed */
-    double loss;     /* minimized form (negated when the direction is maximize); NaN allowed */
+    bool present; /* something parseable */
+    bool failed;  /* state or status: fail, failed */
+    double loss;  /* minimized form (negated when the direction is maximize); NaN allowed */
     double measures[HD_RESULT_MEASURES_MAX]; /* hd_experiment_measure_count() of them, or none */
     size_t measure_count;
-    char message[HD_MESSAGE_MAX];   /* "msg", "message"; or why it could not be read */
+    char message[HD_MESSAGE_MAX];     /* "msg", "message"; or why it could not be read */
     char info_json[HD_INFO_JSON_MAX]; /* unknown keys, info, metrics; "" none */
 };
 /* Object with loss | value | the objective's name and state | status; a bare number; NaN and

@@ -59,6 +59,8 @@ struct hd_warm_spec {
 };
 #define HD_WARM_JOBS_DEFAULT 1000
 #define HD_WARM_IDLE_MS_DEFAULT 60000
+#define HD_IMAGE_UNBUILT "hyperdock-build"
+
 /* When a worker asks the registry for the image. */
 enum hd_pull {
     HD_PULL_MISSING, /* when the engine does not have it */
@@ -75,7 +77,10 @@ struct hd_output_value {
 };
 
 struct hd_target {
-    char *image; /* docker; NULL: none */
+    char *image; /* docker; NULL: none. Of one that is built: by the content of its directory, or
+                    HD_IMAGE_UNBUILT until that has been read */
+    char *build; /* the directory that it is built from, as written; NULL: it is pulled */
+    char *dockerfile; /* in that directory; NULL without build */
     enum hd_pull pull;
     bool strict;    /* an attempt with another image than the run's first one is refused */
     char **command; /* words, templates not yet expanded; NULL-terminated; NULL when absent */

@@ -91,7 +91,7 @@ struct hd_request {
     bool draining;       /* takes no more jobs */
     /* HELLO */
     uint32_t slots;
-    uint32_t gpus; /* that it gives to jobs; one that two jobs may share counts twice */
+    uint32_t gpus;    /* that it gives to jobs; one that two jobs may share counts twice */
     const char *root; /* HELLO and LEASE: work root id */
     const char *host; /* for display */
     /* PING */

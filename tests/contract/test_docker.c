@@ -31,6 +31,7 @@ static const struct hd_docker_tuning quick = {
     .pull_tries = 3,
     .pull_wait_ms_min = 5,
     .pull_stall_ms = 1000,
+    .load_stall_ms = 20000,
     .pull_say_ms = 0,
 };
 
@@ -40,6 +41,7 @@ struct room {
     struct hd_queue *queue;
     struct hd_engine *engine;
     struct hd_docker_tuning tuning;
+    const struct hd_image_source *images;
     char run_dir[600], work_dir[600], log_path[600];
     bool said_pulling;
     char doing[HD_DOING_MAX]; /* what was said last before an end */
@@ -52,8 +54,11 @@ static char image_name[] = "hyperdock/t:1";
 static void open_engine(struct room *room)
 {
     struct hd_err err = {0};
-    const struct hd_engine_options options = {
-        .worker = "host-0", .docker_host = fake_docker_host(room->fake), .queue = room->queue};
+    const struct hd_engine_options options = {.worker = "host-0",
+                                              .state_dir = room->dir,
+                                              .docker_host = fake_docker_host(room->fake),
+                                              .images = room->images,
+                                              .queue = room->queue};
     assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
 }
 
@@ -544,12 +549,18 @@ static void test_one_pull_an_image(void **state)
     struct hd_engine_job job = job_of(room, "exit", "0");
     fake_docker_allow_pulls(room->fake);
     job.image = "some/thing";
-    for (uint32_t attempt = 1; attempt <= 5; attempt++) {
-        job.attempt.attempt = attempt + 100;
+    for (uint32_t i = 0; i < 5; i++) {
+        job.attempt.job = 100 + i;
         start(room, &job);
     }
-    for (int i = 0; i < 5; i++)
-        expect_end(room, HD_END_EXITED, 0, "");
+    for (int ended = 0; ended < 5;) {
+        struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+        assert_non_null(news);
+        if (news->ended)
+            assert_int_equal(news->end.kind, HD_END_EXITED);
+        ended += news->ended;
+        hd_free(news);
+    }
     expect_pulls(room, 1);
 }
 
@@ -617,6 +628,106 @@ static void test_strict_image(void **state)
     job.strict = false;
     start(room, &job);
     expect_end(room, HD_END_EXITED, 0, "");
+}
+
+/* A master that hands over what it is asked for, and says this of it. */
+struct master {
+    char id[80];
+    int asked;
+    enum hd_code code;
+};
+
+static enum hd_code hand_over(void *context, const char *address, const char *run_id,
+                              const char *image, const char *path, char *ret_id,
+                              bool (*interrupted)(void *watch),
+                              void (*tell)(void *watch, int percent), void *watch,
+                              struct hd_err *err)
+{
+    struct master *master = context;
+    master->asked++;
+    if (master->code != HD_OK)
+        return hd_fail(err, master->code, "the master says no");
+    assert_string_equal(address, "tcp://master:1");
+    assert_string_equal(run_id, "r");
+    assert_false(interrupted(watch));
+    test_file_write(path, image);
+    tell(watch, 50);
+    (void)hd_copy_text(ret_id, HD_IMAGE_ID_MAX, master->id);
+    return HD_OK;
+}
+
+/* An image that was built comes from the master, once, and is what the master says it is; no
+ * registry is asked. */
+static void test_image_handed_over(void **state)
+{
+    struct room *room = *state;
+    struct master master = {.code = HD_OK};
+    const struct hd_image_source source = {.fetch = hand_over, .context = &master};
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    room->images = &source;
+    restart_worker(room);
+    job.image = "hyperdock-build:abc";
+    job.handed_by = "tcp://master:1";
+    job.pull = HD_PULL_ALWAYS; /* is of registries */
+    fake_docker_image_id(job.image, master.id);
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    forget(room);
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+    forget(room);
+    assert_int_equal(master.asked, 1);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_LOAD), 1);
+    job.image = "hyperdock-build:other";
+    start(room, &job);
+    assert_false(expect_end(room, HD_END_NOT_STARTED, 0, "on the master's machine").config_error);
+    forget(room);
+    master.code = HD_E_NOTFOUND;
+    job.image = "hyperdock-build:third";
+    start(room, &job);
+    assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "the master says no").config_error);
+    expect_pulls(room, 0);
+}
+
+static void keep_line(void *context, const char *line)
+{
+    (void)hd_copy_text(context, 160, line);
+}
+
+/* Built once, of what the directory holds; a build that fails says what it said last. And saved as
+ * it is, for those who ask. */
+static void test_image_built(void **state)
+{
+    struct room *room = *state;
+    struct hd_err err = {0};
+    char path[700], line[160] = "", name[HD_IMAGE_NAME_MAX], id[80], said[80];
+    assert_int_equal(setenv("DOCKER_HOST", fake_docker_host(room->fake), 1), 0);
+    snprintf(path, sizeof(path), "%s/Dockerfile", room->work_dir);
+    test_file_write(path, "FROM scratch\n");
+    assert_hd_ok(hd_image_context_name(room->work_dir, "Dockerfile", name, &err));
+    static char dockerfile[] = "Dockerfile", base[] = "";
+    const struct hd_target target = {
+        .image = name, .build = room->work_dir, .dockerfile = dockerfile, .base_dir = base};
+    fake_docker_fail(room->fake, FAKE_BUILD, 200,
+                     "{\"stream\":\"Step 1/2 : RUN false\\n\"}\n{\"errorDetail\":{\"message\":"
+                     "\"it returned 1\"},\"error\":\"x\"}\n",
+                     1);
+    assert_hd_fails(hd_image_ensure(&target, NULL, NULL, &err), HD_E_INVALID,
+                    "it returned 1; after: Step 1/2 : RUN false");
+    for (int i = 0; i < 2; i++)
+        assert_hd_ok(hd_image_ensure(&target, keep_line, line, &err));
+    assert_string_equal(line, "Successfully built");
+    assert_int_equal(fake_docker_count(room->fake, FAKE_BUILD), 2);
+    snprintf(path, sizeof(path), "%s/image.tar", room->dir);
+    assert_hd_ok(hd_image_save(name, path, said, NULL, NULL, &err));
+    fake_docker_image_id(name, id);
+    assert_string_equal(said, id);
+    char *saved = test_file_read(path, NULL);
+    assert_string_equal(saved, name);
+    free(saved);
+    assert_hd_fails(hd_image_save("absent:1", path, said, NULL, NULL, &err), HD_E_NOTFOUND,
+                    "absent");
+    assert_int_equal(unsetenv("DOCKER_HOST"), 0);
 }
 
 struct refusal_row {
@@ -978,6 +1089,8 @@ int main(void)
         TEST(test_one_pull_an_image),
         TEST(test_pull_with_login),
         TEST(test_strict_image),
+        TEST(test_image_handed_over),
+        TEST(test_image_built),
         TEST(test_refusals),
         TEST(test_no_image_named),
         TEST(test_start_twice),

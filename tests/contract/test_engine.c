@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every engine promises, run on each: HD_TEST_ENGINE=process|docker. HD_TEST_TARGET is the
- * program of tests/lib/engine_target.c (process), HD_TEST_IMAGE an image whose entry point it is
- * (docker).
+ * What every engine promises, run on each: HD_TEST_ENGINE=process|docker|podman. HD_TEST_TARGET is
+ * the program of tests/lib/engine_target.c (process), HD_TEST_IMAGE an image whose entry point it
+ * is (docker).
  */
 #include "testlib.h"
 
@@ -24,7 +24,8 @@
 static struct hd_err err;
 
 struct bench {
-    bool docker;
+    bool docker; /* or podman: what runs containers */
+    bool podman;
     char *dir;
     char state_dir[PATH_SIZE];
     struct hd_queue *queue;
@@ -37,18 +38,26 @@ struct bench {
     char dir_env[PATH_SIZE + 32];
 };
 
+static enum hd_code open_named(struct bench *bench, const struct hd_engine_options *options)
+{
+    if (bench->podman)
+        return hd_engine_open_podman(options, &bench->engine, &err);
+    return bench->docker ? hd_engine_open_docker(options, &bench->engine, &err)
+                         : hd_engine_open_process(options, &bench->engine, &err);
+}
+
 static void open_engine(struct bench *bench)
 {
     struct hd_engine_options options = {
         .worker = "w-0", .state_dir = bench->state_dir, .queue = bench->queue};
-    assert_hd_ok(bench->docker ? hd_engine_open_docker(&options, &bench->engine, &err)
-                               : hd_engine_open_process(&options, &bench->engine, &err));
+    assert_hd_ok(open_named(bench, &options));
 }
 
 static int set_up(void **state)
 {
     struct bench *bench = calloc(1, sizeof(*bench));
-    bench->docker = hd_streq(getenv("HD_TEST_ENGINE"), "docker");
+    bench->podman = hd_streq(getenv("HD_TEST_ENGINE"), "podman");
+    bench->docker = bench->podman || hd_streq(getenv("HD_TEST_ENGINE"), "docker");
     bench->dir = test_dir_make();
     hd_os_random(&bench->run_uid, sizeof(bench->run_uid));
     assert_true(hd_format(bench->state_dir, PATH_SIZE, "%s/state", bench->dir));
@@ -132,6 +141,8 @@ static struct hd_engine_end next_end(struct bench *bench, uint32_t job)
     assert_int_equal(news->attempt.job, job);
     struct hd_engine_end end = news->end;
     hd_free(news);
+    if (end.kind != HD_END_EXITED)
+        printf("# %s\n", end.message);
     return end;
 }
 
@@ -464,8 +475,7 @@ static void start_in_another_process(struct bench *bench, const struct hd_engine
     if (pid == 0) {
         struct hd_engine_options options = {
             .worker = "w-0", .state_dir = bench->state_dir, .queue = bench->queue};
-        enum hd_code code = bench->docker ? hd_engine_open_docker(&options, &bench->engine, &err)
-                                          : hd_engine_open_process(&options, &bench->engine, &err);
+        enum hd_code code = open_named(bench, &options);
         if (code == HD_OK)
             code = hd_engine_start(bench->engine, job, &err);
         char path[PATH_SIZE + 8];
@@ -594,7 +604,7 @@ static void the_command_line_can_be_pasted(void **state)
     assert_non_null(strstr(hd_buf_text(&out), "'it'\\''s' 'a b'"));
     assert_non_null(strstr(hd_buf_text(&out), "'OWN=of the job'"));
     hd_buf_release(&out);
-    assert_string_equal(hd_engine_name(bench->engine), bench->docker ? "docker" : "process");
+    assert_string_equal(hd_engine_name(bench->engine), getenv("HD_TEST_ENGINE"));
 }
 
 #define ON_BENCH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -316,6 +316,43 @@ static bool answer_pull(struct fake_docker *fake, int fd, const struct request *
     return send_stream_head(fd) && send_chunk(fd, text, sizeof(text) - 1) && send_chunk(fd, "", 0);
 }
 
+static void add_image(struct fake_docker *fake, const char *name)
+{
+    hd_assert(fake->image_count < IMAGES_MAX);
+    (void)hd_format(fake->images[fake->image_count].name, 128, "%s", name);
+    fake->images[fake->image_count++].user[0] = '\0';
+}
+
+static bool answer_lines(int fd, const char *text)
+{
+    return send_stream_head(fd) && send_chunk(fd, text, strlen(text)) && send_chunk(fd, "", 0);
+}
+
+static bool answer_build(struct fake_docker *fake, int fd, const struct request *request)
+{
+    char name[128];
+    query_text(request, "t=", name, sizeof(name));
+    hd_assert(request->body_size >= 1024 && request->body_size % 512 == 0); /* a tar archive */
+    add_image(fake, name);
+    return answer_lines(fd, "{\"stream\":\"Step 1/2 : FROM scratch\\n\"}\r\n"
+                            "{\"stream\":\"Successfully built\\n\"}\r\n");
+}
+
+static bool answer_load(struct fake_docker *fake, int fd, const struct request *request)
+{
+    char name[128];
+    (void)hd_format(name, sizeof(name), "%.*s", (int)request->body_size, request->body);
+    add_image(fake, name);
+    return answer_lines(fd, "{\"stream\":\"Loaded image\\n\"}\r\n");
+}
+
+static bool answer_save(struct fake_docker *fake, int fd, const char *name)
+{
+    if (image_user(fake, name) == NULL)
+        return send_message(fd, fake, 404, "No such image");
+    return send_answer(fd, fake->newest, 200, "application/x-tar", name, strlen(name));
+}
+
 static bool answer_create(struct fake_docker *fake, int fd, const struct request *request)
 {
     char name[128], body[512];
@@ -554,6 +591,10 @@ static enum fake_route route_of(const struct request *request, char *ret_id, siz
         {"GET", "/info", "", FAKE_INFO},
         {"GET", "/events", "", FAKE_EVENTS},
         {"POST", "/images/create", "", FAKE_PULL},
+        {"POST", "/images/load", "", FAKE_LOAD},
+        {"POST", "/build", "", FAKE_BUILD},
+        {"GET", "/images/", "/get", FAKE_SAVE},
+        {"POST", "/images/", "/tag", FAKE_TAG},
         {"GET", "/images/", "/json", FAKE_IMAGE},
         {"POST", "/containers/create", "", FAKE_CREATE},
         {"GET", "/containers/json", "", FAKE_LIST},
@@ -595,6 +636,14 @@ static bool carry_out(struct fake_docker *fake, int fd, enum fake_route route,
         return answer_image(fake, fd, id);
     case FAKE_PULL:
         return answer_pull(fake, fd, request);
+    case FAKE_BUILD:
+        return answer_build(fake, fd, request);
+    case FAKE_LOAD:
+        return answer_load(fake, fd, request);
+    case FAKE_SAVE:
+        return answer_save(fake, fd, id);
+    case FAKE_TAG:
+        return send_json(fd, fake, 201, "");
     case FAKE_CREATE:
         return answer_create(fake, fd, request);
     case FAKE_WAIT:
@@ -915,6 +964,11 @@ void fake_docker_fail(struct fake_docker *fake, enum fake_route route, int statu
     fake->faults[i] = (struct fault){.route = route, .status = status, .left = count};
     (void)hd_format(fake->faults[i].body, sizeof(fake->faults[i].body), "%s", body);
     pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_docker_image_id(const char *name, char *ret_id)
+{
+    image_id(name, ret_id);
 }
 
 void fake_docker_hang_pulls(struct fake_docker *fake)

@@ -28,6 +28,10 @@ enum fake_route {
     FAKE_REMOVE,
     FAKE_LIST,
     FAKE_EVENTS,
+    FAKE_BUILD,
+    FAKE_LOAD,
+    FAKE_SAVE,
+    FAKE_TAG,
     FAKE_UNKNOWN,
     FAKE_ROUTE_COUNT
 };
@@ -44,6 +48,9 @@ void fake_docker_add_image(struct fake_docker *fake, const char *name, const cha
 /* A pull of any image then succeeds and adds it. */
 void fake_docker_allow_pulls(struct fake_docker *fake);
 
+/* What the engine calls an image of this name; ret_id: 80 bytes. An archive that is saved or loaded
+ * is the name of its image. */
+void fake_docker_image_id(const char *name, char *ret_id);
 /* Pulls begin and bring nothing. */
 void fake_docker_hang_pulls(struct fake_docker *fake);
 /* The login that came with the last pull, decoded; "" none. */

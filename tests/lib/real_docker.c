@@ -102,8 +102,9 @@ enum hd_code real_docker_import(const char *program, const char *repository, con
     struct hd_buf tar;
     char path[512];
     hd_buf_init(&tar, PROGRAM_BYTES_MAX + 8 * BLOCK);
-    (void)hd_format(path, sizeof(path), "/images/create?fromSrc=-&repo=%s&tag=%s%s", repository,
-                    tag, entry_point ? "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D" : "");
+    /* Podman takes the tag from here only. */
+    (void)hd_format(path, sizeof(path), "/images/create?fromSrc=-&repo=%s%%3A%s%s", repository, tag,
+                    entry_point ? "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D" : "");
     enum hd_code code = make_tar(program, &tar, err);
     if (code == HD_OK)
         code = request("POST", path, &tar, 200, err);

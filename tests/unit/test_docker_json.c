@@ -579,6 +579,68 @@ static void test_frames_broken(void **state)
     assert_int_equal(out.size, 0);
 }
 
+/* How far a pull is: the mean of its layers, which never go back. */
+static void test_pull_percent(void **state)
+{
+    (void)state;
+    static struct hd_docker_pull_stream pull;
+    static const struct {
+        const char *line;
+        int percent;
+    } rows[] = {
+        {"{\"status\":\"Pulling from x\",\"id\":\"latest\"}\n", -1},
+        {"{\"status\":\"Pulling fs layer\",\"progressDetail\":{},\"id\":\"a\"}\n", 0},
+        {"{\"status\":\"Already exists\",\"progressDetail\":{},\"id\":\"b\"}\n", 50},
+        {"{\"status\":\"Downloading\",\"progressDetail\":{\"current\":5,\"total\":10},\"id\":\"a\"}"
+         "\n",
+         67},
+        {"{\"status\":\"Downloading\",\"progressDetail\":{\"current\":1,\"total\":10},\"id\":\"a\"}"
+         "\n",
+         67},
+        {"{\"status\":\"Extracting\",\"progressDetail\":{\"current\":9,\"total\":3},\"id\":\"a\"}"
+         "\n",
+         100},
+        {"{\"status\":\"Pull complete\",\"progressDetail\":{\"current\":-1},\"id\":\"a\"}\n", 100},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        hd_docker_pull_feed(&pull, rows[i].line, strlen(rows[i].line));
+        if (hd_docker_pull_percent(&pull) != rows[i].percent)
+            fail_msg("%s: %d", rows[i].line, hd_docker_pull_percent(&pull));
+    }
+    for (int i = 0; i < 2 * HD_DOCKER_LAYERS_MAX; i++) { /* more layers than there can be */
+        char line[100];
+        snprintf(line, sizeof(line), "{\"status\":\"Waiting\",\"id\":\"layer%d\"}\n", i);
+        hd_docker_pull_feed(&pull, line, strlen(line));
+    }
+    assert_true(hd_docker_pull_percent(&pull) >= 0 && hd_docker_pull_percent(&pull) <= 100);
+}
+
+static void keep_text(void *context, const char *bytes, size_t size)
+{
+    size_t used = strlen(context);
+    (void)hd_format((char *)context + used, 64 - used, "%.*s", (int)size, bytes);
+}
+
+/* Stamps of whole seconds cannot tell lines apart: a stream that begins anew goes on after as many
+ * bytes as came before, wherever it broke. */
+static void test_frames_by_count(void **state)
+{
+    (void)state;
+    static const char stream[] = "\1\0\0\0\0\0\0\31"
+                                 "2026-11-21T15:36:12Z one\n"
+                                 "\1\0\0\0\0\0\0\31"
+                                 "2026-11-21T15:36:12Z two\n";
+    for (size_t cut = 0; cut < sizeof(stream); cut++) {
+        char text[64] = "";
+        struct hd_docker_frames frames = {.write = keep_text, .context = text, .by_count = true};
+        hd_docker_frames_begin(&frames);
+        assert_true(hd_docker_frames_feed(&frames, stream, cut));
+        hd_docker_frames_begin(&frames);
+        assert_true(hd_docker_frames_feed(&frames, stream, sizeof(stream) - 1));
+        assert_string_equal(text, "one\ntwo\n");
+    }
+}
+
 /* A pull's error comes in the middle of a stream that began with 200. */
 static void test_pull_stream(void **state)
 {
@@ -617,6 +679,7 @@ int main(void)
         cmocka_unit_test(test_names),          cmocka_unit_test(test_error_text),
         cmocka_unit_test(test_refusals),       cmocka_unit_test(test_frames_split_anywhere),
         cmocka_unit_test(test_frames_resume),  cmocka_unit_test(test_frames_broken),
+        cmocka_unit_test(test_pull_percent),   cmocka_unit_test(test_frames_by_count),
         cmocka_unit_test(test_pull_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,31 @@ static void complete_file(void **state)
     hd_experiment_free(NULL);
 }
 
+/* A built image is described with the name that its content gave it, and read back with it. */
+static void built_image(void **state)
+{
+    (void)state;
+    struct hd_buf json;
+    struct hd_err err;
+    struct hd_experiment *again = NULL;
+    struct hd_experiment *e = parse_good("target: {image: {build: ./d}}\n" SPACE);
+    assert_string_equal(e->target.image, HD_IMAGE_UNBUILT);
+    assert_string_equal(e->target.build, "./d");
+    assert_string_equal(e->target.dockerfile, "Dockerfile");
+    hd_experiment_free(e);
+    e = parse_good(
+        "target: {image: {build: d, dockerfile: x/D, name: 'hyperdock-build:12'}}\n" SPACE);
+    hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
+    assert_hd_ok(hd_experiment_to_json(e, &json, &err));
+    assert_hd_ok(parse(hd_buf_text(&json), NULL, &again, &err));
+    assert_string_equal(again->target.image, "hyperdock-build:12");
+    assert_string_equal(again->target.build, "d");
+    assert_string_equal(again->target.dockerfile, "x/D");
+    hd_buf_release(&json);
+    hd_experiment_free(again);
+    hd_experiment_free(e);
+}
+
 /* The smallest file gets every default that the reference promises. */
 static void defaults(void **state)
 {
@@ -339,6 +364,11 @@ static void errors(void **state)
         {"target: {image: a, container: {tmpfs: [/hyperdock/work]}}\n" SPACE,
          "/hyperdock is where the target's files are"},
         {"target: {command: a, container: {user: me}}\n" SPACE, "needs an image"},
+        {"target: {image: {}}\n" SPACE, "target.image.build: missing; give the directory"},
+        {"target: {image: {build: ., file: x}}\n" SPACE, "target.image.file: unknown key"},
+        {"target: {image: {build: ., dockerfile: ../x}}\n" SPACE,
+         "target.image.dockerfile: must be a path inside"},
+        {"target: {image: {build: ., name: mine}}\n" SPACE, "target.image.name: is made from"},
         {"target: {command: a, pull: never}\n" SPACE, "target.pull: needs an image"},
         {"target: {command: a, strict: true}\n" SPACE, "target.strict: needs an image"},
         {"target: {image: a, pull: sometimes}\n" SPACE,
@@ -594,15 +624,11 @@ static void base_dir_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(complete_file),
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(automatic_generator),
-        cmocka_unit_test(aliases),
-        cmocka_unit_test(clauses_and_first_configs),
-        cmocka_unit_test(errors),
-        cmocka_unit_test(size_is_bounded),
-        cmocka_unit_test(overrides_win),
-        cmocka_unit_test(base_dir_is_found),
+        cmocka_unit_test(built_image),   cmocka_unit_test(complete_file),
+        cmocka_unit_test(defaults),      cmocka_unit_test(automatic_generator),
+        cmocka_unit_test(aliases),       cmocka_unit_test(clauses_and_first_configs),
+        cmocka_unit_test(errors),        cmocka_unit_test(size_is_bounded),
+        cmocka_unit_test(overrides_win), cmocka_unit_test(base_dir_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ static void what_is_wrong_in_the_file_is_said(void **state)
         {"images: a", "policy.yaml:1: images: expected a list"},
         {"images: [1]", "images: expected texts"},
         {"images: ['']", "images: expected texts that are not empty"},
-        {"engines: [podman]", "engines: expected docker or process"},
+        {"engines: [lxc]", "engines: expected docker, podman or process"},
         {"mounts: [data]", "mounts: expected absolute paths"},
         {"privileged: 1", "privileged: expected true or false"},
         {"max: 3", "max: expected a map"},
@@ -135,6 +135,12 @@ static void each_rule_refuses_by_its_name(void **state)
         {"capabilities: [NET_ADMIN]", {.image = "a", .container = &admin}, false, NULL},
         {"engines: [process]", {.image = "any"}, false, "rule engines"},
         {"engines: [docker]", {.argv = argv_sh}, false, "rule engines"},
+        {"engines: [docker]", {.image = "a", .engine = "podman"}, false, "rule engines: podman"},
+        {"engines: [podman]", {.image = "a", .engine = "podman"}, false, NULL},
+        {"builds: false", {.image = "a", .handed_by = "tcp://m:1"}, false, "rule builds"},
+        {"builds: true", {.image = "a", .handed_by = "tcp://m:1"}, false, NULL},
+        {"images: [b]", {.image = "a", .handed_by = "tcp://m:1"}, false, "rule images"},
+        {"builds: false", {.image = "a"}, false, NULL},
         {"images: []", {.image = "any"}, false, "rule images"},
         {"images: [ghcr.io/me/*]", {.image = "ghcr.io/me/it:1"}, false, NULL},
         {"images: [ghcr.io/me/*]", {.image = "ghcr.io/meow/it"}, false, "rule images"},
@@ -156,6 +162,8 @@ static void each_rule_refuses_by_its_name(void **state)
         struct hd_policy *policy = rows[i].policy != NULL ? policy_of(rows[i].policy) : NULL;
         struct hd_engine_job job = rows[i].job;
         struct hd_experiment experiment = {.target = {.env = env, .env_count = rows[i].loader}};
+        static char directory[] = "./built";
+        experiment.target.build = job.handed_by != NULL ? directory : NULL;
         struct hd_arena *arena = NULL;
         assert_hd_ok(hd_arena_new(65536, &arena, &err));
         err.text[0] = '\0';

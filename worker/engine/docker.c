@@ -23,6 +23,7 @@ const struct hd_docker_tuning hd_docker_tuning_default = {
     .pull_tries = 5,
     .pull_wait_ms_min = 1000,
     .pull_stall_ms = 120 * 1000,
+    .load_stall_ms = 10 * 60 * 1000,
     .pull_say_ms = 2000,
 };
 
@@ -142,6 +143,7 @@ static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
            copy_text(arena, job->image, &ret_job->image) &&
            copy_text(arena, job->gpus, &ret_job->gpus) &&
            copy_text(arena, job->image_id, &ret_job->image_id) &&
+           copy_text(arena, job->handed_by, &ret_job->handed_by) &&
            copy_list(arena, job->argv, &ret_job->argv) &&
            copy_list(arena, job->env, &ret_job->env) &&
            copy_container(arena, job->container, &ret_job->container);
@@ -371,18 +373,13 @@ static void docker_close(struct hd_engine *engine)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static const struct hd_engine_ops docker_ops = {
-    .name = "docker",
-    .start = docker_start,
-    .stop = docker_stop,
-    .drop = forget,
-    .remove = forget,
-    .list = docker_list,
-    .answers = docker_answers,
-    .adopt = docker_adopt,
-    .command_line = docker_command_line,
-    .close = docker_close,
-};
+#define OPS(title)                                                                                 \
+    {                                                                                              \
+        .name = title, .start = docker_start, .stop = docker_stop, .drop = forget,                 \
+        .remove = forget, .list = docker_list, .answers = docker_answers, .adopt = docker_adopt,   \
+        .command_line = docker_command_line, .close = docker_close                                 \
+    }
+static const struct hd_engine_ops docker_ops = OPS("docker"), podman_ops = OPS("podman");
 
 static bool never_interrupted(void *context)
 {
@@ -429,6 +426,10 @@ enum hd_code hd_docker_open(const struct hd_engine_options *options,
     docker->base.ops = &docker_ops;
     docker->tuning = *tuning;
     docker->queue = options->queue;
+    docker->images = options->images;
+    if (options->state_dir == NULL ||
+        !hd_format(docker->images_dir, sizeof(docker->images_dir), "%s/images", options->state_dir))
+        docker->images = NULL;
     docker->api.endpoint = &docker->endpoint;
     docker->api.interrupted = never_interrupted;
     pthread_mutex_init(&docker->lock, NULL);
@@ -451,4 +452,21 @@ enum hd_code hd_engine_open_docker(const struct hd_engine_options *options,
                                    struct hd_engine **ret_engine, struct hd_err *err)
 {
     return hd_docker_open(options, &hd_docker_tuning_default, ret_engine, err);
+}
+
+enum hd_code hd_engine_open_podman(const struct hd_engine_options *options,
+                                   struct hd_engine **ret_engine, struct hd_err *err)
+{
+    char host[HD_DOCKER_URL_MAX];
+    struct hd_engine_options there = *options;
+    enum hd_code code = HD_OK;
+    if (options->docker_host == NULL) {
+        code = hd_podman_host(host, sizeof(host), err);
+        there.docker_host = host;
+    }
+    if (code == HD_OK)
+        code = hd_docker_open(&there, &hd_docker_tuning_default, ret_engine, err);
+    if (code == HD_OK)
+        (*ret_engine)->ops = &podman_ops;
+    return code;
 }

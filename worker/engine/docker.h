@@ -37,6 +37,7 @@ struct hd_docker_tuning {
     int pull_tries;           /* when the registry does not answer */
     int64_t pull_wait_ms_min; /* before the second try; doubled for each further one */
     int64_t pull_stall_ms;    /* a pull that brings nothing for so long has failed */
+    int64_t load_stall_ms;    /* likewise for an archive that the engine loads */
     int64_t pull_say_ms;      /* how often it says how far it is */
 };
 extern const struct hd_docker_tuning hd_docker_tuning_default;
@@ -55,7 +56,9 @@ struct hd_docker {
     char worker[HD_WORKER_ID_MAX];
     char user[HD_DOCKER_USER_SIZE]; /* of containers; "" the image's own */
     struct hd_queue *queue;
-    struct hd_docker_api api; /* of the worker's thread */
+    const struct hd_image_source *images; /* NULL: only registries */
+    char images_dir[HD_DOCKER_PATH_SIZE]; /* where images that are handed over wait to be loaded */
+    struct hd_docker_api api;             /* of the worker's thread */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a pull ended, a watch was asked for something, closing */

@@ -2,8 +2,11 @@
 /* docker_api.c: see docker_api.h. */
 #include "docker_api.h"
 
+#include <hd/image.h>
+
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PUMP_MS 1000
@@ -13,6 +16,7 @@ struct reply {
     int status;
     struct hd_buf body;
     char api_version[16];
+    bool libpod;
 };
 
 static void take_reply(struct hd_docker_call *call, struct reply *ret_reply)
@@ -20,6 +24,7 @@ static void take_reply(struct hd_docker_call *call, struct reply *ret_reply)
     ret_reply->status = call->status;
     ret_reply->body = call->body;
     hd_buf_init(&call->body, 0); /* moved */
+    ret_reply->libpod = call->libpod;
     memcpy(ret_reply->api_version, call->api_version, sizeof(ret_reply->api_version));
 }
 
@@ -97,6 +102,8 @@ static enum hd_code ping(struct hd_docker_api *api, int *ret_minor, struct hd_er
     if (reply.status != 200 || !hd_docker_parse_version(reply.api_version, ret_minor))
         code = hd_fail(err, HD_E_NET, "%s answers, but not as a Docker engine does (%d)",
                        api->endpoint->display, reply.status);
+    else
+        atomic_store(&api->endpoint->podman, reply.libpod);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -274,6 +281,127 @@ enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image, const 
         memcpy(refusal->text, stream->error, sizeof(refusal->text));
         code = hd_fail(err, HD_E_INVALID, "%s", stream->error);
     }
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+/* ---- archives of images ---------------------------------------------------------------------- */
+
+/* Sends a file and reads the lines that come back. */
+static enum hd_code send_archive(struct hd_docker_api *api, const char *path, const char *what,
+                                 int fd, int64_t stall_ms, struct hd_docker_pull_stream *stream,
+                                 struct hd_err *err)
+{
+    struct reply reply;
+    struct stat status;
+    if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+        return hd_fail(err, HD_E_IO, "an archive cannot be read again: %s", strerror(errno));
+    const struct hd_docker_request request = {.method = "POST",
+                                              .path = path,
+                                              .body_fd = fd,
+                                              .body_fd_size = (uint64_t)status.st_size,
+                                              .content_type = "application/x-tar",
+                                              .stream = true,
+                                              .stall_ms = stall_ms,
+                                              .sink = feed_pull,
+                                              .sink_context = stream};
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    hd_docker_pull_end(stream);
+    if (reply.status != 200) {
+        (void)refuse(&reply, what, NULL, err);
+        code = HD_E_INVALID;
+    } else if (stream->error[0] != '\0') {
+        code = hd_fail(err, HD_E_INVALID, "%s%s%s", stream->error,
+                       stream->last[0] != '\0' ? "; after: " : "", stream->last);
+    }
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_build(struct hd_docker_api *api, const char *image, const char *dockerfile,
+                             int fd, struct hd_docker_pull_stream *stream, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX], name[HD_DOCKER_URL_MAX / 4], file[HD_DOCKER_URL_MAX / 2];
+    if (!hd_docker_url_escape(image, name, sizeof(name)) ||
+        !hd_docker_url_escape(dockerfile, file, sizeof(file)) ||
+        !hd_format(path, sizeof(path), "/build?t=%s&dockerfile=%s&rm=1&forcerm=1", name, file))
+        return hd_fail(err, HD_E_LIMIT, "the name of the Dockerfile is too long");
+    return send_archive(api, path, "build the image", fd, 0, stream, err);
+}
+
+enum hd_code hd_docker_load(struct hd_docker_api *api, int fd, int64_t stall_ms,
+                            struct hd_docker_pull_stream *stream, struct hd_err *err)
+{
+    return send_archive(api, "/images/load?quiet=0", "load the image", fd, stall_ms, stream, err);
+}
+
+enum hd_code hd_docker_tag(struct hd_docker_api *api, const char *id, const char *repository,
+                           const char *tag, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX];
+    struct reply reply;
+    (void)hd_format(path, sizeof(path), "/images/%s/tag?repo=%s&tag=%s", id, repository, tag);
+    const struct hd_docker_request request = {.method = "POST", .path = path};
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status != 201)
+        code = refuse(&reply, "name the image", NULL, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+struct saving {
+    int fd;
+    uint64_t bytes;
+    int failed; /* errno; -1: too long */
+};
+
+static void save_piece(void *context, const char *bytes, size_t size)
+{
+    struct saving *saving = context;
+    saving->bytes += size;
+    if (saving->bytes > HD_IMAGE_BYTES_MAX)
+        saving->failed = -1;
+    while (saving->failed == 0 && size > 0) {
+        ssize_t count = write(saving->fd, bytes, size);
+        if (count < 0 && errno != EINTR)
+            saving->failed = errno;
+        if (count <= 0)
+            continue;
+        bytes += count;
+        size -= (size_t)count;
+    }
+}
+
+enum hd_code hd_docker_save(struct hd_docker_api *api, const char *image, int fd, int64_t stall_ms,
+                            struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
+    struct saving saving = {.fd = fd};
+    struct reply reply;
+    if (!escape_image(image, escaped, sizeof(escaped)) ||
+        !hd_format(path, sizeof(path), "/images/%s/get", escaped))
+        return hd_fail(err, HD_E_NOTFOUND, "no image has such a name");
+    const struct hd_docker_request request = {.method = "GET",
+                                              .path = path,
+                                              .stream = true,
+                                              .stall_ms = stall_ms,
+                                              .sink = save_piece,
+                                              .sink_context = &saving};
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status != 200)
+        code = refuse(&reply, "save the image", NULL, err);
+    else if (saving.failed < 0)
+        code = hd_fail(err, HD_E_LIMIT, "%s is larger than %llu bytes", image,
+                       (unsigned long long)HD_IMAGE_BYTES_MAX);
+    else if (saving.failed > 0)
+        code = hd_fail(err, saving.failed == ENOSPC ? HD_E_FULL : HD_E_IO,
+                       "an image cannot be written: %s", strerror(saving.failed));
     hd_buf_release(&reply.body);
     return code;
 }

@@ -42,6 +42,26 @@ HD_NODISCARD enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *
                                          const char *registry_auth, int64_t stall_ms,
                                          struct hd_docker_pull_stream *stream,
                                          struct hd_docker_refusal *refusal, struct hd_err *err);
+/* Likewise with the login that this user has, and without a word until it is here; a login that
+ * cannot be had is none. */
+HD_NODISCARD enum hd_code hd_docker_pull_once(struct hd_docker_api *api, const char *image,
+                                              struct hd_docker_refusal *refusal,
+                                              struct hd_err *err);
+/* The tar archive in `fd`, from its beginning, as an image's directory. The stream, which the
+ * caller zeroes, hears what the build says. HD_E_INVALID: it failed, with what it said last. */
+HD_NODISCARD enum hd_code hd_docker_build(struct hd_docker_api *api, const char *image,
+                                          const char *dockerfile, int fd,
+                                          struct hd_docker_pull_stream *stream, struct hd_err *err);
+/* Another name for an image that is there. */
+HD_NODISCARD enum hd_code hd_docker_tag(struct hd_docker_api *api, const char *id,
+                                        const char *repository, const char *tag,
+                                        struct hd_err *err);
+/* An image as a tar archive into `fd`; HD_E_LIMIT beyond HD_IMAGE_BYTES_MAX. */
+HD_NODISCARD enum hd_code hd_docker_save(struct hd_docker_api *api, const char *image, int fd,
+                                         int64_t stall_ms, struct hd_err *err);
+/* The archive in `fd`, from its beginning, into the engine. */
+HD_NODISCARD enum hd_code hd_docker_load(struct hd_docker_api *api, int fd, int64_t stall_ms,
+                                         struct hd_docker_pull_stream *stream, struct hd_err *err);
 /* HD_E_EXISTS: the name is taken; HD_E_NOTFOUND: no such image. */
 HD_NODISCARD enum hd_code hd_docker_create(struct hd_docker_api *api, const char *name,
                                            const char *body, char *ret_id,

@@ -53,6 +53,7 @@ static void begin_logs(struct hd_docker_watch *watch, bool follow)
     struct hd_err err;
     if (watch->logs != NULL || watch->logs_complete || watch->logs_refused || watch->sink.fd < 0)
         return;
+    watch->frames.by_count = atomic_load(&watch->engine->endpoint.podman);
     hd_docker_frames_begin(&watch->frames);
     if (watch->frames.resume_after[0] == '\0' ||
         !hd_docker_since_text(watch->frames.resume_after, since, sizeof(since)))
@@ -188,7 +189,10 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
     struct hd_err err;
     if (hd_docker_watch_stop_asked(watch))
         return HD_DOCKER_LEAVE;
-    enum hd_docker_phase phase = register_wait(watch);
+    /* Podman sends no headers before the end, but loses no end either: what it waits for is a
+     * state, and not a change. */
+    bool podman = atomic_load(&watch->engine->endpoint.podman);
+    enum hd_docker_phase phase = podman ? HD_DOCKER_START_IT : register_wait(watch);
     if (phase != HD_DOCKER_START_IT)
         return phase;
     switch (hd_docker_start(&watch->api, watch->id, &refusal, &err)) {
@@ -222,6 +226,8 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
     }
     watch->followed = true;
     set_deadline(watch, 0);
+    if (podman)
+        return HD_DOCKER_LOOK;
     begin_following(watch);
     return HD_DOCKER_FOLLOW;
 }

@@ -5,12 +5,15 @@
 #include "docker_json.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define ERROR_BODY_MAX 65536
+#define PODMAN_SOCKET "/run/podman/podman.sock"
 #define CALLS_MAX 8
 
 /* The public part must stay first: callers hold a pointer to it. */
@@ -20,6 +23,7 @@ struct call {
     struct curl_slist *headers;
     void (*sink)(void *context, const char *bytes, size_t size);
     void *sink_context;
+    int body_fd;
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -70,6 +74,7 @@ enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint, const 
         host = "unix:///var/run/docker.sock";
     memset(endpoint, 0, sizeof(*endpoint));
     atomic_init(&endpoint->minor, HD_DOCKER_MINOR_MIN);
+    atomic_init(&endpoint->podman, false);
     if (!hd_copy_text(endpoint->display, sizeof(endpoint->display), host))
         return hd_fail(err, HD_E_INVALID, "DOCKER_HOST is too long");
     if (strncmp(host, "unix://", 7) == 0)
@@ -84,6 +89,31 @@ enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint, const 
                    "DOCKER_HOST %s: only unix://PATH and tcp://HOST:PORT are understood (for ssh, "
                    "forward the socket: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST)",
                    host);
+}
+
+enum hd_code hd_podman_host(char *ret_host, size_t host_size, struct hd_err *err)
+{
+    static const char *const names[] = {"DOCKER_HOST", "CONTAINER_HOST"};
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char path[HD_DOCKER_URL_MAX];
+    for (size_t i = 0; i < HD_COUNT(names); i++) {
+        const char *host = getenv(names[i]);
+        if (host != NULL && host[0] != '\0')
+            return hd_copy_text(ret_host, host_size, host)
+                       ? HD_OK
+                       : hd_fail(err, HD_E_INVALID, "%s is too long", names[i]);
+    }
+    if (runtime != NULL && hd_format(path, sizeof(path), "%s/podman/podman.sock", runtime) &&
+        access(path, F_OK) == 0 && hd_format(ret_host, host_size, "unix://%s", path))
+        return HD_OK;
+    if (access(PODMAN_SOCKET, F_OK) == 0 &&
+        hd_format(ret_host, host_size, "unix://%s", PODMAN_SOCKET))
+        return HD_OK;
+    return hd_fail(err, HD_E_NOTFOUND,
+                   "no Podman service: neither $XDG_RUNTIME_DIR/podman/podman.sock nor %s exists; "
+                   "start it (systemctl --user start podman.socket, or podman system service "
+                   "--time 0), or set DOCKER_HOST",
+                   PODMAN_SOCKET);
 }
 
 bool hd_docker_url_escape(const char *text, char *ret_text, size_t text_size)
@@ -153,7 +183,7 @@ void hd_docker_http_wake(struct hd_docker_http *http)
 
 static size_t on_header(char *bytes, size_t unit, size_t count, void *context)
 {
-    static const char name[] = "api-version:";
+    static const char name[] = "api-version:", libpod[] = "libpod-api-version:";
     struct call *call = context;
     size_t size = unit * count;
     if (size <= 2) { /* the empty line at the end of the headers */
@@ -162,6 +192,8 @@ static size_t on_header(char *bytes, size_t unit, size_t count, void *context)
         call->public.status = (int)status;
         call->public.headers_seen = status >= 200;
     }
+    if (size > sizeof(libpod) && strncasecmp(bytes, libpod, sizeof(libpod) - 1) == 0)
+        call->public.libpod = true;
     if (size > sizeof(name) && strncasecmp(bytes, name, sizeof(name) - 1) == 0) {
         size_t at = sizeof(name) - 1;
         while (at < size && bytes[at] == ' ')
@@ -230,11 +262,47 @@ static bool add_registry_auth(struct call *call, const char *auth)
     return good;
 }
 
+static size_t read_body(char *bytes, size_t unit, size_t count, void *context)
+{
+    struct call *call = context;
+    ssize_t got;
+    do
+        got = read(call->body_fd, bytes, unit * count);
+    while (got < 0 && errno == EINTR);
+    return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+}
+
+/* A connection that was closed meanwhile is made again, and the body begins again. */
+static int seek_body(void *context, curl_off_t offset, int origin)
+{
+    const struct call *call = context;
+    return lseek(call->body_fd, (off_t)offset, origin) < 0 ? CURL_SEEKFUNC_FAIL : CURL_SEEKFUNC_OK;
+}
+
+static bool set_file_body(struct call *call, const struct hd_docker_request *request)
+{
+    call->body_fd = request->body_fd;
+    return curl_easy_setopt(call->easy, CURLOPT_READFUNCTION, read_body) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_READDATA, call) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_SEEKFUNCTION, seek_body) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_SEEKDATA, call) == CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                            (curl_off_t)request->body_fd_size) == CURLE_OK;
+}
+
+static bool set_text_body(struct call *call, const struct hd_docker_request *request)
+{
+    size_t size = request->body_size > 0 || request->body == NULL ? request->body_size
+                                                                  : strlen(request->body);
+    return curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) ==
+               CURLE_OK &&
+           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS,
+                            request->body != NULL ? request->body : "") == CURLE_OK;
+}
+
 static bool set_body(struct call *call, const struct hd_docker_request *request)
 {
     char type[128];
-    size_t size = request->body_size > 0 || request->body == NULL ? request->body_size
-                                                                  : strlen(request->body);
     if (!hd_streq(request->method, "POST"))
         return true;
     (void)hd_format(type, sizeof(type), "Content-Type: %s",
@@ -242,10 +310,8 @@ static bool set_body(struct call *call, const struct hd_docker_request *request)
     return add_header(call, type) && add_header(call, "Expect:") &&
            (request->registry_auth == NULL || add_registry_auth(call, request->registry_auth)) &&
            curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK &&
-           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size) ==
-               CURLE_OK &&
-           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS,
-                            request->body != NULL ? request->body : "") == CURLE_OK;
+           (request->body_fd_size > 0 ? set_file_body(call, request)
+                                      : set_text_body(call, request));
 }
 
 static bool set_url(struct call *call, const struct hd_docker_endpoint *endpoint,

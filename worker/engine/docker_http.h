@@ -24,12 +24,18 @@ struct hd_docker_endpoint {
     char base_url[HD_DOCKER_URL_MAX];    /* "http://docker", "https://host:2376" */
     char cert_dir[HD_DOCKER_URL_MAX];    /* "" without TLS: ca.pem, cert.pem, key.pem */
     atomic_int minor;                    /* negotiated version 1.minor */
+    atomic_bool podman;                  /* it is Podman's service, which differs in a few things */
 };
 
 /* docker_host NULL: $DOCKER_HOST, otherwise the default socket. $DOCKER_TLS_VERIFY and
  * $DOCKER_CERT_PATH mean what they mean to Docker's own client. */
 HD_NODISCARD enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint,
                                                   const char *docker_host, struct hd_err *err);
+
+/* Where Podman's service listens: $DOCKER_HOST, $CONTAINER_HOST,
+ * $XDG_RUNTIME_DIR/podman/podman.sock or /run/podman/podman.sock, the first that there is;
+ * HD_E_NOTFOUND says how to start it. */
+HD_NODISCARD enum hd_code hd_podman_host(char *ret_host, size_t host_size, struct hd_err *err);
 
 struct hd_docker_http;
 HD_NODISCARD enum hd_code hd_docker_http_new(const struct hd_docker_endpoint *endpoint,
@@ -44,6 +50,8 @@ struct hd_docker_request {
     bool unversioned;
     const char *body; /* JSON, or bytes when body_size > 0; NULL none; outlives the call */
     size_t body_size;
+    int body_fd; /* a file from where it stands, when body_fd_size > 0; outlives the call */
+    uint64_t body_fd_size;     /* bytes */
     const char *content_type;  /* NULL: application/json */
     const char *registry_auth; /* header X-Registry-Auth; NULL none */
     int64_t stall_ms;          /* of a stream that must keep moving; 0: it may stand still */
@@ -59,6 +67,7 @@ struct hd_docker_call {
     enum hd_code code;  /* when done: HD_OK (status is valid), HD_E_NET, HD_E_TIMEOUT, HD_E_LIMIT */
     int status;         /* HTTP */
     struct hd_buf body; /* of the answer; of errors also when there is a sink */
+    bool libpod;        /* a header that only Podman sends came */
     char api_version[16]; /* header Api-Version, "" none */
     char error[256];      /* when code is not HD_OK */
 };

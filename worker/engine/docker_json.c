@@ -491,17 +491,12 @@ static bool holds_any(const char *text, const char *const *parts, size_t count)
 static bool is_machine_trouble(const char *text)
 {
     static const char *const parts[] = {
-        "no space left on device",
-        "could not select device driver",
-        "unknown runtime",
-        "unknown or invalid runtime",
-        "port is already allocated",
-        "docker-init",
-        "range of cpus",
-        "cannot allocate memory",
-        "too many open files",
-        "context deadline exceeded",
-        "shutting down",
+        "no space left on device",   "could not select device driver",
+        "unknown runtime",           "unknown or invalid runtime",
+        "port is already allocated", "docker-init",
+        "container-init binary",     "range of cpus",
+        "cannot allocate memory",    "too many open files",
+        "context deadline exceeded", "shutting down",
     };
     return holds_any(text, parts, HD_COUNT(parts));
 }

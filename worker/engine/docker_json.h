@@ -132,6 +132,10 @@ struct hd_docker_frames {
     size_t stamp_used;
     char last[HD_DOCKER_STAMP_SIZE]; /* the newest stamp so far, "" none */
     char resume_after[HD_DOCKER_STAMP_SIZE];
+    /* Podman's stamps are whole seconds and cannot tell lines apart: the stream begins anew, and as
+     * many bytes as were written before are left out. */
+    bool by_count;
+    uint64_t came, written;
 };
 /* Begins a stream; what `last` holds from an earlier one becomes resume_after. */
 void hd_docker_frames_begin(struct hd_docker_frames *frames);
@@ -148,8 +152,9 @@ struct hd_docker_layer {
 struct hd_docker_pull_stream {
     struct hd_docker_layer layers[HD_DOCKER_LAYERS_MAX];
     size_t layer_count;
-    char image_id[HD_IMAGE_ID_MAX]; /* what a build says it made; "" */
-    char last[160];                 /* the last line of text that a build said */
+    char last[160];                               /* the last line of text that a build said */
+    void (*say)(void *context, const char *line); /* each of these lines; NULL none */
+    void *say_context;
     char line[HD_DOCKER_PULL_LINE_MAX];
     size_t line_used;
     bool line_cut;

@@ -6,7 +6,10 @@
 
 #include <hd/os.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SAY_PERCENT 5 /* the log has a line when it is so much further */
 
@@ -75,7 +78,8 @@ static bool is_fresh(const struct hd_docker_watch *watch)
 bool hd_docker_image_is_due(struct hd_docker_watch *watch)
 {
     pthread_mutex_lock(&watch->engine->lock);
-    bool due = watch->job.pull == HD_PULL_ALWAYS && !is_fresh(watch);
+    bool due =
+        watch->job.pull == HD_PULL_ALWAYS && watch->job.handed_by == NULL && !is_fresh(watch);
     pthread_mutex_unlock(&watch->engine->lock);
     return due;
 }
@@ -141,6 +145,7 @@ static void say_begin(struct hd_docker_watch *watch)
 
 struct pull_refusal {
     struct hd_docker_refusal engine;
+    bool handed, settled;               /* by a master; and asking again is useless */
     char login_trouble[HD_MESSAGE_MAX]; /* "" none */
 };
 
@@ -223,6 +228,99 @@ static enum hd_code pull_now(struct hd_docker_watch *watch, struct pull_refusal 
     return code;
 }
 
+/* ---- handed over by a master ----------------------------------------------------------------- */
+
+static bool fetch_interrupted(void *watch)
+{
+    return hd_docker_watch_interrupted(watch);
+}
+
+static void tell_fetched(void *context, int percent)
+{
+    struct hd_docker_watch *watch = context;
+    char text[HD_DOING_MAX];
+    (void)hd_format(text, sizeof(text), "fetching %.100s from the master %d %%", watch->job.image,
+                    percent);
+    hd_engine_say(watch->engine->queue, watch->attempt, text);
+}
+
+static enum hd_code load(struct hd_docker_watch *watch, const char *path, struct hd_err *err)
+{
+    struct hd_docker_pull_stream *stream = hd_calloc(1, sizeof(*stream));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum hd_code code = HD_OK;
+    if (stream == NULL)
+        code = hd_fail(err, HD_E_NOMEM, "no memory for loading an image");
+    else if (fd < 0)
+        code = hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
+    else
+        code = hd_docker_load(&watch->api, fd, watch->engine->tuning.load_stall_ms, stream, err);
+    if (fd >= 0)
+        close(fd);
+    hd_free(stream);
+    return code;
+}
+
+/* The engine has read it by its content: what it calls it is compared with what the master does. */
+static enum hd_code check_loaded(struct hd_docker_watch *watch, const char *wanted,
+                                 struct hd_err *err)
+{
+    char id[HD_IMAGE_ID_MAX];
+    enum hd_code code = hd_docker_image_id(&watch->api, watch->job.image, id, err);
+    /* An engine that gives short names another first part than the one that saved it. */
+    if (code == HD_E_NOTFOUND)
+        code = hd_docker_tag(&watch->api, wanted, HD_IMAGE_UNBUILT,
+                             strchr(watch->job.image, ':') + 1, err);
+    if (code == HD_OK)
+        code = hd_docker_image_id(&watch->api, watch->job.image, id, err);
+    if (code == HD_OK && !hd_streq(id, wanted))
+        code = hd_fail(err, HD_E_CORRUPT, "it came as %s and is %s on the master's machine", id,
+                       wanted);
+    return code;
+}
+
+static enum hd_code fetch_and_load(struct hd_docker_watch *watch, struct hd_err *err)
+{
+    const struct hd_image_source *images = watch->engine->images;
+    const char *tag = strchr(watch->job.image, ':');
+    char path[HD_DOCKER_PATH_SIZE + 64], id[HD_IMAGE_ID_MAX];
+    if (images == NULL || tag == NULL ||
+        !hd_format(path, sizeof(path), "%s/%.40s.tar", watch->engine->images_dir, tag + 1))
+        return hd_fail(err, HD_E_UNSUPPORTED, "nothing hands over images here");
+    enum hd_code code = hd_mkdirs(watch->engine->images_dir, 0700, err);
+    if (code == HD_OK)
+        code =
+            images->fetch(images->context, watch->job.handed_by, watch->job.run_id,
+                          watch->job.image, path, id, fetch_interrupted, tell_fetched, watch, err);
+    if (code != HD_OK)
+        return code; /* what has come stays, and the next try goes on from there */
+    hd_log(HD_LOG_INFO, "job %u: loading %s", watch->attempt.job, watch->job.image);
+    code = load(watch, path, err);
+    if (code == HD_OK)
+        code = check_loaded(watch, id, err);
+    if (code != HD_E_CANCELLED)
+        (void)unlink(path);
+    return code;
+}
+
+/* Whatever goes wrong between two machines may go well the next time. */
+static enum hd_code take_handed(struct hd_docker_watch *watch, struct pull_refusal *refusal,
+                                struct hd_err *err)
+{
+    hd_log(HD_LOG_INFO, "job %u: fetching %s from the master", watch->attempt.job,
+           watch->job.image);
+    enum hd_code code = fetch_and_load(watch, err);
+    hd_engine_say(watch->engine->queue, watch->attempt, "");
+    if (code == HD_OK)
+        hd_log(HD_LOG_INFO, "job %u: %s is here", watch->attempt.job, watch->job.image);
+    if (code == HD_OK || code == HD_E_CANCELLED)
+        return code;
+    refusal->handed = true;
+    refusal->settled = code == HD_E_NOTFOUND || code == HD_E_UNSUPPORTED;
+    (void)hd_copy_text(refusal->engine.text, sizeof(refusal->engine.text), err->text);
+    return hd_fail(err, HD_E_INVALID, "%s", refusal->engine.text);
+}
+
 /* While another watch pulled, the image may have come. */
 static enum hd_code pull(struct hd_docker_watch *watch, bool missing, struct pull_refusal *refusal,
                          struct hd_err *err)
@@ -236,7 +334,8 @@ static enum hd_code pull(struct hd_docker_watch *watch, bool missing, struct pul
     else if (!hd_docker_image_is_due(watch))
         code = HD_OK;
     if (code == HD_E_NOTFOUND)
-        code = pull_now(watch, refusal, err);
+        code = watch->job.handed_by != NULL ? take_handed(watch, refusal, err)
+                                            : pull_now(watch, refusal, err);
     if (code == HD_OK)
         note_fresh(watch);
     end_pull(watch);
@@ -264,6 +363,12 @@ static enum hd_docker_phase tell_refusal(struct hd_docker_watch *watch, bool mis
 {
     const struct hd_docker_refusal *engine = &refusal->engine;
     char what[HD_MESSAGE_MAX], why[HD_MESSAGE_MAX];
+    if (refusal->handed) {
+        (void)hd_format(what, sizeof(what), "image %.60s could not be had from the master",
+                        watch->job.image);
+        hd_docker_not_started(watch, refusal->settled, what, engine->text);
+        return HD_DOCKER_ENDED;
+    }
     (void)hd_format(what, sizeof(what), "image %.120s %s be pulled (%s)", watch->job.image,
                     missing ? "does not exist here and could not" : "could not",
                     advice_of(hd_docker_pull_trouble(engine->text)));

@@ -10,6 +10,9 @@
 void hd_docker_frames_begin(struct hd_docker_frames *frames)
 {
     memcpy(frames->resume_after, frames->last, sizeof(frames->last));
+    frames->came = 0;
+    if (frames->by_count)
+        frames->resume_after[0] = '\0';
     frames->header_used = 0;
     frames->left = 0;
     frames->in_stamp = false;
@@ -50,6 +53,18 @@ static bool is_stamp(const char *text)
     return hd_docker_parse_time(text, &wall_ms);
 }
 
+static void hand_on(struct hd_docker_frames *frames, const char *bytes, size_t size)
+{
+    uint64_t known =
+        frames->by_count && frames->written > frames->came ? frames->written - frames->came : 0;
+    frames->came += size;
+    if (known >= size)
+        return;
+    frames->write(frames->context, bytes + known, size - (size_t)known);
+    if (frames->by_count)
+        frames->written = frames->came;
+}
+
 /* The first word of the payload is complete, or cannot be a stamp: decides what becomes of the
  * payload, and hands on what was not a stamp after all. */
 static void end_stamp(struct hd_docker_frames *frames, bool at_blank)
@@ -65,9 +80,9 @@ static void end_stamp(struct hd_docker_frames *frames, bool at_blank)
         return;
     }
     if (frames->stamp_used > 0)
-        frames->write(frames->context, frames->stamp, frames->stamp_used);
+        hand_on(frames, frames->stamp, frames->stamp_used);
     if (at_blank)
-        frames->write(frames->context, " ", 1);
+        hand_on(frames, " ", 1);
 }
 
 static void take_stamp(struct hd_docker_frames *frames, const char **bytes, size_t *size)
@@ -95,7 +110,7 @@ static void take_payload(struct hd_docker_frames *frames, const char **bytes, si
 {
     size_t count = *size < frames->left ? *size : frames->left;
     if (count > 0 && !frames->skip)
-        frames->write(frames->context, *bytes, count);
+        hand_on(frames, *bytes, count);
     *bytes += count;
     *size -= count;
     frames->left -= (uint32_t)count;
@@ -184,6 +199,24 @@ int hd_docker_pull_percent(const struct hd_docker_pull_stream *pull)
     return pull->layer_count == 0 ? -1 : (int)(100 * sum / (double)pull->layer_count);
 }
 
+/* A build's own words, a line or a few at a time. */
+static void note_text(struct hd_docker_pull_stream *pull, const char *text)
+{
+    while (*text != '\0') {
+        size_t size = strcspn(text, "\r\n");
+        if (size > 0) {
+            char line[sizeof(pull->last)];
+            (void)hd_format(line, sizeof(line), "%.*s", (int)size, text);
+            for (char *c = line; *c != '\0'; c++)
+                *c = (unsigned char)*c < ' ' ? ' ' : *c; /* it goes to a terminal */
+            memcpy(pull->last, line, sizeof(line));
+            if (pull->say != NULL)
+                pull->say(pull->say_context, line);
+        }
+        text += size + (text[size] != '\0');
+    }
+}
+
 static void end_line(struct hd_docker_pull_stream *pull)
 {
     struct hd_value *value = NULL;
@@ -202,6 +235,7 @@ static void end_line(struct hd_docker_pull_stream *pull)
         (void)hd_copy_text(pull->error, sizeof(pull->error),
                            error->as.string[0] != '\0' ? error->as.string : "unknown error");
     note_layer(pull, value);
+    note_text(pull, line_text(value, "stream"));
     hd_value_free(value);
 }
 

@@ -277,13 +277,13 @@ static enum hd_code need_image(struct crew *crew, struct hd_docker_api *api,
                                const struct hd_service *service, struct hd_err *err)
 {
     struct hd_docker_refusal refusal = {.status = 0};
-    char text[320];
-    enum hd_code code = hd_docker_has_image(api, service->image, err);
+    char text[320], id[HD_IMAGE_ID_MAX];
+    enum hd_code code = hd_docker_image_id(api, service->image, id, err);
     if (code != HD_E_NOTFOUND)
         return code;
     (void)hd_format(text, sizeof(text), "pulling %s", service->image);
     say(crew, service->name, text);
-    code = hd_docker_pull(api, service->image, &refusal, err);
+    code = hd_docker_pull_once(api, service->image, &refusal, err);
     return code == HD_E_INVALID
                ? hd_fail(err, HD_E_INVALID, "cannot pull %s: %s", service->image, refusal.text)
                : code;

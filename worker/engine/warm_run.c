@@ -457,7 +457,10 @@ static void serve_news(struct hd_warm *warm)
     while ((news = hd_queue_pop(warm->inner_news, 0)) != NULL) {
         struct hd_warm_target *target =
             hd_engine_is_warm(news->attempt) ? find(warm, news->attempt.job) : NULL;
-        if (target != NULL) {
+        if (!news->ended) {
+            hd_engine_say(warm->news, target != NULL ? target->task.attempt : news->attempt,
+                          news->doing);
+        } else if (target != NULL) {
             take_inner_end(warm, target, &news->end);
         } else if (!hd_engine_is_warm(news->attempt)) {
             warm->cold -= warm->cold > 0 ? 1 : 0;

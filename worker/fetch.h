@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fetch.h: images that a master hands over, piece by piece over the ordinary protocol, into a file
+ * that an interrupted transfer goes on with. Its calls have connections of their own. */
+#ifndef HD_FETCH_H
+#define HD_FETCH_H
+
+#include <hd/image.h>
+#include <hd/net.h>
+
+struct hd_fetch;
+/* security is borrowed. */
+HD_NODISCARD enum hd_code hd_fetch_new(const struct hd_net_security *security,
+                                       struct hd_fetch **ret_fetch, struct hd_err *err);
+void hd_fetch_free(struct hd_fetch *fetch); /* nobody fetches any more */
+void hd_fetch_set_token(struct hd_fetch *fetch, const char *token);
+/* Lives as long as the fetch does. */
+const struct hd_image_source *hd_fetch_source(const struct hd_fetch *fetch);
+
+#endif
