@@ -36,7 +36,7 @@ for name in crun runc; do
 done
 [ -n "$runtime" ] || skip "no runtime for Podman fits this machine's cgroups (install runc)"
 processes=$(ulimit -Hu)
-[ "$processes" != unlimited ] || processes=4096
+if [ "$processes" = unlimited ] || [ "$processes" -gt 4096 ]; then processes=4096; fi
 cat >"$dir/containers.conf" <<END
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=$processes:$processes"]
