@@ -14,10 +14,12 @@
 #include <math.h>
 #include <string.h>
 
+/* A person may write a map with this very key: what is no list there is no tuple. */
 static const struct hd_value *tuple_of(const struct hd_value *value)
 {
     return value->kind == HD_VALUE_OBJECT && value->as.object.count == 1 &&
-                   hd_streq(value->as.object.keys[0], IMPORT_TUPLE)
+                   hd_streq(value->as.object.keys[0], IMPORT_TUPLE) &&
+                   value->as.object.items[0]->kind == HD_VALUE_ARRAY
                ? value->as.object.items[0]
                : NULL;
 }

@@ -295,6 +295,8 @@ static void mlframework_mistakes(void **state)
         {"x: []", "the list is empty"},
         {"x: [[1]]", "a value of it is a list"},
         {"x: [!!python/tuple [1, 2]]", "a value of it is a list"},
+        {"x: {\"tag:yaml.org,2002:python/tuple\": 3}", "dir/old.file:1: x: a map"},
+        {"x: {\"tag:yaml.org,2002:python/tuple\": {a: 1, b: 2}}", "dir/old.file:1: x: a map"},
         {"x: !!python/tuple [1]", "a tuple is [start, end]"},
         {"x: !!python/tuple [1, 2, 3, 4]", "a tuple is [start, end]"},
         {"x: !!python/tuple [1, b]", "a tuple holds finite numbers"},
