@@ -51,10 +51,20 @@ static bool number_in(const regex_t *regex, const char *line, double *ret_number
     return hd_parse_double(word, ret_number);
 }
 
+/* A carriage return ends a line as well: what draws a bar of progress writes over the line before.
+ */
+static const char *line_end(const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) /* one pass: the target decides which of them there are */
+        if (bytes[i] == '\n' || bytes[i] == '\r')
+            return &bytes[i];
+    return NULL;
+}
+
 /* Copies the next line; NULs become '?'. The bytes taken, its end included; 0: none is whole. */
 static size_t next_line(const char *bytes, size_t size, bool over, char *line)
 {
-    const char *end = memchr(bytes, '\n', size);
+    const char *end = line_end(bytes, size);
     if (size == 0 || (end == NULL && !over))
         return 0;
     size_t length = end != NULL ? (size_t)(end - bytes) : size;

@@ -79,6 +79,9 @@ static void the_last_number_is_the_result(void **state)
          "{\"step\":2.0,\"acc\":0.9}"},
         {"loss=1\nloss=0.5", " \n", true, 0.5, "", ""}, /* a last line without its end */
         {"loss=0.5\nloss=oops\n", "", true, 0.5, "", ""},
+        {"loss=0.5\r\n", "", true, 0.5, "", ""},
+        {"loss=0.5\rloss=0.25\rloss=0.125\ndone\n", "", true, 0.125, "",
+         ""}, /* a bar of progress */
         {"loss=nan\n", "", true, NAN, "", ""},
         {"loss=0.5\n", "{\"loss\": 2}", true, 2, "", ""}, /* who writes a loss.json means it */
         {"nothing\n", "", false, NAN,
