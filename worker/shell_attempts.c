@@ -6,6 +6,9 @@
 #include <string.h>
 
 #define POINTS_MAX 256 /* read at once */
+#define ROUNDS_MAX 16  /* of reading in one tick: a target that writes for ever stops nobody else  \
+                        */
+#define LAST_ROUNDS_MAX 4096 /* when it is over */
 
 /* ---- entries -------------------------------------------------------------------------------- */
 
@@ -117,16 +120,23 @@ void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outco
     shell_end(shell, entry, &result);
 }
 
-static void read_curve(struct shell *shell, struct entry *entry)
+/* What the target has reported since; the rest in the next tick, or, when it is `over`, now. */
+static void read_curve(struct shell *shell, struct entry *entry, bool over)
 {
     struct hd_point points[POINTS_MAX];
-    size_t count;
     if (entry->experiment == NULL)
         return;
-    while ((count = hd_metrics_read(&entry->metrics, entry->workspace.run_dir, entry->experiment,
-                                    entry->attempt, points, POINTS_MAX)) > 0 ||
-           (count = hd_output_read(&entry->output, entry->workspace.run_dir, entry->experiment,
-                                   entry->attempt, points, POINTS_MAX)) > 0) {
+    for (int round = 0; round < (over ? LAST_ROUNDS_MAX : ROUNDS_MAX); round++) {
+        int64_t offset = entry->output.offset;
+        size_t count = hd_metrics_read(&entry->metrics, entry->workspace.run_dir, entry->experiment,
+                                       entry->attempt, points, POINTS_MAX);
+        if (count == 0)
+            count = hd_output_read(&entry->output, entry->workspace.run_dir, entry->experiment,
+                                   entry->attempt, points, POINTS_MAX);
+        if (count == 0 && over && entry->output.offset > offset)
+            continue; /* much was printed that is no point */
+        if (count == 0)
+            return;
         entry->last_loss = points[count - 1].loss;
         entry->last_step = points[count - 1].step;
         struct hd_agent_event event = {
@@ -196,7 +206,7 @@ void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
         tell_doing(shell, news->doing);
         return;
     }
-    read_curve(shell, entry);
+    read_curve(shell, entry, true);
     struct hd_engine_end end = news->end;
     end.stopped = end.stopped || stopped_itself(entry, &end);
     classify(shell, entry, &end);
@@ -558,7 +568,7 @@ void shell_tick(struct shell *shell)
         if (entry != NULL && entry->ended && !entry->kept)
             keep(shell, entry);
         else if (entry != NULL && !entry->ended)
-            read_curve(shell, entry);
+            read_curve(shell, entry, false);
     }
 }
 
