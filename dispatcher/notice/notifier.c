@@ -19,6 +19,8 @@
 #define RETRY_MS_MAX 300000
 #define SEND_MS_DEFAULT 15000
 #define POSITIONS_BYTES_MAX 16384
+#define BESTS_MAX                                                                                  \
+    64 /* runs whose last best config is remembered; of one more, it may come sooner */
 
 struct lane {
     uint64_t next;     /* number of the notice to tell next */
@@ -27,6 +29,11 @@ struct lane {
     uint64_t left_out; /* dropped since the last one that went out */
     int tries;         /* of the notice in hand */
     int64_t not_before_ms;
+};
+
+struct best {
+    uint64_t run_uid;
+    int64_t ms; /* when a best config of this run was told last; 0 never */
 };
 
 struct hd_notifier {
@@ -38,7 +45,7 @@ struct hd_notifier {
     struct hd_notice *queue[HD_NOTICE_QUEUE_MAX];
     uint64_t first, end; /* numbers: [first, end) are in the queue */
     struct lane lanes[HD_NOTICE_CHANNELS_MAX];
-    int64_t incumbent_ms[HD_NOTICE_CHANNELS_MAX]; /* when one was told last; 0 never */
+    struct best bests[HD_NOTICE_CHANNELS_MAX][BESTS_MAX];
     bool stopping;
     int64_t flush_until_ms;
 
@@ -188,15 +195,48 @@ void hd_notifier_push(struct hd_notifier *notifier, struct hd_notice *notice)
     pthread_mutex_unlock(&notifier->mutex);
 }
 
-/* When this channel's next notice may go out. A new best config waits while nothing else does. */
+static void note_best(struct best *bests, uint64_t run_uid, int64_t now_ms)
+{
+    struct best *place = &bests[0];
+    for (size_t i = 0; i < BESTS_MAX; i++) {
+        if (bests[i].run_uid == run_uid) {
+            place = &bests[i];
+            break;
+        }
+        if (bests[i].ms < place->ms)
+            place = &bests[i];
+    }
+    *place = (struct best){run_uid, now_ms};
+}
+
+static int64_t last_best_ms(const struct best *bests, uint64_t run_uid)
+{
+    for (size_t i = 0; i < BESTS_MAX; i++)
+        if (bests[i].run_uid == run_uid)
+            return bests[i].ms;
+    return 0;
+}
+
+/* Something that is no best config waits for the one that is next. */
+static bool holds_up(const struct hd_notifier *notifier, size_t channel)
+{
+    for (uint64_t number = notifier->lanes[channel].next + 1; number < notifier->end; number++)
+        if ((at(notifier, number)->channels & (1u << channel)) != 0 &&
+            at(notifier, number)->event != HD_NOTIFY_INCUMBENT)
+            return true;
+    return false;
+}
+
+/* When this channel's next notice may go out. A new best config waits until the last one of its
+ * run is old enough; best configs of other runs wait with it, anything else does not. */
 static int64_t due_ms(const struct hd_notifier *notifier, size_t channel,
                       const struct hd_notice *notice)
 {
-    const struct lane *lane = &notifier->lanes[channel];
-    int64_t due = lane->not_before_ms, last_ms = notifier->incumbent_ms[channel];
-    bool last = lane->next + 1 == notifier->end;
-    if (notice->event == HD_NOTIFY_INCUMBENT && last && last_ms != 0 && !notifier->stopping &&
-        due < last_ms + notifier->settings->incumbent_every_ms)
+    int64_t due = notifier->lanes[channel].not_before_ms;
+    if (notice->event != HD_NOTIFY_INCUMBENT || notifier->stopping || holds_up(notifier, channel))
+        return due;
+    int64_t last_ms = last_best_ms(notifier->bests[channel], notice->run_uid);
+    if (last_ms != 0 && due < last_ms + notifier->settings->incumbent_every_ms)
         due = last_ms + notifier->settings->incumbent_every_ms;
     return due;
 }
@@ -256,7 +296,7 @@ static bool note_try(struct hd_notifier *notifier, size_t channel, const struct 
         hd_log(HD_LOG_DEBUG, "channel %s was told: %s", name, told->title);
         lane->left_out = 0;
         if (told->event == HD_NOTIFY_INCUMBENT)
-            notifier->incumbent_ms[channel] = hd_clock_ms();
+            note_best(notifier->bests[channel], told->run_uid, hd_clock_ms());
     } else if (final) {
         hd_log(HD_LOG_ERROR, "channel %s was not told \"%s\": %s; given up after %d %s", name,
                told->title, err->text, lane->tries, lane->tries == 1 ? "try" : "tries");
@@ -371,6 +411,8 @@ enum hd_code hd_notifier_open(const struct hd_notifier_options *options,
     notifier->settings = options->settings;
     notifier->retry_ms = options->retry_ms > 0 ? options->retry_ms : RETRY_MS_DEFAULT;
     notifier->send_ms = options->send_ms > 0 ? options->send_ms : SEND_MS_DEFAULT;
+    for (size_t i = 0; i < HD_NOTICE_CHANNELS_MAX; i++)
+        notifier->lanes[i].told_seq = UINT64_MAX; /* one that is not known hears no history */
     notifier->positions_path = hd_strdup(options->positions_path);
     enum hd_code code = notifier->positions_path != NULL
                             ? read_positions(notifier, err)

@@ -379,6 +379,7 @@ static enum hd_code read_channel(struct reader *reader, const char *name,
 {
     char path[sizeof(reader->path)];
     (void)hd_format(path, sizeof(path), "channels.%.64s", name);
+    reader->path[0] = '\0';
     if (hd_check_id("the name of a channel", name, reader->err) != HD_OK)
         return wrong(reader, object, "channels",
                      "a name has 1 to 64 letters, digits, '.', '_' and '-'");
@@ -542,7 +543,8 @@ static enum hd_code add_from_environment(struct hd_notice_settings *settings, co
     if ((!has_secret && !has_user) || hd_notice_find(settings, name) >= 0)
         return HD_OK;
     if (!has_secret || !has_user)
-        return hd_fail(err, HD_E_INVALID, "%s is set and %s is not: set both, or none",
+        return hd_fail(err, HD_E_INVALID,
+                       "%s is set and %s is not: set both, or none; --notify none tells nobody",
                        has_secret ? secret_name : user_name, has_secret ? user_name : secret_name);
     if (!is_plain(secret) || !is_plain(user) || strlen(secret) >= HD_NOTICE_ADDRESS_MAX ||
         strlen(user) >= HD_NOTICE_ADDRESS_MAX)

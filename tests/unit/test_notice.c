@@ -58,6 +58,8 @@ static void mistakes_are_told_by_line(void **state)
         {"on: [ended]\n" HOOK, "notify.yaml:1: on: the events are finished"},
         {"on: []\n" HOOK, "on: expected a list"},
         {"incumbent_every: soon\n" HOOK, "incumbent_every: expected a duration"},
+        {OF("type: webhook, url: \"https://h/\"") "  \"b c\": {}",
+         "notify.yaml:3: channels: a name has"},
         {OF("type: pigeon"), "notify.yaml:2: channels.c.type: expected webhook, slack"},
         {OF("url: x"), "channels.c.type: expected webhook"},
         {OF("type: webhook"), "channels.c.url: missing"},
@@ -405,6 +407,14 @@ static void push(uint64_t seq, enum hd_notify_event event)
     hd_notifier_push(notifier, make(seq, event));
 }
 
+static void push_of(uint64_t seq, enum hd_notify_event event, uint64_t run_uid, unsigned channels)
+{
+    struct hd_notice *notice = make(seq, event);
+    notice->run_uid = run_uid;
+    notice->channels = channels;
+    hd_notifier_push(notifier, notice);
+}
+
 /* The bodies of what came, joined. */
 static void assert_told(const char *expected)
 {
@@ -473,6 +483,32 @@ static void the_newest_best_config_is_told(void **state)
     assert_told("{\"id\":\"7-1-x\"}{\"id\":\"7-4-x\"}{\"id\":\"7-5-x\"}");
 }
 
+/* Each run has its own time between best configs, and what is for other channels ends none. */
+static void best_configs_of_many_runs_keep_their_time(void **state)
+{
+    (void)state;
+    sink = sink_open_http();
+    use_sink("incumbent_every: 1h\n" TO_SINK);
+    struct hd_notice_channel *other = &settings->channels[settings->channel_count++];
+    *other = (struct hd_notice_channel){.name = "d",
+                                        .kind = HD_NOTICE_WEBHOOK,
+                                        .url = hd_strdup(settings->channels[0].url),
+                                        .secret = hd_strdup("")};
+    assert_true(other->url != NULL && other->secret != NULL);
+    open_notifier(0);
+    push(1, HD_NOTIFY_INCUMBENT);
+    push_of(2, HD_NOTIFY_INCUMBENT, 8, 1);
+    sink_wait(sink, 2);
+    push(3, HD_NOTIFY_INCUMBENT);
+    push_of(4, HD_NOTIFY_INCUMBENT, 8, 1);
+    push_of(5, HD_NOTIFY_INCUMBENT, 9, 1); /* the first of its run waits its turn */
+    push_of(6, HD_NOTIFY_FAILED, 7, 2);    /* for the other channel, which comes after this one */
+    sink_wait(sink, 3);
+    close_notifier();
+    assert_told("{\"id\":\"7-1-x\"}{\"id\":\"7-2-x\"}{\"id\":\"7-6-x\"}{\"id\":\"7-3-x\"}"
+                "{\"id\":\"7-4-x\"}{\"id\":\"7-5-x\"}");
+}
+
 /* A restart tells what was not told and nothing that was. */
 static void a_restart_tells_the_rest(void **state)
 {
@@ -512,11 +548,13 @@ static void a_new_channel_hears_no_history(void **state)
     struct hd_notifier_options options = {.settings = settings, .positions_path = positions};
     assert_hd_ok(hd_notifier_open(&options, &notifier, &err));
     assert_true(hd_notifier_told(notifier) == UINT64_MAX);
-    push(5, HD_NOTIFY_FAILED);
-    assert_hd_ok(hd_notifier_start(notifier, 5, &err));
-    push(6, HD_NOTIFY_FAILED);
+    const uint64_t last = HD_NOTICE_QUEUE_MAX + 3; /* more than waits, and nothing is left out */
+    for (uint64_t seq = 1; seq <= last; seq++)
+        push(seq, HD_NOTIFY_FAILED);
+    assert_hd_ok(hd_notifier_start(notifier, last, &err));
+    push(last + 1, HD_NOTIFY_FAILED);
     close_notifier();
-    assert_told("{\"id\":\"7-6-x\"}");
+    assert_told("{\"id\":\"7-260-x\"}");
 }
 
 /* The queue has an end: whoever pushes never waits, and the oldest go. */
@@ -566,6 +604,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_fails_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_given_up_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_newest_best_config_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(best_configs_of_many_runs_keep_their_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_tells_the_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_channel_hears_no_history, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_queue_drops_the_oldest, setup, teardown),
