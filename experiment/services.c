@@ -197,7 +197,8 @@ static enum hd_code set_volume(const struct hd_reader *reader, const struct hd_v
                             "expected a path of this machine and an absolute one of the "
                             "container, such as ./data:/data");
     while (host[0] == '.' && host[1] == '/')
-        host += 2;
+        for (host += 2; host[0] == '/';) /* ".//data" is no path from the root */
+            host++;
     bool fits = host[0] == '/' || base_dir[0] == '\0'
                     ? hd_copy_text(joined, sizeof(joined), host)
                     : hd_format(joined, sizeof(joined), "%s/%s", base_dir, host);

@@ -5,13 +5,16 @@
 
 #include "real_docker.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <hd/os.h>
 #include <hd/services.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +155,10 @@ static void a_failure_leaves_nothing(void **state)
          "its image has no HEALTHCHECK"},
         {"- {name: @-a, image: %, cmd: serve 80, networks: [@-n], volumes: [\"./none:/x\"]}",
          HD_E_INVALID, "bind source path does not exist"},
+        /* Nobody waits for the others of its layer. */
+        {"- {name: @-a, image: %, cmd: serve 80, ready: {log: never, timeout: 1h}}\n"
+         "- {name: @-b, image: %, cmd: exit 3, ready: {exit: true}}",
+         HD_E_CONFLICT, "-b: it ended with exit code 3"},
         {"- {name: @-a, image: \"127.0.0.1:1/none:1\"}", HD_E_INVALID, "cannot pull 127.0.0.1:1"},
     };
     if (!answers)
@@ -165,6 +172,38 @@ static void a_failure_leaves_nothing(void **state)
         assert_int_equal(count, 0);
         hd_services_free(plan);
     }
+}
+
+static int listen_somewhere(uint16_t *ret_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&at, size) == 0 && listen(fd, 1) == 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+/* A port that the machine listens on says nothing of a container that has no network. */
+static void a_port_is_the_containers_own(void **state)
+{
+    (void)state;
+    if (!answers)
+        skip();
+    struct hd_services_options options = options_of();
+    char text[256];
+    uint16_t port;
+    int fd = listen_somewhere(&port);
+    assert_true(hd_format(text, sizeof(text),
+                          "- {name: @-a, image: %%, cmd: serve 80, networks: [none], "
+                          "ready: {port: %u, timeout: 300ms}}",
+                          port));
+    struct hd_services *plan = plan_of(text);
+    assert_hd_fails(hd_services_up(plan, &options, &err), HD_E_TIMEOUT,
+                    "its port took no connection");
+    hd_services_free(plan);
+    close(fd);
 }
 
 static bool stop_now(void *context)
@@ -271,6 +310,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(layers_go_up_and_down, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_port_is_the_containers_own, setup, teardown),
         cmocka_unit_test_setup_teardown(an_interrupt_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_up_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_run_has_its_services, setup, teardown),

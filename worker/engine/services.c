@@ -93,15 +93,30 @@ static void note(struct crew *crew, enum hd_code code, const struct hd_err *err)
     pthread_mutex_unlock(&crew->mutex);
 }
 
+/* By the person, or since another service of the layer has failed: nobody waits for the rest. */
+static bool is_called_off(void *context)
+{
+    struct crew *crew = context;
+    const struct hd_services_options *options = crew->options;
+    pthread_mutex_lock(&crew->mutex);
+    bool failed = crew->failed && crew->stop_at_failure;
+    pthread_mutex_unlock(&crew->mutex);
+    return failed || (options->interrupted != NULL && options->interrupted(options->context));
+}
+
 static void *crew_main(void *context)
 {
     struct crew *crew = context;
     struct client client;
     struct hd_err err;
     size_t index;
-    if (open_client(crew->endpoint, crew->options, crew->interruptible, &client, &err) != HD_OK) {
+    if (open_client(crew->endpoint, crew->options, false, &client, &err) != HD_OK) {
         note(crew, err.code, &err);
         return NULL;
+    }
+    if (crew->interruptible) {
+        client.api.interrupted = is_called_off;
+        client.api.context = crew;
     }
     while (take(crew, &index)) {
         enum hd_code code = crew->work(crew, &client.api, index, &err);
@@ -312,23 +327,34 @@ static enum hd_code connect_further(struct hd_docker_api *api, const struct hd_s
     return code;
 }
 
+/* Not to be interrupted: an engine may still carry out a request that was cut, after what was made
+ * has been taken down. */
+static enum hd_code make_container(struct crew *crew, struct hd_docker_api *api,
+                                   const struct hd_service *service, char *id, struct hd_err *err)
+{
+    struct hd_docker_api whole = *api;
+    struct hd_buf body;
+    if (api->interrupted(api->context))
+        return hd_fail(err, HD_E_CANCELLED, "interrupted");
+    whole.interrupted = never;
+    hd_buf_init(&body, BODY_BYTES_MAX);
+    enum hd_code code = services_write_container(service, crew->options, &body, err);
+    if (code == HD_OK)
+        code = hd_docker_create(&whole, service->name, hd_buf_text(&body), id, NULL, err);
+    hd_buf_release(&body);
+    if (code == HD_OK)
+        code = connect_further(&whole, service, id, err);
+    return code == HD_OK ? hd_docker_start(&whole, id, NULL, err) : code;
+}
+
 static enum hd_code start_service(struct crew *crew, struct hd_docker_api *api,
                                   const struct hd_service *service, struct hd_err *err)
 {
-    struct hd_buf body;
     char id[HD_DOCKER_ID_SIZE];
     int64_t began_ms = hd_clock_ms();
     enum hd_code code = need_image(crew, api, service, err);
-    hd_buf_init(&body, BODY_BYTES_MAX);
     if (code == HD_OK)
-        code = services_write_container(service, crew->options, &body, err);
-    if (code == HD_OK)
-        code = hd_docker_create(api, service->name, hd_buf_text(&body), id, NULL, err);
-    hd_buf_release(&body);
-    if (code == HD_OK)
-        code = connect_further(api, service, id, err);
-    if (code == HD_OK)
-        code = hd_docker_start(api, id, NULL, err);
+        code = make_container(crew, api, service, id, err);
     if (code == HD_OK)
         code = services_await(api, service, id, err);
     if (code == HD_OK) {
@@ -499,7 +525,7 @@ enum hd_code hd_services_up(const struct hd_services *plan,
     enum hd_code code = find_engine(options, &endpoint, err);
     if (code != HD_OK)
         return code;
-    code = open_client(endpoint, options, true, &client, err);
+    code = open_client(endpoint, options, false, &client, err);
     if (code == HD_OK) {
         code = refuse_second(&client.api, options, err);
         if (code != HD_OK) {

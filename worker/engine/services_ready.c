@@ -128,6 +128,7 @@ static bool takes_connection(const char *address, uint16_t port)
 
 struct look {
     bool running, exited;
+    bool on_host; /* it shares the machine's network */
     int exit_code;
     char health[16]; /* "" the container has no check */
     char addresses[ADDRESSES_MAX][48];
@@ -155,6 +156,7 @@ static void take_look(const struct hd_value *container, struct look *look)
                        text_at(hd_value_get(state, "Health"), "Status"));
     if (networks == NULL || networks->kind != HD_VALUE_OBJECT)
         return;
+    look->on_host = hd_value_get(networks, "host") != NULL;
     for (size_t i = 0; i < networks->as.object.count && look->address_count < ADDRESSES_MAX; i++) {
         const char *address = text_at(networks->as.object.items[i], "IPAddress");
         if (address[0] != '\0' &&
@@ -214,7 +216,7 @@ static enum hd_code judge(struct hd_docker_api *api, const struct hd_service *se
     if (service->ready == HD_SERVICE_READY_PORT && look->running) {
         for (size_t i = 0; i < look->address_count && !*ret_ready; i++)
             *ret_ready = takes_connection(look->addresses[i], service->ready_port);
-        if (look->address_count == 0) /* it shares the machine's network */
+        if (look->on_host)
             *ret_ready = takes_connection("127.0.0.1", service->ready_port);
     }
     return HD_OK;
