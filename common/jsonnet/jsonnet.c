@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define TRACE_MAX 3
+#define SEARCH_BYTES_MAX (256u << 20) /* of the source, for the lines of all texts together */
 #define STATUS_GOOD 'j'
 #define STATUS_BAD 'e'
 
@@ -215,40 +216,50 @@ static enum hd_code run_child(const char *source, const char *name, const char *
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
+struct search {
+    const char *source;
+    size_t left; /* bytes that may still be looked at */
+    int line;    /* of the text before */
+};
+
 /* The line of the first literal that is this text; 0: none, or a text that is spelled otherwise. */
-static int line_of(const char *source, const char *text)
+static int line_of(struct search *search, const char *text)
 {
     size_t size = strlen(text);
     int line = 1;
-    for (const char *at = source; size > 0 && *at != '\0'; at++) {
-        if (*at == '\n')
-            line++;
-        if ((*at == '"' || *at == '\'') && strncmp(at + 1, text, size) == 0 && at[1 + size] == *at)
+    for (const char *at = search->source; size > 0 && *at != '\0' && search->left > 0; at++) {
+        size_t same = 0;
+        line += *at == '\n' ? 1 : 0;
+        if (*at == '"' || *at == '\'')
+            while (same < size && at[1 + same] == text[same])
+                same++;
+        if (same == size && at[1 + size] == *at)
             return line;
+        search->left -= same < search->left ? same + 1 : search->left;
     }
     return 0;
 }
 
-static void place(struct hd_value *value, const char *source, int *line)
+static void place(struct hd_value *value, struct search *search)
 {
     if (value->kind == HD_VALUE_STRING) {
-        int found = line_of(source, value->as.string);
-        *line = found > 0 ? found : *line;
+        int found = line_of(search, value->as.string);
+        search->line = found > 0 ? found : search->line;
     }
-    value->line = *line;
+    value->line = search->line;
     value->column = 0;
     if (value->kind == HD_VALUE_ARRAY)
         for (size_t i = 0; i < value->as.array.count; i++)
-            place(value->as.array.items[i], source, line);
+            place(value->as.array.items[i], search);
     if (value->kind != HD_VALUE_OBJECT)
         return;
     /* A map stands where its name does. */
     struct hd_value *name = hd_value_get(value, "name");
     if (name != NULL)
-        place(name, source, line);
-    value->line = *line;
+        place(name, search);
+    value->line = search->line;
     for (size_t i = 0; i < value->as.object.count; i++)
-        place(value->as.object.items[i], source, line);
+        place(value->as.object.items[i], search);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -294,8 +305,8 @@ static enum hd_code take_answer(const struct hd_buf *out, const char *source, co
     enum hd_code code = hd_json_parse(text, out->size - 1, name, &limits, &value, err);
     if (code != HD_OK)
         return code;
-    int line = 0;
-    place(value, source, &line);
+    struct search search = {.source = source, .left = SEARCH_BYTES_MAX};
+    place(value, &search);
     *ret_value = value;
     return HD_OK;
 }

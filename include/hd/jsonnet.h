@@ -25,7 +25,8 @@ bool hd_jsonnet_is_named(const char *path);
  * for that one. HD_E_INVALID: the file is wrong, in the words of the evaluator, which name file and
  * line; HD_E_LIMIT: a limit above was passed. What a node of the tree was in the source cannot be
  * known: a text stands in the first line that holds it as a literal, other nodes where the text
- * before them stands, and where there is none the line is 0.
+ * before them stands, and where there is none the line is 0. In a large file with very many texts
+ * only the first ones are looked for.
  */
 HD_NODISCARD enum hd_code hd_jsonnet_read(const char *path, const char *uuid,
                                           struct hd_value **ret_value, struct hd_err *err);

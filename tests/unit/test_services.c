@@ -255,6 +255,26 @@ static void jsonnet_becomes_a_plan(void **state)
     hd_value_free(value);
 }
 
+/* What is done with the texts of a file afterwards has an end too: this one has as many places to
+ * look at as texts to look for. */
+static void many_texts_are_placed_in_time(void **state)
+{
+    (void)state;
+    struct hd_value *value = NULL;
+    struct hd_buf text;
+    hd_buf_init(&text, HD_JSONNET_SOURCE_MAX);
+    assert_hd_ok(hd_buf_puts(&text, "local s = 'x';\n// ", &err));
+    for (int i = 0; i < 800000; i++)
+        assert_hd_ok(hd_buf_puts(&text, "'", &err));
+    assert_hd_ok(hd_buf_puts(&text, "\n[s + i for i in std.range(1, 1000)] + ['x']", &err));
+    assert_hd_ok(hd_jsonnet_evaluate(text.data, text.size, "s.jsonnet", NULL, NULL, &value, &err));
+    assert_int_equal(value->as.array.count, 1001);
+    /* Its literal is not looked for any more. */
+    assert_int_equal(value->as.array.items[1000]->line, 0);
+    hd_value_free(value);
+    hd_buf_release(&text);
+}
+
 /* A file that is wrong, endless or greedy is an error of the file, and nothing else. */
 static void jsonnet_has_bounds(void **state)
 {
@@ -309,6 +329,7 @@ int main(void)
         cmocka_unit_test(an_experiment_keeps_its_services),
         cmocka_unit_test(jsonnet_becomes_a_plan),
         cmocka_unit_test(jsonnet_has_bounds),
+        cmocka_unit_test(many_texts_are_placed_in_time),
     };
     return cmocka_run_group_tests_name("services", tests, NULL, NULL);
 }
