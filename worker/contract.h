@@ -122,7 +122,7 @@ void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                   struct hd_loss *ret_loss);
 
 #define HD_OUTPUT_TAIL_BYTES (1u << 20) /* of a target's log that its result is looked for in */
-#define HD_OUTPUT_POLL_BYTES_MAX (1u << 18) /* read in one poll */
+#define HD_OUTPUT_POLL_BYTES_MAX (1u << 18) /* read in one poll, and for a twentieth of a second */
 /* What the target has printed, by target.from_output, as the text of a loss.json: the last number
  * of each name within the log's end. "" and the name of the first measure that is missing when one
  * is; "" without a name when nothing is asked for. */

@@ -7,12 +7,17 @@
  */
 #include "contract_internal.h"
 
+#include <hd/os.h>
+
 #include <fcntl.h>
 #include <math.h>
 #include <regex.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define RESULT_MS_MAX 5000 /* looking for the result */
+#define POLL_MS_MAX 50     /* following the curve; the rest in the next poll */
 
 struct matcher {
     regex_t regexes[HD_OUTPUT_VALUES_MAX];
@@ -53,41 +58,57 @@ static bool number_in(const regex_t *regex, const char *line, double *ret_number
 
 /* A carriage return ends a line as well: what draws a bar of progress writes over the line before.
  */
-static const char *line_end(const char *bytes, size_t size)
+static bool ends_line(char byte)
 {
-    for (size_t i = 0; i < size; i++) /* one pass: the target decides which of them there are */
-        if (bytes[i] == '\n' || bytes[i] == '\r')
-            return &bytes[i];
-    return NULL;
+    return byte == '\n' || byte == '\r';
 }
 
-/* Copies the next line; NULs become '?'. The bytes taken, its end included; 0: none is whole. */
-static size_t next_line(const char *bytes, size_t size, bool over, char *line)
+/* What is too long is cut; NULs become '?'. */
+static void copy_line(const char *bytes, size_t length, char *line)
 {
-    const char *end = line_end(bytes, size);
-    if (size == 0 || (end == NULL && !over))
-        return 0;
-    size_t length = end != NULL ? (size_t)(end - bytes) : size;
     size_t kept = length < HD_LOG_LINE_MAX ? length : HD_LOG_LINE_MAX;
     memcpy(line, bytes, kept);
     for (size_t i = 0; i < kept; i++)
         if (line[i] == '\0')
             line[i] = '?';
     line[kept] = '\0';
-    return length + (end != NULL ? 1 : 0);
+}
+
+/* Copies the next line. The bytes taken, its end included; 0: none is whole. */
+static size_t next_line(const char *bytes, size_t size, char *line)
+{
+    size_t length = 0;
+    while (length < size && !ends_line(bytes[length]))
+        length++;
+    if (length == size)
+        return 0;
+    copy_line(bytes, length, line);
+    return length + 1;
 }
 
 /* ---- the result ----------------------------------------------------------------------------- */
 
+/* From the end on, until all are found. A line costs the square of its length with some patterns,
+ * and this is the thread that keeps the leases: there is an end to the time as well. */
 static void find_last(const struct matcher *matcher, const char *bytes, size_t size,
                       double *numbers, bool *found)
 {
     char line[HD_LOG_LINE_MAX + 1];
-    size_t taken;
-    for (size_t at = 0; (taken = next_line(bytes + at, size - at, true, line)) > 0; at += taken)
-        for (size_t i = 0; i < matcher->count; i++)
-            if (number_in(&matcher->regexes[i], line, &numbers[i]))
-                found[i] = true;
+    int64_t until_ms = hd_clock_ms() + RESULT_MS_MAX;
+    size_t left = matcher->count;
+    while (size > 0 && left > 0 && hd_clock_ms() < until_ms) {
+        size_t end = ends_line(bytes[size - 1]) ? size - 1 : size, begin = end;
+        while (begin > 0 && !ends_line(bytes[begin - 1]))
+            begin--;
+        copy_line(bytes + begin, end - begin, line);
+        for (size_t i = 0; i < matcher->count; i++) {
+            if (found[i] || !number_in(&matcher->regexes[i], line, &numbers[i]))
+                continue;
+            found[i] = true;
+            left--;
+        }
+        size = begin;
+    }
 }
 
 /* Every objective and constraint must have been printed, where the experiment asks for it. */
@@ -202,8 +223,10 @@ size_t hd_output_read(struct hd_output *output, const char *run_dir,
     chunk = hd_malloc(HD_OUTPUT_POLL_BYTES_MAX);
     ssize_t got = chunk != NULL ? pread(fd, chunk, HD_OUTPUT_POLL_BYTES_MAX, output->offset) : 0;
     size_t size = got > 0 ? (size_t)got : 0;
+    int64_t until_ms = hd_clock_ms() + POLL_MS_MAX;
     if (open_matcher(&experiment->target, &matcher))
-        while (count < points_max && (taken = next_line(chunk + at, size - at, false, line)) > 0) {
+        while (count < points_max && (at == 0 || hd_clock_ms() < until_ms) &&
+               (taken = next_line(chunk + at, size - at, line)) > 0) {
             at += taken;
             if (point_in(output, &matcher, experiment, line, &ret_points[count]))
                 ret_points[count++].attempt = attempt;

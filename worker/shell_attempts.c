@@ -6,9 +6,10 @@
 #include <string.h>
 
 #define POINTS_MAX 256 /* read at once */
-#define ROUNDS_MAX 16  /* of reading in one tick: a target that writes for ever stops nobody else  \
-                        */
-#define LAST_ROUNDS_MAX 4096 /* when it is over */
+#define ROUNDS_MAX                                                                                 \
+    16 /* of reading in one tick: a target that writes for ever stops nobody else                  \
+        */
+#define LAST_MS_MAX 2000 /* of reading when it is over */
 
 /* ---- entries -------------------------------------------------------------------------------- */
 
@@ -126,7 +127,8 @@ static void read_curve(struct shell *shell, struct entry *entry, bool over)
     struct hd_point points[POINTS_MAX];
     if (entry->experiment == NULL)
         return;
-    for (int round = 0; round < (over ? LAST_ROUNDS_MAX : ROUNDS_MAX); round++) {
+    int64_t until_ms = hd_clock_ms() + LAST_MS_MAX;
+    for (int round = 0; over ? hd_clock_ms() < until_ms : round < ROUNDS_MAX; round++) {
         int64_t offset = entry->output.offset;
         size_t count = hd_metrics_read(&entry->metrics, entry->workspace.run_dir, entry->experiment,
                                        entry->attempt, points, POINTS_MAX);

@@ -11,7 +11,7 @@
  * given up with a line in the log.
  *
  * Secrets (tokens, keys, passwords, addresses of channels) are in the settings alone: never in a
- * notice, an error text or the log.
+ * notice, an error text or the log. Of an address that cannot be reached, host and port are there.
  */
 #ifndef HD_NOTICE_H
 #define HD_NOTICE_H

@@ -145,6 +145,42 @@ static void only_the_end_of_a_long_log_is_read(void **state)
     hd_experiment_free(experiment);
 }
 
+#define SLOW_LINES 250
+#define SLOW_LINE ".*([0-9]).*=" /* costs the square of a line of digits alone */
+
+static void write_slow_log(size_t lines)
+{
+    char *bytes = malloc(lines * HD_LOG_LINE_MAX + 4);
+    assert_non_null(bytes);
+    memset(bytes, '1', lines * HD_LOG_LINE_MAX);
+    for (size_t i = 1; i <= lines; i++)
+        bytes[i * HD_LOG_LINE_MAX - 1] = '\n';
+    memcpy(bytes + lines * HD_LOG_LINE_MAX, "7=;\n", 4);
+    log_is(bytes, lines * HD_LOG_LINE_MAX + 4, "w");
+    free(bytes);
+}
+
+/* The result is looked for from the end on: what was printed before takes no time, however slow
+ * the patterns are. From the beginning this took minutes. */
+static void what_was_printed_before_costs_nothing(void **state)
+{
+    (void)state;
+    char from_output[2048] = "from_output: {loss: '" SLOW_LINE "'";
+    for (int i = 1; i < HD_OUTPUT_VALUES_MAX; i++) {
+        size_t used = strlen(from_output);
+        assert_true(
+            hd_format(from_output + used, sizeof(from_output) - used, ", v%d: '" SLOW_LINE "'", i));
+    }
+    assert_true(hd_format(from_output + strlen(from_output), 2, "}"));
+    struct hd_experiment *experiment = experiment_of(from_output, "objective: loss");
+    struct hd_loss loss;
+    write_slow_log(SLOW_LINES);
+    test_file_write(in_dir("loss.json"), "");
+    hd_loss_read(dir, experiment, &loss);
+    assert_true(loss.present && loss.loss == 7);
+    hd_experiment_free(experiment);
+}
+
 #define POINTS 2
 
 static size_t read_points(struct hd_output *output, const struct hd_experiment *experiment,
@@ -152,6 +188,26 @@ static size_t read_points(struct hd_output *output, const struct hd_experiment *
 {
     return hd_output_read(output, dir, experiment, (struct hd_attempt_ref){.job = 3}, points,
                           POINTS);
+}
+
+/* What one poll has no time for is read in those after it. */
+static void a_slow_curve_is_followed(void **state)
+{
+    (void)state;
+    struct hd_experiment *experiment =
+        experiment_of("from_output: {loss: '" SLOW_LINE "'}", "objective: loss");
+    struct hd_output output = {0};
+    struct hd_point points[POINTS];
+    int64_t before = -1;
+    size_t count = 0;
+    write_slow_log(20);
+    while (count == 0 && output.offset > before) {
+        before = output.offset;
+        count = read_points(&output, experiment, points);
+    }
+    assert_int_equal(count, 1);
+    assert_true(points[0].loss == 7 && points[0].step == 1);
+    hd_experiment_free(experiment);
 }
 
 static void the_curve_is_followed(void **state)
@@ -253,6 +309,8 @@ int main(void)
         T(the_last_number_is_the_result),
         T(all_measures_must_be_printed),
         T(only_the_end_of_a_long_log_is_read),
+        T(what_was_printed_before_costs_nothing),
+        T(a_slow_curve_is_followed),
         T(the_curve_is_followed),
         T(an_endless_line_is_passed_over),
         T(what_is_no_file_is_not_read),
