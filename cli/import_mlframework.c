@@ -14,6 +14,8 @@
 #include <math.h>
 #include <string.h>
 
+#define BREAKS_WORDS " \t\r\n\"'\\{}" /* of a command, or means something in it */
+
 /* A person may write a map with this very key: what is no list there is no tuple. */
 static const struct hd_value *tuple_of(const struct hd_value *value)
 {
@@ -127,6 +129,8 @@ static enum hd_code take(const struct importer *importer, const char *name,
     const struct hd_value *tuple = tuple_of(value);
     struct hd_value *definition = NULL;
     enum hd_code code = HD_OK;
+    if (value->kind == HD_VALUE_BOOL && strpbrk(name, BREAKS_WORDS) != NULL)
+        return import_fail(importer, value, name, "the name of an option is one word");
     if (value->kind == HD_VALUE_BOOL)
         return value->as.boolean ? hd_buf_printf(command, importer->err, " --%s", name) : HD_OK;
     if (value->kind == HD_VALUE_NULL)

@@ -239,11 +239,18 @@ static void a_target_has_the_environment_of_its_job(void **state)
     struct hd_engine_job job = job_of(bench, 1, "env", "OWN");
     (void)run(bench, &job);
     assert_true(log_holds(bench, "OWN=of the job"));
-    assert_int_equal(setenv("HYPERDOCK_TOKEN_FILE", "/secret", 1), 0);
-    job = job_of(bench, 2, "env", "HYPERDOCK_TOKEN_FILE");
-    (void)run(bench, &job);
-    assert_int_equal(unsetenv("HYPERDOCK_TOKEN_FILE"), 0);
-    assert_true(log_holds(bench, "(not set)"));
+    static const char *const secrets[] = {"HYPERDOCK_TOKEN_FILE", "SLACK_API_TOKEN",
+                                          "PUSHOVER_API_TOKEN", "PUSHOVER_USER_KEY"};
+    for (uint32_t i = 0; i < HD_COUNT(secrets); i++) {
+        char name[32];
+        assert_true(hd_copy_text(name, sizeof(name), secrets[i]));
+        assert_int_equal(setenv(name, "/secret", 1), 0);
+        job = job_of(bench, 2 + i, "env", name);
+        (void)run(bench, &job);
+        assert_int_equal(unsetenv(name), 0);
+        assert_true(log_holds(bench, "(not set)"));
+        assert_false(log_holds(bench, "/secret"));
+    }
     if (!bench->docker) {
         char cwd[PATH_SIZE + 8];
         assert_true(hd_format(cwd, sizeof(cwd), "in %s\n", bench->work_dir));

@@ -293,6 +293,7 @@ static void mlframework_mistakes(void **state)
         {"x:", "dir/old.file:1: x: null"},
         {"a: 1\nx: {y: 1}", "dir/old.file:2: x: a map"},
         {"x: []", "the list is empty"},
+        {"a b: true", "dir/old.file:1: a b: the name of an option is one word"},
         {"x: [[1]]", "a value of it is a list"},
         {"x: [!!python/tuple [1, 2]]", "a value of it is a list"},
         {"x: {\"tag:yaml.org,2002:python/tuple\": 3}", "dir/old.file:1: x: a map"},
