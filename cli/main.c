@@ -32,6 +32,7 @@ static const struct command {
     {"show", "everything about one job", cmd_show},
     {"explain", "why a job was proposed, promoted, retried, stopped", cmd_explain},
     {"logs", "what a job wrote", cmd_logs},
+    {"fetch", "bring home what a job left", cmd_fetch},
     {"events", "the facts of a run, one by one", cmd_events},
     {"workers", "who evaluated how much; pause, resume, drain, shut down", cmd_workers},
     {"export", "all jobs as CSV or JSON", cmd_export},

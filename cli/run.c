@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 #define STOP_GRACE_MS 30000
-#define FAILED_GRACE_MS 5000 /* after an error, results may have nowhere to go */
+#define SHIPPING_GRACE_MS 90000 /* workers that leave may ship artifacts for a minute */
+#define FAILED_GRACE_MS 5000    /* after an error, results may have nowhere to go */
 #define WORKERS_DEFAULT_MAX 8
 #define NEWS_BYTES_MAX 4096
 
@@ -231,7 +232,9 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     if (cluster != NULL) {
         if (watch_interrupted() && !arguments->json)
             fprintf(stderr, "stopping; the workers hand back what they run (again to hurry)\n");
-        cluster_stop(cluster, code == HD_OK ? STOP_GRACE_MS : FAILED_GRACE_MS, &watch_hurry);
+        int64_t grace_ms =
+            getenv("HYPERDOCK_ARTIFACTS") != NULL ? SHIPPING_GRACE_MS : STOP_GRACE_MS;
+        cluster_stop(cluster, code == HD_OK ? grace_ms : FAILED_GRACE_MS, &watch_hurry);
     }
     if (made || cluster != NULL)
         run_services_down(known, state_dir, run_id);

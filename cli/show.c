@@ -3,14 +3,32 @@
 #include "commands.h"
 #include "common/cli.h"
 
+#include <hd/artifacts.h>
+
+#include <dirent.h>
 #include <stdio.h>
 
 #define CURVE_SHOWN 20
+#define PATH_SIZE_MAX 4096
 
 static void print_line(const char *label, const char *text)
 {
     if (text[0] != '\0')
         printf("%-12s%s\n", label, text);
+}
+
+static void print_artifacts(const struct hd_value *status)
+{
+    char cell[CLI_CELL_MAX];
+    if (status == NULL)
+        return;
+    printf("  artifacts %s", cli_cell(status, "state", cell));
+    if (hd_streq(cli_text(status, "state"), "shipped"))
+        printf(", %lld files, %lld bytes, to %s", (long long)cli_integer(status, "files"),
+               (long long)cli_integer(status, "bytes"), cli_cell(status, "url", cell));
+    if (cli_text(status, "message")[0] != '\0')
+        printf(": %s", cli_cell(status, "message", cell));
+    printf("\n");
 }
 
 static void print_attempt(const struct hd_value *answer, const struct hd_value *attempt)
@@ -41,6 +59,7 @@ static void print_attempt(const struct hd_value *answer, const struct hd_value *
         printf("  continued from %s\n", cli_cell(attempt, "continues_in", cell));
     if (cli_text(attempt, "directory")[0] != '\0')
         printf("  left %s\n", cli_cell(attempt, "directory", cell));
+    print_artifacts(hd_value_get(attempt, "artifacts"));
 }
 
 static void print_curve(const struct hd_value *answer, const struct hd_value *curve)
@@ -110,6 +129,77 @@ static void print_job(const struct hd_value *answer)
     print_curve(answer, hd_value_get(answer, "curve"));
 }
 
+/* ---- what workers of this machine say of their artifacts ------------------------------------ */
+
+static struct hd_value *read_status(const char *path)
+{
+    const struct hd_value_limits limits = {HD_ARTIFACT_STATUS_BYTES_MAX, 100, 3};
+    struct hd_value *status = NULL;
+    struct hd_buf text;
+    struct hd_err ignored;
+    hd_buf_init(&text, HD_ARTIFACT_STATUS_BYTES_MAX + 1u);
+    if (hd_file_read(path, HD_ARTIFACT_STATUS_BYTES_MAX, true, &text, &ignored) == HD_OK)
+        (void)!hd_json_parse(hd_buf_text(&text), text.size, path, &limits, &status, &ignored);
+    hd_buf_release(&text);
+    return status;
+}
+
+/* NULL: none of them has anything to say. */
+static struct hd_value *find_status(const char *work, const char *run_id, int64_t job,
+                                    int64_t attempt)
+{
+    struct hd_value *status = NULL;
+    DIR *directory = opendir(work);
+    struct dirent *entry;
+    while (directory != NULL && status == NULL && (entry = readdir(directory)) != NULL) {
+        char path[PATH_SIZE_MAX];
+        if (entry->d_name[0] != '.' &&
+            hd_format(path, sizeof(path), "%s/%s/%s/run/%lld-%lld" HD_ARTIFACT_STATUS_SUFFIX, work,
+                      entry->d_name, run_id, (long long)job, (long long)attempt))
+            status = read_status(path);
+    }
+    if (directory != NULL)
+        closedir(directory);
+    return status;
+}
+
+static enum hd_code add_artifacts(const char *state_dir, struct hd_value *answer,
+                                  struct hd_err *err)
+{
+    const struct hd_value *attempts = hd_value_get(answer, "attempts");
+    char work[PATH_SIZE_MAX];
+    if (!hd_format(work, sizeof(work), "%s/work", state_dir))
+        return HD_OK;
+    for (size_t i = 0; i < attempts->as.array.count; i++) {
+        struct hd_value *attempt = attempts->as.array.items[i];
+        struct hd_value *status =
+            find_status(work, cli_text(answer, "run_id"), cli_integer(answer, "job"),
+                        cli_integer(attempt, "attempt"));
+        if (status != NULL && hd_value_set(attempt, "artifacts", status) != HD_OK)
+            return hd_fail(err, HD_E_NOMEM, "no memory");
+    }
+    return HD_OK;
+}
+
+static int show(const struct cli_common *common, struct hd_value *arguments)
+{
+    struct hd_err err;
+    struct cli_source *source = NULL;
+    struct hd_value *answer = NULL;
+    enum hd_code code = cli_open(common, &source, &err);
+    if (code == HD_OK)
+        code = cli_read(source, "job", arguments, &answer, &err);
+    if (code == HD_OK)
+        code = add_artifacts(cli_state_dir(common->state_dir), answer, &err);
+    if (code == HD_OK && common->json)
+        code = cli_print_json(answer, HD_JSON_PRETTY, &err);
+    else if (code == HD_OK)
+        print_job(answer);
+    hd_value_free(answer);
+    cli_close(source);
+    return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);
+}
+
 int cmd_show(int argc, char **argv)
 {
     struct cli_common common = {0};
@@ -140,5 +230,7 @@ int cmd_show(int argc, char **argv)
         hd_value_free(arguments);
         return cli_fail(&err);
     }
-    return cli_run_view(&common, "job", arguments, print_job);
+    int exit_code = show(&common, arguments);
+    hd_value_free(arguments);
+    return exit_code;
 }

@@ -29,6 +29,7 @@ static const char *const top_names[] = {
     "log_rules",
     "notify",
     "services",
+    "artifacts",
     "seed",
     "job_queue_sizes",
     "dynamic_queue_size",
@@ -52,6 +53,7 @@ void hd_experiment_free(struct hd_experiment *experiment)
     hd_log_rules_release(experiment);
     hd_notify_release(&experiment->notify);
     hd_services_free(experiment->services);
+    hd_artifacts_release(&experiment->artifacts);
     hd_free(experiment);
 }
 
@@ -337,6 +339,8 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
         code = hd_notify_parse(reader, root, &experiment->notify);
     if (code == HD_OK)
         code = hd_services_read(reader, root, experiment->target.base_dir, &experiment->services);
+    if (code == HD_OK)
+        code = hd_artifacts_parse(reader, root, experiment);
     if (code == HD_OK)
         code = parse_seed(reader, root, experiment);
     if (code == HD_OK)

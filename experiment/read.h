@@ -136,6 +136,14 @@ void hd_notify_release(struct hd_notify *notify);
 bool hd_notify_is_default(const struct hd_notify *notify);
 struct hd_value *hd_notify_describe(const struct hd_notify *notify); /* NULL: no memory */
 
+/* artifacts.c; the objectives are parsed before. */
+HD_NODISCARD enum hd_code hd_artifacts_parse(const struct hd_reader *reader,
+                                             const struct hd_value *root,
+                                             struct hd_experiment *experiment);
+void hd_artifacts_release(struct hd_artifacts_spec *spec);
+bool hd_artifacts_is_default(const struct hd_artifacts_spec *spec);
+struct hd_value *hd_artifacts_describe(const struct hd_artifacts_spec *spec); /* NULL: no memory */
+
 /* objective.c: objectives and constraints. */
 HD_NODISCARD enum hd_code hd_objectives_parse(const struct hd_reader *reader,
                                               const struct hd_value *root,

@@ -21,6 +21,9 @@ struct hd_collector {
     const struct hd_root *root;
     char worker[HD_WORKER_ID_MAX];
     uint64_t limit_bytes;
+    uint64_t run_limit_bytes;
+    hd_run_dir_needed is_needed;
+    void *needed_context;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_mutex_t looking; /* one look at a time: two would make room twice */
@@ -35,6 +38,7 @@ struct candidate {
     char path[HD_PATH_MAX];
     uint64_t bytes;
     int64_t used_ms;
+    bool finished; /* no higher budget will ask for it */
 };
 
 struct candidates {
@@ -74,6 +78,12 @@ static uint64_t size_inside(int directory, int depth, unsigned *entries)
     return bytes;
 }
 
+uint64_t hd_collector_bytes(const char *path)
+{
+    unsigned entries = 0;
+    return size_of_entry(AT_FDCWD, path, 0, &entries);
+}
+
 static bool is_ours(const struct hd_collector *collector, const char *work_dir,
                     int64_t *ret_used_ms)
 {
@@ -98,12 +108,12 @@ static void add_candidate(struct candidates *all, const char *work_dir, int64_t 
         all->items = grown;
         all->capacity = capacity;
     }
-    unsigned entries = 0;
     struct candidate *candidate = &all->items[all->count];
     if (!hd_copy_text(candidate->path, sizeof(candidate->path), work_dir))
         return;
-    candidate->bytes = size_of_entry(AT_FDCWD, work_dir, 0, &entries);
+    candidate->bytes = hd_collector_bytes(work_dir);
     candidate->used_ms = used_ms;
+    candidate->finished = hd_workspace_is_finished(work_dir);
     all->bytes += candidate->bytes;
     all->count++;
 }
@@ -178,9 +188,12 @@ static bool vanish(const struct hd_collector *collector, const char *work_dir)
     return true;
 }
 
+/* What no job will go on in comes first, then what was used longest ago. */
 static int by_use(const void *a, const void *b)
 {
     const struct candidate *left = a, *right = b;
+    if (left->finished != right->finished)
+        return left->finished ? -1 : 1;
     return left->used_ms < right->used_ms ? -1 : left->used_ms > right->used_ms;
 }
 
@@ -216,6 +229,14 @@ bool hd_collector_look(struct hd_collector *collector)
         hd_free(again.items);
         removed = true;
     }
+    pthread_mutex_lock(&collector->lock);
+    uint64_t run_limit_bytes = collector->run_limit_bytes;
+    hd_run_dir_needed is_needed = collector->is_needed;
+    void *context = collector->needed_context;
+    pthread_mutex_unlock(&collector->lock);
+    if (run_limit_bytes > 0 && hd_run_dirs_make_room(collector->root, collector->worker,
+                                                     run_limit_bytes, is_needed, context))
+        removed = true;
     pthread_mutex_unlock(&collector->looking);
     hd_free(all.items);
     return removed;
@@ -283,6 +304,18 @@ void hd_collector_close(struct hd_collector *collector)
     pthread_mutex_destroy(&collector->lock);
     pthread_mutex_destroy(&collector->looking);
     hd_free(collector);
+}
+
+void hd_collector_limit_runs(struct hd_collector *collector, uint64_t limit_bytes,
+                             hd_run_dir_needed is_needed, void *context)
+{
+    pthread_mutex_lock(&collector->lock);
+    collector->run_limit_bytes = limit_bytes;
+    collector->is_needed = is_needed;
+    collector->needed_context = context;
+    collector->poked = true;
+    pthread_cond_signal(&collector->changed);
+    pthread_mutex_unlock(&collector->lock);
 }
 
 /* ---- for the shell -------------------------------------------------------------------------- */

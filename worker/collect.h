@@ -11,6 +11,7 @@
 #ifndef HD_COLLECT_H
 #define HD_COLLECT_H
 
+#include "collect_runs.h"
 #include "contract.h"
 
 #define HD_COLLECT_PINS_MAX (2 * HD_HELD_MAX)
@@ -33,6 +34,12 @@ void hd_collector_pin(struct hd_collector *collector, const char *name);
 void hd_collector_unpin(struct hd_collector *collector, const char *name);
 /* The state in `work_dir` has moved on to a copy: it vanishes now. */
 void hd_collector_supersede(struct hd_collector *collector, const char *work_dir);
+/* Directories of attempts go too when they take more; limit_bytes 0: none does. `is_needed` is
+ * called by the thread, until close. */
+void hd_collector_limit_runs(struct hd_collector *collector, uint64_t limit_bytes,
+                             hd_run_dir_needed is_needed, void *context);
+/* The bytes that a directory takes on its disk. */
+uint64_t hd_collector_bytes(const char *path);
 /* What the thread does now and then; true when something was removed. For tests. */
 bool hd_collector_look(struct hd_collector *collector);
 

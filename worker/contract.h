@@ -76,6 +76,10 @@ HD_NODISCARD enum hd_code hd_workspace_make(const struct hd_root *root, const ch
                                             struct hd_workspace *ret_workspace, struct hd_err *err);
 /* Who wrote it last, and whether that is this worker. */
 bool hd_workspace_is_owner(const char *work_dir, const char *worker);
+/* Its config has been evaluated at its highest budget: it goes before others when room is
+ * needed. */
+void hd_workspace_finish(const char *work_dir, const char *worker);
+bool hd_workspace_is_finished(const char *work_dir);
 /* It has just been used. */
 void hd_workspace_touch(const char *work_dir);
 /* The work directory of an attempt that is fenced or was refused: removed when the attempt made it,

@@ -17,6 +17,7 @@
 #define WORK_DIR_DEFAULT "./hyperdock-work"
 #define GRACE_MS_DEFAULT 30000
 #define GRACE_MS_MAX 86400000
+#define ARTIFACTS_WAIT_MS_DEFAULT 60000
 #define CREDENTIALS_TRIES 100 /* as the reference systems: the master may start after us */
 #define CREDENTIALS_INTERVAL_MS 3000
 
@@ -26,7 +27,9 @@ struct settings {
     const char *worker_id, *work_dir;
     struct hd_text_list data, env;
     struct hd_env_list env_list; /* made of `env` */
-    const char *work_limit;
+    const char *work_limit, *run_limit;
+    const char *artifacts, *artifacts_credentials, *artifacts_limit;
+    int64_t artifacts_wait_ms;
     int64_t idle_timeout_ms;
     const char *until;
     int64_t grace_ms; /* 0: not given */
@@ -91,6 +94,31 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->work_limit,
          .hint = "SIZE",
          .help = "work directories used longest ago go when there is more"},
+        {.name = "run-limit",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->run_limit,
+         .hint = "SIZE",
+         .help = "directories of ended attempts go, the oldest first, when there is more"},
+        {.name = "artifacts",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->artifacts,
+         .hint = "URL",
+         .help = "ship what targets leave in out/ to s3://BUCKET/PREFIX or a directory"},
+        {.name = "artifacts-credentials",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->artifacts_credentials,
+         .hint = "FILE",
+         .help = "lines NAME=VALUE, over AWS_ACCESS_KEY_ID and the like of the environment"},
+        {.name = "artifacts-limit",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->artifacts_limit,
+         .hint = "SIZE",
+         .help = "of one attempt's files at most [16GiB]"},
+        {.name = "artifacts-wait",
+         .kind = HD_OPTION_DURATION,
+         .value = &settings->artifacts_wait_ms,
+         .hint = "DURATION",
+         .help = "how long a worker that leaves goes on shipping [1m]"},
         {.name = "data",
          .kind = HD_OPTION_LIST,
          .value = &settings->data,
@@ -325,6 +353,76 @@ static enum hd_code find_gpus(const struct settings *settings, const char *state
     return HD_OK;
 }
 
+/* The environment can switch shipping off whatever the command line says, and no target inherits
+ * the credentials. place: where to, when *ret_on. */
+static enum hd_code find_artifacts(const struct settings *settings, bool *ret_on,
+                                   struct hd_artifact_place *ret_place,
+                                   struct hd_artifact_access **ret_access, struct hd_err *err)
+{
+    static const char *const on_words[] = {"1", "on", "yes", "true", ""};
+    const char *environment = getenv("HYPERDOCK_ARTIFACTS");
+    const char *url = settings->artifacts;
+    const char *file = settings->artifacts_credentials != NULL
+                           ? settings->artifacts_credentials
+                           : getenv("HYPERDOCK_ARTIFACTS_CREDENTIALS");
+    bool is_url = environment != NULL;
+    for (size_t i = 0; i < HD_COUNT(on_words); i++)
+        is_url = is_url && !hd_streq(environment, on_words[i]);
+    *ret_on = false;
+    if (hd_artifacts_are_off(environment)) {
+        if (url != NULL)
+            hd_log(HD_LOG_INFO, "artifacts are not shipped: HYPERDOCK_ARTIFACTS=%s", environment);
+        return HD_OK;
+    }
+    if (url == NULL && is_url)
+        url = environment;
+    if (url == NULL)
+        return HD_OK;
+    enum hd_code code = hd_artifact_place_parse(url, ret_place, err);
+    if (code == HD_OK && ret_place->s3) {
+        code = hd_artifact_access_load(file, ret_access, err);
+        hd_artifact_access_hide();
+    }
+    if (code != HD_OK) {
+        (void)hd_fail_in(err, "--artifacts");
+        return code == HD_E_NOTFOUND ? HD_E_INVALID : code;
+    }
+    *ret_on = true;
+    hd_log(HD_LOG_INFO, "artifacts are shipped to %s", ret_place->url);
+    return HD_OK;
+}
+
+static enum hd_code parse_limit(const char *option, const char *text, uint64_t *ret_bytes,
+                                struct hd_err *err)
+{
+    if (text == NULL || hd_parse_size(text, ret_bytes, err) == HD_OK)
+        return HD_OK;
+    return hd_fail_in(err, "%s", option);
+}
+
+static enum hd_code run_shipping(const struct settings *settings, struct hd_shell_settings *shell,
+                                 struct hd_err *err)
+{
+    struct hd_artifact_place place;
+    struct hd_artifact_access *access = NULL;
+    bool on = false;
+    enum hd_code code = find_artifacts(settings, &on, &place, &access, err);
+    if (code == HD_OK)
+        code = parse_limit("--work-limit", settings->work_limit, &shell->work_limit_bytes, err);
+    if (code == HD_OK)
+        code = parse_limit("--run-limit", settings->run_limit, &shell->run_limit_bytes, err);
+    if (code == HD_OK)
+        code = parse_limit("--artifacts-limit", settings->artifacts_limit,
+                           &shell->artifact_bytes_max, err);
+    shell->artifacts = on ? &place : NULL;
+    shell->artifact_access = access;
+    shell->artifact_wait_ms = settings->artifacts_wait_ms;
+    if (code == HD_OK)
+        code = hd_shell_run(shell, err);
+    hd_artifact_access_free(access);
+    return code;
+}
+
 /* The policy lasts as long as the shell. */
 static enum hd_code run_shell(const struct settings *settings, struct hd_shell_settings *shell,
                               struct hd_err *err)
@@ -335,11 +433,6 @@ static enum hd_code run_shell(const struct settings *settings, struct hd_shell_s
     if (file != NULL && hd_policy_load(file, &policy, err) != HD_OK)
         return hd_fail_in(err, "--policy");
     shell->policy = policy;
-    if (settings->work_limit != NULL &&
-        hd_parse_size(settings->work_limit, &shell->work_limit_bytes, err) != HD_OK) {
-        hd_policy_free(policy);
-        return hd_fail_in(err, "--work-limit");
-    }
     struct hd_gpus *gpus = hd_calloc(1, sizeof(*gpus));
     enum hd_code code = gpus != NULL ? find_end(settings, shell, err)
                                      : hd_fail(err, HD_E_NOMEM, "no memory for the worker");
@@ -352,7 +445,7 @@ static enum hd_code run_shell(const struct settings *settings, struct hd_shell_s
             shell->slots = total == 0 ? 1 : total < HD_HELD_MAX ? total : HD_HELD_MAX;
         hd_log(HD_LOG_INFO, "worker %s, %u at a time, in %s", shell->seat->worker, shell->slots,
                shell->root->path);
-        code = hd_shell_run(shell, err);
+        code = run_shipping(settings, shell, err);
     }
     hd_free(gpus);
     hd_policy_free(policy);
@@ -411,6 +504,7 @@ int main(int argc, char **argv)
     struct settings settings = {.run_id = "",
                                 .gpu_share = 1,
                                 .work_dir = WORK_DIR_DEFAULT,
+                                .artifacts_wait_ms = ARTIFACTS_WAIT_MS_DEFAULT,
                                 .engine = "auto",
                                 .log_level = "info",
                                 .log_format = "text"};

@@ -218,8 +218,9 @@ static void take_notice(struct shell *shell)
     step(shell, &event);
 }
 
-static void take_signals(struct shell *shell, int *count)
+static void take_signals(struct shell *shell)
 {
+    int *count = &shell->signals;
     struct signalfd_siginfo info;
     while (read(shell->settings->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         bool notice = shell->settings->term_is_notice && info.ssi_signo == SIGTERM;
@@ -228,6 +229,7 @@ static void take_signals(struct shell *shell, int *count)
         else
             tell_simple(shell, *count == 0 ? HD_AGENT_EVENT_DRAIN : HD_AGENT_EVENT_LEAVE);
         tell_pending(shell);
+        shell->hurried = shell->hurried || notice;
         if (++*count > 1)
             (void)shell_terminate(shell, true);
         else
@@ -273,7 +275,6 @@ static int wait_ms(const struct shell *shell)
 
 static void loop(struct shell *shell)
 {
-    int signals = 0;
     while (!shell->leaving) {
         struct pollfd fds[] = {
             {.fd = shell->settings->stop_fd, .events = POLLIN},
@@ -282,7 +283,7 @@ static void loop(struct shell *shell)
             {.fd = hd_queue_fd(shell->lookup_answers), .events = POLLIN},
         };
         (void)poll(fds, HD_COUNT(fds), (int)hd_watchdog_feed(wait_ms(shell)));
-        take_signals(shell, &signals);
+        take_signals(shell);
         take_all(shell);
         if (hd_clock_ms() >= shell->tick_at_ms) {
             shell->tick_at_ms = hd_clock_ms() + SHELL_TICK_MS;
@@ -299,6 +300,72 @@ static void loop(struct shell *shell)
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
+
+static bool is_needed(void *shipper, const char *run_dir)
+{
+    return hd_shipper_needs(shipper, run_dir);
+}
+
+static enum hd_code open_shipper(struct shell *shell, struct hd_err *err)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    char directory[HD_PATH_MAX];
+    const struct hd_shipper_settings shipping = {
+        .directory = directory,
+        .place = settings->artifacts,
+        .access = settings->artifact_access,
+        .attempt_bytes_max = settings->artifact_bytes_max,
+    };
+    if (!hd_format(directory, sizeof(directory), "%s/artifacts", settings->seat->state_dir))
+        return hd_fail(err, HD_E_LIMIT, "the work directory's path is too long");
+    enum hd_code code = hd_shipper_open(&shipping, &shell->shipper, err);
+    if (code == HD_OK)
+        hd_collector_limit_runs(shell->collector, settings->run_limit_bytes, is_needed,
+                                shell->shipper);
+    return code;
+}
+
+/* Two signals have targets stopped; it takes a third to leave files behind. */
+static bool is_hurried(struct shell *shell)
+{
+    struct signalfd_siginfo info;
+    while (read(shell->settings->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        shell->signals++;
+    return shell->hurried || shell->signals > 2;
+}
+
+/* A worker that leaves ships what has ended, within its time and until it is asked again. What is
+ * left waits on disk for the next one. */
+static void ship_rest(struct shell *shell)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    int64_t until_ms = hd_clock_ms() + settings->artifact_wait_ms;
+    if (settings->end_ms != 0 && settings->end_ms < until_ms)
+        until_ms = settings->end_ms;
+    if (is_hurried(shell) || hd_shipper_waiting(shell->shipper) == 0)
+        return;
+    hd_log(HD_LOG_INFO,
+           "shipping the artifacts of %zu attempts before leaving; a third signal "
+           "leaves at once",
+           hd_shipper_waiting(shell->shipper));
+    while (hd_shipper_waiting(shell->shipper) > 0 && !is_hurried(shell)) {
+        int64_t left_ms = until_ms - hd_clock_ms();
+        if (left_ms <= 0)
+            break;
+        struct pollfd fds[] = {
+            {.fd = settings->stop_fd, .events = POLLIN},
+            {.fd = hd_shipper_fd(shell->shipper), .events = POLLIN},
+        };
+        uint64_t count;
+        (void)poll(fds, HD_COUNT(fds), (int)hd_watchdog_feed(left_ms > 60000 ? 60000 : left_ms));
+        (void)!read(fds[1].fd, &count, sizeof(count));
+    }
+    if (hd_shipper_waiting(shell->shipper) > 0)
+        hd_log(HD_LOG_WARNING,
+               "left with the artifacts of %zu attempts: they are shipped when a "
+               "worker starts in this work directory again",
+               hd_shipper_waiting(shell->shipper));
+}
 
 static enum hd_code open_queues(struct shell *shell, struct hd_err *err)
 {
@@ -370,6 +437,7 @@ static void close_all(struct shell *shell)
     drain_queue(shell->lookup_answers, false);
     shell_free_entries(shell);
     hd_collector_close(shell->collector);
+    hd_shipper_close(shell->shipper);
     hd_agent_free(shell->agent);
     hd_free(shell);
 }
@@ -401,11 +469,15 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = hd_collector_open(settings->root, settings->seat->worker, settings->work_limit_bytes,
                                  &shell->collector, err);
     if (code == HD_OK)
+        code = open_shipper(shell, err);
+    if (code == HD_OK)
         code = shell_recover(shell, err);
     if (code == HD_OK) {
+        hd_shipper_settle(shell->shipper);
         hd_notify_ready("working");
         tell_pending(shell);
         loop(shell);
+        ship_rest(shell);
     }
     close_all(shell);
     return code;

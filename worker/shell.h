@@ -13,6 +13,7 @@
 #include "policy.h"
 
 #include <hd/agent.h>
+#include <hd/artifacts.h>
 #include <hd/net.h>
 
 enum hd_engine_choice { HD_ENGINE_AUTO, HD_ENGINE_DOCKER, HD_ENGINE_PODMAN, HD_ENGINE_PROCESS };
@@ -33,11 +34,16 @@ struct hd_shell_settings {
     int64_t grace_ms;    /* how long before it targets are asked to stop */
     bool term_is_notice; /* SIGTERM: the machine goes away in grace_ms */
     enum hd_engine_choice engine;
-    const struct hd_policy *policy;  /* NULL: the defaults */
-    const struct hd_text_list *data; /* "NAME=PATH" */
-    const struct hd_text_list *env;  /* "K=V" */
-    uint64_t work_limit_bytes;       /* of work directories; 0 none */
-    int stop_fd;                     /* a signalfd of TERM and INT */
+    const struct hd_policy *policy;            /* NULL: the defaults */
+    const struct hd_text_list *data;           /* "NAME=PATH" */
+    const struct hd_text_list *env;            /* "K=V" */
+    uint64_t work_limit_bytes;                 /* of work directories; 0 none */
+    uint64_t run_limit_bytes;                  /* of directories of attempts; 0 none */
+    const struct hd_artifact_place *artifacts; /* where they are shipped to; NULL nowhere */
+    struct hd_artifact_access *artifact_access;
+    uint64_t artifact_bytes_max; /* of an attempt; 0: the default */
+    int64_t artifact_wait_ms;    /* how long a worker that leaves goes on shipping */
+    int stop_fd;                 /* a signalfd of TERM and INT */
 };
 
 /* Until the agent leaves. Targets that still run then go on; the next process finds them. */

@@ -314,6 +314,36 @@ static enum hd_code keep_attempt(struct shell *shell, const struct entry *entry,
     return hd_journal_keep_attempt(shell->journal_dir, &kept, err);
 }
 
+/* "[0,0,3]" is 0-0-3 in the names of a store. */
+void shell_begin_shipping(struct shell *shell, const struct entry *entry, const char *run_id,
+                          const char *config_id)
+{
+    char name[48];
+    size_t used = 0;
+    for (; *config_id != '\0' && used + 1 < sizeof(name); config_id++)
+        if (strchr("[] ", *config_id) == NULL)
+            name[used++] = (char)(*config_id == ',' ? '-' : *config_id);
+    name[used] = '\0';
+    const struct hd_shipment shipment = {
+        .attempt = entry->attempt,
+        .run_id = run_id,
+        .config_id = name,
+        .run_dir = entry->workspace.run_dir,
+        .spec = &entry->experiment->artifacts,
+        .budget = entry->budget,
+    };
+    hd_shipper_begin(shell->shipper, &shipment);
+}
+
+static void begin_shipping(struct shell *shell, const struct entry *entry,
+                           const struct hd_lease *lease)
+{
+    char config_id[48];
+    (void)hd_format(config_id, sizeof(config_id), "%u,%u,%u", lease->config_id.iteration,
+                    lease->config_id.budget_index, lease->config_id.running_index);
+    shell_begin_shipping(shell, entry, lease->run_id, config_id);
+}
+
 /* Two targets never write one directory, whatever the master believes. */
 static void free_directory(struct shell *shell, const struct entry *entry)
 {
@@ -402,6 +432,8 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
     code = hd_policy_apply(settings->policy, entry->experiment, plan.arena, &plan.job, err);
     if (code == HD_OK)
         code = keep_attempt(shell, entry, lease, err);
+    if (code == HD_OK)
+        begin_shipping(shell, entry, lease);
     if (code == HD_OK)
         code = hd_engine_start(entry->engine, &plan.job, err);
     hd_plan_release(&plan);
@@ -536,8 +568,20 @@ void shell_drop(struct shell *shell, struct hd_attempt_ref attempt)
         hd_workspace_discard(&entry->workspace);
     hd_log(HD_LOG_INFO, "job %u, attempt %u: dropped, the master has given it to another",
            attempt.job, attempt.attempt);
+    hd_shipper_forget(shell->shipper, attempt);
+    if (entry != NULL)
+        hd_run_dir_done(entry->workspace.run_dir, shell->settings->seat->worker, entry->budget,
+                        (double)NAN);
     hd_journal_forget(shell->journal_dir, attempt);
     shell_free_entry(shell, entry);
+}
+
+/* Its config cannot be promoted any more. */
+static bool is_last_budget(const struct entry *entry)
+{
+    return entry->experiment != NULL && entry->result.outcome == HD_OUTCOME_OK &&
+           entry->experiment->noise.repeats == 1 &&
+           entry->budget >= entry->experiment->iter_gen.budget_max;
 }
 
 void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict)
@@ -554,9 +598,19 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
             hd_workspace_discard(&entry->workspace);
     } else if (entry->workspace.directory[0] != '\0') {
         hd_workspace_touch(entry->workspace.work_dir);
+        if (is_last_budget(entry))
+            hd_workspace_finish(entry->workspace.work_dir, shell->settings->seat->worker);
         if (entry->result.outcome == HD_OUTCOME_OK)
             hd_collector_supersede(shell->collector, entry->workspace.copied_from);
     }
+    /* In the queue before it leaves the journal. */
+    if (verdict == HD_VERDICT_REFUSED)
+        hd_shipper_forget(shell->shipper, attempt);
+    else
+        hd_shipper_end(shell->shipper, attempt, entry->result.outcome, entry->result.loss);
+    bool good = verdict != HD_VERDICT_REFUSED && entry->result.outcome == HD_OUTCOME_OK;
+    hd_run_dir_done(entry->workspace.run_dir, shell->settings->seat->worker, entry->budget,
+                    good ? entry->result.loss : (double)NAN);
     hd_journal_forget(shell->journal_dir, attempt);
     shell_free_entry(shell, entry);
 }

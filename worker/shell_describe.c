@@ -21,7 +21,7 @@ bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX])
 {
     struct hd_engine *engines[] = {shell->process, shell->docker};
     struct hd_err err;
-    char names[HD_ABOUT_MAX / 2] = "", trouble[HD_ABOUT_MAX / 2] = "";
+    char names[HD_ABOUT_MAX / 2] = "", trouble[HD_ABOUT_MAX / 2] = "", shipping[HD_ABOUT_MAX / 2];
     bool fit = false;
     for (size_t i = 0; i < HD_COUNT(engines); i++) {
         if (engines[i] == NULL)
@@ -43,8 +43,9 @@ bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX])
     char gpus[32] = "";
     if (shell->gpus.count > 0)
         (void)hd_format(gpus, sizeof(gpus), "; %u GPUs", shell->gpus.count);
-    (void)hd_format(ret_about, HD_ABOUT_MAX, "%s; %u of %u slots free%s%s",
+    hd_shipper_describe(shell->shipper, shipping, sizeof(shipping));
+    (void)hd_format(ret_about, HD_ABOUT_MAX, "%s; %u of %u slots free%s%s%s%s",
                     names[0] != '\0' ? names : "no engine", held < slots ? slots - held : 0, slots,
-                    gpus, trouble);
+                    gpus, trouble, shipping[0] != '\0' ? "; " : "", shipping);
     return fit;
 }

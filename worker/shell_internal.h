@@ -72,6 +72,7 @@ struct shell {
     struct hd_fetch *fetch;
     struct hd_collector *collector;
     struct hd_gpus gpus;
+    struct hd_shipper *shipper; /* NULL: nothing is shipped and nothing waits */
     bool lookup_failed;
     struct client clients[HD_AGENT_MASTERS_MAX];
     uint32_t client_number;
@@ -82,6 +83,8 @@ struct shell {
     int64_t terminate_at_ms;                     /* the next SIGTERM that is due */
     int64_t alive_at_ms, reap_at_ms, care_at_ms; /* when shell_reap() has something to do */
     bool leaving;                                /* the agent said EXIT */
+    bool hurried;                                /* the machine goes away */
+    int signals;                                 /* that came */
 };
 
 /* shell.c */
@@ -102,6 +105,9 @@ bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX]);
 /* shell_attempts.c */
 struct entry *shell_add_entry(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_free_entry(struct shell *shell, struct entry *entry);
+/* Its artifacts may be shipped from now on. */
+void shell_begin_shipping(struct shell *shell, const struct entry *entry, const char *run_id,
+                          const char *config_id);
 /* The texts of `result` are copied. */
 void shell_end(struct shell *shell, struct entry *entry, const struct hd_result *result);
 void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outcome outcome,

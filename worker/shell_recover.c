@@ -138,6 +138,8 @@ static void recover_one(struct shell *shell, struct entry *entry,
     if (hd_experiment_parse_text(kept->experiment_json, strlen(kept->experiment_json),
                                  "kept experiment", NULL, &entry->experiment, &err) != HD_OK)
         entry->experiment = NULL;
+    if (entry->experiment != NULL)
+        shell_begin_shipping(shell, entry, kept->run_id, kept->config_id);
     /* Held before it is ended: the agent learns whose it is. */
     tell_adopted(shell, entry);
     if (result != NULL) {

@@ -57,13 +57,22 @@ static enum hd_code find_run_home(const struct hd_root *root, const struct hd_le
 
 /* ---- the work directory --------------------------------------------------------------------- */
 
-static enum hd_code write_owner(const char *work_dir, const char *worker, struct hd_err *err)
+#define FINISHED_LINE "finished\n"
+
+static enum hd_code write_owner(const char *work_dir, const char *worker, const char *more,
+                                struct hd_err *err)
 {
-    char path[HD_PATH_MAX], line[HD_WORKER_ID_MAX + 1];
+    char path[HD_PATH_MAX], lines[HD_WORKER_ID_MAX + sizeof(FINISHED_LINE) + 1];
     if (!hd_format(path, sizeof(path), "%s.owner", work_dir) ||
-        !hd_format(line, sizeof(line), "%s\n", worker))
+        !hd_format(lines, sizeof(lines), "%s\n%s", worker, more))
         return too_long(work_dir, err);
-    return hd_file_replace(path, line, strlen(line), 0644, err);
+    return hd_file_replace(path, lines, strlen(lines), 0644, err);
+}
+
+void hd_workspace_finish(const char *work_dir, const char *worker)
+{
+    struct hd_err ignored;
+    (void)!write_owner(work_dir, worker, FINISHED_LINE, &ignored);
 }
 
 void hd_workspace_touch(const char *work_dir)
@@ -73,20 +82,34 @@ void hd_workspace_touch(const char *work_dir)
         (void)!utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
-bool hd_workspace_is_owner(const char *work_dir, const char *worker)
+static bool read_owner(const char *work_dir, struct hd_buf *buf)
 {
     char path[HD_PATH_MAX];
-    struct hd_buf buf;
     struct hd_err err;
-    hd_buf_init(&buf, HD_WORKER_ID_MAX + 1);
-    bool same = hd_format(path, sizeof(path), "%s.owner", work_dir) &&
-                hd_file_read(path, HD_WORKER_ID_MAX, true, &buf, &err) == HD_OK && buf.size > 0;
+    hd_buf_init(buf, HD_WORKER_ID_MAX + sizeof(FINISHED_LINE) + 1);
+    return hd_format(path, sizeof(path), "%s.owner", work_dir) &&
+           hd_file_read(path, HD_WORKER_ID_MAX + sizeof(FINISHED_LINE), true, buf, &err) == HD_OK &&
+           buf->size > 0;
+}
+
+bool hd_workspace_is_owner(const char *work_dir, const char *worker)
+{
+    struct hd_buf buf;
+    bool same = read_owner(work_dir, &buf);
     if (same) {
         buf.data[strcspn(buf.data, "\n")] = '\0';
         same = hd_streq(buf.data, worker);
     }
     hd_buf_release(&buf);
     return same;
+}
+
+bool hd_workspace_is_finished(const char *work_dir)
+{
+    struct hd_buf buf;
+    bool finished = read_owner(work_dir, &buf) && strstr(buf.data, "\n" FINISHED_LINE) != NULL;
+    hd_buf_release(&buf);
+    return finished;
 }
 
 static bool is_directory(const char *path)
@@ -169,7 +192,7 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
     }
     if (code == HD_OK && !here)
         code = hd_make_open_dir(workspace->work_dir, err);
-    return code == HD_OK ? write_owner(workspace->work_dir, worker, err) : code;
+    return code == HD_OK ? write_owner(workspace->work_dir, worker, "", err) : code;
 }
 
 enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,

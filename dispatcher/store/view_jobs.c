@@ -87,7 +87,8 @@ enum hd_code view_job(struct hd_view *view, const struct view_request *request,
                           " CASE WHEN measures IS NOT NULL THEN violation END"
                           " AS \"violation:some\","
                           " attempt, worker, submitted, started, finished, sampler, message,"
-                          " params AS \"params:json\""
+                          " params AS \"params:json\","
+                          " (SELECT printf('%016llx', run_uid) FROM runs WHERE run = ?1) AS run_uid"
                           " FROM v_jobs WHERE run = ?1 AND job = ?2",
                           object, err);
     if (code == HD_OK && hd_value_get(object, "job") == NULL)

@@ -30,6 +30,9 @@
 #define HD_LOG_PATTERN_MAX 256 /* bytes */
 #define HD_LABEL_MAX 64        /* bytes, terminator included */
 #define HD_NOTIFY_MAX 16       /* names in notify.to */
+#define HD_ARTIFACT_PATTERNS_MAX 32
+#define HD_ARTIFACT_PATTERN_MAX 256 /* bytes */
+#define HD_ARTIFACT_KEEP_MAX 1000
 
 struct hd_key_value {
     char *key;
@@ -126,6 +129,19 @@ struct hd_log_rule {
     char *label; /* "" none */
 };
 
+/* Which files of an attempt are shipped, and of which attempts; where to is the worker's affair. */
+struct hd_artifacts_spec {
+    bool off;
+    char **files; /* patterns of paths in the attempt's directory; NULL: out/ and log.txt */
+    size_t file_count;
+    uint32_t keep; /* so many of the best attempts; 0: all */
+};
+/* A path such as "out/best.pt": "*" and "?" are within a component, a component "**" is any number
+ * of them. */
+bool hd_artifacts_match(const struct hd_artifacts_spec *spec, const char *path);
+/* HD_E_INVALID, HD_E_LIMIT: it leaves the directory, has empty components, is too long. */
+HD_NODISCARD enum hd_code hd_artifacts_check_pattern(const char *pattern, struct hd_err *err);
+
 struct hd_objective {
     char *name; /* "loss" by default */
     bool maximize;
@@ -195,6 +211,7 @@ struct hd_experiment {
     size_t log_rule_count;
     struct hd_notify notify;
     struct hd_services *services;  /* that the run needs; NULL none */
+    struct hd_artifacts_spec artifacts;
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */
     uint32_t parallel;             /* jobs of this run at the same time; 0: no limit */

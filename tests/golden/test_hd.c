@@ -37,6 +37,8 @@ static const struct golden_case cases[] = {
     {"help-show", {"show", "--help"}},
     {"help-explain", {"explain", "--help"}},
     {"help-logs", {"logs", "--help"}},
+    {"help-fetch", {"fetch", "--help"}},
+    {"fetch-nothing", {"fetch", "3", "DIR/home", "digits"}},
     {"help-events", {"events", "--help"}},
     {"help-workers", {"workers", "--help"}},
     {"help-export", {"export", "--help"}},

@@ -5,6 +5,7 @@
 #include "collect.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -146,6 +147,94 @@ static void links_lead_nowhere(void **state)
     assert_int_equal(access(outside, F_OK), 0);
 }
 
+/* A config that was evaluated at its highest budget will not be gone on with. */
+static void what_is_finished_goes_before_what_is_old(void **state)
+{
+    (void)state;
+    make("c0-0-1", "w-0", 16, 300);
+    make("c1-1-1", "w-0", 16, 200);
+    make("c2-2-1", "w-0", 16, 100);
+    hd_workspace_finish(path_of("c2-2-1"), "w-0");
+    assert_true(hd_workspace_is_finished(path_of("c2-2-1")));
+    assert_false(hd_workspace_is_finished(path_of("c1-1-1")));
+    assert_true(hd_workspace_is_owner(path_of("c2-2-1"), "w-0"));
+    struct hd_collector *collector = collector_of(40 * CHUNK);
+    (void)hd_collector_look(collector);
+    hd_collector_close(collector);
+    assert_true(is_there("c0-0-1") && is_there("c1-1-1"));
+    assert_false(is_there("c2-2-1"));
+}
+
+/* ---- directories of attempts ---------------------------------------------------------------- */
+
+static const char *run_path(const char *name)
+{
+    static char paths[4][HD_PATH_MAX];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    assert_true(hd_format(path, HD_PATH_MAX, "%s/demo/run/%s", root.path, name));
+    return path;
+}
+
+static bool run_is_there(const char *name)
+{
+    return access(run_path(name), F_OK) == 0;
+}
+
+/* An attempt's directory of 1 MiB whose result was acknowledged `age` seconds ago. */
+static void make_run(const char *name, const char *worker, int age, double budget, double loss)
+{
+    char path[HD_PATH_MAX], log[HD_PATH_MAX];
+    static char bytes[16 * CHUNK];
+    memset(bytes, 'x', sizeof(bytes));
+    (void)hd_copy_text(path, sizeof(path), run_path(name));
+    assert_hd_ok(hd_mkdirs(path, 0755, &err));
+    assert_true(hd_format(log, sizeof(log), "%s/log.txt", path));
+    assert_hd_ok(hd_file_replace(log, bytes, sizeof(bytes), 0644, &err));
+    if (age < 0)
+        return; /* nobody has answered for it */
+    hd_run_dir_done(path, worker, budget, loss);
+    assert_true(hd_format(log, sizeof(log), "%s.done", path));
+    const struct timespec times[2] = {{.tv_sec = hd_clock_wall_ms() / 1000 - age},
+                                      {.tv_sec = hd_clock_wall_ms() / 1000 - age}};
+    assert_int_equal(utimensat(AT_FDCWD, log, times, 0), 0);
+}
+
+static bool is_needed(void *needed, const char *run_dir)
+{
+    return hd_streq(strrchr(run_dir, '/') + 1, needed);
+}
+
+/* The oldest go; not what is unanswered, unshipped, somebody else's, or the best. */
+static void the_oldest_attempts_go_and_the_best_stays(void **state)
+{
+    (void)state;
+    char needed[] = "4-1", link_path[HD_PATH_MAX];
+    make_run("0-1", "w-0", 900, 1, 0.5);
+    make_run("1-1", "w-0", 800, 3, 0.9); /* the best: the highest budget */
+    make_run("2-1", "w-0", -1, 3, 0.1);
+    make_run("3-1", "w-1", 700, 9, 0.1);
+    make_run("4-1", "w-0", 600, 1, 0.4);
+    make_run("5-1", "w-0", 500, 9, (double)NAN); /* failed */
+    make_run("6-1", "w-0", 100, 1, 0.6);
+    assert_true(hd_format(link_path, sizeof(link_path), "%s", run_path("7-1")));
+    assert_int_equal(symlink("6-1", link_path), 0);
+    assert_false(hd_run_dirs_make_room(&root, "w-0", 64 * CHUNK * 16, is_needed, needed));
+    assert_true(run_is_there("0-1"));
+    /* Of five MiB three and a half may stay. */
+    assert_true(hd_run_dirs_make_room(&root, "w-0", 56 * CHUNK, is_needed, needed));
+    assert_false(run_is_there("0-1") || run_is_there("0-1.done") || run_is_there("5-1"));
+    assert_true(run_is_there("1-1") && run_is_there("2-1") && run_is_there("3-1") &&
+                run_is_there("4-1") && run_is_there("6-1"));
+    needed[0] = 'x';
+    struct hd_collector *collector = collector_of(0);
+    hd_collector_limit_runs(collector, 1, is_needed, needed);
+    (void)hd_collector_look(collector);
+    hd_collector_close(collector);
+    assert_true(run_is_there("1-1") && run_is_there("2-1") && run_is_there("3-1"));
+    assert_false(run_is_there("4-1") || run_is_there("6-1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +243,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_a_limit_only_the_superseded_goes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(links_lead_nowhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_finished_goes_before_what_is_old, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_oldest_attempts_go_and_the_best_stays, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
