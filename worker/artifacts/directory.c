@@ -25,32 +25,31 @@ static enum hd_code fail(int number, const char *path, struct hd_err *err)
                    strerror_r(number, reason, sizeof(reason)));
 }
 
-/* *ret_slash: where the last component begins, behind its '/'. */
 static enum hd_code path_of(const struct hd_artifact_store *store, const char *key,
-                            char path[PATH_SIZE_MAX], char **ret_slash, struct hd_err *err)
+                            char path[PATH_SIZE_MAX], struct hd_err *err)
 {
     if (!hd_format(path, PATH_SIZE_MAX, "%s/%s", store->place.path, key) ||
         strlen(strrchr(path, '/') + 1) > NAME_MAX)
         return hd_fail(err, HD_E_LIMIT, "the name %s is too long for a directory", key);
-    *ret_slash = strrchr(path, '/') + 1;
     return HD_OK;
 }
 
-static enum hd_code make_parent(char *path, char *slash, struct hd_err *err)
+static enum hd_code make_parent(char path[PATH_SIZE_MAX], struct hd_err *err)
 {
-    slash[-1] = '\0';
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
     enum hd_code code = hd_mkdirs(path, 0755, err);
-    slash[-1] = '/';
+    *slash = '/';
     return code;
 }
 
 static enum hd_code directory_put(struct hd_artifact_store *store, const char *key,
                                   const void *bytes, size_t size, struct hd_err *err)
 {
-    char path[PATH_SIZE_MAX], *slash;
-    enum hd_code code = path_of(store, key, path, &slash, err);
+    char path[PATH_SIZE_MAX];
+    enum hd_code code = path_of(store, key, path, err);
     if (code == HD_OK)
-        code = make_parent(path, slash, err);
+        code = make_parent(path, err);
     return code == HD_OK ? hd_file_write_atomic(path, bytes, size, 0644, err) : code;
 }
 
@@ -60,11 +59,12 @@ static enum hd_code directory_put(struct hd_artifact_store *store, const char *k
 static enum hd_code parts_path(const struct hd_artifact_store *store, const char *key,
                                const char *upload, char path[PATH_SIZE_MAX], struct hd_err *err)
 {
-    char *slash;
-    enum hd_code code = path_of(store, key, path, &slash, err);
-    if (code == HD_OK &&
-        (strchr(upload, '/') != NULL ||
-         !hd_format(slash, (size_t)(path + PATH_SIZE_MAX - slash), ".%s.parts", upload)))
+    enum hd_code code = path_of(store, key, path, err);
+    if (code != HD_OK)
+        return code;
+    char *name = strrchr(path, '/') + 1;
+    if (strchr(upload, '/') != NULL ||
+        !hd_format(name, (size_t)(path + PATH_SIZE_MAX - name), ".%s.parts", upload))
         code = hd_fail(err, HD_E_CONFLICT, "there is no upload %s", upload);
     return code;
 }
@@ -87,11 +87,11 @@ static enum hd_code open_parts(const struct hd_artifact_store *store, const char
 static enum hd_code directory_begin(struct hd_artifact_store *store, const char *key,
                                     char *ret_upload, struct hd_err *err)
 {
-    char path[PATH_SIZE_MAX], *slash, upload[HD_ARTIFACT_TAG_MAX];
-    int fd;
-    enum hd_code code = path_of(store, key, path, &slash, err);
+    char path[PATH_SIZE_MAX], upload[HD_ARTIFACT_TAG_MAX];
+    int fd = -1;
+    enum hd_code code = path_of(store, key, path, err);
     if (code == HD_OK)
-        code = make_parent(path, slash, err);
+        code = make_parent(path, err);
     (void)hd_format(upload, sizeof(upload), "%016" PRIx64, hd_os_random_u64());
     if (code == HD_OK)
         code = open_parts(store, key, upload, O_CREAT | O_EXCL, path, &fd, err);
@@ -109,7 +109,7 @@ static enum hd_code directory_part(struct hd_artifact_store *store, const char *
     char path[PATH_SIZE_MAX];
     const char *at = bytes;
     off_t place = (off_t)(number - 1) * (off_t)HD_ARTIFACT_PART_BYTES;
-    int fd;
+    int fd = -1;
     enum hd_code code = open_parts(store, key, upload, 0, path, &fd, err);
     if (code != HD_OK)
         return code;
@@ -140,9 +140,9 @@ static enum hd_code directory_finish(struct hd_artifact_store *store, const char
 {
     (void)tags;
     (void)count;
-    char parts[PATH_SIZE_MAX], path[PATH_SIZE_MAX], *slash;
-    int fd;
-    enum hd_code code = path_of(store, key, path, &slash, err);
+    char parts[PATH_SIZE_MAX], path[PATH_SIZE_MAX];
+    int fd = -1;
+    enum hd_code code = path_of(store, key, path, err);
     if (code == HD_OK)
         code = open_parts(store, key, upload, 0, parts, &fd, err);
     if (code != HD_OK)
@@ -169,10 +169,10 @@ static enum hd_code directory_get(struct hd_artifact_store *store, const char *k
                                   uint64_t size_max, hd_artifact_sink sink, void *context,
                                   struct hd_err *err)
 {
-    char path[PATH_SIZE_MAX], *slash;
+    char path[PATH_SIZE_MAX];
     static const char gone[] = "%s is not there";
-    int fd;
-    enum hd_code code = path_of(store, key, path, &slash, err);
+    int fd = -1;
+    enum hd_code code = path_of(store, key, path, err);
     if (code == HD_OK)
         code = hd_file_open_regular(path, &fd, err);
     if (code == HD_E_NOTFOUND)
@@ -200,7 +200,7 @@ static enum hd_code directory_remove(struct hd_artifact_store *store, const char
 {
     char path[PATH_SIZE_MAX], *slash;
     size_t root = strlen(store->place.path);
-    enum hd_code code = path_of(store, key, path, &slash, err);
+    enum hd_code code = path_of(store, key, path, err);
     if (code != HD_OK)
         return code;
     if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
