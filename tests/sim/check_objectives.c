@@ -7,9 +7,10 @@
 static void results_are_whole(struct sim *sim, const struct sim_checker *self,
                               const struct sim_probe *probe)
 {
+    if (probe->kind != SIM_PROBE_FACT || probe->fact->kind != HD_FACT_ATTEMPT_ENDED)
+        return;
     const struct sim_ledger *ledger = &probe->master->ledger;
-    if (probe->kind != SIM_PROBE_FACT || probe->fact->kind != HD_FACT_ATTEMPT_ENDED ||
-        probe->fact->run >= ledger->run_count)
+    if (probe->fact->run >= ledger->run_count)
         return;
     const struct sim_ledger_run *run = &ledger->runs[probe->fact->run];
     const struct hd_fact_attempt_ended *ended = &probe->fact->as.attempt_ended;
@@ -43,8 +44,7 @@ static void results_are_whole(struct sim *sim, const struct sim_checker *self,
 const struct sim_checker sim_checkers_objectives[] = {
     {"results-are-whole",
      "A result with several objectives is kept with every value that its target gave, and with "
-     "what "
-     "they break of the constraint; a result with one has nothing but its loss",
+     "what they break of the constraint; a result with one has nothing but its loss",
      results_are_whole},
 };
 const size_t sim_checkers_objectives_count = HD_COUNT(sim_checkers_objectives);
