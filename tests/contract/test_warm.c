@@ -384,6 +384,7 @@ static void what_cannot_start_is_told_with_the_engines_reason(void **state)
     struct bench *bench = *state;
     static char missing[] = "/no/such/program";
     struct hd_engine_job job = job_of(bench, 1, "answer");
+    job.pull = HD_PULL_NEVER;
     if (bench->docker)
         job.image = "hyperdock/no-such-image:never";
     else
