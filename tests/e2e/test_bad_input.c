@@ -240,7 +240,8 @@ static void each_bad_target_has_its_outcome_and_nothing_else_is_lost(void **stat
 static void what_cannot_start_pauses_the_run_with_the_reason(void **state)
 {
     (void)state;
-    const char *missing = on_docker() ? "image: 'hyperdock-test-none:1'" : "command: [./none-such]";
+    const char *missing =
+        on_docker() ? "image: 'hyperdock-test-none:1', pull: never" : "command: [./none-such]";
     const char *experiment = cluster_path(&cluster, "missing.yaml");
     test_file_write(experiment, cluster_text(&cluster,
                                              "name: missing\ntarget: {%s}\nobjective: loss\n"

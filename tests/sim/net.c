@@ -45,6 +45,8 @@ struct sim_message *sim_message_of_request(struct sim *sim, const struct hd_requ
     copy->experiment_json = sim_text(sim, request->experiment_json);
     copy->known_json = sim_text(sim, request->known_json);
     copy->reason = sim_text(sim, request->reason);
+    copy->about = sim_text(sim, request->about);
+    copy->doing = sim_text(sim, request->doing);
     copy->view = sim_text(sim, request->view);
     copy->view_json = sim_text(sim, request->view_json);
     message->send_id = ++sim->next_send;
