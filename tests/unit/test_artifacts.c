@@ -69,6 +69,19 @@ static char *make_big(void)
     return bytes;
 }
 
+/* A line may come in pieces, and whoever closes the pipe between them ends the writer. */
+static void read_line(int fd, char *ret_line, size_t size)
+{
+    size_t length = 0;
+    char byte;
+    while (read(fd, &byte, 1) == 1 && byte != '\n') {
+        assert_true(length + 1 < size);
+        ret_line[length++] = byte;
+    }
+    assert_true(length > 0);
+    ret_line[length] = '\0';
+}
+
 static void start_store(const char *session)
 {
     int to[2], from[2];
@@ -91,9 +104,8 @@ static void start_store(const char *session)
     close(to[0]);
     close(from[1]);
     store_stdin = to[1];
-    assert_true(read(from[0], port, sizeof(port) - 1) > 1);
+    read_line(from[0], port, sizeof(port));
     close(from[0]);
-    port[strcspn(port, "\n")] = '\0';
     assert_true(hd_format(endpoint, sizeof(endpoint), "http://127.0.0.1:%s", port));
     setenv("S3_ENDPOINT_URL", endpoint, 1);
     setenv("AWS_ACCESS_KEY_ID", "AKIATEST", 1);
