@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever a target prints: no crash, finite points, and a result that is JSON or nothing. */
+/* Whatever a target prints: no crash, finite points, a result that is JSON or nothing, and a log
+ * rule that there is. */
 #include "contract.h"
 
 #include <math.h>
@@ -12,7 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char text[] = "target: {command: [./t], from_output: {loss: 'loss[=:] *([^ ]+)', "
                            "step: '^epoch ([0-9]+)', 'a b': '((x|y)+)z*'}}\n"
-                           "objective: loss\nspace: {x: {type: float, low: 0, high: 1}}\n";
+                           "objective: loss\nspace: {x: {type: float, low: 0, high: 1}}\n"
+                           "log_rules: [{match: '^out of (memory|room)$', action: no_retry}, "
+                           "{match: '((x|y)+)z*', action: exclude_worker, label: xyz}]\n";
 
 static char directory[] = "/tmp/hd-fuzz-output-XXXXXX", path[64];
 static struct hd_experiment *experiment;
@@ -51,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    points, HD_COUNT(points))) > 0)
         for (size_t i = 0; i < count; i++)
             hd_assert(isfinite(points[i].loss) && isfinite(points[i].step));
+    hd_assert(hd_log_match(directory, experiment) <= experiment->log_rule_count);
     hd_buf_init(&out, HD_LOSS_BYTES_MAX);
     hd_output_result(directory, experiment, &out, &missing);
     if (out.size > 0) {
