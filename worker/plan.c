@@ -14,7 +14,7 @@
 
 #define PLAN_BYTES_MAX (8u * 1024u * 1024u)
 #define PLAN_WORD_MAX (256u * 1024u)
-#define PLAN_OWN_ENV_MAX 18 /* HYPERDOCK_... */
+#define PLAN_OWN_ENV_MAX 19 /* HYPERDOCK_... */
 
 /* What all steps of one plan need. */
 struct making {
@@ -412,6 +412,11 @@ static void put_run_env(struct env *env)
         put_env_format(env, "HYPERDOCK_DATA_DIR=%s",
                        making->input->container ? "/data" : making->input->data_dir);
     put_env_format(env, "HYPERDOCK_RUN_ID=%s", making->input->lease->run_id);
+    /* Many images say `all`, which an engine with NVIDIA's runtime obeys although nobody leased a
+     * GPU. Who names the runtime or the variable in the experiment wants it so. */
+    if (making->input->gpus == NULL && making->input->container &&
+        making->input->experiment->target.container.runtime == NULL)
+        put_env_format(env, "NVIDIA_VISIBLE_DEVICES=void");
 }
 
 static void put_job_env(struct env *env)

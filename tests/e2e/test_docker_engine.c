@@ -27,6 +27,7 @@ static char dir_env[] = "HYPERDOCK_DIR=/hyperdock";
 static char *target_env[] = {dir_env, NULL};
 
 struct room {
+    const struct asked *asked;
     char *dir;
     struct hd_queue *queue;
     struct hd_engine *engine;
@@ -41,6 +42,7 @@ struct room {
 
 static char tag[32];
 static char image_name[64];
+static const char *program;
 
 static void open_engine(struct room *room)
 {
@@ -54,6 +56,7 @@ static int setup(void **state)
     struct room *room = calloc(1, sizeof(*room));
     struct hd_err err = {0};
     assert_non_null(room);
+    room->asked = *state;
     room->dir = test_dir_make();
     room->tuning = hd_docker_tuning_default;
     room->tuning.hold_ms = 500;
@@ -324,6 +327,139 @@ static void test_owner_of_results_not_root(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* ---- what a person asked for and cannot have ------------------------------------------------ */
+
+struct asked {
+    const char *name;
+    const char *words[2]; /* of the command; NULL: none */
+    struct hd_container container;
+    const char *gpus;
+    bool data_is_file;
+    bool machine; /* another worker may do it */
+    const char *refusal, *advice;
+};
+
+static char nobody[] = "nobody-here", nvidia[] = "nvidia", no_network[] = "hyperdock-none";
+
+#define NO_PROGRAM "; the image holds no such program: check target.command"
+
+static const struct asked asked[] = {
+    {.name = "command_absent",
+     .words = {"/nope"},
+     .refusal = "its command could not be executed: exec /nope failed: No such file or directory",
+     .advice = NO_PROGRAM},
+    {.name = "image_without_a_shell",
+     .words = {"sh", "-c"},
+     .refusal = "exec sh failed: No such file or directory",
+     .advice = "note that not every image has a shell"},
+    {.name = "command_not_executable",
+     .words = {"/etc/hosts"},
+     .refusal = "exec /etc/hosts failed: Permission denied",
+     .advice = "; it is no program that may be executed"},
+    {.name = "image_without_an_entry_point",
+     .refusal = "the container cannot be created: No command specified",
+     .advice = "; the image has no entry point: give target.command"},
+    {.name = "user_absent",
+     .words = {"/target"},
+     .container = {.user = nobody},
+     .refusal = "the container cannot be started: unable to find user nobody-here",
+     .advice = "; target.container.user names nobody of the image's /etc/passwd"},
+    {.name = "runtime_absent",
+     .words = {"/target"},
+     .container = {.runtime = nvidia},
+     .machine = true,
+     .refusal = "the container cannot be created: Unknown runtime specified nvidia",
+     .advice = "; install that runtime for this engine"},
+    {.name = "network_absent",
+     .words = {"/target"},
+     .container = {.network = no_network},
+     .refusal = "the container cannot be started: network hyperdock-none not found",
+     .advice = "; target.container.network names a network"},
+    {.name = "no_gpu_here",
+     .words = {"/target"},
+     .gpus = "GPU-1",
+     .machine = true,
+     .refusal = "the container cannot be started: could not select device driver",
+     .advice = "; this engine cannot hand out GPUs"},
+    {.name = "data_is_a_file",
+     .words = {"/target"},
+     .data_is_file = true,
+     .refusal = "the container cannot be created: target.data: ",
+     .advice = " is not a directory; name the one that it is in"},
+};
+
+/* In the words of a real engine, and with what to do. */
+static void a_refusal(void **state)
+{
+    struct room *room = *state;
+    const struct asked *row = room->asked;
+    char path[700];
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    for (size_t i = 0; i < HD_COUNT(row->words); i++)
+        if (row->words[i] != NULL)
+            (void)hd_copy_text(room->words[i], sizeof(room->words[i]), row->words[i]);
+    if (row->words[0] == NULL)
+        room->argv[0] = NULL;
+    job.container = &row->container;
+    job.gpus = row->gpus;
+    snprintf(path, sizeof(path), "%s/file", room->dir);
+    test_file_write(path, "x");
+    if (row->data_is_file)
+        job.data_dir = path;
+    start(room, &job);
+    struct hd_engine_end end = expect_end(room, HD_END_NOT_STARTED, 0, row->refusal);
+    assert_int_equal(end.config_error, !row->machine);
+    if (strstr(end.message, row->advice) == NULL)
+        fail_msg("%s", end.message);
+}
+
+/* Links in the path of the data are followed before the container is made. */
+static void data_by_a_link(void **state)
+{
+    struct room *room = *state;
+    char path[700];
+    snprintf(path, sizeof(path), "%s/x", room->data_dir);
+    test_file_write(path, "x");
+    snprintf(path, sizeof(path), "%s/link", room->dir);
+    assert_int_equal(symlink(room->data_dir, path), 0);
+    struct hd_engine_job job = job_of(room, "data", "");
+    job.data_dir = path;
+    start(room, &job);
+    expect_end(room, HD_END_EXITED, 0, "");
+}
+
+/* What the image says of GPUs is not asked; its user can write into what is open to targets. */
+static void image_with_a_user_and_all_gpus(void **state)
+{
+    struct room *room = *state;
+    struct hd_err err = {0};
+    char other[64], name[128];
+    snprintf(other, sizeof(other), "%s-user", tag);
+    snprintf(name, sizeof(name), "%s:%s", REPOSITORY, other);
+    assert_hd_ok(real_docker_import_with(
+        program, REPOSITORY, other,
+        "&changes=USER%2012345&changes=ENV%20NVIDIA_VISIBLE_DEVICES%3Dall", &err));
+    static char none[] = "NVIDIA_VISIBLE_DEVICES=void", *env[] = {dir_env, none, NULL};
+    struct hd_engine_job job = job_of(room, "env", "NVIDIA_VISIBLE_DEVICES");
+    job.image = name;
+    job.env = env;
+    assert_int_equal(chmod(room->run_dir, 0777) + chmod(room->work_dir, 0777), 0);
+    start(room, &job);
+    struct hd_engine_end end = expect_end(room, HD_END_EXITED, 0, "");
+    char *said = test_file_read(room->log_path, NULL);
+    hd_engine_drop(room->engine, room->attempt);
+    room->attempt.job++;
+    job = job_of(room, "results", "");
+    job.image = name;
+    start(room, &job);
+    end = expect_end(room, HD_END_EXITED, 0, "");
+    hd_engine_drop(room->engine, room->attempt);
+    real_docker_remove_image(REPOSITORY, other);
+    assert_non_null(strstr(said, "NVIDIA_VISIBLE_DEVICES=void"));
+    assert_int_equal(end.exit_code, 0);
+    free(said);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 /* By name, as TAP wants it; cmocka's own skip prints "not ok". */
@@ -337,17 +473,35 @@ static int skip_all(const struct CMUnitTest *tests, size_t count)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(test_memory_limit_in_child), TEST(test_fork_limit),
-        TEST(test_foreign_kill),          TEST(test_no_such_image),
-        TEST(test_no_such_command),       TEST(test_data_absent),
-        TEST(test_tiny_memory),           TEST(test_data),
-        TEST(test_owner_of_results),      TEST(test_owner_of_results_not_root),
+    const struct CMUnitTest others[] = {
+        TEST(test_memory_limit_in_child),
+        TEST(test_fork_limit),
+        TEST(test_foreign_kill),
+        TEST(test_no_such_image),
+        TEST(test_no_such_command),
+        TEST(test_data_absent),
+        TEST(test_tiny_memory),
+        TEST(test_data),
+        TEST(test_owner_of_results),
+        TEST(test_owner_of_results_not_root),
         TEST(test_container_options),
+        TEST(data_by_a_link),
+        TEST(image_with_a_user_and_all_gpus),
     };
+    struct CMUnitTest tests[HD_COUNT(others) + HD_COUNT(asked)];
+    memcpy(tests, others, sizeof(others));
+    for (size_t i = 0; i < HD_COUNT(asked); i++)
+        tests[HD_COUNT(others) + i] = (struct CMUnitTest){
+            .name = asked[i].name,
+            .test_func = a_refusal,
+            .setup_func = setup,
+            .teardown_func = teardown,
+            .initial_state = (void *)(uintptr_t)&asked[i],
+        };
     struct hd_err err = {0};
     if (argc != 2)
         return HD_EXIT_USAGE;
+    program = argv[1];
     if (!real_docker_answers())
         return skip_all(tests, HD_COUNT(tests));
     snprintf(tag, sizeof(tag), "%016llx", (unsigned long long)hd_os_random_u64());

@@ -34,6 +34,7 @@ struct container {
     char id[65];
     char name[128];
     enum container_state state;
+    bool paused;
     int exit_code;
     bool oom;
     char error[256];
@@ -493,7 +494,7 @@ static bool answer_stop(struct fake_docker *fake, int fd, const struct request *
 static const char *state_name(const struct container *c)
 {
     static const char *const names[] = {"created", "running", "exited"};
-    return names[c->state];
+    return c->state == STATE_RUNNING && c->paused ? "paused" : names[c->state];
 }
 
 static void labels_text(const struct container *c, struct hd_buf *out)
@@ -1077,6 +1078,15 @@ void fake_docker_exit(struct fake_docker *fake, const char *name, int exit_code,
         struct container *c = find(fake, name);
         hd_assert(c != NULL && c->state == STATE_RUNNING);
         end(fake, c, exit_code, oom);
+    });
+}
+
+void fake_docker_pause(struct fake_docker *fake, const char *name)
+{
+    LOCKED(fake, {
+        struct container *c = find(fake, name);
+        hd_assert(c != NULL && c->state == STATE_RUNNING);
+        c->paused = true;
     });
 }
 

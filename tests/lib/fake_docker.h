@@ -86,6 +86,8 @@ void fake_docker_await_running(struct fake_docker *fake, const char *name);
 void fake_docker_await_gone(struct fake_docker *fake, const char *name);
 void fake_docker_exit(struct fake_docker *fake, const char *name, int exit_code, bool oom);
 void fake_docker_say(struct fake_docker *fake, const char *name, const char *line);
+/* Somebody pauses it: it runs, and its state has another name. */
+void fake_docker_pause(struct fake_docker *fake, const char *name);
 /* Somebody else's container, without labels, stopped. */
 void fake_docker_add_stranger(struct fake_docker *fake, const char *name);
 void fake_docker_remove(struct fake_docker *fake, const char *name);

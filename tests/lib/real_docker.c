@@ -96,20 +96,28 @@ static enum hd_code request(const char *method, const char *path, const struct h
     return code;
 }
 
-enum hd_code real_docker_import(const char *program, const char *repository, const char *tag,
-                                bool entry_point, struct hd_err *err)
+enum hd_code real_docker_import_with(const char *program, const char *repository, const char *tag,
+                                     const char *changes, struct hd_err *err)
 {
     struct hd_buf tar;
     char path[512];
     hd_buf_init(&tar, PROGRAM_BYTES_MAX + 8 * BLOCK);
     /* Podman takes the tag from here only. */
     (void)hd_format(path, sizeof(path), "/images/create?fromSrc=-&repo=%s%%3A%s%s", repository, tag,
-                    entry_point ? "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D" : "");
+                    changes);
     enum hd_code code = make_tar(program, &tar, err);
     if (code == HD_OK)
         code = request("POST", path, &tar, 200, err);
     hd_buf_release(&tar);
     return code;
+}
+
+enum hd_code real_docker_import(const char *program, const char *repository, const char *tag,
+                                bool entry_point, struct hd_err *err)
+{
+    return real_docker_import_with(program, repository, tag,
+                                   entry_point ? "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D" : "",
+                                   err);
 }
 
 void real_docker_remove_image(const char *repository, const char *tag)

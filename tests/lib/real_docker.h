@@ -12,6 +12,11 @@ bool real_docker_answers(void);
  * HD_E_NET when no engine answers. */
 HD_NODISCARD enum hd_code real_docker_import(const char *program, const char *repository,
                                              const char *tag, bool entry_point, struct hd_err *err);
+/* The same with other settings: "&changes=" and a line of a Dockerfile, escaped for an address,
+ * any number of times. */
+HD_NODISCARD enum hd_code real_docker_import_with(const char *program, const char *repository,
+                                                  const char *tag, const char *changes,
+                                                  struct hd_err *err);
 void real_docker_remove_image(const char *repository, const char *tag);
 /* Sends SIGKILL to a container past the engine under test. */
 HD_NODISCARD enum hd_code real_docker_kill(const char *name, struct hd_err *err);

@@ -495,6 +495,7 @@ static void gpus_are_those_of_the_lease(void **state)
         const char *nvidia, *cuda, *listed;
     } rows[] = {
         {NULL, false, NULL, NULL, "\"gpus\": []"},
+        {NULL, true, "void", NULL, "\"gpus\": []"},
         {"", false, "void", "void", "\"gpus\": []"},
         {"", true, "void", "void", "\"gpus\": []"},
         {"GPU-a,GPU-b", false, "GPU-a,GPU-b", "GPU-a,GPU-b", "\"GPU-b\""},

@@ -12,7 +12,7 @@
 
 const struct hd_docker_tuning hd_docker_tuning_default = {
     .hold_ms = 20000,
-    .away_ms_max = 5 * 60 * 1000,
+    .away_ms_max = 10 * 60 * 1000,
     .backoff_ms_min = 100,
     .backoff_ms_max = 5000,
     .look_ms = 30000,

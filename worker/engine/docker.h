@@ -146,6 +146,9 @@ bool hd_docker_watch_stop_asked(struct hd_docker_watch *watch);
 enum hd_docker_phase hd_docker_go_away(struct hd_docker_watch *watch, const char *text);
 void hd_docker_not_started(struct hd_docker_watch *watch, bool config_error, const char *what,
                            const char *text);
+/* The same in the engine's own words, with what can be done about it. */
+void hd_docker_refused_to(struct hd_docker_watch *watch, bool config_error, const char *what,
+                          const char *text);
 void hd_docker_lost(struct hd_docker_watch *watch, const char *text);
 /* Dropped, removed or closing. */
 bool hd_docker_watch_must_leave(struct hd_docker_watch *watch);

@@ -29,8 +29,8 @@ static void take_reply(struct hd_docker_call *call, struct reply *ret_reply)
 }
 
 /* Runs one request to its end. The caller releases reply.body on HD_OK only. */
-static enum hd_code perform(struct hd_docker_api *api, const struct hd_docker_request *request,
-                            struct reply *ret_reply, struct hd_err *err)
+static enum hd_code perform_once(struct hd_docker_api *api, const struct hd_docker_request *request,
+                                 struct reply *ret_reply, struct hd_err *err)
 {
     struct hd_docker_call *call = NULL;
     enum hd_code code = hd_docker_call_begin(api->http, request, &call, err);
@@ -53,6 +53,30 @@ static enum hd_code perform(struct hd_docker_api *api, const struct hd_docker_re
         take_reply(call, ret_reply);
     hd_docker_call_end(api->http, call);
     return code;
+}
+
+/* An engine that was upgraded between two requests refuses the version that was agreed upon, and
+ * has done nothing. */
+static bool is_outdated(const struct reply *reply)
+{
+    char text[HD_MESSAGE_MAX];
+    int floor;
+    hd_docker_error_text(hd_buf_text(&reply->body), reply->body.size, text, sizeof(text));
+    return reply->status == 400 && (hd_docker_parse_version_floor(text, &floor) ||
+                                    strstr(text, "is too new. Maximum supported API") != NULL);
+}
+
+/* With a version that the engine speaks now. An archive is not sent twice. */
+static enum hd_code perform(struct hd_docker_api *api, const struct hd_docker_request *request,
+                            struct reply *ret_reply, struct hd_err *err)
+{
+    enum hd_code code = perform_once(api, request, ret_reply, err);
+    if (code != HD_OK || request->unversioned || request->body_fd_size > 0 ||
+        !is_outdated(ret_reply))
+        return code;
+    hd_buf_release(&ret_reply->body);
+    code = hd_docker_negotiate(api, err);
+    return code == HD_OK ? perform_once(api, request, ret_reply, err) : code;
 }
 
 /* An answer that is not the hoped-for one: fills refusal and says which kind it is. */
@@ -115,7 +139,7 @@ static enum hd_code check_version(struct hd_docker_api *api, int minor, int *ret
     const struct hd_docker_request request = {.method = "GET", .path = "/version"};
     struct reply reply;
     char text[HD_MESSAGE_MAX];
-    enum hd_code code = perform(api, &request, &reply, err);
+    enum hd_code code = perform_once(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     hd_docker_error_text(hd_buf_text(&reply.body), reply.body.size, text, sizeof(text));

@@ -19,11 +19,24 @@ static enum hd_code make_directory(const char *parent, const char *name, struct 
     return HD_OK;
 }
 
+/* A file cannot be mounted where a directory is. What is not there at all, the engine says: it may
+ * be on another machine. */
+static enum hd_code check_data(const char *path, struct hd_err *err)
+{
+    struct stat status;
+    if (stat(path, &status) != 0 || S_ISDIR(status.st_mode))
+        return HD_OK;
+    return hd_fail(err, HD_E_INVALID,
+                   "target.data: %s is not a directory; name the one that it is in", path);
+}
+
 enum hd_code hd_docker_make_mount_points(const struct hd_engine_job *job, struct hd_err *err)
 {
     enum hd_code code = HD_OK;
     if (job->work_dir != NULL)
         code = make_directory(job->run_dir, "work", err);
+    if (code == HD_OK && job->data_dir != NULL)
+        code = check_data(job->data_dir, err);
     if (code == HD_OK && job->data_dir != NULL)
         code = make_directory(job->run_dir, "data", err);
     return code;

@@ -205,7 +205,7 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
             return HD_DOCKER_LOOK;
         __attribute__((fallthrough));
     case HD_E_INVALID:
-        hd_docker_not_started(
+        hd_docker_refused_to(
             watch, hd_docker_is_config_error(HD_DOCKER_START, refusal.status, refusal.text),
             "the container cannot be started", refusal.text);
         return HD_DOCKER_ENDED;
@@ -398,7 +398,8 @@ static void exited(struct hd_docker_watch *watch)
 
 static enum hd_docker_phase judge_kill(struct hd_docker_watch *watch)
 {
-    static const char text[] = "killed while the Docker engine was away or restarting";
+    static const char text[] = "killed while the Docker engine was away or restarting; with "
+                               "live-restore the engine leaves containers running";
     if (watch->engine_was_lost) {
         hd_docker_lost(watch, text);
         return HD_DOCKER_ENDED;
@@ -441,7 +442,7 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch)
         return judge_kill(watch);
     if ((seen->exit_code == 126 || seen->exit_code == 127) &&
         hd_docker_init_failure(&watch->api, watch->id, text, sizeof(text)))
-        hd_docker_not_started(watch, true, "its command could not be executed", text);
+        hd_docker_refused_to(watch, true, "its command could not be executed", text);
     else
         exited(watch);
     return HD_DOCKER_ENDED;

@@ -114,6 +114,9 @@ enum hd_docker_stage { HD_DOCKER_PULL, HD_DOCKER_CREATE, HD_DOCKER_START };
  * http_status 0: the error came inside a stream. */
 bool hd_docker_is_config_error(enum hd_docker_stage stage, int http_status, const char *text);
 
+/* What a person can do about a refusal, one clause; NULL: nothing is known of it. */
+const char *hd_docker_advice(const char *text);
+
 /* ---- streams -------------------------------------------------------------------------------- */
 
 /*

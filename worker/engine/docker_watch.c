@@ -9,6 +9,7 @@
 #define EARLIER_MAX 8 /* attempts of a job that may have been left on an engine */
 #define CREATE_BODY_MAX (4u * 1024u * 1024u)
 #define REMOVE_RETRY_MS 200
+#define REFUSAL_SHOWN_MAX 300 /* bytes of an engine's own words: advice has room behind them */
 
 /* ---- what the others ask for ---------------------------------------------------------------- */
 
@@ -69,6 +70,16 @@ void hd_docker_not_started(struct hd_docker_watch *watch, bool config_error, con
     (void)hd_format(watch->end.message, sizeof(watch->end.message), "%s: %s", what, text);
 }
 
+void hd_docker_refused_to(struct hd_docker_watch *watch, bool config_error, const char *what,
+                          const char *text)
+{
+    char shown[HD_MESSAGE_MAX];
+    const char *advice = hd_docker_advice(text);
+    if (advice != NULL)
+        (void)hd_format(shown, sizeof(shown), "%.*s; %s", REFUSAL_SHOWN_MAX, text, advice);
+    hd_docker_not_started(watch, config_error, what, advice != NULL ? shown : text);
+}
+
 void hd_docker_lost(struct hd_docker_watch *watch, const char *text)
 {
     watch->end = (struct hd_engine_end){.kind = HD_END_ENGINE_LOST,
@@ -80,8 +91,8 @@ void hd_docker_lost(struct hd_docker_watch *watch, const char *text)
 static enum hd_docker_phase refused(struct hd_docker_watch *watch, enum hd_docker_stage stage,
                                     const struct hd_docker_refusal *refusal, const char *what)
 {
-    hd_docker_not_started(watch, hd_docker_is_config_error(stage, refusal->status, refusal->text),
-                          what, refusal->text);
+    hd_docker_refused_to(watch, hd_docker_is_config_error(stage, refusal->status, refusal->text),
+                         what, refusal->text);
     return HD_DOCKER_ENDED;
 }
 
@@ -279,7 +290,8 @@ static enum hd_docker_phase look(struct hd_docker_watch *watch)
     if (code == HD_E_CANCELLED)
         return HD_DOCKER_LEAVE;
     if (code == HD_E_NOTFOUND) {
-        hd_docker_lost(watch, "its container was removed by somebody else");
+        hd_docker_lost(watch,
+                       "its container was removed by somebody else, so that its end is not known");
         return HD_DOCKER_ENDED;
     }
     if (code != HD_OK)

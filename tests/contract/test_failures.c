@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every way in which a container can fail, from what the engine says to what a person reads: each
+ * row of the table is a test of its own, with its outcome and the whole of its message. */
+#include "testlib.h"
+
+#include "docker.h"
+#include "fake_docker.h"
+
+#include <hd/os.h>
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NEWS_WAIT_MS 30000
+
+static const struct hd_docker_tuning quick = {
+    .hold_ms = 100,
+    .away_ms_max = 20000,
+    .backoff_ms_min = 5,
+    .backoff_ms_max = 20,
+    .look_ms = 20000,
+    .drain_ms = 5000,
+    .answer_ms = 50,
+    .kill_margin_ms = 20,
+    .log_bytes_max = 65536,
+    .pull_tries = 2,
+    .pull_wait_ms_min = 5,
+    .pull_stall_ms = 20000,
+    .load_stall_ms = 20000,
+    .pull_say_ms = 0,
+};
+
+enum deed {
+    ENDS,          /* by itself, with the row's code */
+    REFUSED,       /* the engine answers the row's route with its status and body */
+    STOPPED,       /* cancelled by us */
+    LATE,          /* its time limit passes */
+    SHUT_DOWN,     /* the engine ends it, answers the wait as ever, and goes away */
+    CRASHED,       /* the engine breaks off; when it is back the container has ended */
+    LIVES_ON,      /* the engine breaks off; the container does not notice, and ends later */
+    STAYS_AWAY,    /* the engine never comes back */
+    REMOVED,       /* somebody removes the container */
+    UPGRADED,      /* the engine comes back and speaks newer versions only */
+    UPGRADED_IDLE, /* the same, before the job: no connection tells of it */
+    PAUSED,        /* somebody pauses it and lets it go on */
+};
+
+struct failure {
+    const char *name;
+    enum deed deed;
+    int exit_code;
+    bool oom, oom_flag_missed;
+    const char *says; /* the last line of its log; NULL none */
+    enum fake_route route;
+    int status;
+    const char *body;
+    const char *image; /* NULL: one that is here */
+    enum hd_outcome outcome;
+    const char *message; /* all of it; "@": the directory of the test */
+};
+
+#define START_REFUSED(code, text)                                                                  \
+    .deed = REFUSED, .route = FAKE_START, .status = (code), .body = "{\"message\":\"" text "\"}"
+#define CREATE_REFUSED(code, text)                                                                 \
+    .deed = REFUSED, .route = FAKE_CREATE, .status = (code), .body = "{\"message\":\"" text "\"}"
+#define PULL_REFUSED(text)                                                                         \
+    .deed = REFUSED, .route = FAKE_PULL, .status = 500, .image = "some/thing:1",                   \
+    .body = "{\"message\":\"" text "\"}"
+
+#define NO_PROGRAM                                                                                 \
+    "; the image holds no such program: check target.command, and note that not every image has "  \
+    "a shell"
+#define RESTARTING                                                                                 \
+    "killed while the Docker engine was away or restarting; with live-restore the engine leaves "  \
+    "containers running"
+#define COULD_NOT_BE_PULLED "image some/thing:1 does not exist here and could not be pulled "
+#define NO_ROOM "; make room on the disk where this engine keeps its data"
+
+static const struct failure failures[] = {
+    /* what cannot start: the experiment's fault */
+    {.name = "command_absent",
+     START_REFUSED(400, "OCI runtime create failed: exec: \\\"/nope\\\": stat /nope: no such file "
+                        "or directory: unknown"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: OCI runtime create failed: exec: \"/nope\": stat "
+                "/nope: no such file or directory: unknown" NO_PROGRAM},
+    {.name = "shell_absent",
+     START_REFUSED(400, "exec: \\\"sh\\\": executable file not found in $PATH: unknown"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: exec: \"sh\": executable file not found in "
+                "$PATH: unknown" NO_PROGRAM},
+    {.name = "command_absent_seen_by_init",
+     .deed = ENDS,
+     .exit_code = 127,
+     .says = "[FATAL tini (7)] exec /nope failed: No such file or directory",
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "its command could not be executed: exec /nope failed: No such file or "
+                "directory" NO_PROGRAM},
+    {.name = "command_not_executable",
+     START_REFUSED(400, "exec: \\\"/etc\\\": permission denied: unknown"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: exec: \"/etc\": permission denied: unknown; it "
+                "is no program that may be executed: check target.command, or chmod +x it in the "
+                "image"},
+    {.name = "command_not_executable_seen_by_init",
+     .deed = ENDS,
+     .exit_code = 126,
+     .says = "[FATAL tini (7)] exec /etc failed: Permission denied",
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "its command could not be executed: exec /etc failed: Permission denied; it is no "
+                "program that may be executed: check target.command, or chmod +x it in the image"},
+    {.name = "program_of_another_machine",
+     START_REFUSED(400, "exec /train: exec format error"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: exec /train: exec format error; the program is "
+                "for another kind of processor, or a script without its #! line"},
+    {.name = "no_entry_point_and_no_command",
+     CREATE_REFUSED(400, "No command specified"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be created: No command specified; the image has no entry "
+                "point: give target.command"},
+    {.name = "mount_of_a_file_on_a_directory",
+     START_REFUSED(400,
+                   "error mounting \\\"/f\\\" to rootfs at \\\"/x\\\": not a directory: unknown"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: error mounting \"/f\" to rootfs at \"/x\": not a "
+                "directory: unknown; a file is mounted where a directory is, or the other way "
+                "round"},
+    {.name = "bind_source_absent",
+     CREATE_REFUSED(400, "invalid mount config for type \\\"bind\\\": bind source path does not "
+                         "exist: /nodata"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be created: invalid mount config for type \"bind\": bind "
+                "source path does not exist: /nodata; it must exist on the machine where the "
+                "engine runs; if the worker runs in a container, under the same path there"},
+    {.name = "user_absent",
+     START_REFUSED(500, "unable to find user bob: no matching entries in passwd file"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: unable to find user bob: no matching entries in "
+                "passwd file; target.container.user names nobody of the image's /etc/passwd; a "
+                "number always works"},
+    {.name = "host_name_too_long",
+     START_REFUSED(500, "OCI runtime create failed: sethostname: invalid argument: unknown"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: OCI runtime create failed: sethostname: invalid "
+                "argument: unknown; the host name is too long"},
+    {.name = "network_absent",
+     START_REFUSED(404, "network nonet not found"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be started: network nonet not found; "
+                "target.container.network names a network that this engine does not have"},
+    {.name = "memory_limit_too_low",
+     CREATE_REFUSED(400, "Minimum memory limit allowed is 6MB"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = "the container cannot be created: Minimum memory limit allowed is 6MB; raise "
+                "target.resources.memory"},
+    /* what cannot start here: another worker may do it */
+    {.name = "no_gpu_here",
+     START_REFUSED(500, "could not select device driver \\\"nvidia\\\" with capabilities: [[gpu]]"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "the container cannot be started: could not select device driver \"nvidia\" with "
+                "capabilities: [[gpu]]; this engine cannot hand out GPUs: install the NVIDIA "
+                "container toolkit, or start the worker with --gpus none"},
+    {.name = "runtime_absent",
+     CREATE_REFUSED(400, "Unknown runtime specified nvidia"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "the container cannot be created: Unknown runtime specified nvidia; install that "
+                "runtime for this engine, or leave target.container.runtime out"},
+    {.name = "port_taken",
+     START_REFUSED(500, "driver failed programming external connectivity: Bind for 0.0.0.0:80 "
+                        "failed: port is already allocated"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "the container cannot be started: driver failed programming external "
+                "connectivity: Bind for 0.0.0.0:80 failed: port is already allocated; another "
+                "container or program on this machine has it"},
+    {.name = "too_few_cpus_here",
+     CREATE_REFUSED(400, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "the container cannot be created: Range of CPUs is from 0.01 to 2.00, as there are "
+                "only 2 CPUs available; lower target.resources.cpus, or use a larger machine"},
+    {.name = "disk_full_at_create",
+     CREATE_REFUSED(500, "mkdir /var/lib/docker/overlay2/x: no space left on device"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "the container cannot be created: mkdir /var/lib/docker/overlay2/x: no space left "
+                "on device" NO_ROOM},
+    {.name = "disk_full_at_start",
+     START_REFUSED(500, "write /run/x/config.json: no space left on device"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "the container cannot be started: write /run/x/config.json: no space left on "
+                "device" NO_ROOM},
+    {.name = "disk_full_at_pull",
+     PULL_REFUSED("write /layer.tar: no space left on device"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = COULD_NOT_BE_PULLED "(make room on this machine (docker system prune)): write "
+                                    "/layer.tar: no space left on device"},
+    /* images that do not come */
+    {.name = "image_absent",
+     PULL_REFUSED("manifest unknown"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = COULD_NOT_BE_PULLED
+     "(check its name, or load it into the engine of this worker): manifest unknown"},
+    {.name = "login_absent",
+     PULL_REFUSED("no basic auth credentials"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = COULD_NOT_BE_PULLED "(check its name, or log in (docker login) as the user who "
+                                    "runs this worker): no basic auth credentials"},
+    {.name = "registry_silent",
+     PULL_REFUSED("dial tcp: lookup r: no such host"),
+     .outcome = HD_OUTCOME_INFRA,
+     .message = COULD_NOT_BE_PULLED
+     "(its registry does not answer now): dial tcp: lookup r: no such host"},
+    /* memory */
+    {.name = "memory_limit",
+     .deed = ENDS,
+     .exit_code = 137,
+     .oom = true,
+     .outcome = HD_OUTCOME_OOM,
+     .message = "killed for passing its memory limit; raise target.resources.memory or make the "
+                "program smaller"},
+    {.name = "memory_limit_of_a_child",
+     .deed = ENDS,
+     .exit_code = 7,
+     .oom = true,
+     .outcome = HD_OUTCOME_OOM,
+     .message = "a process of it was killed for passing the memory limit, the program then ended "
+                "with exit code 7; raise target.resources.memory"},
+    {.name = "memory_limit_without_the_flag",
+     .deed = ENDS,
+     .exit_code = 137,
+     .oom = true,
+     .oom_flag_missed = true,
+     .outcome = HD_OUTCOME_OOM,
+     .message = "killed for passing its memory limit; raise target.resources.memory or make the "
+                "program smaller"},
+    /* signals and codes */
+    {.name = "killed_by_a_stranger",
+     .deed = ENDS,
+     .exit_code = 137,
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "exit code 137 (SIGKILL), and neither Hyperdock nor its memory limit did it: an "
+                "operator, the machine short of memory, or the engine stopping"},
+    {.name = "killed_by_us",
+     .deed = STOPPED,
+     .exit_code = 137,
+     .outcome = HD_OUTCOME_CANCELLED,
+     .message = "ended on request (cancelled)"},
+    {.name = "time_limit",
+     .deed = LATE,
+     .outcome = HD_OUTCOME_TIMEOUT,
+     .message = "it ran longer than its time limit and was ended; raise target.timeout if it needs "
+                "more"},
+    {.name = "exit_42",
+     .deed = ENDS,
+     .exit_code = 42,
+     .outcome = HD_OUTCOME_FAILED,
+     .message = "exit code 42; see its log"},
+    {.name = "bad_memory_access",
+     .deed = ENDS,
+     .exit_code = 139,
+     .outcome = HD_OUTCOME_FAILED,
+     .message = "exit code 139 (SIGSEGV, a bad memory access); see its log"},
+    {.name = "abort",
+     .deed = ENDS,
+     .exit_code = 134,
+     .outcome = HD_OUTCOME_FAILED,
+     .message = "exit code 134 (SIGABRT); see its log"},
+    {.name = "terminated_by_a_stranger",
+     .deed = ENDS,
+     .exit_code = 143,
+     .outcome = HD_OUTCOME_FAILED,
+     .message = "exit code 143 (SIGTERM); see its log"},
+    {.name = "its_script_lacks_a_command",
+     .deed = ENDS,
+     .exit_code = 127,
+     .says = "train.sh: line 3: pyhton: not found",
+     .outcome = HD_OUTCOME_FAILED,
+     .message = "exit code 127: a command was not found; see its log"},
+    /* the engine away */
+    {.name = "engine_shut_down",
+     .deed = SHUT_DOWN,
+     .exit_code = 137,
+     .outcome = HD_OUTCOME_INFRA,
+     .message = RESTARTING},
+    {.name = "engine_shut_down_and_target_obeyed",
+     .deed = SHUT_DOWN,
+     .exit_code = 143,
+     .outcome = HD_OUTCOME_INFRA,
+     .message = RESTARTING},
+    {.name = "engine_killed",
+     .deed = CRASHED,
+     .exit_code = 137,
+     .outcome = HD_OUTCOME_INFRA,
+     .message = RESTARTING},
+    {.name = "engine_killed_and_target_ended_well",
+     .deed = CRASHED,
+     .exit_code = 0,
+     .outcome = HD_OUTCOME_OK,
+     .message = ""},
+    {.name = "engine_restarted_with_live_restore",
+     .deed = LIVES_ON,
+     .exit_code = 0,
+     .outcome = HD_OUTCOME_OK,
+     .message = ""},
+    {.name = "engine_upgraded_with_live_restore",
+     .deed = UPGRADED,
+     .exit_code = 0,
+     .outcome = HD_OUTCOME_OK,
+     .message = ""},
+    {.name = "engine_upgraded_between_jobs",
+     .deed = UPGRADED_IDLE,
+     .exit_code = 0,
+     .outcome = HD_OUTCOME_OK,
+     .message = ""},
+    {.name = "engine_gone_for_good",
+     .deed = STAYS_AWAY,
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "the Docker engine did not come back: no Docker engine: @/docker.sock does not "
+                "exist; start dockerd, or set DOCKER_HOST"},
+    {.name = "container_removed",
+     .deed = REMOVED,
+     .outcome = HD_OUTCOME_INFRA,
+     .message = "its container was removed by somebody else, so that its end is not known"},
+    {.name = "paused_is_no_end",
+     .deed = PAUSED,
+     .exit_code = 0,
+     .outcome = HD_OUTCOME_OK,
+     .message = ""},
+};
+
+struct room {
+    const struct failure *failure;
+    char *dir;
+    struct fake_docker *fake;
+    struct hd_queue *queue;
+    struct hd_engine *engine;
+    struct hd_docker_tuning tuning;
+    char run_dir[600], work_dir[600], log_path[700];
+    char name[HD_ENGINE_NAME_MAX];
+};
+
+static const struct hd_attempt_ref attempt = {0xabc, 7, 1};
+static char here[] = "hyperdock/t:1";
+static char elsewhere[64];
+
+static int setup(void **state)
+{
+    struct room *room = calloc(1, sizeof(*room));
+    struct hd_err err = {0};
+    assert_non_null(room);
+    room->failure = *state;
+    room->dir = test_dir_make();
+    room->fake = fake_docker_start(room->dir);
+    room->tuning = quick;
+    if (room->failure->deed == SHUT_DOWN)
+        room->tuning.hold_ms = NEWS_WAIT_MS;
+    if (room->failure->deed == STAYS_AWAY)
+        room->tuning.away_ms_max = 50;
+    if (room->failure->deed == PAUSED)
+        room->tuning.look_ms = 5;
+    fake_docker_add_image(room->fake, here, "");
+    assert_hd_ok(hd_queue_new(64, &room->queue, &err));
+    (void)hd_format(room->run_dir, sizeof(room->run_dir), "%s/run", room->dir);
+    (void)hd_format(room->work_dir, sizeof(room->work_dir), "%s/work", room->dir);
+    (void)hd_format(room->log_path, sizeof(room->log_path), "%s/log.txt", room->dir);
+    assert_hd_ok(hd_mkdirs(room->run_dir, 0755, &err));
+    assert_hd_ok(hd_mkdirs(room->work_dir, 0755, &err));
+    hd_docker_container_name(attempt, room->name, sizeof(room->name));
+    const struct hd_engine_options options = {.worker = "host-0",
+                                              .state_dir = room->dir,
+                                              .docker_host = fake_docker_host(room->fake),
+                                              .queue = room->queue};
+    assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
+    *state = room;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct room *room = *state;
+    hd_engine_close(room->engine);
+    for (void *news; (news = hd_queue_pop(room->queue, 0)) != NULL;)
+        hd_free(news);
+    hd_queue_free(room->queue);
+    fake_docker_stop(room->fake);
+    test_dir_remove(room->dir);
+    free(room);
+    return 0;
+}
+
+static void start(struct room *room)
+{
+    static char run[] = "run";
+    static char *argv[] = {run, NULL};
+    const struct failure *failure = room->failure;
+    struct hd_err err = {0};
+    (void)hd_copy_text(elsewhere, sizeof(elsewhere), failure->image != NULL ? failure->image : "");
+    const struct hd_engine_job job = {
+        .attempt = attempt,
+        .worker = "host-0",
+        .run_id = "r",
+        .config_id = "[0,0,1]",
+        .run_dir = room->run_dir,
+        .work_dir = room->work_dir,
+        .log_path = room->log_path,
+        .image = failure->image != NULL ? elsewhere : here,
+        .argv = argv,
+        .timeout_ms = failure->deed == LATE ? 20 : 0,
+        .stop_grace_ms = 1000,
+    };
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+}
+
+static void await_running(struct room *room)
+{
+    fake_docker_await_running(room->fake, room->name);
+    fake_docker_await(room->fake, FAKE_LOGS, 1);
+}
+
+static void end(struct room *room)
+{
+    fake_docker_exit(room->fake, room->name, room->failure->exit_code, room->failure->oom);
+}
+
+static void come_back_and_end(struct room *room)
+{
+    int waits = fake_docker_count(room->fake, FAKE_WAIT);
+    fake_docker_come_back(room->fake);
+    fake_docker_await(room->fake, FAKE_WAIT, waits + 1);
+    end(room);
+}
+
+static void happen(struct room *room)
+{
+    const struct failure *failure = room->failure;
+    switch (failure->deed) {
+    case ENDS:
+        if (failure->oom_flag_missed)
+            fake_docker_forget_oom_flag(room->fake);
+        if (failure->says != NULL)
+            fake_docker_say(room->fake, room->name, failure->says);
+        end(room);
+        break;
+    case REFUSED:
+    case LATE:
+        break;
+    case STOPPED:
+        hd_engine_stop(room->engine, attempt, 0);
+        break;
+    case SHUT_DOWN:
+        end(room);
+        fake_docker_await(room->fake, FAKE_EVENTS, 1);
+        fake_docker_crash(room->fake);
+        break;
+    case CRASHED:
+        fake_docker_crash(room->fake);
+        end(room);
+        fake_docker_come_back(room->fake);
+        break;
+    case LIVES_ON:
+        fake_docker_crash(room->fake);
+        come_back_and_end(room);
+        break;
+    case UPGRADED:
+        fake_docker_crash(room->fake);
+        fake_docker_set_version(room->fake, "1.52", 44);
+        come_back_and_end(room);
+        break;
+    case UPGRADED_IDLE:
+        end(room);
+        break;
+    case STAYS_AWAY:
+        fake_docker_crash(room->fake);
+        break;
+    case REMOVED:
+        fake_docker_remove(room->fake, room->name);
+        break;
+    case PAUSED: {
+        int looks = fake_docker_count(room->fake, FAKE_INSPECT);
+        fake_docker_pause(room->fake, room->name);
+        fake_docker_await(room->fake, FAKE_INSPECT, looks + 2);
+        assert_null(hd_queue_pop(room->queue, 0));
+        end(room);
+        break;
+    }
+    }
+}
+
+static struct hd_engine_end take_end(struct room *room)
+{
+    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+    for (; news != NULL && !news->ended; news = hd_queue_pop(room->queue, NEWS_WAIT_MS))
+        hd_free(news);
+    if (news == NULL)
+        fail_msg("no end was told");
+    struct hd_engine_end end = news->end;
+    hd_free(news);
+    return end;
+}
+
+/* The outcome is the one of the table, and the message says what happened and what to do. */
+static void a_failure(void **state)
+{
+    struct room *room = *state;
+    const struct failure *failure = room->failure;
+    static const char good[] = "{\"loss\": 0.5}";
+    const char *at = strchr(failure->message, '@');
+    char message[HD_MESSAGE_MAX], wanted[HD_MESSAGE_MAX];
+    struct hd_loss loss;
+    struct hd_result result;
+    if (failure->deed == REFUSED)
+        fake_docker_fail(room->fake, failure->route, failure->status, failure->body, 2);
+    if (failure->deed == UPGRADED_IDLE)
+        fake_docker_set_version(room->fake, "1.52", 44);
+    start(room);
+    if (failure->deed != REFUSED && failure->deed != LATE)
+        await_running(room);
+    happen(room);
+    struct hd_engine_end end = take_end(room);
+    if (room->failure->deed == SHUT_DOWN || room->failure->deed == STAYS_AWAY)
+        fake_docker_come_back(room->fake);
+    bool well = failure->outcome == HD_OUTCOME_OK;
+    hd_loss_parse(well ? good : "", well ? sizeof(good) - 1 : 0, NULL, &loss);
+    hd_classify(&end, &loss, NULL, HD_OUTCOME_CANCELLED, &result, message, sizeof(message));
+    (void)hd_format(wanted, sizeof(wanted), "%.*s%s%s", (int)strcspn(failure->message, "@"),
+                    failure->message, at != NULL ? room->dir : "", at != NULL ? at + 1 : "");
+    if (result.outcome != failure->outcome || !hd_streq(message, wanted))
+        fail_msg("%s: %s", hd_outcome_name(result.outcome), message);
+}
+
+/* Five minutes without an engine lose nothing. */
+static void five_minutes_are_waited_for(void **state)
+{
+    (void)state;
+    assert_true(hd_docker_tuning_default.away_ms_max >= 2 * 5 * 60 * 1000);
+    assert_true(hd_docker_tuning_default.backoff_ms_max <= 10000);
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[HD_COUNT(failures) + 1];
+    for (size_t i = 0; i < HD_COUNT(failures); i++)
+        tests[i] = (struct CMUnitTest){.name = failures[i].name,
+                                       .test_func = a_failure,
+                                       .setup_func = setup,
+                                       .teardown_func = teardown,
+                                       .initial_state = (void *)(uintptr_t)&failures[i]};
+    tests[HD_COUNT(failures)] = (struct CMUnitTest)cmocka_unit_test(five_minutes_are_waited_for);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
