@@ -67,15 +67,37 @@ void shell_free_entries(struct shell *shell)
 
 /* ---- ends ----------------------------------------------------------------------------------- */
 
-/* On disk first, then the agent hears of it. A full disk is tried again at the next tick. */
+static void tell_doing(struct shell *shell, const char *doing)
+{
+    struct hd_agent_event event = {.kind = HD_AGENT_EVENT_DOING, .about = doing};
+    shell_tell(shell, &event);
+}
+
+static void complain(struct shell *shell, struct entry *entry, const char *why)
+{
+    char text[HD_DOING_MAX];
+    if (!entry->complained)
+        hd_log(HD_LOG_ERROR, "job %u: its result cannot be kept, trying again: %s",
+               entry->attempt.job, why);
+    entry->complained = true;
+    (void)hd_format(text, sizeof(text), "a result cannot be kept on its disk; make room for it");
+    tell_doing(shell, text);
+}
+
+/* That nothing came of it is known again when the job comes again. */
+static bool may_be_forgotten(const struct hd_result *result)
+{
+    return result->outcome == HD_OUTCOME_INFRA || result->outcome == HD_OUTCOME_CONFIG_ERROR;
+}
+
+/* On disk first, then the agent hears of it. A full disk is tried again at the next tick; the job
+ * of which nothing came does not wait for it, since another worker may have room. */
 static void keep(struct shell *shell, struct entry *entry)
 {
     struct hd_err err;
-    if (hd_journal_keep_result(shell->journal_dir, &entry->result, &err) != HD_OK) {
-        if (!entry->complained)
-            hd_log(HD_LOG_ERROR, "job %u: its result cannot be kept, trying again: %s",
-                   entry->attempt.job, err.text);
-        entry->complained = true;
+    if (hd_journal_keep_result(shell->journal_dir, &entry->result, &err) != HD_OK &&
+        !may_be_forgotten(&entry->result)) {
+        complain(shell, entry, err.text);
         return;
     }
     entry->kept = true;
@@ -191,12 +213,6 @@ static void classify(struct shell *shell, struct entry *entry, const struct hd_e
     if (result.outcome != HD_OUTCOME_OK)
         result.rule = hd_log_match(entry->workspace.run_dir, entry->experiment);
     shell_end(shell, entry, &result);
-}
-
-static void tell_doing(struct shell *shell, const char *doing)
-{
-    struct hd_agent_event event = {.kind = HD_AGENT_EVENT_DOING, .about = doing};
-    shell_tell(shell, &event);
 }
 
 void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
@@ -492,6 +508,8 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
         fail_start(shell, entry, lease, outcome, why);
     } else if ((code = run_lease(shell, entry, lease, shell->clients[master].address, data_dir,
                                  &err)) != HD_OK) {
+        if (code == HD_E_FULL)
+            code = hd_fail_in(&err, "this worker's disk is full, make room on it");
         fail_start(shell, entry, lease, outcome_of(code), err.text);
     } else {
         hd_log(HD_LOG_INFO, "job %u, attempt %u of %s: started at budget %g in %s",
