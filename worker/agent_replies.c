@@ -61,8 +61,16 @@ static void take_lease(struct hd_agent *agent, uint32_t m, const struct hd_lease
     agent->idle_since_ms = agent->now_ms;
     agent->lease_turn = (m + 1) % HD_AGENT_MASTERS_MAX;
     agent_wake_masters(agent);
-    if (agent_find_held(agent, lease->attempt) != NULL)
+    const struct held *known = agent_find_held(agent, lease->attempt);
+    if (known != NULL && hd_attempt_ref_same(known->attempt, lease->attempt))
         return;
+    if (known != NULL) { /* its name is taken: the master finds it lost and gives it another */
+        agent_note(agent,
+                   "master %s grants job %u, attempt %u, which a copy of its state has granted "
+                   "before: not started",
+                   agent->masters[m].id, lease->attempt.job, lease->attempt.attempt);
+        return;
+    }
     struct held *held = agent_add_held(agent, lease->attempt, m);
     if (held == NULL)
         return; /* cannot be: a poll is sent only while there is room; the master finds it lost */

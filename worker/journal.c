@@ -62,6 +62,7 @@ enum hd_code hd_journal_keep_attempt(const char *directory,
     if (object != NULL) {
         set(object, "version", hd_value_new_int(1), &code);
         set(object, "master", hd_value_new_string(attempt->master), &code);
+        set(object, "stamp", hd_value_new_int(attempt->attempt.stamp), &code);
         set(object, "engine", hd_value_new_string(attempt->engine), &code);
         set(object, "run_id", hd_value_new_string(attempt->run_id), &code);
         set(object, "config_id", hd_value_new_string(attempt->config_id), &code);
@@ -129,7 +130,7 @@ void hd_journal_forget(const char *directory, struct hd_attempt_ref attempt)
 
 static bool read_name(const char *name, struct hd_attempt_ref *ret_attempt)
 {
-    struct hd_attempt_ref attempt;
+    struct hd_attempt_ref attempt = {.stamp = 0};
     int used = 0;
     if (sscanf(name, "%16" SCNx64 "-%" SCNu32 "-%" SCNu32 "%n", &attempt.run_uid, &attempt.job,
                &attempt.attempt, &used) != 3 ||
@@ -205,6 +206,15 @@ static uint32_t rule_of(const struct reader *reader)
     return good ? (uint32_t)value->as.integer : 0;
 }
 
+/* Likewise: 0. */
+static uint32_t stamp_of(const struct reader *reader)
+{
+    const struct hd_value *value = hd_value_get(reader->object, "stamp");
+    bool good = value != NULL && value->kind == HD_VALUE_INT && value->as.integer > 0 &&
+                value->as.integer <= UINT32_MAX;
+    return good ? (uint32_t)value->as.integer : 0;
+}
+
 static enum hd_code open_reader(const char *directory, struct hd_attempt_ref attempt,
                                 const char *suffix, struct hd_arena *arena, struct reader *reader,
                                 struct hd_err *err)
@@ -252,6 +262,7 @@ static enum hd_code read_attempt(const char *directory, struct hd_attempt_ref at
             .budget = number_of(&reader, "budget"),
             .experiment_json = text_of(&reader, "experiment"),
         };
+        kept->attempt.stamp = stamp_of(&reader);
         kept->gpus = hd_value_get(reader.object, "gpus") != NULL ? text_of(&reader, "gpus") : "";
         const char *start = text_of(&reader, "start");
         size_t i = 0;
@@ -314,7 +325,7 @@ enum hd_code hd_journal_read(const char *directory, struct hd_attempt_ref attemp
         return code;
     /* A result that cannot be read is as good as none: the attempt is looked at again. */
     struct hd_err ignored;
-    *ret_has_result = read_result(directory, attempt, arena, &result, &ignored) == HD_OK;
+    *ret_has_result = read_result(directory, kept.attempt, arena, &result, &ignored) == HD_OK;
     if (*ret_has_result)
         *ret_result = result;
     *ret_attempt = kept;

@@ -201,7 +201,7 @@ static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref atte
                     "answers: start it first, and the worker with the same --engine",
                     attempt.job, kept.run_id, kept.engine);
     } else {
-        struct entry *entry = shell_add_entry(shell, attempt);
+        struct entry *entry = shell_add_entry(shell, kept.attempt);
         hd_collector_hold(shell->collector);
         bool taken = entry != NULL && copy_kept(entry, &kept);
         if (taken)

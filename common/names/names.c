@@ -259,6 +259,11 @@ const char *hd_reply_kind_name(enum hd_reply_kind kind)
     return "unknown";
 }
 
+bool hd_attempt_ref_same(struct hd_attempt_ref a, struct hd_attempt_ref b)
+{
+    return hd_attempt_ref_equal(a, b) && (a.stamp == b.stamp || a.stamp == 0 || b.stamp == 0);
+}
+
 bool hd_attempt_ref_equal(struct hd_attempt_ref a, struct hd_attempt_ref b)
 {
     return a.run_uid == b.run_uid && a.job == b.job && a.attempt == b.attempt;

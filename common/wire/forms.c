@@ -74,6 +74,7 @@ static const struct hd_field attempt_fields[] = {
     U64(NULL, hd_attempt_ref, run_uid),
     U32(NULL, hd_attempt_ref, job),
     U32(NULL, hd_attempt_ref, attempt),
+    U32(NULL, hd_attempt_ref, stamp),
 };
 static const struct hd_shape attempt_shape = SHAPE("attempt", hd_attempt_ref, attempt_fields, true);
 

@@ -88,9 +88,22 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
         hd_iter_gen_close_new(run->gen);
 }
 
-static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t run_number,
-                                 const struct hd_fact_attempt_leased *fact, int64_t wall_ms)
+/* Another history that grants the same number differs in one of these; never 0. */
+static uint32_t stamp_of(const struct hd_fact *fact)
 {
+    const struct hd_fact_attempt_leased *leased = &fact->as.attempt_leased;
+    uint64_t hash = hd_hash_u64(HD_HASH_INIT, fact->seq);
+    hash = hd_hash_u64(hash, (uint64_t)fact->wall_ms);
+    hash = hd_hash_text(hash, leased->worker);
+    hash = hd_hash_u64(hash, leased->incarnation);
+    hash = hd_hash_u64(hash, leased->sequence);
+    uint32_t stamp = (uint32_t)(hash >> 32 ^ hash);
+    return stamp != 0 ? stamp : 1;
+}
+
+static void apply_attempt_leased(struct hd_core *core, struct run *run, const struct hd_fact *whole)
+{
+    const struct hd_fact_attempt_leased *fact = &whole->as.attempt_leased;
     struct job *job = &run->jobs[fact->job];
     unqueue_job(run, fact->job);
     hd_assert(run->live_count < run->live_capacity);
@@ -105,7 +118,7 @@ static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t
                           .budget_previous = fact->budget_previous,
                           .root = HD_NONE,
                           .owner = HD_NONE,
-                          .leased_wall_ms = wall_ms,
+                          .leased_wall_ms = whole->wall_ms,
                           .until_ms = HD_NEVER_MS};
     if (fact->directory[0] != '\0') {
         live->root = core_add_root(core, fact->root);
@@ -114,12 +127,13 @@ static void apply_attempt_leased(struct hd_core *core, struct run *run, uint32_t
     }
     job->state = JOB_RUNNING;
     job->attempt = fact->attempt;
+    job->stamp = stamp_of(whole);
     job->place = run->live_count++;
     worker->running++;
     worker->gpus_used += core_gpus_needed(run);
     worker->lease_incarnation = fact->incarnation;
     worker->lease_sequence = fact->sequence;
-    worker->lease_run = run_number;
+    worker->lease_run = whole->run;
     worker->lease_job = fact->job;
     worker->lease_attempt = fact->attempt;
 }
@@ -463,7 +477,7 @@ void core_apply_fact(struct hd_core *core, const struct hd_fact *fact)
         apply_job_queued(core, run, &fact->as.job_queued);
         break;
     case HD_FACT_ATTEMPT_LEASED:
-        apply_attempt_leased(core, run, fact->run, &fact->as.attempt_leased, fact->wall_ms);
+        apply_attempt_leased(core, run, fact);
         break;
     case HD_FACT_ATTEMPT_ENDED:
         apply_attempt_ended(core, run, fact);

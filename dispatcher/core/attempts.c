@@ -13,7 +13,7 @@ void core_fill_lease(struct hd_core *core, uint32_t run_number, const struct liv
     const struct run *run = core->runs[run_number];
     const struct job *job = &run->jobs[live->job];
     struct hd_lease *lease = &reply->lease;
-    lease->attempt = (struct hd_attempt_ref){run->run_uid, live->job, job->attempt};
+    lease->attempt = (struct hd_attempt_ref){run->run_uid, live->job, job->attempt, job->stamp};
     lease->run_id = run->run_id;
     lease->config = job->config;
     lease->config_id = run->configs[job->config].id;

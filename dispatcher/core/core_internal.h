@@ -44,6 +44,7 @@ struct job {
     uint32_t config;
     uint32_t iteration;
     uint32_t rung;
+    uint32_t stamp; /* of the last attempt: see hd_attempt_ref */
     double budget;
     double budget_previous;
     uint32_t repeat; /* from 1 on: another evaluation, which its race asked for */

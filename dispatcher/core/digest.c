@@ -40,6 +40,7 @@ static uint64_t digest_jobs(const struct hd_core *core, const struct run *run, u
         hash = hd_hash_double(hash, job->budget_previous);
         hash = hd_hash_u64(hash, job->repeat);
         hash = hd_hash_u64(hash, job->attempt);
+        hash = hd_hash_u64(hash, job->stamp);
         hash = hd_hash_u64(hash, job->retries_infra);
         hash = hd_hash_u64(hash, job->retries_failed);
         hash = hd_hash_u64(hash, job->state);

@@ -23,6 +23,17 @@ static void command(struct hd_reply *reply, struct hd_attempt_ref attempt,
             (struct hd_attempt_command){.attempt = attempt, .action = action};
 }
 
+/* The job's last attempt, as this master granted it. A copy of its state may have given the same
+ * number to other work. */
+static bool is_last(const struct hd_core *core, const struct run *run, struct hd_attempt_ref ref)
+{
+    (void)core; /* read by planted builds only */
+    const struct job *job = &run->jobs[ref.job];
+    struct hd_attempt_ref last = {run->run_uid, ref.job, job->attempt, job->stamp};
+    return HD_PLANTED(core, HD_PLANT_STAMP_IGNORED) ? hd_attempt_ref_equal(ref, last)
+                                                    : hd_attempt_ref_same(ref, last);
+}
+
 /* Renews one held attempt, or has it dropped when it is no longer the worker's. */
 static bool renew(struct hd_core *core, const struct worker *worker, struct hd_attempt_ref held,
                   struct hd_reply *reply)
@@ -34,7 +45,8 @@ static bool renew(struct hd_core *core, const struct worker *worker, struct hd_a
         return false;
     }
     const struct job *job = &run->jobs[held.job];
-    if (held.attempt == job->attempt && job->state == JOB_RUNNING) {
+    bool last = is_last(core, run, held);
+    if (last && job->state == JOB_RUNNING) {
         struct live *live = &run->live[job->place];
         if (&core->workers[live->worker] == worker) {
             live->until_ms = core->now_ms + run->experiment->lease_ms;
@@ -44,7 +56,7 @@ static bool renew(struct hd_core *core, const struct worker *worker, struct hd_a
         }
     }
     /* An end that its own report made: the worker waits for the acknowledgement and will resend. */
-    if (held.attempt != job->attempt || job->state == JOB_RUNNING || !job->last_by_report)
+    if (!last || job->state == JOB_RUNNING || !job->last_by_report)
         command(reply, held, HD_ACTION_DROP);
     return false;
 }
@@ -52,7 +64,7 @@ static bool renew(struct hd_core *core, const struct worker *worker, struct hd_a
 static bool holds(const struct hd_request *request, struct hd_attempt_ref attempt)
 {
     for (size_t i = 0; i < request->held_count; i++)
-        if (hd_attempt_ref_equal(request->held[i], attempt))
+        if (hd_attempt_ref_same(request->held[i], attempt))
             return true;
     return false;
 }
@@ -67,7 +79,8 @@ static void end_lost(struct hd_core *core, const struct worker *worker,
         struct run *run = core->runs[r];
         for (uint32_t i = 0; i < run->live_count;) {
             const struct live *live = &run->live[i];
-            struct hd_attempt_ref attempt = {run->run_uid, live->job, run->jobs[live->job].attempt};
+            const struct job *job = &run->jobs[live->job];
+            struct hd_attempt_ref attempt = {run->run_uid, live->job, job->attempt, job->stamp};
             bool seen = live->incarnation < worker->incarnation ||
                         live->lease_sequence <= request->lease_seen;
             if (live->worker != worker_index || !seen || holds(request, attempt)) {
@@ -174,7 +187,7 @@ static void keep_points(struct hd_core *core, const struct worker *worker,
         if (run == NULL || point->attempt.job >= run->job_count)
             continue;
         const struct job *job = &run->jobs[point->attempt.job];
-        if (job->state != JOB_RUNNING || job->attempt != point->attempt.attempt ||
+        if (job->state != JOB_RUNNING || !is_last(core, run, point->attempt) ||
             &core->workers[run->live[job->place].worker] != worker)
             continue;
         struct hd_fact *fact = core_fact(core, run_number, HD_FACT_CURVE_POINT);
@@ -344,13 +357,13 @@ static void refuse_report(struct hd_core *core, uint32_t run, const struct hd_re
 }
 
 static bool accepts(const struct hd_core *core, const struct run *run, const struct job *job,
-                    const struct worker *worker, uint32_t attempt)
+                    const struct worker *worker, struct hd_attempt_ref attempt)
 {
     if (job->state != JOB_RUNNING)
         return false;
     if (HD_PLANTED(core, HD_PLANT_NO_FENCING))
         return true;
-    return job->attempt == attempt && &core->workers[run->live[job->place].worker] == worker;
+    return is_last(core, run, attempt) && &core->workers[run->live[job->place].worker] == worker;
 }
 
 static enum hd_verdict take_report(struct hd_core *core, const struct worker *worker,
@@ -359,16 +372,23 @@ static enum hd_verdict take_report(struct hd_core *core, const struct worker *wo
     struct hd_attempt_ref attempt = request->result.attempt;
     uint32_t run_number;
     struct run *run = core_find_run_uid(core, attempt.run_uid, &run_number);
-    if (run == NULL || attempt.job >= run->job_count || attempt.attempt == 0 ||
-        attempt.attempt > run->jobs[attempt.job].attempt)
-        return HD_VERDICT_REFUSED; /* foreign: there is no run to record it under */
+    if (run == NULL)
+        return HD_VERDICT_REFUSED; /* foreign: there is nothing to record it under */
+    if (attempt.job >= run->job_count || attempt.attempt == 0 ||
+        attempt.attempt > run->jobs[attempt.job].attempt) {
+        core_note(core, HD_NOTE_WARNING, run_number,
+                  "job %u: result of attempt %u of %s refused: foreign: another master with a copy "
+                  "of this state granted it",
+                  attempt.job, attempt.attempt, worker->id);
+        return HD_VERDICT_REFUSED;
+    }
     const struct job *job = &run->jobs[attempt.job];
-    bool already =
-        job->attempt == attempt.attempt && job->state != JOB_RUNNING && job->last_by_report;
+    bool last = is_last(core, run, attempt);
+    bool already = last && job->state != JOB_RUNNING && job->last_by_report;
     if (worker->report_incarnation == request->incarnation &&
         worker->report_sequence == request->sequence)
         return already ? HD_VERDICT_ACCEPTED : HD_VERDICT_REFUSED;
-    if (accepts(core, run, job, worker, attempt.attempt)) {
+    if (accepts(core, run, job, worker, attempt)) {
         core_end_by_report(core, run_number, request);
         return HD_VERDICT_ACCEPTED;
     }
@@ -377,7 +397,9 @@ static enum hd_verdict take_report(struct hd_core *core, const struct worker *wo
         return HD_VERDICT_ACCEPTED;
     }
     refuse_report(core, run_number, request,
-                  job->state == JOB_RUNNING
+                  attempt.attempt == job->attempt && !last
+                      ? "foreign: another master with a copy of this state granted it"
+                  : job->state == JOB_RUNNING
                       ? core_text(core, "late: attempt %u is running", job->attempt)
                       : core_text(core, "late: the attempt had ended"));
     return HD_VERDICT_REFUSED;

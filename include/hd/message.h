@@ -45,12 +45,18 @@ enum hd_request_kind {
 };
 const char *hd_request_kind_name(enum hd_request_kind kind);
 
-/* One attempt on the wire. run_uid is random, so another store's numbers never match. */
+/* One attempt on the wire. run_uid is random, so another store's numbers never match. A copy of a
+ * store has the same run_uid, and goes on to give the same numbers to other work: the stamp tells
+ * such grants apart. 0: not known, which is like any. */
 struct hd_attempt_ref {
     uint64_t run_uid;
     uint32_t job;
     uint32_t attempt;
+    uint32_t stamp; /* of the fact that granted it */
 };
+/* Whether one grant is meant. */
+bool hd_attempt_ref_same(struct hd_attempt_ref a, struct hd_attempt_ref b);
+/* Whether the numbers are equal, whoever gave them. */
 bool hd_attempt_ref_equal(struct hd_attempt_ref a, struct hd_attempt_ref b);
 
 struct hd_point {

@@ -46,10 +46,10 @@ static enum hd_outcome outcome_of(const char *name)
 
 struct hd_attempt_ref story_ref(const char *text)
 {
-    unsigned job = 0, attempt = 0;
-    if (sscanf(text, "%u.%u", &job, &attempt) != 2)
+    unsigned job = 0, attempt = 0, stamp = 1;
+    if (sscanf(text, "%u.%u.%u", &job, &attempt, &stamp) < 2)
         fail_msg("not an attempt: %s", text);
-    return (struct hd_attempt_ref){RUN_UID, job, attempt};
+    return (struct hd_attempt_ref){RUN_UID, job, attempt, stamp};
 }
 
 static size_t split(const char *text, char *copy, size_t copy_size, char *words[WORDS_MAX])

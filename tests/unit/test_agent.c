@@ -163,6 +163,19 @@ static void a_newer_attempt_of_a_job_ends_the_older_one_first(void **state)
     hd_agent_free(agent);
 }
 
+/* A copy of a master's state goes on with the same numbers: what it means by them is not what we
+ * hold, and never ends in one directory with it. */
+static void what_a_copy_of_its_master_grants_under_a_known_number_is_not_started(void **state)
+{
+    (void)state;
+    struct hd_agent *agent = agent_with(3, "", 0);
+    STORY(agent, {"@0", "lookup"}, {"masters A=a", "connect 0 a; hello 0#1"},
+          {"0 control#1 ok", "lease 0#1 wait=20000"},
+          {"0 lease#1 lease 7.1.5", "start 7.1; lease 0#2 wait=20000"},
+          {"0 lease#2 lease 7.1.6", "lease 0#3 wait=20000"});
+    hd_agent_free(agent);
+}
+
 static void several_masters_are_scanned_then_polled_in_turn(void **state)
 {
     (void)state;
@@ -320,6 +333,7 @@ int main(void)
         cmocka_unit_test(results_wait_any_time_for_their_master),
         cmocka_unit_test(commands_of_a_master_reach_what_runs),
         cmocka_unit_test(a_newer_attempt_of_a_job_ends_the_older_one_first),
+        cmocka_unit_test(what_a_copy_of_its_master_grants_under_a_known_number_is_not_started),
         cmocka_unit_test(several_masters_are_scanned_then_polled_in_turn),
         cmocka_unit_test(a_silent_master_does_not_keep_a_slot_from_the_others),
         cmocka_unit_test(refusals_are_retried_slowly_and_a_newer_process_takes_over),

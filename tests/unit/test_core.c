@@ -144,6 +144,38 @@ static void pings_renew_what_is_held(void **state)
     assert_int_equal(reply->commands[0].action, HD_ACTION_DROP);
 }
 
+/* What a master with a copy of this state granted under the same number is other work: its result
+ * is refused and written down, its lease is not renewed here, and its points are nobody's. */
+static void what_a_copy_of_this_state_granted_is_not_ours(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start(HALVING);
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w), theirs = attempt;
+    assert_int_not_equal(attempt.stamp, 0);
+    theirs.stamp++;
+    const struct hd_reply *reply = answer_to(report(&w, theirs, HD_OUTCOME_OK, 0.5));
+    assert_int_equal(reply->verdict, HD_VERDICT_REFUSED);
+    assert_int_equal(fact_counts[HD_FACT_REPORT_REFUSED], 1);
+    assert_true(job_view(attempt.job).running);
+    struct hd_attempt_ref later = {attempt.run_uid, attempt.job, attempt.attempt + 1, 1};
+    assert_int_equal(answer_to(report(&w, later, HD_OUTCOME_OK, 0.5))->verdict, HD_VERDICT_REFUSED);
+    assert_true(job_view(attempt.job).running);
+    assert_int_equal(answer_to(report(&w, attempt, HD_OUTCOME_OK, 0.25))->verdict,
+                     HD_VERDICT_ACCEPTED);
+    assert_true(job_view(attempt.job).closed);
+    assert_int_equal(answer_to(report(&w, theirs, HD_OUTCOME_OK, 0.5))->verdict,
+                     HD_VERDICT_REFUSED);
+    struct hd_attempt_ref next = lease(&w);
+    theirs = next;
+    theirs.stamp++;
+    reply = answer_to(ping(&w, &theirs, 1));
+    assert_int_equal(reply->command_count, 1);
+    assert_int_equal(reply->commands[0].action, HD_ACTION_DROP);
+    assert_true(job_view(next.job).queued); /* nobody holds it */
+}
+
 static void a_worker_that_returns_without_its_job_loses_it_at_once(void **state)
 {
     (void)state;
@@ -655,6 +687,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_newer_process_supersedes_an_older_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_late_result_is_fenced, setup, teardown),
         cmocka_unit_test_setup_teardown(pings_renew_what_is_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_copy_of_this_state_granted_is_not_ours, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_worker_that_returns_without_its_job_loses_it_at_once,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_hang_up_answers_every_poll_of_its_connection, setup,

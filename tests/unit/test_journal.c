@@ -38,7 +38,7 @@ static int tear_down(void **state)
 static struct hd_journal_attempt attempt_of(uint32_t job)
 {
     return (struct hd_journal_attempt){
-        .attempt = {UINT64_MAX - 3, job, 2},
+        .attempt = {UINT64_MAX - 3, job, 2, UINT32_MAX},
         .master = "m",
         .engine = "process",
         .run_id = "t",
@@ -56,7 +56,7 @@ static struct hd_journal_attempt attempt_of(uint32_t job)
 static struct hd_result result_of(uint32_t job, double loss)
 {
     return (struct hd_result){
-        .attempt = {UINT64_MAX - 3, job, 2},
+        .attempt = {UINT64_MAX - 3, job, 2, UINT32_MAX},
         .outcome = HD_OUTCOME_NO_RESULT,
         .loss = loss,
         .started_wall_ms = 1700000000123,
@@ -91,6 +91,8 @@ static void what_is_kept_is_read_back(void **state)
                                      &has_result, &err));
         assert_true(has_result);
         assert_true(hd_attempt_ref_equal(read.attempt, kept.attempt));
+        assert_int_equal(read.attempt.stamp, kept.attempt.stamp);
+        assert_int_equal(read_result.attempt.stamp, kept.attempt.stamp);
         assert_string_equal(read.master, kept.master);
         assert_string_equal(read.engine, kept.engine);
         assert_string_equal(read.run_id, kept.run_id);

@@ -95,13 +95,13 @@ static double any_double(void)
 }
 static struct hd_attempt_ref any_attempt(void)
 {
-    return (struct hd_attempt_ref){any_u64(), any_u32(), any_u32()};
+    return (struct hd_attempt_ref){any_u64(), any_u32(), any_u32(), any_u32()};
 }
 
 static struct hd_result any_result(void)
 {
     struct hd_result result = {
-        .attempt = {any_u64(), any_u32(), any_u32() | 1},
+        .attempt = {any_u64(), any_u32(), any_u32() | 1, any_u32()},
         .outcome = (enum hd_outcome)hd_rng_below(&rng, HD_OUTCOME_COUNT),
         .loss = any_double(),
         .started_wall_ms = any_i64(),
@@ -171,7 +171,7 @@ static struct hd_lease any_lease(void)
 {
     const char *run_id = any_id();
     return (struct hd_lease){
-        .attempt = {any_u64(), any_u32(), any_u32() | 1},
+        .attempt = {any_u64(), any_u32(), any_u32() | 1, any_u32()},
         .run_id = run_id[0] != '\0' ? run_id : "run",
         .config_id = {any_u32(), any_u32(), any_u32()},
         .config = any_u32(),
@@ -234,7 +234,8 @@ static void same_double(double a, double b)
 }
 static void same_attempt(struct hd_attempt_ref a, struct hd_attempt_ref b)
 {
-    assert_true(a.run_uid == b.run_uid && a.job == b.job && a.attempt == b.attempt);
+    assert_true(a.run_uid == b.run_uid && a.job == b.job && a.attempt == b.attempt &&
+                a.stamp == b.stamp);
 }
 
 static void same_result(const struct hd_result *a, const struct hd_result *b)
@@ -576,7 +577,7 @@ static void wrong_fields_are_refused_by_name(void **state)
         {BYTES("\x84\xa1v\x01\xa1m\x00\xa1k\x00\xa1t\x05"), HD_E_INVALID, "request.token: a text"},
         {BYTES("\x84\xa1v\x01\xa1m\x00\xa1k\x00\xa1h\x05"), HD_E_INVALID, "request.held: a list"},
         {BYTES("\x84\xa1v\x01\xa1m\x00\xa1k\x00\xa1h\x91\x92\x01\x02"), HD_E_INVALID,
-         "attempt: 2 items, 3 expected"},
+         "attempt: 2 items, 4 expected"},
         {BYTES("\x84\xa1v\x01\xa1m\x00\xa1k\x00\xa2sq\xff"), HD_E_INVALID,
          "request.sequence: a whole number from 0 on"},
         {BYTES("\x84\xa1v\x01\xa1m\x00\xa1k\x00\xa2wt\xcd\xff\xff"), HD_E_LIMIT, "wait_ms"},
@@ -608,13 +609,13 @@ static void unknown_keys_and_longer_lists_are_stepped_over(void **state)
               "\xa6"
               "future\x82\x01\x92\x02\x03\xa1x\xc0" /* an unknown key with a deep value */
               "\xa1k\x02"
-              "\x91\x05\x07"                  /* a key that is no text */
-              "\xa1h\x91\x94\x09\x08\x07\x63" /* an attempt with a fourth member */
+              "\x91\x05\x07"                      /* a key that is no text */
+              "\xa1h\x91\x95\x09\x08\x07\x06\x63" /* an attempt with a fifth member */
               "\xa1m\x00\xa1v\x01"),
         arena, &request, &err));
     assert_int_equal(request.kind, HD_REQUEST_PING);
     assert_int_equal(request.held_count, 1);
-    same_attempt(request.held[0], (struct hd_attempt_ref){9, 8, 7});
+    same_attempt(request.held[0], (struct hd_attempt_ref){9, 8, 7, 6});
 }
 
 static void broken_text_becomes_readable_text(void **state)
