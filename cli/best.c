@@ -91,6 +91,11 @@ static void print_best(const struct hd_value *answer)
 {
     const struct hd_value *best = hd_value_get(answer, "best");
     const struct hd_value *by_budget = hd_value_get(answer, "by_budget");
+    const struct hd_value *objective = hd_value_get(answer, "objective");
+    if (objective != NULL && objective->kind == HD_VALUE_NULL) {
+        printf("nothing is optimized here: a job with exit code 0 has succeeded; see hd jobs\n");
+        return;
+    }
     if (best->as.array.count == 0) {
         printf("no job has a result%s\n",
                by_budget->as.array.count > 0 ? " at this budget" : " yet");

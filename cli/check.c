@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define USED_UP_MAX 1e6 /* configs; nobody waits for the end of more */
 #define BRACKETS_SHOWN 32
 
 /* ---- space ---------------------------------------------------------------------------------- */
@@ -247,13 +248,16 @@ static void print_stop(const struct hd_experiment *experiment)
         printf("%s %lld s", any ? " or" : "ends after", (long long)(stop->time_ms / 1000));
     if (any || stop->time_ms > 0)
         printf(", whichever comes first\n");
-    if (experiment->objective.has_goal) {
-        char cell[CLI_CELL_MAX];
+    char cell[CLI_CELL_MAX];
+    if (experiment->objective.has_goal)
         printf("ends when %s reaches %s\n", experiment->objective.name,
                cli_number(experiment->objective.goal, cell));
-    }
-    if (!any && stop->time_ms == 0 && !experiment->objective.has_goal &&
-        experiment->iter_gen.iterations_max == 0)
+    double size = hd_space_size(experiment->space);
+    bool endless = !any && stop->time_ms == 0 && !experiment->objective.has_goal &&
+                   experiment->iter_gen.iterations_max == 0;
+    if (endless && size <= USED_UP_MAX)
+        printf("ends when every config has been tried, all %s\n", cli_number(size, cell));
+    else if (endless)
         printf("ends never by itself: set stop, or stop it by hand\n");
 }
 

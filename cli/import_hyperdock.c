@@ -406,6 +406,13 @@ static enum hd_code build(const struct importer *importer, const struct trial *t
     return code;
 }
 
+static bool is_config_space(const struct hd_value *document)
+{
+    const struct hd_value *list = hd_value_get(document, "hyperparameters");
+    return list != NULL && list->kind == HD_VALUE_ARRAY &&
+           hd_value_get(document, "conditions") != NULL;
+}
+
 enum hd_code import_hyperdock(const struct hd_value *document, const struct import_options *options,
                               struct import *ret_import, struct hd_err *err)
 {
@@ -418,6 +425,10 @@ enum hd_code import_hyperdock(const struct hd_value *document, const struct impo
     bool alone = trial.space == NULL && trial.image == NULL;
     const struct hd_value *spaces = alone ? document : trial.space;
     enum hd_code code = import.experiment != NULL ? HD_OK : import_nomem(&importer);
+    if (code == HD_OK && is_config_space(document))
+        code = import_fail(&importer, document, "hyperparameters",
+                           "this is a file of ConfigSpace, which is not read; write its params "
+                           "under `space:` of an experiment (hd init makes one)");
     if (code == HD_OK && spaces == NULL)
         code = import_fail(&importer, document, "param_space", "it is missing");
     if (code == HD_OK && spaces->kind == HD_VALUE_STRING) {

@@ -112,12 +112,19 @@ static void note_closed(struct progress *progress, const struct hd_value *status
 /* What a line leaves out to be shorter. */
 enum brevity { WHOLE, WITHOUT_RUN, SHORT_WORDS, WITHOUT_RATE, BREVITY_COUNT };
 
+/* Without an objective the exit code is all there is. */
+static bool is_optimized(const struct hd_value *status)
+{
+    const struct hd_value *objective = hd_value_get(status, "objective");
+    return objective == NULL || objective->kind != HD_VALUE_NULL;
+}
+
 static void describe_best(const struct hd_value *status, enum brevity brevity, char *text,
                           size_t text_size)
 {
     const struct hd_value *incumbent = hd_value_get(status, "incumbent");
     text[0] = '\0';
-    if (incumbent == NULL || incumbent->kind != HD_VALUE_OBJECT)
+    if (incumbent == NULL || incumbent->kind != HD_VALUE_OBJECT || !is_optimized(status))
         return;
     bool brief = brevity >= SHORT_WORDS;
     const struct hd_value *front = hd_value_get(status, "front_size");
@@ -259,7 +266,9 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
         printf("front: %" PRId64 " config%s that no other one beats (hd best shows %s)\n",
                front->as.integer, front->as.integer == 1 ? "" : "s",
                front->as.integer == 1 ? "it" : "them");
-    if (incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT) {
+    if (!is_optimized(status)) {
+        printf("nothing is optimized: a job with exit code 0 has succeeded\n");
+    } else if (incumbent != NULL && incumbent->kind == HD_VALUE_OBJECT) {
         char estimate[64] = "";
         const struct hd_value *error = hd_value_get(incumbent, "error");
         if (hd_value_is_number(error))

@@ -29,7 +29,12 @@ static void print_jobs(const struct hd_value *answer)
 static void print_incumbent(const struct hd_value *answer)
 {
     const struct hd_value *incumbent = hd_value_get(answer, "incumbent");
+    const struct hd_value *objective = hd_value_get(answer, "objective");
     char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
+    if (objective != NULL && objective->kind == HD_VALUE_NULL) {
+        print_line("objective", "none: a job with exit code 0 has succeeded");
+        return;
+    }
     if (incumbent->kind == HD_VALUE_NULL) {
         print_line("best", "none yet");
         return;

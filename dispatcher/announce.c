@@ -165,7 +165,7 @@ static enum hd_code put_run(const struct hd_core *core, uint32_t run_number, boo
     if (code == HD_OK)
         code = hd_buf_printf(out, err, ",\"jobs\":{\"total\":%u,\"ok\":%u,\"failed\":%u}",
                              run.job_count, run.jobs_ok, run.jobs_failed);
-    return code == HD_OK && run.has_incumbent
+    return code == HD_OK && run.has_incumbent && !run.experiment->objective.exit_code_only
                ? put_best(core, run_number, &run, with_params, out, err)
                : code;
 }
@@ -263,7 +263,7 @@ static void say_run(const struct hd_core *core, uint32_t run_number, const char 
     (void)hd_format(telling->title, sizeof(telling->title), "run %s %s", run.run_id, verb);
     say(telling, "%s\n%u jobs, %u ok, %u failed\n", run.reason, run.job_count, run.jobs_ok,
         run.jobs_failed);
-    if (run.has_incumbent)
+    if (run.has_incumbent && !run.experiment->objective.exit_code_only)
         say_best(core, run_number, &run, telling);
 }
 
@@ -377,7 +377,7 @@ static void see_best(struct hd_announcer *announcer, const struct hd_core *core,
     if (fact->seq != watch->last_end_seq)
         return;
     hd_core_view_run(core, fact->run, &run);
-    if (!run.has_incumbent ||
+    if (!run.has_incumbent || run.experiment->objective.exit_code_only ||
         (watch->has_best && watch->best_job == run.incumbent_job &&
          !(watch->best_budget < run.incumbent_budget) && !(run.incumbent_loss < watch->best_loss)))
         return;

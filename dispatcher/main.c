@@ -157,7 +157,7 @@ static int print_end(const struct hd_core *core)
                run.jobs_failed);
         if (run.state != HD_RUN_FINISHED)
             exit_code = run.state == HD_RUN_PAUSED ? HD_EXIT_PAUSED : HD_EXIT_INTERRUPTED;
-        if (!run.has_incumbent)
+        if (!run.has_incumbent || run.experiment->objective.exit_code_only)
             continue;
         struct hd_buf json;
         struct hd_err err;

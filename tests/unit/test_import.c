@@ -159,6 +159,7 @@ static void hyperdock_mistakes(void **state)
     (void)state;
     static const struct row rows[] = {
         {"{}", "no map of params"},
+        {"{\"hyperparameters\": [], \"conditions\": []}", "this is a file of ConfigSpace"},
         {"[]", "an empty list"},
         {"3", "no map of params"},
         {"{\"param_space\": \"{\"}", "param_space:1:"},
