@@ -33,7 +33,7 @@ struct settings {
     int64_t idle_timeout_ms;
     const char *until;
     int64_t grace_ms; /* 0: not given */
-    const char *engine, *token_file, *policy_file;
+    const char *engine, *files, *token_file, *policy_file;
     const char *gpus;
     int64_t gpu_share;
     struct hd_net_security security;
@@ -150,6 +150,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->engine,
          .hint = "NAME",
          .help = "docker, podman, process, or auto: docker and process"},
+        {.name = "files",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->files,
+         .hint = "HOW",
+         .help = "to containers: bind, copy, or auto: as the engine sees this disk"},
         {.name = "policy",
          .kind = HD_OPTION_TEXT,
          .value = &settings->policy_file,
@@ -245,13 +250,28 @@ static enum hd_code parse_engine(const char *name, enum hd_engine_choice *ret_ch
                    name, nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "");
 }
 
+static enum hd_code parse_files(const char *name, enum hd_engine_files *ret_files,
+                                struct hd_err *err)
+{
+    static const char *const names[] = {"bind", "copy", "auto"};
+    for (size_t i = 0; i < HD_COUNT(names); i++)
+        if (hd_streq(name, names[i])) {
+            *ret_files = (enum hd_engine_files)i;
+            return HD_OK;
+        }
+    return hd_fail(err, HD_E_INVALID, "--files %s: must be bind, copy or auto", name);
+}
+
 static enum hd_code check(const struct settings *settings, enum hd_engine_choice *ret_engine,
                           enum hd_log_level *ret_level, struct hd_err *err)
 {
+    enum hd_engine_files files;
     enum hd_code code = hd_log_level_parse(settings->log_level, ret_level, err);
     if (code != HD_OK)
         return hd_fail_in(err, "--log-level");
     code = parse_engine(settings->engine, ret_engine, err);
+    if (code == HD_OK)
+        code = parse_files(settings->files, &files, err);
     if (code == HD_OK && settings->run_id[0] != '\0')
         code = hd_check_id("run id", settings->run_id, err);
     if (code == HD_OK && settings->credentials_dir != NULL && settings->run_id[0] == '\0')
@@ -491,7 +511,9 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .env = &settings->env_list.texts,
         .stop_fd = stop_fd,
     };
-    code = run_shell(settings, &shell, err);
+    code = parse_files(settings->files, &shell.files, err);
+    if (code == HD_OK)
+        code = run_shell(settings, &shell, err);
     hd_notify_stopping();
     hd_seat_release(&seat);
     hd_keyring_free(keyring);
@@ -506,6 +528,7 @@ int main(int argc, char **argv)
                                 .work_dir = WORK_DIR_DEFAULT,
                                 .artifacts_wait_ms = ARTIFACTS_WAIT_MS_DEFAULT,
                                 .engine = "auto",
+                                .files = "auto",
                                 .log_level = "info",
                                 .log_format = "text"};
     enum hd_parse_answer answer = parse(&settings, argc, argv);

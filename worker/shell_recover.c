@@ -17,6 +17,7 @@ static enum hd_code open_engine(struct shell *shell, const char *name, struct hd
         .queue = shell->engine_news,
         .slots = settings->slots,
         .images = hd_fetch_source(shell->fetch),
+        .files = settings->files,
     };
     bool process = hd_streq(name, "process");
     struct hd_engine **engine = process ? &shell->process : &shell->docker;

@@ -88,6 +88,13 @@ struct hd_engine_found {
     char run_dir[4096]; /* as labelled at start */
 };
 
+/* How files come to a container and back. */
+enum hd_engine_files {
+    HD_FILES_BIND, /* the engine mounts our directories: it sees the same disk */
+    HD_FILES_COPY, /* it does not: they are sent when the container is made, and fetched */
+    HD_FILES_AUTO, /* it is asked */
+};
+
 struct hd_engine;
 struct hd_engine_options {
     const char *worker;                   /* stable id */
@@ -95,7 +102,8 @@ struct hd_engine_options {
     const char *docker_host;              /* NULL: $DOCKER_HOST or the default socket */
     struct hd_queue *queue;               /* where struct hd_engine_news * go */
     const struct hd_image_source *images; /* outlives the engine; NULL: only registries */
-    uint32_t slots; /* jobs at a time: idle warm targets keep within it; 0: no limit */
+    uint32_t slots;             /* jobs at a time: idle warm targets keep within it; 0: no limit */
+    enum hd_engine_files files; /* docker, podman */
 };
 
 HD_NODISCARD enum hd_code hd_engine_open_process(const struct hd_engine_options *options,

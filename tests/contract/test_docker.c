@@ -33,6 +33,7 @@ static const struct hd_docker_tuning quick = {
     .pull_stall_ms = 1000,
     .load_stall_ms = 20000,
     .pull_say_ms = 0,
+    .files_ms = 20,
 };
 
 struct room {

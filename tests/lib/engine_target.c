@@ -16,6 +16,9 @@
  *   forks N           starts N children that wait; ends with 0 when all could be, otherwise 1
  *   results           writes work/weights, readable by its owner alone, and a loss
  *   data              ends with 0 when /data/x can be read in both places and not written
+ *   files             reads given, changes work/, leaves out/, links and a loss that says what it
+ *                     was given; 0 when all was as it should be
+ *   curve N           writes N points and a line, waits for control/stop, ends with 9
  *   env NAME          prints $NAME and the working directory
  *   confined          ends with 0 when the root cannot be written and /scratch can, the user is
  * 12345, 64 files may be open, /dev/shm has 1 MiB, there is no network, and no capability but CHOWN
@@ -91,6 +94,8 @@ static void say_ready(const char *text)
     snprintf(to, sizeof(to), "%s/ready", dir != NULL ? dir : ".");
     if (rename(from, to) != 0)
         exit(99);
+    printf("it is ready\n");
+    fflush(stdout);
 }
 
 static void wait_for_ever(void)
@@ -190,6 +195,45 @@ static int check_data(void)
                : 1;
 }
 
+static int change_files(void)
+{
+    char given[64] = "", state[64] = "", dir[4096];
+    const char *home = getenv("HYPERDOCK_DIR");
+    if (chdir(home != NULL ? home : ".") != 0)
+        return 1;
+    FILE *in = fopen("given", "re"), *old = fopen("work/state", "re");
+    if (in == NULL || old == NULL || fgets(given, sizeof(given), in) == NULL ||
+        fgets(state, sizeof(state), old) == NULL)
+        return 2;
+    fclose(in);
+    fclose(old);
+    FILE *loss = open_in_dir("loss.json", ""), *next = open_in_dir("work/next", "");
+    fprintf(loss, "{\"loss\": %s}", given);
+    fprintf(next, "%s%s", state, getcwd(dir, sizeof(dir)));
+    if (fclose(loss) != 0 || fclose(next) != 0 || unlink("work/state") != 0 ||
+        symlink("next", "work/latest") != 0 || mkdir("out", 0777) != 0 ||
+        mkdir("out/deep", 0777) != 0 || link("work/next", "work/same") != 0 ||
+        mkfifo("out/pipe", 0600) != 0 || symlink("/etc", "out/away") != 0)
+        return 3;
+    FILE *artifact = open_in_dir("out/deep/artifact", "");
+    return fprintf(artifact, "kept") == 4 && fclose(artifact) == 0 ? 0 : 4;
+}
+
+static int write_curve(int count)
+{
+    const char *home = getenv("HYPERDOCK_DIR");
+    if (chdir(home != NULL ? home : ".") != 0)
+        return 1;
+    FILE *file = fopen("metrics.jsonl", "we");
+    for (int i = 1; file != NULL && i <= count; i++)
+        fprintf(file, "{\"step\": %d, \"loss\": 1.5}\n", i);
+    if (file == NULL || fclose(file) != 0)
+        return 2;
+    while (access("control/stop", F_OK) != 0)
+        usleep(5000);
+    return 9;
+}
+
 static bool may_write(const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -275,6 +319,10 @@ int main(int argc, char **argv)
         return fork_children(atoi(argument));
     } else if (strcmp(what, "results") == 0) {
         return write_results();
+    } else if (strcmp(what, "files") == 0) {
+        return change_files();
+    } else if (strcmp(what, "curve") == 0) {
+        return write_curve(atoi(argument));
     } else if (strcmp(what, "data") == 0) {
         return check_data();
     } else if (strcmp(what, "env") == 0) {

@@ -70,6 +70,10 @@ struct fake_docker {
     unsigned generation; /* rises with each crash: streams of before end */
     char newest[16];
     int minor_min;
+    char *put, *files; /* archives */
+    size_t put_size, files_size;
+    char put_where[256];
+    bool sees_nothing;
     bool pulls, hang_pulls, hang_waits, hang_lists, ignore_stops, forget_oom;
     struct {
         char name[128], user[64];
@@ -363,6 +367,12 @@ static bool answer_create(struct fake_docker *fake, int fd, const struct request
     if (hd_json_parse(request->body, request->body_size, "create", &hd_value_limits_file, &value,
                       &err) != HD_OK)
         return send_message(fd, fake, 500, "invalid character in the body");
+    if (fake->sees_nothing && strstr(request->body, "\"Type\":\"bind\"") != NULL) {
+        hd_value_free(value);
+        return send_message(fd, fake, 400,
+                            "invalid mount config for type \\\"bind\\\": bind source path does not "
+                            "exist: /x");
+    }
     const struct container *taken = find(fake, name);
     const struct hd_value *image = hd_value_get(value, "Image");
     if (taken != NULL) {
@@ -578,6 +588,38 @@ static bool answer_remove(struct fake_docker *fake, int fd, const struct request
     return send_json(fd, fake, 204, "");
 }
 
+/* A root that may only be read takes nothing, whatever is mounted below it. */
+static bool answer_put_files(struct fake_docker *fake, int fd, const struct request *request,
+                             const char *id)
+{
+    const struct container *c = find(fake, id);
+    if (c == NULL)
+        return send_message(fd, fake, 404, "No such container");
+    query_text(request, "path=", fake->put_where, sizeof(fake->put_where));
+    const struct hd_value *host = hd_value_get(c->body, "HostConfig");
+    const struct hd_value *read_only = hd_value_get(host, "ReadonlyRootfs");
+    if (read_only != NULL && read_only->as.boolean && strcmp(fake->put_where, "/") == 0)
+        return send_message(fd, fake, 400, "container rootfs is marked read-only");
+    free(fake->put);
+    fake->put = malloc(request->body_size + 1);
+    hd_assert(fake->put != NULL);
+    memcpy(fake->put, request->body, request->body_size);
+    fake->put_size = request->body_size;
+    return send_json(fd, fake, 200, "");
+}
+
+static bool answer_get_files(struct fake_docker *fake, int fd, const struct request *request,
+                             const char *id)
+{
+    char where[256];
+    query_text(request, "path=", where, sizeof(where));
+    if (find(fake, id) == NULL)
+        return send_message(fd, fake, 404, "No such container");
+    if (fake->files == NULL || strcmp(where, "/hyperdock") != 0)
+        return send_message(fd, fake, 404, "Could not find the file in container");
+    return send_answer(fd, fake->newest, 200, "application/x-tar", fake->files, fake->files_size);
+}
+
 /* ---- dispatch ------------------------------------------------------------------------------- */
 
 /* The route, and the id or name in the path. */
@@ -605,6 +647,8 @@ static enum fake_route route_of(const struct request *request, char *ret_id, siz
         {"POST", "/containers/", "/stop", FAKE_STOP},
         {"POST", "/containers/", "/kill", FAKE_KILL},
         {"GET", "/containers/", "/json", FAKE_INSPECT},
+        {"PUT", "/containers/", "/archive", FAKE_PUT_FILES},
+        {"GET", "/containers/", "/archive", FAKE_GET_FILES},
         {"DELETE", "/containers/", "", FAKE_REMOVE},
     };
     size_t length = strlen(request->path);
@@ -665,6 +709,10 @@ static bool carry_out(struct fake_docker *fake, int fd, enum fake_route route,
         return answer_list(fake, fd, request);
     case FAKE_EVENTS:
         return answer_events(fake, fd, request);
+    case FAKE_PUT_FILES:
+        return answer_put_files(fake, fd, request, id);
+    case FAKE_GET_FILES:
+        return answer_get_files(fake, fd, request, id);
     case FAKE_UNKNOWN:
     case FAKE_ROUTE_COUNT:
         break;
@@ -902,6 +950,8 @@ void fake_docker_stop(struct fake_docker *fake)
         hd_value_free(fake->containers[i].body);
     pthread_cond_destroy(&fake->changed);
     pthread_mutex_destroy(&fake->lock);
+    free(fake->put);
+    free(fake->files);
     free(fake);
 }
 
@@ -1097,6 +1147,35 @@ void fake_docker_say(struct fake_docker *fake, const char *name, const char *lin
         hd_assert(c != NULL);
         say(fake, c, line);
     });
+}
+
+void fake_docker_see_nothing(struct fake_docker *fake)
+{
+    LOCKED(fake, fake->sees_nothing = true);
+}
+
+void fake_docker_set_files(struct fake_docker *fake, const void *archive, size_t size)
+{
+    LOCKED(fake, {
+        free(fake->files);
+        fake->files = malloc(size + 1);
+        hd_assert(fake->files != NULL);
+        memcpy(fake->files, archive, size);
+        fake->files_size = size;
+    });
+}
+
+size_t fake_docker_last_files(struct fake_docker *fake, char *ret_where, size_t where_size,
+                              void *ret_archive, size_t size)
+{
+    size_t all = 0;
+    LOCKED(fake, {
+        all = fake->put_size;
+        (void)hd_format(ret_where, where_size, "%s", fake->put_where);
+        if (fake->put != NULL)
+            memcpy(ret_archive, fake->put, all < size ? all : size);
+    });
+    return all;
 }
 
 void fake_docker_add_stranger(struct fake_docker *fake, const char *name)

@@ -32,6 +32,8 @@ enum fake_route {
     FAKE_LOAD,
     FAKE_SAVE,
     FAKE_TAG,
+    FAKE_PUT_FILES,
+    FAKE_GET_FILES,
     FAKE_UNKNOWN,
     FAKE_ROUTE_COUNT
 };
@@ -88,6 +90,13 @@ void fake_docker_exit(struct fake_docker *fake, const char *name, int exit_code,
 void fake_docker_say(struct fake_docker *fake, const char *name, const char *line);
 /* Somebody pauses it: it runs, and its state has another name. */
 void fake_docker_pause(struct fake_docker *fake, const char *name);
+/* The engine finds no directory of ours: it refuses to mount any. */
+void fake_docker_see_nothing(struct fake_docker *fake);
+/* What it hands out as the files of any container, from now on. */
+void fake_docker_set_files(struct fake_docker *fake, const void *archive, size_t size);
+/* What was put into containers last, and where: at most size bytes; how many there were. */
+size_t fake_docker_last_files(struct fake_docker *fake, char *ret_where, size_t where_size,
+                              void *ret_archive, size_t size);
 /* Somebody else's container, without labels, stopped. */
 void fake_docker_add_stranger(struct fake_docker *fake, const char *name);
 void fake_docker_remove(struct fake_docker *fake, const char *name);

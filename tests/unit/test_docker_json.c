@@ -16,6 +16,8 @@
 /* ---- containers ----------------------------------------------------------------------------- */
 
 /* An exited container gives its code, memory flag, times and our labels. */
+static const struct hd_docker_place somebody = {.user = "1000:1000"}, anybody = {.user = ""};
+
 static void test_inspect_exited(void **state)
 {
     (void)state;
@@ -259,7 +261,7 @@ static void test_create_body(void **state)
     struct hd_buf out;
     struct hd_err err;
     hd_buf_init(&out, 65536);
-    assert_hd_ok(hd_docker_write_create(&job, "1000:1000", &out, &err));
+    assert_hd_ok(hd_docker_write_create(&job, &somebody, &out, &err));
     struct hd_value *value = NULL;
     assert_hd_ok(hd_json_parse(out.data, out.size, "body", &hd_value_limits_file, &value, &err));
     const struct hd_value *host = hd_value_get(value, "HostConfig");
@@ -288,7 +290,7 @@ static void test_create_body(void **state)
     job.pids = 0;
     job.data_dir = NULL;
     hd_buf_clear(&out);
-    assert_hd_ok(hd_docker_write_create(&job, "", &out, &err));
+    assert_hd_ok(hd_docker_write_create(&job, &anybody, &out, &err));
     static const char *const absent[] = {"\"Cmd\"",   "NanoCpus", "Memory",
                                          "PidsLimit", "\"User\"", "/data"};
     for (size_t i = 0; i < HD_COUNT(absent); i++)
@@ -322,7 +324,7 @@ static void test_gpus(void **state)
         job.gpus = rows[i].gpus;
         job.container = rows[i].legacy ? &container : NULL;
         hd_buf_init(&out, 65536);
-        assert_hd_ok(hd_docker_write_create(&job, "", &out, &err));
+        assert_hd_ok(hd_docker_write_create(&job, &anybody, &out, &err));
         assert_non_null(
             strstr(hd_buf_text(&out), rows[i].body != NULL ? rows[i].body : "\"HostConfig\""));
         assert_int_equal(strstr(hd_buf_text(&out), "DeviceRequests") != NULL, rows[i].body != NULL);
@@ -390,7 +392,7 @@ static void test_container_options(void **state)
         "{\"Name\":\"core\",\"Soft\":0,\"Hard\":-1}]}";
     job.container = &container;
     hd_buf_init(&out, 65536);
-    assert_hd_ok(hd_docker_write_create(&job, "1000:1000", &out, &err));
+    assert_hd_ok(hd_docker_write_create(&job, &somebody, &out, &err));
     assert_hd_ok(hd_json_parse(out.data, out.size, "body", &hd_value_limits_file, &value, &err));
     assert_hd_ok(
         hd_json_parse(text, sizeof(text) - 1, "text", &hd_value_limits_file, &expected, &err));

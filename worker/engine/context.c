@@ -16,11 +16,13 @@
 #define DEPTH_MAX 64
 #define PIECE 65536
 #define NAME_ROOM 100
+#define NAME_SIZE (PATH_SIZE + 256) /* of a name in an archive */
 
 struct walk {
     const char *root, *dockerfile;
-    const struct hd_ignore *ignore;
-    int fd; /* -1: only the hash */
+    const struct hd_ignore *ignore;    /* NULL: everything is sent */
+    const struct hd_pack_tree *packed; /* NULL: a build */
+    int fd;                            /* -1: only the hash */
     uint64_t hash, bytes;
     uint64_t entries;
     char piece[PIECE];
@@ -66,8 +68,8 @@ static enum hd_code write_head(struct walk *walk, const char *name, const char *
     (void)hd_copy_text(head, NAME_ROOM + 1, name);
     head[NAME_ROOM] = '\0';
     (void)hd_format(head + 100, 8, "%07o", mode & 07777u);
-    (void)hd_format(head + 108, 8, "%07o", 0u);
-    (void)hd_format(head + 116, 8, "%07o", 0u);
+    (void)hd_format(head + 108, 8, "%07o", walk->packed != NULL ? walk->packed->uid : 0u);
+    (void)hd_format(head + 116, 8, "%07o", walk->packed != NULL ? walk->packed->gid : 0u);
     (void)hd_format(head + 124, 12, "%011llo", (unsigned long long)size);
     (void)hd_format(head + 136, 12, "%011llo", (unsigned long long)(mtime > 0 ? mtime : 0));
     memset(head + 148, ' ', 8);
@@ -118,6 +120,34 @@ static enum hd_code write_long_names(struct walk *walk, const char *name, const 
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
+/* As it is called in the archive. */
+static bool name_in(const struct walk *walk, const char *path, const char *tail, char *ret_name)
+{
+    const char *top = walk->packed != NULL ? walk->packed->name : "";
+    return hd_format(ret_name, NAME_SIZE, "%s%s%s%s", top,
+                     top[0] != '\0' && path[0] != '\0' ? "/" : "", path, tail);
+}
+
+/* A container may run as anybody: what the owner may, everybody may. */
+static unsigned mode_of(const struct walk *walk, mode_t mode)
+{
+    unsigned owner = (unsigned)mode & 0700;
+    if (walk->packed == NULL)
+        return (unsigned)mode;
+    return ((unsigned)mode & 0777) | owner | owner >> 3 | owner >> 6 |
+           (S_ISDIR(mode) ? 0777u : 0666u);
+}
+
+static enum hd_code too_many_bytes(struct walk *walk)
+{
+    if (walk->packed != NULL)
+        return hd_fail(walk->err, HD_E_LIMIT, "%s holds more than %llu bytes", walk->root,
+                       (unsigned long long)walk->packed->bytes_max);
+    return hd_fail(walk->err, HD_E_LIMIT,
+                   "%s holds more than %llu bytes; name what is not needed in .dockerignore",
+                   walk->root, (unsigned long long)HD_BUILD_BYTES_MAX);
+}
+
 static void hash_text(struct walk *walk, const char *text)
 {
     walk->hash = hd_hash_text(walk->hash, text);
@@ -160,18 +190,18 @@ static enum hd_code add_file(struct walk *walk, struct entry *entry, int at)
         return code;
     }
     uint64_t size = (uint64_t)entry->status.st_size;
+    char name_there[NAME_SIZE];
     walk->bytes += size;
     enum hd_code code = HD_OK;
-    if (walk->bytes > HD_BUILD_BYTES_MAX)
-        code = hd_fail(walk->err, HD_E_LIMIT,
-                       "%s holds more than %llu bytes; name what is not needed in .dockerignore",
-                       walk->root, (unsigned long long)HD_BUILD_BYTES_MAX);
+    if (walk->bytes > (walk->packed != NULL ? walk->packed->bytes_max : HD_BUILD_BYTES_MAX) ||
+        !name_in(walk, entry->path, "", name_there))
+        code = too_many_bytes(walk);
     walk->hash = hd_hash_u64(walk->hash, entry->status.st_mode & 07777u);
     walk->hash = hd_hash_u64(walk->hash, size);
     if (code == HD_OK)
-        code = write_long_names(walk, entry->path, "");
+        code = write_long_names(walk, name_there, "");
     if (code == HD_OK)
-        code = write_head(walk, entry->path, "", '0', entry->status.st_mode, size,
+        code = write_head(walk, name_there, "", '0', mode_of(walk, entry->status.st_mode), size,
                           entry->status.st_mtime);
     if (code == HD_OK)
         code = add_content(walk, entry, fd);
@@ -188,21 +218,25 @@ static enum hd_code add_link(struct walk *walk, struct entry *entry, int at)
         return changed(walk, entry->path);
     entry->link[size] = '\0';
     hash_text(walk, entry->link);
-    enum hd_code code = write_long_names(walk, entry->path, entry->link);
+    char name_there[NAME_SIZE];
+    if (!name_in(walk, entry->path, "", name_there))
+        return too_many_bytes(walk);
+    enum hd_code code = write_long_names(walk, name_there, entry->link);
     return code == HD_OK
-               ? write_head(walk, entry->path, entry->link, '2', 0777, 0, entry->status.st_mtime)
+               ? write_head(walk, name_there, entry->link, '2', 0777, 0, entry->status.st_mtime)
                : code;
 }
 
 static enum hd_code add_directory(struct walk *walk, const struct entry *entry)
 {
-    char name[PATH_SIZE + 2];
-    (void)hd_format(name, sizeof(name), "%s/", entry->path);
+    char name[NAME_SIZE];
+    if (!name_in(walk, entry->path, "/", name))
+        return too_many_bytes(walk);
     walk->hash = hd_hash_u64(walk->hash, entry->status.st_mode & 07777u);
     enum hd_code code = write_long_names(walk, name, "");
-    return code == HD_OK
-               ? write_head(walk, name, "", '5', entry->status.st_mode, 0, entry->status.st_mtime)
-               : code;
+    return code == HD_OK ? write_head(walk, name, "", '5', mode_of(walk, entry->status.st_mode), 0,
+                                      entry->status.st_mtime)
+                         : code;
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -211,6 +245,8 @@ static enum hd_code read_directory(struct walk *walk, int fd, const char *path, 
 
 static bool is_sent(const struct walk *walk, const char *path)
 {
+    if (walk->packed != NULL)
+        return walk->packed->leave_out == NULL || !hd_streq(path, walk->packed->leave_out);
     return hd_streq(path, walk->dockerfile) || hd_streq(path, ".dockerignore") ||
            !hd_ignore_fits(walk->ignore, path);
 }
@@ -364,5 +400,60 @@ enum hd_code hd_image_context_name(const char *directory, const char *dockerfile
     enum hd_code code = hd_context_read(directory, dockerfile, -1, &hash, err);
     if (code == HD_OK)
         hd_image_built_name(hash, ret_name);
+    return code;
+}
+
+/* ---- archives for containers ------------------------------------------------------------------
+ */
+
+enum hd_code hd_pack_tree(const struct hd_pack_tree *tree, int fd, struct hd_err *err)
+{
+    struct stat status;
+    struct walk *walk = hd_calloc(1, sizeof(*walk));
+    struct entry *top = hd_calloc(1, sizeof(*top));
+    enum hd_code code =
+        walk != NULL && top != NULL ? HD_OK : hd_fail(err, HD_E_NOMEM, "no memory for an archive");
+    int root =
+        code == HD_OK ? open(tree->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (code == HD_OK && (root < 0 || fstat(root, &status) != 0))
+        code = hd_fail(err, HD_E_IO, "%s cannot be read: %s", tree->directory, strerror(errno));
+    if (code == HD_OK) {
+        *walk = (struct walk){.root = tree->directory, .packed = tree, .fd = fd, .err = err};
+        top->status = status;
+        code = add_directory(walk, top);
+    }
+    if (code == HD_OK)
+        code = read_directory(walk, root, "", 0);
+    if (root >= 0)
+        close(root);
+    hd_free(top);
+    hd_free(walk);
+    return code;
+}
+
+enum hd_code hd_pack_link(const char *name, const char *to, int fd, struct hd_err *err)
+{
+    struct walk *walk = hd_calloc(1, sizeof(*walk));
+    if (walk == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for an archive");
+    walk->root = name;
+    walk->fd = fd;
+    walk->err = err;
+    enum hd_code code = write_head(walk, name, to, '2', 0777, 0, 0);
+    hd_free(walk);
+    return code;
+}
+
+enum hd_code hd_pack_end(int fd, struct hd_err *err)
+{
+    static const char zeros[2 * BLOCK];
+    struct walk *walk = hd_calloc(1, sizeof(*walk));
+    if (walk == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for an archive");
+    walk->root = "";
+    walk->fd = fd;
+    walk->err = err;
+    enum hd_code code = write_all(walk, zeros, sizeof(zeros));
+    hd_free(walk);
     return code;
 }

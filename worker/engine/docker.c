@@ -25,6 +25,7 @@ const struct hd_docker_tuning hd_docker_tuning_default = {
     .pull_stall_ms = 120 * 1000,
     .load_stall_ms = 10 * 60 * 1000,
     .pull_say_ms = 2000,
+    .files_ms = 2000,
 };
 
 static struct hd_docker *docker_of(struct hd_engine *engine)
@@ -192,6 +193,7 @@ static enum hd_code add_watch(struct hd_docker *docker, struct hd_attempt_ref at
     watch->engine = docker;
     watch->attempt = attempt;
     watch->task = task;
+    watch->copied = docker->copies;
     watch->gone_asked = task == HD_DOCKER_TASK_REMOVE;
     watch->sink.fd = -1;
     watch->away_since_ms = HD_NEVER_MS;
@@ -416,6 +418,19 @@ static enum hd_code connect_docker(struct hd_docker *docker, const char *docker_
     return code;
 }
 
+/* Once: an engine does not move while we work with it. */
+static void choose_files(struct hd_docker *docker, const struct hd_engine_options *options)
+{
+    docker->copies =
+        options->files == HD_FILES_COPY ||
+        (options->files == HD_FILES_AUTO && !hd_docker_sees(docker, options->state_dir));
+    docker->base.copies = docker->copies;
+    if (docker->copies)
+        hd_log(HD_LOG_INFO, "%s: files are copied to containers and back%s",
+               docker->endpoint.display,
+               options->files == HD_FILES_AUTO ? ", the engine does not see this worker's" : "");
+}
+
 enum hd_code hd_docker_open(const struct hd_engine_options *options,
                             const struct hd_docker_tuning *tuning, struct hd_engine **ret_engine,
                             struct hd_err *err)
@@ -440,6 +455,8 @@ enum hd_code hd_docker_open(const struct hd_engine_options *options,
             hd_fail(err, HD_E_LIMIT, "the worker id is longer than %d bytes", HD_WORKER_ID_MAX - 1);
     if (code == HD_OK)
         code = connect_docker(docker, options->docker_host, err);
+    if (code == HD_OK)
+        choose_files(docker, options);
     if (code != HD_OK) {
         free_docker(docker);
         return code;

@@ -39,6 +39,7 @@ struct hd_docker_tuning {
     int64_t pull_stall_ms;    /* a pull that brings nothing for so long has failed */
     int64_t load_stall_ms;    /* likewise for an archive that the engine loads */
     int64_t pull_say_ms;      /* how often it says how far it is */
+    int64_t files_ms;         /* how often the curve of a target is fetched */
 };
 extern const struct hd_docker_tuning hd_docker_tuning_default;
 
@@ -55,6 +56,7 @@ struct hd_docker {
     struct hd_docker_tuning tuning;
     char worker[HD_WORKER_ID_MAX];
     char user[HD_DOCKER_USER_SIZE]; /* of containers; "" the image's own */
+    bool copies;                    /* files are sent and fetched */
     struct hd_queue *queue;
     const struct hd_image_source *images; /* NULL: only registries */
     char images_dir[HD_DOCKER_PATH_SIZE]; /* where images that are handed over wait to be loaded */
@@ -110,6 +112,9 @@ struct hd_docker_watch {
     int64_t look_at_ms;
     bool stopping, timed_out;
     int64_t kill_at_ms;
+    bool copied;         /* its files are in the container: docker_copy.c */
+    bool stop_passed;    /* control/stop is there */
+    int64_t files_at_ms; /* when they are looked at again */
     struct hd_docker_call *wait, *logs, *stop;
     bool logs_complete, logs_refused;
     int64_t logs_again_ms;
@@ -163,6 +168,25 @@ enum hd_docker_phase hd_docker_attach(struct hd_docker_watch *watch);
 enum hd_docker_phase hd_docker_follow(struct hd_docker_watch *watch);
 /* It has exited: reads what is left of its log, and finds out how it ended. */
 enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch);
+
+/* ---- files of an engine that does not see ours (docker_copy.c) ---------------------------------
+ */
+
+#define HD_DOCKER_COPY_BYTES_MAX (UINT64_C(256) << 30) /* of a job's files, either way */
+#define HD_DOCKER_COPY_ENTRIES_MAX 1000000u
+#define HD_DOCKER_COPY_STALL_MS 120000 /* a transfer that stands still for so long has failed */
+#define HD_DOCKER_CURVE_BYTES_MAX (64u << 20) /* of a curve that is fetched while it grows */
+
+/* Whether the engine finds a directory that is made below `state_dir`. */
+bool hd_docker_sees(struct hd_docker *docker, const char *state_dir);
+/* Into the container that was made. START_IT: they are there. */
+enum hd_docker_phase hd_docker_send_files(struct hd_docker_watch *watch);
+/* The curve, and a request to stop, when it is time. */
+void hd_docker_tend_files(struct hd_docker_watch *watch, int64_t now_ms);
+/* control/stop, at once, when the attempt's directory has it. */
+void hd_docker_pass_stop(struct hd_docker_watch *watch);
+/* All that a target left. FOLLOW: it is here; the end can be judged. */
+enum hd_docker_phase hd_docker_fetch_files(struct hd_docker_watch *watch);
 
 /* ---- images (docker_pull.c) --------------------------------------------------------------------
  */

@@ -36,7 +36,8 @@ static enum hd_code perform_once(struct hd_docker_api *api, const struct hd_dock
     enum hd_code code = hd_docker_call_begin(api->http, request, &call, err);
     if (code != HD_OK)
         return code;
-    while (!call->done && !api->interrupted(api->context))
+    while (!call->done && !api->interrupted(api->context) &&
+           (request->enough == NULL || !*request->enough))
         hd_docker_http_pump(api->http, PUMP_MS);
     if (!call->done)
         code = hd_fail(err, HD_E_CANCELLED, "interrupted");
@@ -426,6 +427,82 @@ enum hd_code hd_docker_save(struct hd_docker_api *api, const char *image, int fd
     else if (saving.failed > 0)
         code = hd_fail(err, saving.failed == ENOSPC ? HD_E_FULL : HD_E_IO,
                        "an image cannot be written: %s", strerror(saving.failed));
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+/* ---- files of containers ----------------------------------------------------------------------
+ */
+
+enum hd_code hd_docker_put_archive(struct hd_docker_api *api, const char *id, const char *path,
+                                   int fd, int64_t stall_ms, struct hd_docker_refusal *refusal,
+                                   struct hd_err *err)
+{
+    char url[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX / 2];
+    struct reply reply;
+    struct stat status;
+    if (!hd_docker_url_escape(path, escaped, sizeof(escaped)) ||
+        !hd_format(url, sizeof(url), "/containers/%s/archive?path=%s", id, escaped))
+        return hd_fail(err, HD_E_LIMIT, "a path in a container is too long");
+    if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+        return hd_fail(err, HD_E_IO, "an archive cannot be read again: %s", strerror(errno));
+    const struct hd_docker_request request = {.method = "PUT",
+                                              .path = url,
+                                              .body_fd = fd,
+                                              .body_fd_size = (uint64_t)status.st_size,
+                                              .content_type = "application/x-tar",
+                                              .stream = true,
+                                              .stall_ms = stall_ms};
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status != 200)
+        code = refuse(&reply, "take files into the container", refusal, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+struct fetching {
+    struct hd_tar_reader *reader;
+    struct hd_err err;
+    bool failed;
+};
+
+static void feed_reader(void *context, const char *bytes, size_t size)
+{
+    struct fetching *fetching = context;
+    if (!fetching->failed &&
+        hd_tar_reader_feed(fetching->reader, bytes, size, &fetching->err) != HD_OK)
+        fetching->failed = true;
+}
+
+enum hd_code hd_docker_get_archive(struct hd_docker_api *api, const char *id, const char *path,
+                                   int64_t stall_ms, struct hd_tar_reader *reader,
+                                   struct hd_err *err)
+{
+    char url[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX / 2];
+    struct fetching fetching = {.reader = reader};
+    struct reply reply;
+    if (!hd_docker_url_escape(path, escaped, sizeof(escaped)) ||
+        !hd_format(url, sizeof(url), "/containers/%s/archive?path=%s", id, escaped))
+        return hd_fail(err, HD_E_LIMIT, "a path in a container is too long");
+    const struct hd_docker_request request = {.method = "GET",
+                                              .path = url,
+                                              .stream = true,
+                                              .stall_ms = stall_ms,
+                                              .sink = feed_reader,
+                                              .sink_context = &fetching,
+                                              .enough = &fetching.failed};
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (fetching.failed) {
+        if (code == HD_OK)
+            hd_buf_release(&reply.body);
+        return hd_tar_reader_end(reader, err);
+    }
+    if (code != HD_OK)
+        return code;
+    code = reply.status == 200 ? hd_tar_reader_end(reader, err)
+                               : refuse(&reply, "hand out files of the container", NULL, err);
     hd_buf_release(&reply.body);
     return code;
 }

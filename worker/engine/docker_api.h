@@ -11,6 +11,7 @@
 
 #include "docker_http.h"
 #include "docker_json.h"
+#include "tar.h"
 
 struct hd_docker_api {
     struct hd_docker_endpoint *endpoint;
@@ -62,6 +63,18 @@ HD_NODISCARD enum hd_code hd_docker_save(struct hd_docker_api *api, const char *
 /* The archive in `fd`, from its beginning, into the engine. */
 HD_NODISCARD enum hd_code hd_docker_load(struct hd_docker_api *api, int fd, int64_t stall_ms,
                                          struct hd_docker_pull_stream *stream, struct hd_err *err);
+/* The archive in `fd`, from its beginning, below a directory of a container, whether it runs or
+ * not. HD_E_NOTFOUND: no such container or directory. */
+HD_NODISCARD enum hd_code hd_docker_put_archive(struct hd_docker_api *api, const char *id,
+                                                const char *path, int fd, int64_t stall_ms,
+                                                struct hd_docker_refusal *refusal,
+                                                struct hd_err *err);
+/* A file or directory of a container, whether it runs or not, as an archive whose first name is
+ * the last one of the path. HD_E_NOTFOUND: it is not there; the reader's own codes when it does not
+ * like what comes. */
+HD_NODISCARD enum hd_code hd_docker_get_archive(struct hd_docker_api *api, const char *id,
+                                                const char *path, int64_t stall_ms,
+                                                struct hd_tar_reader *reader, struct hd_err *err);
 /* HD_E_EXISTS: the name is taken; HD_E_NOTFOUND: no such image. */
 HD_NODISCARD enum hd_code hd_docker_create(struct hd_docker_api *api, const char *name,
                                            const char *body, char *ret_id,

@@ -132,6 +132,7 @@ static void tend_stop(struct hd_docker_watch *watch, int64_t now_ms)
             by_ms = now_ms + grace_ms;
         }
         watch->stopping = true;
+        hd_docker_pass_stop(watch);
         watch->kill_at_ms = by_ms + watch->engine->tuning.kill_margin_ms;
         begin_stop(watch, by_ms > now_ms ? grace_ms : 0);
     }
@@ -152,6 +153,7 @@ static void begin_following(struct hd_docker_watch *watch)
 {
     watch->look_at_ms = hd_clock_ms() + watch->engine->tuning.look_ms;
     watch->logs_again_ms = 0;
+    watch->files_at_ms = hd_clock_ms() + watch->engine->tuning.files_ms;
     begin_logs(watch, true);
 }
 
@@ -189,6 +191,11 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
     struct hd_err err;
     if (hd_docker_watch_stop_asked(watch))
         return HD_DOCKER_LEAVE;
+    if (watch->copied) {
+        enum hd_docker_phase sent = hd_docker_send_files(watch);
+        if (sent != HD_DOCKER_START_IT)
+            return sent;
+    }
     /* Podman sends no headers before the end, but loses no end either: what it waits for is a
      * state, and not a change. */
     bool podman = atomic_load(&watch->engine->endpoint.podman);
@@ -285,6 +292,8 @@ static int64_t next_wake_ms(const struct hd_docker_watch *watch)
     if (watch->logs == NULL && !watch->logs_complete && !watch->logs_refused &&
         watch->sink.fd >= 0 && watch->logs_again_ms < next_ms)
         next_ms = watch->logs_again_ms;
+    if (watch->copied && watch->files_at_ms < next_ms)
+        next_ms = watch->files_at_ms;
     return next_ms;
 }
 
@@ -311,6 +320,7 @@ enum hd_docker_phase hd_docker_follow(struct hd_docker_watch *watch)
         }
         tend_stop(watch, now_ms);
         tend_logs(watch, now_ms);
+        hd_docker_tend_files(watch, now_ms);
         int64_t wait_ms = next_wake_ms(watch) - now_ms;
         hd_docker_http_pump(watch->http, wait_ms > 0 ? wait_ms : 0);
     }
@@ -436,6 +446,11 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch)
         watch->logs_complete = false;
     begin_logs(watch, false);
     drain_logs(watch);
+    if (watch->copied) {
+        enum hd_docker_phase fetched = hd_docker_fetch_files(watch);
+        if (fetched != HD_DOCKER_FOLLOW)
+            return fetched;
+    }
     bool killed = seen->exit_code == 128 + SIGKILL || seen->exit_code == 128 + SIGTERM;
     bool asked = watch->timed_out || hd_docker_watch_stop_asked(watch);
     if (killed && !asked && !seen->oom_killed)

@@ -303,7 +303,7 @@ static bool set_text_body(struct call *call, const struct hd_docker_request *req
 static bool set_body(struct call *call, const struct hd_docker_request *request)
 {
     char type[128];
-    if (!hd_streq(request->method, "POST"))
+    if (!hd_streq(request->method, "POST") && !hd_streq(request->method, "PUT"))
         return true;
     (void)hd_format(type, sizeof(type), "Content-Type: %s",
                     request->content_type != NULL ? request->content_type : "application/json");
@@ -344,7 +344,7 @@ static bool set_options(struct call *call, const struct hd_docker_request *reque
                 curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
                 curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) == CURLE_OK &&
                 curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_error) == CURLE_OK;
-    if (good && hd_streq(request->method, "POST"))
+    if (good && (hd_streq(request->method, "POST") || hd_streq(request->method, "PUT")))
         good = curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK;
     if (good && !request->stream)
         good = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,

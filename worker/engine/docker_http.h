@@ -59,6 +59,7 @@ struct hd_docker_request {
     bool stream; /* no time limit over all; success bytes go to sink when there is one */
     void (*sink)(void *context, const char *bytes, size_t size);
     void *sink_context;
+    const bool *enough; /* the sink wants no more: the call may be given up; NULL: it takes all */
 };
 
 struct hd_docker_call {

@@ -256,6 +256,7 @@ static void read_labels(const struct hd_value *labels, struct hd_docker_containe
                           parse_attempt(labels, &container->attempt) &&
                           hd_copy_text(container->worker, sizeof(container->worker), worker) &&
                           hd_copy_text(container->run_dir, sizeof(container->run_dir), run_dir);
+    container->copied = says(text_at(labels, "hyperdock.files"), "copy");
 }
 
 /* Unknown words are taken as running: the next wait or inspect will tell more. */

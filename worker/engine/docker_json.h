@@ -46,6 +46,7 @@ struct hd_docker_container {
     struct hd_attempt_ref attempt;
     char worker[HD_WORKER_ID_MAX];
     char run_dir[HD_DOCKER_PATH_SIZE];
+    bool copied; /* it has its files in itself */
 };
 
 /* GET /containers/{id}/json. */
@@ -89,8 +90,21 @@ HD_NODISCARD bool hd_docker_split_image(const char *image, char *ret_repository,
                                         size_t repository_size, char *ret_tag, size_t tag_size);
 /* hyperdock-<run uid>-<job>-<attempt>; size >= HD_ENGINE_NAME_MAX */
 void hd_docker_container_name(struct hd_attempt_ref attempt, char *ret_name, size_t name_size);
-/* The body of create. user: "" leaves the image's. */
-HD_NODISCARD enum hd_code hd_docker_write_create(const struct hd_engine_job *job, const char *user,
+/* How a container gets at its files. */
+struct hd_docker_place {
+    const char *user;        /* of the container; "" leaves the image's */
+    bool copied;             /* /hyperdock is a volume of its own instead of our directories */
+    const char *data_volume; /* copied: the volume that holds the data; NULL none */
+};
+/* The body of create. */
+HD_NODISCARD enum hd_code hd_docker_write_create(const struct hd_engine_job *job,
+                                                 const struct hd_docker_place *place,
+                                                 struct hd_buf *out, struct hd_err *err);
+/* A container of no image that mounts the directory: see docker_copy.c. */
+HD_NODISCARD enum hd_code hd_docker_write_probe(const char *directory, struct hd_buf *out,
+                                                struct hd_err *err);
+/* One with the volumes of another one, for putting files there. */
+HD_NODISCARD enum hd_code hd_docker_write_helper(const struct hd_engine_job *job, const char *id,
                                                  struct hd_buf *out, struct hd_err *err);
 /* The same as one line for a shell. */
 HD_NODISCARD enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job,

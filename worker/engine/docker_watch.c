@@ -243,9 +243,13 @@ static enum hd_docker_phase make_container(struct hd_docker_watch *watch)
     struct hd_err err;
     enum hd_docker_phase phase = HD_DOCKER_ENDED;
     hd_buf_init(&body, CREATE_BODY_MAX);
-    enum hd_code code = hd_docker_make_mount_points(&watch->job, &err);
+    const struct hd_docker_place place = {.user = watch->engine->user, .copied = watch->copied};
+    enum hd_code code = watch->copied ? HD_OK : hd_docker_make_mount_points(&watch->job, &err);
+    if (watch->copied && watch->job.data_dir != NULL)
+        code = hd_fail(&err, HD_E_UNSUPPORTED,
+                       "target.data is not copied to an engine that does not see it");
     if (code == HD_OK)
-        code = hd_docker_write_create(&watch->job, watch->engine->user, &body, &err);
+        code = hd_docker_write_create(&watch->job, &place, &body, &err);
     if (code == HD_OK)
         phase = create(watch, hd_buf_text(&body));
     else
@@ -275,6 +279,10 @@ static enum hd_docker_phase make(struct hd_docker_watch *watch)
  * hear the answer. */
 static enum hd_docker_phase look_at_created(struct hd_docker_watch *watch)
 {
+    if (watch->copied && watch->task == HD_DOCKER_TASK_ADOPT) {
+        hd_docker_lost(watch, "the worker ended before its files were sent");
+        return HD_DOCKER_ENDED;
+    }
     if (watch->seen.error[0] == '\0')
         return hd_docker_watch_stop_asked(watch) ? HD_DOCKER_LEAVE : HD_DOCKER_START_IT;
     struct hd_docker_refusal refusal = {.status = 0};
@@ -297,6 +305,8 @@ static enum hd_docker_phase look(struct hd_docker_watch *watch)
     if (code != HD_OK)
         return hd_docker_go_away(watch, err.text);
     memcpy(watch->id, watch->seen.id, sizeof(watch->id));
+    if (watch->seen.labelled)
+        watch->copied = watch->seen.copied; /* as it was made, whatever is chosen now */
     switch (watch->seen.status) {
     case HD_DOCKER_CREATED:
         came_back(watch);

@@ -74,7 +74,7 @@ static void put_label(struct writer *w, const char *key, const char *value)
     put_string(w, value);
 }
 
-static void put_labels(struct writer *w, const struct hd_engine_job *job)
+static void put_labels(struct writer *w, const struct hd_engine_job *job, bool copied)
 {
     char uid[32], number[32], attempt[32];
     (void)hd_format(uid, sizeof(uid), "%llx", (unsigned long long)job->attempt.run_uid);
@@ -88,6 +88,8 @@ static void put_labels(struct writer *w, const struct hd_engine_job *job)
     put_label(w, "hyperdock.attempt", attempt);
     put_label(w, "hyperdock.config", job->config_id);
     put_label(w, "hyperdock.run_dir", job->run_dir);
+    if (copied)
+        put_label(w, "hyperdock.files", "copy");
     put(w, "}");
 }
 
@@ -98,6 +100,20 @@ static void put_mount(struct writer *w, const char *source, const char *target, 
     put(w, ",\"Target\":");
     put_string(w, target);
     put(w, read_only ? ",\"ReadOnly\":true}" : "}");
+}
+
+/* A volume without a name goes with its container. What the image has there is hidden, as a mounted
+ * directory would hide it. */
+static void put_volumes(struct writer *w, const struct hd_docker_place *place)
+{
+    put(w, "\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/hyperdock\",\"VolumeOptions\":"
+           "{\"NoCopy\":true}}");
+    if (place->data_volume != NULL) {
+        put(w, ",{\"Type\":\"volume\",\"Source\":");
+        put_string(w, place->data_volume);
+        put(w, ",\"Target\":\"/data\",\"ReadOnly\":true,\"VolumeOptions\":{\"NoCopy\":true}}");
+    }
+    put(w, "]");
 }
 
 /* Mounts, not Binds: a missing source is refused instead of being made as an empty directory. */
@@ -250,10 +266,14 @@ static const char *user_of(const struct hd_engine_job *job, const char *user)
 
 /* Init: as process 1 a target would ignore the signals it has no handler for. AutoRemove: the exit
  * code, the memory flag and the log are read after the end. */
-static void put_host(struct writer *w, const struct hd_engine_job *job)
+static void put_host(struct writer *w, const struct hd_engine_job *job,
+                     const struct hd_docker_place *place)
 {
     put(w, "\"HostConfig\":{");
-    put_mounts(w, job);
+    if (place->copied)
+        put_volumes(w, place);
+    else
+        put_mounts(w, job);
     put_limits(w, job);
     put_container(w, job->container);
     put_gpus(w, job);
@@ -263,8 +283,9 @@ static void put_host(struct writer *w, const struct hd_engine_job *job)
            "\"" HD_DOCKER_LOG_FILE_BYTES_MAX "\",\"max-file\":\"2\"}}}");
 }
 
-enum hd_code hd_docker_write_create(const struct hd_engine_job *job, const char *user,
-                                    struct hd_buf *out, struct hd_err *err)
+enum hd_code hd_docker_write_create(const struct hd_engine_job *job,
+                                    const struct hd_docker_place *place, struct hd_buf *out,
+                                    struct hd_err *err)
 {
     struct writer w = {out, err, HD_OK};
     put(&w, "{\"Image\":");
@@ -277,16 +298,37 @@ enum hd_code hd_docker_write_create(const struct hd_engine_job *job, const char 
         put(&w, ",\"Env\":");
         put_strings(&w, job->env);
     }
-    user = user_of(job, user);
+    const char *user = user_of(job, place->user);
     if (user[0] != '\0') {
         put(&w, ",\"User\":");
         put_string(&w, user);
     }
     put(&w, ",\"Tty\":false,");
-    put_labels(&w, job);
+    put_labels(&w, job, place->copied);
     put(&w, ",");
-    put_host(&w, job);
+    put_host(&w, job, place);
     put(&w, "}");
+    return w.code;
+}
+
+enum hd_code hd_docker_write_probe(const char *directory, struct hd_buf *out, struct hd_err *err)
+{
+    struct writer w = {out, err, HD_OK};
+    put(&w, "{\"Image\":\"hyperdock-probe:none\",\"HostConfig\":{\"Mounts\":[");
+    put_mount(&w, directory, "/probe", true);
+    put(&w, "]}}");
+    return w.code;
+}
+
+enum hd_code hd_docker_write_helper(const struct hd_engine_job *job, const char *id,
+                                    struct hd_buf *out, struct hd_err *err)
+{
+    struct writer w = {out, err, HD_OK};
+    put(&w, "{\"Image\":");
+    put_string(&w, job->image);
+    put(&w, ",\"Cmd\":[\"true\"],\"HostConfig\":{\"VolumesFrom\":[");
+    put_string(&w, id);
+    put(&w, "]}}");
     return w.code;
 }
 

@@ -32,6 +32,7 @@ struct hd_engine_ops {
 
 struct hd_engine {
     const struct hd_engine_ops *ops;
+    bool copies; /* targets do not see our directories: their files are copied */
 };
 
 /* One word for a shell, quoted when it needs it: for command_line. */

@@ -277,6 +277,11 @@ static enum hd_code warm_start(struct hd_engine *engine, const struct hd_engine_
 {
     struct hd_warm *warm = warm_of(engine);
     char *key = NULL;
+    if (job->warm != NULL && warm->inner->copies)
+        return hd_fail(
+            err, HD_E_UNSUPPORTED,
+            "warm targets need an engine that mounts this worker's directories, and this "
+            "one does not see them (--files)");
     enum hd_code code = job->warm != NULL ? make_key(job, &key, err) : HD_OK;
     if (code != HD_OK)
         return code;

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A Docker engine that does not see the worker's directories, against the recorded one: files go
+ * with the container before its start and are here before its end is told, whatever breaks in
+ * between; what a target made of them is judged. */
+#include "testlib.h"
+
+#include "docker.h"
+#include "fake_docker.h"
+
+#include <hd/os.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NEWS_WAIT_MS 30000
+#define ARCHIVE_MAX (1u << 16)
+
+static struct hd_err err;
+
+struct room {
+    char *dir;
+    struct fake_docker *fake;
+    struct hd_queue *queue;
+    struct hd_engine *engine;
+    char run_dir[600], work_dir[600], log_path[600], name[HD_ENGINE_NAME_MAX];
+    char archive[ARCHIVE_MAX];
+    size_t size;
+};
+
+static void open_engine(struct room *room, enum hd_engine_files files)
+{
+    struct hd_docker_tuning tuning = hd_docker_tuning_default;
+    const struct hd_engine_options options = {.worker = "host-0",
+                                              .state_dir = room->dir,
+                                              .docker_host = fake_docker_host(room->fake),
+                                              .queue = room->queue,
+                                              .files = files};
+    tuning.backoff_ms_min = tuning.backoff_ms_max = 5;
+    tuning.files_ms = 5;
+    assert_hd_ok(hd_docker_open(&options, &tuning, &room->engine, &err));
+}
+
+static int setup(void **state)
+{
+    struct room *room = calloc(1, sizeof(*room));
+    assert_non_null(room);
+    room->dir = test_dir_make();
+    room->fake = fake_docker_start(room->dir);
+    fake_docker_add_image(room->fake, "t:1", "");
+    assert_hd_ok(hd_queue_new(64, &room->queue, &err));
+    snprintf(room->run_dir, sizeof(room->run_dir), "%s/run", room->dir);
+    snprintf(room->work_dir, sizeof(room->work_dir), "%s/work", room->dir);
+    snprintf(room->log_path, sizeof(room->log_path), "%s/run/log.txt", room->dir);
+    char control[700];
+    snprintf(control, sizeof(control), "%s/control", room->run_dir);
+    assert_hd_ok(hd_mkdirs(control, 0755, &err));
+    assert_hd_ok(hd_mkdirs(room->work_dir, 0755, &err));
+    hd_docker_container_name((struct hd_attempt_ref){0xabc, 7, 1}, room->name, sizeof(room->name));
+    *state = room;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct room *room = *state;
+    hd_engine_close(room->engine);
+    for (void *news; (news = hd_queue_pop(room->queue, 0)) != NULL;)
+        hd_free(news);
+    hd_queue_free(room->queue);
+    fake_docker_stop(room->fake);
+    test_dir_remove(room->dir);
+    free(room);
+    return 0;
+}
+
+/* ---- helpers -------------------------------------------------------------------------------- */
+
+static void put_file(const char *directory, const char *name, const char *text)
+{
+    char path[800];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    test_file_write(path, text);
+}
+
+static void assert_file(const char *directory, const char *name, const char *wanted)
+{
+    char path[800];
+    size_t size;
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    char *text = test_file_read(path, &size);
+    assert_string_equal(text, wanted);
+    free(text);
+}
+
+static bool exists(const char *directory, const char *name)
+{
+    char path[800];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return hd_path_exists(path);
+}
+
+static void add_entry(struct room *room, char type, const char *name, const char *text)
+{
+    char *head = room->archive + room->size;
+    unsigned sum = 0;
+    size_t size = strlen(text), whole = (size + 511) / 512 * 512;
+    assert_true(room->size + 512 + whole <= ARCHIVE_MAX);
+    memset(head, 0, 512 + whole);
+    snprintf(head, 100, "%s", name);
+    snprintf(head + 100, 8, "%07o", type == '5' ? 0777u : 0666u);
+    snprintf(head + 124, 12, "%011o", (unsigned)size);
+    snprintf(head + 136, 12, "%011o", 1u);
+    memset(head + 148, ' ', 8);
+    head[156] = type;
+    for (int i = 0; i < 512; i++)
+        sum += (unsigned char)head[i];
+    snprintf(head + 148, 8, "%06o", sum);
+    memcpy(head + 512, text, size);
+    room->size += 512 + whole;
+}
+
+static void hand_out(struct room *room)
+{
+    assert_true(room->size + 1024 <= ARCHIVE_MAX);
+    memset(room->archive + room->size, 0, 1024);
+    fake_docker_set_files(room->fake, room->archive, room->size + 1024);
+}
+
+/* What an ordinary target leaves. */
+static void hand_out_results(struct room *room)
+{
+    add_entry(room, '5', "hyperdock/", "");
+    add_entry(room, '0', "hyperdock/loss.json", "{\"loss\": 1}");
+    add_entry(room, '0', "hyperdock/params.json", "changed");
+    add_entry(room, '0', "hyperdock/metrics.jsonl", "{\"loss\": 2}\n");
+    add_entry(room, '5', "hyperdock/work/", "");
+    add_entry(room, '0', "hyperdock/work/new", "state");
+    hand_out(room);
+}
+
+static struct hd_engine_job job_of(struct room *room, const char *program)
+{
+    static char word[32], argument[] = "0";
+    static char *argv[] = {word, argument, NULL};
+    (void)hd_copy_text(word, sizeof(word), program);
+    return (struct hd_engine_job){.attempt = {0xabc, 7, 1},
+                                  .worker = "host-0",
+                                  .run_id = "r",
+                                  .config_id = "[0,0,1]",
+                                  .run_dir = room->run_dir,
+                                  .work_dir = room->work_dir,
+                                  .log_path = room->log_path,
+                                  .image = "t:1",
+                                  .argv = argv,
+                                  .stop_grace_ms = 1000};
+}
+
+static void start(struct room *room, const char *program)
+{
+    struct hd_engine_job job = job_of(room, program);
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+}
+
+static struct hd_engine_end next_end(struct room *room)
+{
+    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+    assert_non_null(news);
+    assert_true(news->ended);
+    struct hd_engine_end end = news->end;
+    hd_free(news);
+    return end;
+}
+
+static bool was_sent(struct room *room, const char *words, char *ret_where)
+{
+    static char sent[ARCHIVE_MAX];
+    size_t size = fake_docker_last_files(room->fake, ret_where, 64, sent, sizeof(sent));
+    return memmem(sent, size < sizeof(sent) ? size : sizeof(sent), words, strlen(words)) != NULL;
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+static void an_engine_is_asked_whether_it_sees_our_directories(void **state)
+{
+    struct room *room = *state;
+    open_engine(room, HD_FILES_AUTO);
+    start(room, "exit");
+    assert_int_equal(next_end(room).kind, HD_END_EXITED);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_PUT_FILES), 0);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_GET_FILES), 0);
+    hd_engine_close(room->engine);
+    fake_docker_await_gone(room->fake, "hyperdock-probe");
+    fake_docker_remove(room->fake, room->name);
+    fake_docker_see_nothing(room->fake);
+    hand_out_results(room);
+    open_engine(room, HD_FILES_AUTO);
+    start(room, "exit");
+    assert_int_equal(next_end(room).kind, HD_END_EXITED);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_PUT_FILES), 1);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_GET_FILES), 1);
+}
+
+static void files_are_sent_before_and_fetched_after(void **state)
+{
+    struct room *room = *state;
+    char where[64];
+    put_file(room->run_dir, "params.json", "{\"a\": 1}");
+    put_file(room->work_dir, "old", "state before");
+    hand_out_results(room);
+    open_engine(room, HD_FILES_COPY);
+    start(room, "exit");
+    assert_int_equal(next_end(room).exit_code, 0);
+    assert_true(was_sent(room, "{\"a\": 1}", where));
+    assert_string_equal(where, "/");
+    assert_true(was_sent(room, "hyperdock/work/old", where));
+    assert_false(was_sent(room, "log.txt", where));
+    assert_file(room->run_dir, "loss.json", "{\"loss\": 1}");
+    assert_file(room->run_dir, "params.json", "{\"a\": 1}"); /* ours, whatever it did to it */
+    assert_file(room->run_dir, "metrics.jsonl", "{\"loss\": 2}\n");
+    assert_file(room->work_dir, "new", "state");
+    assert_false(exists(room->work_dir, "old"));
+    assert_false(exists(room->run_dir, ".fetched"));
+}
+
+static void a_root_that_may_only_be_read_is_no_hindrance(void **state)
+{
+    struct room *room = *state;
+    const struct hd_container container = {.read_only = true};
+    struct hd_engine_job job = job_of(room, "exit");
+    char where[64], helper[HD_ENGINE_NAME_MAX + 8];
+    job.container = &container;
+    put_file(room->run_dir, "params.json", "{\"a\": 1}");
+    hand_out_results(room);
+    open_engine(room, HD_FILES_COPY);
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+    assert_int_equal(next_end(room).exit_code, 0);
+    assert_true(was_sent(room, "{\"a\": 1}", where));
+    snprintf(helper, sizeof(helper), "%s-files", room->name);
+    assert_false(fake_docker_has(room->fake, helper));
+}
+
+static void a_transfer_that_breaks_is_begun_anew(void **state)
+{
+    struct room *room = *state;
+    put_file(room->run_dir, "params.json", "{\"a\": 1}");
+    hand_out_results(room);
+    fake_docker_fail(room->fake, FAKE_PUT_FILES, 0, "", 2);
+    fake_docker_fail(room->fake, FAKE_GET_FILES, 0, "", 2);
+    open_engine(room, HD_FILES_COPY);
+    start(room, "exit");
+    assert_int_equal(next_end(room).kind, HD_END_EXITED);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_PUT_FILES), 3);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_GET_FILES), 3);
+    assert_file(room->work_dir, "new", "state");
+}
+
+static void a_full_disk_of_the_engine_is_told(void **state)
+{
+    struct room *room = *state;
+    fake_docker_fail(room->fake, FAKE_PUT_FILES, 500,
+                     "{\"message\":\"write /x: no space left on device\"}", 1);
+    open_engine(room, HD_FILES_COPY);
+    start(room, "exit");
+    struct hd_engine_end end = next_end(room);
+    assert_int_equal(end.kind, HD_END_NOT_STARTED);
+    assert_false(end.config_error);
+    assert_non_null(strstr(end.message, "no space left on device"));
+}
+
+/* Nothing of a state that cannot be read whole is taken, and the one before stays. */
+static void what_is_no_archive_changes_nothing(void **state)
+{
+    struct room *room = *state;
+    put_file(room->work_dir, "old", "state before");
+    add_entry(room, '5', "hyperdock/", "");
+    add_entry(room, '5', "hyperdock/work/", "");
+    add_entry(room, '0', "hyperdock/work/new", "state");
+    add_entry(room, '0', "hyperdock/../../x", "out");
+    hand_out(room);
+    open_engine(room, HD_FILES_COPY);
+    start(room, "exit");
+    struct hd_engine_end end = next_end(room);
+    assert_int_equal(end.kind, HD_END_ENGINE_LOST);
+    assert_non_null(strstr(end.message, "could not be fetched from the engine: an archive that is "
+                                        "none: a name leads out of it"));
+    assert_file(room->work_dir, "old", "state before");
+    assert_false(exists(room->work_dir, "new"));
+    assert_false(exists(room->run_dir, ".fetched"));
+}
+
+static void a_target_that_made_a_file_of_its_work_leaves_the_state_before(void **state)
+{
+    struct room *room = *state;
+    put_file(room->work_dir, "old", "state before");
+    add_entry(room, '5', "hyperdock/", "");
+    add_entry(room, '0', "hyperdock/work", "no directory");
+    hand_out(room);
+    open_engine(room, HD_FILES_COPY);
+    start(room, "exit");
+    assert_int_equal(next_end(room).kind, HD_END_EXITED);
+    assert_file(room->work_dir, "old", "state before");
+}
+
+static void a_request_to_stop_is_there_before_the_signal(void **state)
+{
+    struct room *room = *state;
+    const struct hd_attempt_ref attempt = {0xabc, 7, 1};
+    char where[64];
+    hand_out_results(room);
+    open_engine(room, HD_FILES_COPY);
+    start(room, "run");
+    fake_docker_await_running(room->fake, room->name);
+    put_file(room->run_dir, "control/stop", "");
+    hd_engine_stop(room->engine, attempt, 1000);
+    struct hd_engine_end end = next_end(room);
+    assert_true(end.stopped);
+    assert_true(was_sent(room, "control/stop", where));
+    assert_string_equal(where, "/hyperdock");
+}
+
+/* It was made for copies, and is fetched from, whatever the worker does by now. */
+static void a_worker_that_starts_again_fetches_what_it_left(void **state)
+{
+    struct room *room = *state;
+    hand_out_results(room);
+    open_engine(room, HD_FILES_COPY);
+    start(room, "run");
+    fake_docker_await_running(room->fake, room->name);
+    fake_docker_await(room->fake, FAKE_LOGS, 1);
+    hd_engine_close(room->engine);
+    fake_docker_exit(room->fake, room->name, 0, false);
+    open_engine(room, HD_FILES_BIND);
+    struct hd_engine_job job = job_of(room, "run");
+    assert_hd_ok(hd_engine_adopt(room->engine, job.attempt, &job, &err));
+    assert_int_equal(next_end(room).exit_code, 0);
+    assert_file(room->run_dir, "loss.json", "{\"loss\": 1}");
+    assert_file(room->work_dir, "new", "state");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_engine_is_asked_whether_it_sees_our_directories),
+        TEST(files_are_sent_before_and_fetched_after),
+        TEST(a_root_that_may_only_be_read_is_no_hindrance),
+        TEST(a_transfer_that_breaks_is_begun_anew),
+        TEST(a_full_disk_of_the_engine_is_told),
+        TEST(what_is_no_archive_changes_nothing),
+        TEST(a_target_that_made_a_file_of_its_work_leaves_the_state_before),
+        TEST(a_request_to_stop_is_there_before_the_signal),
+        TEST(a_worker_that_starts_again_fetches_what_it_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
