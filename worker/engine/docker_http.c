@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define ERROR_BODY_MAX 65536
+#define DOCKER_SOCKET "/var/run/docker.sock"
 #define PODMAN_SOCKET "/run/podman/podman.sock"
 #define CALLS_MAX 8
 
@@ -46,6 +47,44 @@ static enum hd_code init_unix(struct hd_docker_endpoint *endpoint, const char *p
     return HD_OK;
 }
 
+static bool has_certificate(const struct hd_docker_endpoint *endpoint, const char *name)
+{
+    char path[HD_DOCKER_URL_MAX + 16];
+    return hd_format(path, sizeof(path), "%s/%s", endpoint->cert_dir, name) &&
+           access(path, F_OK) == 0;
+}
+
+/* Where Docker's own client looks for them. An engine may do without ours, but never we without
+ * its. */
+static enum hd_code find_certificates(struct hd_docker_endpoint *endpoint, struct hd_err *err)
+{
+    const char *named = getenv("DOCKER_CERT_PATH"), *config = getenv("DOCKER_CONFIG");
+    const char *home = getenv("HOME");
+    bool fits;
+    if (named == NULL || named[0] == '\0')
+        named = config;
+    if (named != NULL && named[0] != '\0')
+        fits = hd_copy_text(endpoint->cert_dir, sizeof(endpoint->cert_dir), named);
+    else
+        fits = hd_format(endpoint->cert_dir, sizeof(endpoint->cert_dir), "%s/.docker",
+                         home != NULL ? home : "");
+    if (!fits)
+        return hd_fail(err, HD_E_INVALID, "DOCKER_CERT_PATH is too long");
+    if (!has_certificate(endpoint, "ca.pem"))
+        return hd_fail(
+            err, HD_E_NOTFOUND,
+            "%s/ca.pem does not exist: with TLS, DOCKER_CERT_PATH names a directory with "
+            "ca.pem, cert.pem and key.pem",
+            endpoint->cert_dir);
+    bool cert = has_certificate(endpoint, "cert.pem"), key = has_certificate(endpoint, "key.pem");
+    if (cert != key)
+        return hd_fail(err, HD_E_NOTFOUND, "DOCKER_CERT_PATH %s has %s and no %s",
+                       endpoint->cert_dir, cert ? "cert.pem" : "key.pem",
+                       cert ? "key.pem" : "cert.pem");
+    endpoint->has_cert = cert;
+    return HD_OK;
+}
+
 static enum hd_code init_tcp(struct hd_docker_endpoint *endpoint, const char *address, bool tls,
                              struct hd_err *err)
 {
@@ -57,11 +96,19 @@ static enum hd_code init_tcp(struct hd_docker_endpoint *endpoint, const char *ad
         !hd_format(endpoint->base_url, sizeof(endpoint->base_url), "%s://%.*s",
                    tls ? "https" : "http", length, address))
         return hd_fail(err, HD_E_INVALID, "DOCKER_HOST %s: not a host and port", endpoint->display);
-    const char *cert_dir = getenv("DOCKER_CERT_PATH");
-    if (tls && cert_dir != NULL &&
-        !hd_copy_text(endpoint->cert_dir, sizeof(endpoint->cert_dir), cert_dir))
-        return hd_fail(err, HD_E_INVALID, "DOCKER_CERT_PATH is too long");
-    return HD_OK;
+    return tls ? find_certificates(endpoint, err) : HD_OK;
+}
+
+/* The machine's engine when we may use it, otherwise our own rootless one when there is one. */
+static void default_host(char *ret_host, size_t host_size)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char path[HD_DOCKER_URL_MAX];
+    bool own = access(DOCKER_SOCKET, R_OK | W_OK) != 0 && runtime != NULL && runtime[0] == '/' &&
+               hd_format(path, sizeof(path), "%s/docker.sock", runtime) &&
+               access(path, R_OK | W_OK) == 0;
+    if (!own || !hd_format(ret_host, host_size, "unix://%s", path))
+        (void)hd_format(ret_host, host_size, "unix://%s", DOCKER_SOCKET);
 }
 
 enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint, const char *docker_host,
@@ -69,9 +116,12 @@ enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint, const 
 {
     const char *host = docker_host != NULL ? docker_host : getenv("DOCKER_HOST");
     const char *verify = getenv("DOCKER_TLS_VERIFY");
+    char own[HD_DOCKER_URL_MAX + 8];
     bool tls = verify != NULL && verify[0] != '\0';
-    if (host == NULL || host[0] == '\0')
-        host = "unix:///var/run/docker.sock";
+    if (host == NULL || host[0] == '\0') {
+        default_host(own, sizeof(own));
+        host = own;
+    }
     memset(endpoint, 0, sizeof(*endpoint));
     atomic_init(&endpoint->minor, HD_DOCKER_MINOR_MIN);
     atomic_init(&endpoint->podman, false);
@@ -233,7 +283,8 @@ static bool set_tls(struct call *call, const struct hd_docker_endpoint *endpoint
     } files[] = {
         {CURLOPT_CAINFO, "ca.pem"}, {CURLOPT_SSLCERT, "cert.pem"}, {CURLOPT_SSLKEY, "key.pem"}};
     char path[HD_DOCKER_URL_MAX + 16];
-    for (size_t i = 0; endpoint->cert_dir[0] != '\0' && i < HD_COUNT(files); i++)
+    size_t count = endpoint->has_cert ? HD_COUNT(files) : 1;
+    for (size_t i = 0; endpoint->cert_dir[0] != '\0' && i < count; i++)
         if (!hd_format(path, sizeof(path), "%s/%s", endpoint->cert_dir, files[i].name) ||
             curl_easy_setopt(call->easy, files[i].option, path) != CURLE_OK)
             return false;
@@ -408,15 +459,53 @@ void hd_docker_call_end(struct hd_docker_http *http, struct hd_docker_call *call
     hd_assert(!"the call belongs to this client");
 }
 
-static void finish_call(struct call *call, CURLcode result)
+/* The other end went away before it said anything. Since TLS 1.3 a refused certificate may look
+ * like this: the handshake is over for us when the server has its doubts. */
+static bool was_cut(const struct call *call, CURLcode result, const char *said)
+{
+    bool lost = result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR ||
+                result == CURLE_GOT_NOTHING || result == CURLE_SSL_CONNECT_ERROR;
+    return !call->public.headers_seen && (lost || strstr(said, "getpeername") != NULL);
+}
+
+/* Which of the files it is about, in front of what curl says. */
+static void explain_tls(const struct hd_docker_endpoint *endpoint, struct call *call,
+                        CURLcode result, const char *said)
+{
+    const char *dir = endpoint->cert_dir;
+    char *text = call->public.error;
+    const size_t size = sizeof(call->public.error);
+    bool tls = dir[0] != '\0', alert = strstr(said, "alert") != NULL;
+    bool cut = alert || was_cut(call, result, said);
+    if (tls && result == CURLE_PEER_FAILED_VERIFICATION)
+        (void)hd_format(text, size,
+                        "its certificate is not of the CA in %s/ca.pem, or of another host: %s",
+                        dir, said);
+    else if (tls && (result == CURLE_SSL_CERTPROBLEM || result == CURLE_SSL_CACERT_BADFILE))
+        (void)hd_format(text, size, "the certificates in %s cannot be used: %s", dir, said);
+    else if (tls && cut && endpoint->has_cert)
+        (void)hd_format(text, size, "it %s our certificate, %s/cert.pem: %s",
+                        alert ? "refuses" : "ended the connection, perhaps for", dir, said);
+    else if (tls && cut)
+        (void)hd_format(text, size, "it %s certificate, and there is no %s/cert.pem: %s",
+                        alert ? "wants a" : "ended the connection, perhaps for want of a", dir,
+                        said);
+    else if (cut && endpoint->socket_path[0] == '\0')
+        (void)hd_format(text, size, "%s; if it wants TLS, set DOCKER_TLS_VERIFY=1", said);
+    else
+        (void)hd_copy_text(text, size, said);
+}
+
+static void finish_call(const struct hd_docker_endpoint *endpoint, struct call *call,
+                        CURLcode result)
 {
     call->public.done = true;
     if (result == CURLE_OK)
         return;
     if (call->public.code == HD_OK)
         call->public.code = result == CURLE_OPERATION_TIMEDOUT ? HD_E_TIMEOUT : HD_E_NET;
-    (void)hd_copy_text(call->public.error, sizeof(call->public.error),
-                       call->curl_error[0] != '\0' ? call->curl_error : curl_easy_strerror(result));
+    explain_tls(endpoint, call, result,
+                call->curl_error[0] != '\0' ? call->curl_error : curl_easy_strerror(result));
 }
 
 static void collect_finished(struct hd_docker_http *http)
@@ -427,7 +516,7 @@ static void collect_finished(struct hd_docker_http *http)
             continue;
         for (size_t i = 0; i < CALLS_MAX; i++)
             if (http->calls[i] != NULL && http->calls[i]->easy == message->easy_handle)
-                finish_call(http->calls[i], message->data.result);
+                finish_call(http->endpoint, http->calls[i], message->data.result);
     }
 }
 

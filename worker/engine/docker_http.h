@@ -23,12 +23,15 @@ struct hd_docker_endpoint {
     char socket_path[HD_DOCKER_URL_MAX]; /* "" for TCP */
     char base_url[HD_DOCKER_URL_MAX];    /* "http://docker", "https://host:2376" */
     char cert_dir[HD_DOCKER_URL_MAX];    /* "" without TLS: ca.pem, cert.pem, key.pem */
+    bool has_cert;                       /* the latter two are there */
     atomic_int minor;                    /* negotiated version 1.minor */
     atomic_bool podman;                  /* it is Podman's service, which differs in a few things */
 };
 
-/* docker_host NULL: $DOCKER_HOST, otherwise the default socket. $DOCKER_TLS_VERIFY and
- * $DOCKER_CERT_PATH mean what they mean to Docker's own client. */
+/* docker_host NULL: $DOCKER_HOST, otherwise /var/run/docker.sock, or when that is none of ours
+ * $XDG_RUNTIME_DIR/docker.sock. $DOCKER_TLS_VERIFY and
+ * $DOCKER_CERT_PATH mean what they mean to Docker's own client; HD_E_NOTFOUND: files are missing
+ * there. */
 HD_NODISCARD enum hd_code hd_docker_endpoint_init(struct hd_docker_endpoint *endpoint,
                                                   const char *docker_host, struct hd_err *err);
 
@@ -70,7 +73,7 @@ struct hd_docker_call {
     struct hd_buf body; /* of the answer; of errors also when there is a sink */
     bool libpod;        /* a header that only Podman sends came */
     char api_version[16]; /* header Api-Version, "" none */
-    char error[256];      /* when code is not HD_OK */
+    char error[512];      /* when code is not HD_OK */
 };
 
 HD_NODISCARD enum hd_code hd_docker_call_begin(struct hd_docker_http *http,
