@@ -33,6 +33,7 @@ struct sqlite_store {
     struct hd_lock_file *lock;
     sqlite3_stmt *begin, *commit, *rollback;
     sqlite3_stmt *inserts[HD_FACT_KIND_COUNT];
+    struct hd_sqlite_batch batch; /* what they read */
     bool broken;
 };
 
@@ -66,22 +67,22 @@ static int run_once(sqlite3_stmt *statement)
     return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+/* The kinds stand in the order in which they refer to one another. */
 static enum hd_code insert_all(struct sqlite_store *store, const struct hd_fact *facts,
                                size_t fact_count, struct hd_err *err)
 {
-    for (size_t i = 0; i < fact_count; i++) {
-        sqlite3_stmt *insert = store->inserts[facts[i].kind];
-        int code = hd_row_bind(insert, &facts[i]);
+    bool has[HD_FACT_KIND_COUNT] = {false};
+    for (size_t i = 0; i < fact_count; i++)
+        has[facts[i].kind] = true;
+    store->batch = (struct hd_sqlite_batch){.facts = facts, .fact_count = fact_count};
+    for (size_t kind = 0; kind < HD_FACT_KIND_COUNT; kind++) {
+        int code = has[kind] ? run_once(store->inserts[kind]) : SQLITE_OK;
         if (code == SQLITE_OK)
-            code = run_once(insert);
-        enum hd_code failed = HD_OK;
-        if (code != SQLITE_OK) {
-            failed = hd_sqlite_fail(store->db, code, hd_table_of(facts[i].kind)->name, err);
-            (void)hd_fail_in(err, "fact %llu", (unsigned long long)facts[i].seq);
-        }
-        (void)sqlite3_clear_bindings(insert); /* they borrow from the fact */
-        if (failed != HD_OK)
-            return failed;
+            continue;
+        enum hd_code failed =
+            hd_sqlite_fail(store->db, code, hd_table_of((enum hd_fact_kind)kind)->name, err);
+        (void)hd_fail_in(err, "fact %llu", (unsigned long long)store->batch.last_seq);
+        return failed;
     }
     return HD_OK;
 }
@@ -118,6 +119,7 @@ static enum hd_code sqlite_append(struct hd_store *base, const struct hd_fact *f
             err, HD_E_IO,
             "the store failed before: close it, then open it again to see what it holds");
     enum hd_code code = append_in_transaction(store, facts, fact_count, err);
+    store->batch = (struct hd_sqlite_batch){.fact_count = 0}; /* they were lent */
     if (code == HD_OK)
         return HD_OK;
     if (code == HD_E_IO || code == HD_E_CORRUPT)
@@ -384,6 +386,8 @@ static enum hd_code open_db(struct sqlite_store *store, const char *path, struct
         code = hd_sqlite_migrate(store->db, version, err);
     if (code == HD_OK)
         code = read_last_seq(store->db, &store->base.last_seq, err);
+    if (code == HD_OK)
+        code = hd_sqlite_batch_register(store->db, &store->batch, err);
     if (code == HD_OK)
         code = prepare_all(store, err);
     if (code == HD_OK)

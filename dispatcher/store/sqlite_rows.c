@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sqlite_rows.c: binding and reading by the description in rows.c. */
+/* sqlite_rows.c: facts to columns and back by the description in rows.c. */
 #include "sqlite_rows.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 #include "rows.h"
 
-#define COLUMNS_COMMON 3 /* seq, wall_ms, run */
+#define COLUMNS_COMMON HD_STORE_COLUMNS_COMMON
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "config values are stored as little-endian doubles: swap them here for this machine"
@@ -112,35 +112,38 @@ enum hd_code hd_sqlite_version(sqlite3 *db, int64_t *ret_version, struct hd_err 
     return HD_OK;
 }
 
-/* ---- binding ----------------------------------------------------------------------------------
+/* ---- columns of a fact ------------------------------------------------------------------------
  */
 
-static int bind_text(sqlite3_stmt *statement, int index, const char *text)
+/* Borrowed: the fact stays as it is until the statement has ended. */
+static void give_text(sqlite3_context *context, const char *text)
 {
-    return sqlite3_bind_text(statement, index, text != NULL ? text : "", -1, SQLITE_STATIC);
+    sqlite3_result_text(context, text != NULL ? text : "", -1, SQLITE_STATIC);
 }
 
-static int bind_doubles(sqlite3_stmt *statement, int index, const struct hd_fact *fact,
-                        const struct hd_column *column)
-{
-    const char *base = (const char *)fact;
-    size_t count = *(const size_t *)(const void *)(base + column->count_offset);
-    if (count == 0)
-        return sqlite3_bind_zeroblob(statement, index, 0);
-    const double *values = *(const double *const *)(const void *)(base + column->offset);
-    return sqlite3_bind_blob(statement, index, values, (int)(count * sizeof(double)),
-                             SQLITE_STATIC);
-}
-
-/* A copy is bound: the text is made here. */
-static int bind_numbers(sqlite3_stmt *statement, int index, const struct hd_fact *fact,
-                        const struct hd_column *column)
+static void give_doubles(sqlite3_context *context, const struct hd_fact *fact,
+                         const struct hd_column *column)
 {
     const char *base = (const char *)fact;
     size_t count = *(const size_t *)(const void *)(base + column->count_offset);
     const double *values = *(const double *const *)(const void *)(base + column->offset);
     if (count == 0)
-        return sqlite3_bind_null(statement, index);
+        sqlite3_result_zeroblob(context, 0);
+    else
+        sqlite3_result_blob(context, values, (int)(count * sizeof(double)), SQLITE_STATIC);
+}
+
+/* A copy is given: the text is made here. */
+static void give_numbers(sqlite3_context *context, const struct hd_fact *fact,
+                         const struct hd_column *column)
+{
+    const char *base = (const char *)fact;
+    size_t count = *(const size_t *)(const void *)(base + column->count_offset);
+    const double *values = *(const double *const *)(const void *)(base + column->offset);
+    if (count == 0) {
+        sqlite3_result_null(context);
+        return;
+    }
     struct hd_buf text;
     struct hd_err ignored;
     hd_buf_init(&text, HD_STORE_TEXT_MAX);
@@ -153,48 +156,62 @@ static int bind_numbers(sqlite3_stmt *statement, int index, const struct hd_fact
     }
     if (code == HD_OK)
         code = hd_buf_puts(&text, "]", &ignored);
-    int bound = code == HD_OK
-                    ? sqlite3_bind_text(statement, index, hd_buf_text(&text), -1, SQLITE_TRANSIENT)
-                    : SQLITE_NOMEM;
+    if (code == HD_OK)
+        sqlite3_result_text(context, hd_buf_text(&text), (int)text.size, SQLITE_TRANSIENT);
+    else
+        sqlite3_result_error_nomem(context);
     hd_buf_release(&text);
-    return bound;
 }
 
-static int bind_column(sqlite3_stmt *statement, int index, const struct hd_fact *fact,
-                       const struct hd_column *column)
+static void give_column(sqlite3_context *context, const struct hd_fact *fact,
+                        const struct hd_column *column)
 {
     const void *field = (const char *)fact + column->offset;
     switch (column->type) {
     case HD_COLUMN_BOOL:
-        return sqlite3_bind_int(statement, index, *(const bool *)field ? 1 : 0);
+        sqlite3_result_int(context, *(const bool *)field ? 1 : 0);
+        return;
     case HD_COLUMN_I32:
-        return sqlite3_bind_int(statement, index, *(const int32_t *)field);
+        sqlite3_result_int(context, *(const int32_t *)field);
+        return;
     case HD_COLUMN_U32:
-        return sqlite3_bind_int64(statement, index, *(const uint32_t *)field);
+        sqlite3_result_int64(context, *(const uint32_t *)field);
+        return;
     case HD_COLUMN_U32_OR_NULL:
         if (*(const uint32_t *)field == 0)
-            return sqlite3_bind_null(statement, index);
-        return sqlite3_bind_int64(statement, index, *(const uint32_t *)field);
+            sqlite3_result_null(context);
+        else
+            sqlite3_result_int64(context, *(const uint32_t *)field);
+        return;
     case HD_COLUMN_I64:
-        return sqlite3_bind_int64(statement, index, *(const int64_t *)field);
+        sqlite3_result_int64(context, *(const int64_t *)field);
+        return;
     case HD_COLUMN_U64:
-        return sqlite3_bind_int64(statement, index, (int64_t) * (const uint64_t *)field);
+        sqlite3_result_int64(context, (int64_t) * (const uint64_t *)field);
+        return;
     case HD_COLUMN_REAL: /* SQLite makes NULL of NaN itself */
-        return sqlite3_bind_double(statement, index, *(const double *)field);
+        sqlite3_result_double(context, *(const double *)field);
+        return;
     case HD_COLUMN_TEXT:
-        return bind_text(statement, index, *(const char *const *)field);
+        give_text(context, *(const char *const *)field);
+        return;
     case HD_COLUMN_JSON: {
         const char *text = *(const char *const *)field;
         if (text == NULL || text[0] == '\0')
-            return sqlite3_bind_null(statement, index);
-        return bind_text(statement, index, text);
+            sqlite3_result_null(context);
+        else
+            give_text(context, text);
+        return;
     }
     case HD_COLUMN_NAME:
-        return bind_text(statement, index, field);
+        give_text(context, field);
+        return;
     case HD_COLUMN_DOUBLES:
-        return bind_doubles(statement, index, fact, column);
+        give_doubles(context, fact, column);
+        return;
     case HD_COLUMN_NUMBERS:
-        return bind_numbers(statement, index, fact, column);
+        give_numbers(context, fact, column);
+        return;
     case HD_COLUMN_OUTCOME:
     case HD_COLUMN_STATE:
     case HD_COLUMN_OP:
@@ -202,24 +219,24 @@ static int bind_column(sqlite3_stmt *statement, int index, const struct hd_fact 
     case HD_COLUMN_WORKER_STATE: {
         unsigned number;
         memcpy(&number, field, sizeof(number));
-        return bind_text(statement, index, hd_column_word(column->type, number));
+        give_text(context, hd_column_word(column->type, number));
+        return;
     }
     }
     hd_assert(false);
-    return SQLITE_MISUSE;
 }
 
-int hd_row_bind(sqlite3_stmt *statement, const struct hd_fact *fact)
+void hd_row_give(sqlite3_context *context, const struct hd_fact *fact, int index)
 {
     const struct hd_table *table = hd_table_of(fact->kind);
-    int code = sqlite3_bind_int64(statement, 1, (int64_t)fact->seq);
-    if (code == SQLITE_OK)
-        code = sqlite3_bind_int64(statement, 2, fact->wall_ms);
-    if (code == SQLITE_OK)
-        code = sqlite3_bind_int64(statement, 3, fact->run);
-    for (size_t i = 0; i < table->column_count && code == SQLITE_OK; i++)
-        code = bind_column(statement, (int)i + COLUMNS_COMMON + 1, fact, &table->columns[i]);
-    return code;
+    if (index == 0)
+        sqlite3_result_int64(context, (int64_t)fact->seq);
+    else if (index == 1)
+        sqlite3_result_int64(context, fact->wall_ms);
+    else if (index == 2)
+        sqlite3_result_int64(context, fact->run);
+    else if ((size_t)(index - COLUMNS_COMMON) < table->column_count)
+        give_column(context, fact, &table->columns[index - COLUMNS_COMMON]);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------
@@ -402,14 +419,14 @@ static enum hd_code append_columns(const struct hd_table *table, struct hd_buf *
 enum hd_code hd_row_insert_sql(enum hd_fact_kind kind, struct hd_buf *out, struct hd_err *err)
 {
     const struct hd_table *table = hd_table_of(kind);
-    enum hd_code code = hd_buf_printf(out, err, "INSERT INTO %s (", table->name);
+    enum hd_code code = hd_buf_printf(out, err, "INSERT OR ROLLBACK INTO main.%s (", table->name);
     if (code == HD_OK)
         code = append_columns(table, out, err);
     if (code == HD_OK)
-        code = hd_buf_puts(out, ") VALUES (?, ?, ?", err);
-    for (size_t i = 0; i < table->column_count && code == HD_OK; i++)
-        code = hd_buf_puts(out, ", ?", err);
-    return code == HD_OK ? hd_buf_puts(out, ")", err) : code;
+        code = hd_buf_puts(out, ") SELECT c0", err);
+    for (size_t i = 1; i < table->column_count + COLUMNS_COMMON && code == HD_OK; i++)
+        code = hd_buf_printf(out, err, ", c%zu", i);
+    return code == HD_OK ? hd_buf_printf(out, err, " FROM hd_batch(%d)", (int)kind) : code;
 }
 
 enum hd_code hd_row_select_sql(enum hd_fact_kind kind, struct hd_buf *out, struct hd_err *err)

@@ -11,16 +11,18 @@
 extern const char hd_store_views_sql[]; /* the views of that version */
 #define HD_STORE_SQL_MAX 4096           /* bytes of one generated statement */
 
-/* Binds all columns of the fact; texts and doubles are borrowed until the statement is reset.
- * Returns SQLite's code. */
-int hd_row_bind(sqlite3_stmt *statement, const struct hd_fact *fact);
+#define HD_STORE_COLUMNS_COMMON 3 /* seq, wall_ms, run */
+/* The value of a fact's column, counted over the common ones and then those of its table; nothing
+ * (NULL) beyond them. Texts and doubles are borrowed until the statement is reset. */
+void hd_row_give(sqlite3_context *context, const struct hd_fact *fact, int index);
 /* The fact of a row of `kind`. Its texts and doubles live until the statement is stepped;
  * `doubles` (HD_SPACE_PARAMS_MAX of them) holds the config's values. HD_E_CORRUPT: not a row
- * that hd_row_bind could have made. */
+ * that hd_row_give could have made. */
 HD_NODISCARD enum hd_code hd_row_read(sqlite3_stmt *statement, enum hd_fact_kind kind,
                                       double *doubles, struct hd_fact *ret_fact,
                                       struct hd_err *err);
-/* "INSERT INTO jobs (seq, ...) VALUES (?, ...)" and "SELECT seq, ... FROM jobs ORDER BY seq". */
+/* "INSERT INTO jobs (seq, ...) SELECT c0, ... FROM hd_batch(2)" and "SELECT seq, ... FROM jobs
+ * ORDER BY seq". */
 HD_NODISCARD enum hd_code hd_row_insert_sql(enum hd_fact_kind kind, struct hd_buf *out,
                                             struct hd_err *err);
 HD_NODISCARD enum hd_code hd_row_select_sql(enum hd_fact_kind kind, struct hd_buf *out,
@@ -41,6 +43,19 @@ HD_NODISCARD enum hd_code hd_sqlite_migrate(sqlite3 *db, int64_t version, struct
  * fact that `each` took, also on failure. */
 HD_NODISCARD enum hd_code hd_sqlite_load(sqlite3 *db, hd_fact_fn each, void *context,
                                          uint64_t *ret_last_seq, struct hd_err *err);
+
+/* ---- sqlite_batch.c ---------------------------------------------------------------------------
+ */
+
+/* What hd_batch(kind) shows: the facts of that kind in order, one a row, columns c0, c1 ... */
+struct hd_sqlite_batch {
+    const struct hd_fact *facts;
+    size_t fact_count;
+    uint64_t last_seq; /* of the fact that was read last: an error speaks of it */
+};
+/* The batch is borrowed until the connection is closed. */
+HD_NODISCARD enum hd_code hd_sqlite_batch_register(sqlite3 *db, struct hd_sqlite_batch *batch,
+                                                   struct hd_err *err);
 
 /* ---- sqlite_open.c ----------------------------------------------------------------------------
  */
