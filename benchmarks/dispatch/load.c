@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define QUEUE_ITEMS 65536
 #define TIMEOUT_MS 20000
@@ -168,18 +169,28 @@ void load_end(struct load *load)
     hd_queue_free(load->answers);
 }
 
-double load_run(struct load *load, const char *address, unsigned worker_count, const void *bytes,
-                size_t size, double seconds)
+double load_cpu_seconds(void)
+{
+    struct timespec spent;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return (double)spent.tv_sec + (double)spent.tv_nsec * 1e-9;
+}
+
+struct load_speed load_run(struct load *load, const char *address, unsigned worker_count,
+                           const void *bytes, size_t size, double seconds)
 {
     load_begin(load, address, worker_count, bytes, size);
     int64_t start_us = hd_clock_us() + (int64_t)(seconds * 0.3e6);
     while (hd_clock_us() < start_us)
         (void)load_go_on(load, 1000);
     uint64_t warm = load->done;
+    double cpu = load_cpu_seconds();
     start_us = hd_clock_us();
     while (hd_clock_us() < start_us + (int64_t)(seconds * 1e6))
         (void)load_go_on(load, 1000);
-    double rate = (double)(load->done - warm) * 1e6 / (double)(hd_clock_us() - start_us);
+    double done = (double)(load->done - warm);
+    struct load_speed speed = {.rate = done * 1e6 / (double)(hd_clock_us() - start_us),
+                               .cpu_us = (load_cpu_seconds() - cpu) * 1e6 / done};
     load_end(load);
-    return rate;
+    return speed;
 }

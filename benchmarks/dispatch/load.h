@@ -44,8 +44,15 @@ bool load_go_on(struct load *load, int64_t wait_ms);
 void load_ask(struct load *load, struct client *client);
 void load_ping(struct load *load, struct client *client);
 void load_end(struct load *load);
-/* Runs until the time is over; jobs (or echoes) a second. */
-double load_run(struct load *load, const char *address, unsigned worker_count, const void *bytes,
-                size_t size, double seconds);
+/* Processor time of this process so far: the master and the load. */
+double load_cpu_seconds(void);
+
+struct load_speed {
+    double rate;   /* jobs (or echoes) a second */
+    double cpu_us; /* processor time of each, over all threads of this process */
+};
+/* Runs until the time is over. */
+struct load_speed load_run(struct load *load, const char *address, unsigned worker_count,
+                           const void *bytes, size_t size, double seconds);
 
 #endif
