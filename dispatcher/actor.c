@@ -2,6 +2,9 @@
 /*
  * One sampler thread a run: it consumes history and asks in the order in which the driver
  * posts them, so an ask sees exactly the results up to its cut however busy the thread is.
+ *
+ * A sampler whose proposal is little more than a draw has no thread: two changes of threads a job
+ * would cost many times what they carry. It is told and asked where the driver stands.
  */
 #include "driver_internal.h"
 
@@ -94,26 +97,33 @@ static void suggest_anyway(struct hd_actor *actor, struct hd_suggestion *suggest
     suggestion->info = (struct hd_proposal_info){.sampler = "random", .model_budget = NAN};
 }
 
-static void answer(struct hd_actor *actor, const struct mail *mail)
+static struct hd_suggestion *suggest(struct hd_actor *actor, uint32_t config, double budget,
+                                     uint64_t cut)
 {
     size_t count = actor->space->param_count;
     struct hd_suggestion *suggestion;
     while ((suggestion = hd_calloc(1, sizeof(*suggestion) + count * sizeof(double))) == NULL)
         hd_log(HD_LOG_ERROR, "sampler: out of memory, trying again");
     suggestion->run = actor->run;
-    suggestion->config = mail->config;
-    suggestion->cut = mail->cut;
+    suggestion->config = config;
+    suggestion->cut = cut;
     suggestion->value_count = count;
     struct hd_err err;
-    enum hd_code code = hd_sampler_suggest(actor->sampler, mail->config, mail->budget,
-                                           suggestion->values, &suggestion->info, &err);
+    enum hd_code code = hd_sampler_suggest(actor->sampler, config, budget, suggestion->values,
+                                           &suggestion->info, &err);
     if (code == HD_E_LIMIT)
         suggestion->exhausted = true;
     else if (code != HD_OK)
         suggest_anyway(actor, suggestion, &err);
     if (!suggestion->exhausted &&
-        add(actor, mail->config, suggestion->values, suggestion->info.sampler, &err) != HD_OK)
+        add(actor, config, suggestion->values, suggestion->info.sampler, &err) != HD_OK)
         hd_log(HD_LOG_WARNING, "sampler: %s", err.text);
+    return suggestion;
+}
+
+static void answer(struct hd_actor *actor, const struct mail *mail)
+{
+    struct hd_suggestion *suggestion = suggest(actor, mail->config, mail->budget, mail->cut);
     while (hd_queue_push(actor->answers, suggestion) != HD_OK) {
         /* Bounded by the asks outstanding; full only when the driver is far behind. */
         struct timespec pause = {.tv_nsec = MAILBOX_WAIT_MS * 1000000L};
@@ -191,15 +201,25 @@ enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budge
     return post(actor, &mail, NULL, err);
 }
 
-enum hd_code hd_actor_ask(struct hd_actor *actor, const struct hd_ask *ask, struct hd_err *err)
+enum hd_code hd_actor_ask(struct hd_actor *actor, const struct hd_ask *ask,
+                          struct hd_suggestion **ret_suggestion, struct hd_err *err)
 {
+    if (!actor->started) {
+        *ret_suggestion = suggest(actor, ask->config, ask->budget, ask->cut);
+        return HD_OK;
+    }
     struct mail mail = {
         .kind = MAIL_ASK, .config = ask->config, .budget = ask->budget, .cut = ask->cut};
-    return post(actor, &mail, NULL, err);
+    enum hd_code code = post(actor, &mail, NULL, err);
+    if (code == HD_OK)
+        *ret_suggestion = NULL;
+    return code;
 }
 
 enum hd_code hd_actor_start(struct hd_actor *actor, struct hd_err *err)
 {
+    if (hd_sampler_is_light(actor->sampler))
+        return HD_OK;
     if (pthread_create(&actor->thread, NULL, actor_main, actor) != 0)
         return hd_fail(err, HD_E_NOMEM, "cannot start a sampler thread");
     actor->started = true;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#define KNOWN_FACTS 8 /* newest ones that are looked at for a config's text */
+
 void hd_batch_clear(struct hd_batch *batch)
 {
     for (size_t i = 0; i < batch->block_count; i++)
@@ -94,8 +96,21 @@ static void keep_facts(struct hd_batch *batch, const struct hd_core *core, struc
     batch->fact_count += update->fact_count;
 }
 
-static enum hd_code encode_reply(const struct hd_core *core, const struct hd_reply *reply,
-                                 struct hd_buf *out, struct hd_err *err)
+/* The text that a fact of this batch has of the config already; NULL: it is older. */
+static const char *known_params(const struct hd_batch *batch, const struct hd_reply *reply)
+{
+    for (size_t i = batch->fact_count; i > 0 && i + KNOWN_FACTS > batch->fact_count; i--) {
+        const struct hd_fact *fact = &batch->facts[i - 1];
+        if (fact->kind == HD_FACT_CONFIG_PROPOSED && fact->run == reply->lease_run &&
+            fact->as.config_proposed.config == reply->lease.config)
+            return fact->as.config_proposed.params_json;
+    }
+    return NULL;
+}
+
+static enum hd_code encode_reply(const struct hd_batch *batch, const struct hd_core *core,
+                                 const struct hd_reply *reply, struct hd_buf *out,
+                                 struct hd_err *err)
 {
     if (reply->kind != HD_REPLY_LEASE)
         return hd_reply_encode(reply, out, err);
@@ -104,10 +119,12 @@ static enum hd_code encode_reply(const struct hd_core *core, const struct hd_rep
     struct hd_buf params;
     hd_buf_init(&params, HD_MESSAGE_BYTES_MAX);
     const double *values = hd_core_config_values(core, reply->lease_run, reply->lease.config);
-    enum hd_code code = hd_config_to_json(run.experiment->space, values, &params, err);
+    const char *known = known_params(batch, reply);
+    enum hd_code code =
+        known != NULL ? HD_OK : hd_config_to_json(run.experiment->space, values, &params, err);
     if (code == HD_OK) {
         struct hd_reply filled = *reply;
-        filled.lease.params_json = hd_buf_text(&params);
+        filled.lease.params_json = known != NULL ? known : hd_buf_text(&params);
         filled.lease.target_json = run.experiment_json;
         filled.lease.image_id = run.image_id;
         code = hd_reply_encode(&filled, out, err);
@@ -125,7 +142,7 @@ void hd_batch_keep_reply(struct hd_batch *batch, const struct hd_core *core,
     hd_buf_init(&pending->bytes, HD_MESSAGE_BYTES_MAX);
     struct hd_err err;
     enum hd_code code;
-    while ((code = encode_reply(core, reply, &pending->bytes, &err)) == HD_E_NOMEM)
+    while ((code = encode_reply(batch, core, reply, &pending->bytes, &err)) == HD_E_NOMEM)
         hd_wait_for_memory();
     if (code != HD_OK) /* a lease too large for a message: the worker's lease ends and says so */
         hd_log(HD_LOG_ERROR, "reply %s: %s", hd_reply_kind_name(reply->kind), err.text);

@@ -57,7 +57,8 @@ struct hd_driver {
     int64_t notice_flush_ms;
 
     struct hd_batch batch;
-    size_t passed_facts, passed_asks; /* of the step in hand */
+    size_t passed_facts, passed_asks;               /* of the step in hand */
+    struct hd_suggestion *ready_first, *ready_last; /* answered where they were asked */
     size_t asks_outstanding;
     struct hd_err step_err; /* code HD_OK: none; else the process must exit and restore */
 
@@ -170,6 +171,24 @@ static void keep_reply(struct hd_driver *driver, const struct hd_reply *reply)
         hd_batch_keep_reply(&driver->batch, driver->core, reply);
 }
 
+static void keep_suggestion(struct hd_driver *driver, struct hd_suggestion *suggestion)
+{
+    if (driver->ready_first == NULL)
+        driver->ready_first = suggestion;
+    else
+        driver->ready_last->next = suggestion;
+    driver->ready_last = suggestion;
+}
+
+static struct hd_suggestion *next_suggestion(struct hd_driver *driver)
+{
+    struct hd_suggestion *first = driver->ready_first;
+    if (first == NULL)
+        return hd_queue_pop(driver->answers, 0);
+    driver->ready_first = first->next;
+    return first;
+}
+
 /* Samplers hear of a step before its commit: that is not speaking, and their answers may join the
  * same batch. */
 static enum hd_code pass_on(struct hd_driver *driver, struct hd_err *err)
@@ -189,9 +208,12 @@ static enum hd_code pass_on(struct hd_driver *driver, struct hd_err *err)
     }
     for (; driver->passed_asks < update->ask_count; driver->passed_asks++) {
         const struct hd_ask *ask = &update->asks[driver->passed_asks];
-        code = hd_actor_ask(driver->actors[ask->run], ask, err);
+        struct hd_suggestion *suggestion;
+        code = hd_actor_ask(driver->actors[ask->run], ask, &suggestion, err);
         if (code != HD_OK)
             return code;
+        if (suggestion != NULL)
+            keep_suggestion(driver, suggestion);
         driver->asks_outstanding++;
     }
     return HD_OK;
@@ -460,7 +482,7 @@ static void take_answer(struct hd_driver *driver, const struct hd_suggestion *su
 
 static bool take_one(struct hd_driver *driver)
 {
-    struct hd_suggestion *suggestion = hd_queue_pop(driver->answers, 0);
+    struct hd_suggestion *suggestion = next_suggestion(driver);
     if (suggestion != NULL) {
         take_answer(driver, suggestion);
         hd_free(suggestion);
@@ -566,6 +588,8 @@ static void hold(struct hd_driver *driver, int64_t deaf_ms)
 static int wait_time_ms(const struct hd_driver *driver, int64_t linger_until_ms)
 {
     int64_t deadline_ms = hd_core_deadline_ms(driver->core);
+    if (driver->ready_first != NULL) /* no descriptor tells of these */
+        return 0;
     if (linger_until_ms < deadline_ms)
         deadline_ms = linger_until_ms;
     int64_t wait_ms = deadline_ms - hd_clock_ms();
@@ -726,7 +750,7 @@ static void drop_queues(struct hd_driver *driver)
     void *item;
     while (driver->news != NULL && (item = hd_queue_pop(driver->news, 0)) != NULL)
         hd_net_news_free(item);
-    while (driver->answers != NULL && (item = hd_queue_pop(driver->answers, 0)) != NULL)
+    while (driver->answers != NULL && (item = next_suggestion(driver)) != NULL)
         hd_free(item);
 }
 

@@ -31,10 +31,12 @@ void hd_shelf_free(struct hd_shelf *shelf);
 HD_NODISCARD enum hd_code hd_shelf_read(struct hd_shelf *shelf, const char *name, uint64_t offset,
                                         struct hd_buf *json, struct hd_err *err);
 
-/* ---- actor.c: one sampler thread a run ------------------------------------------------------- */
+/* ---- actor.c: one sampler a run, in a thread of its own where it takes time -------------------
+ */
 
 struct hd_actor;
-struct hd_suggestion { /* what an actor pushes on the driver's queue; free with hd_free */
+struct hd_suggestion {          /* what an actor pushes on the driver's queue; free with hd_free */
+    struct hd_suggestion *next; /* for whoever holds it */
     uint32_t run;
     uint32_t config;
     uint64_t cut;
@@ -54,8 +56,9 @@ HD_NODISCARD enum hd_code hd_actor_add(struct hd_actor *actor, uint32_t config,
 HD_NODISCARD enum hd_code hd_actor_tell(struct hd_actor *actor, uint32_t config, double budget,
                                         const struct hd_score *score, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_actor_start(struct hd_actor *actor, struct hd_err *err);
+/* *ret_suggestion: the answer of a sampler that needs no thread; NULL: it comes on the queue. */
 HD_NODISCARD enum hd_code hd_actor_ask(struct hd_actor *actor, const struct hd_ask *ask,
-                                       struct hd_err *err);
+                                       struct hd_suggestion **ret_suggestion, struct hd_err *err);
 void hd_actor_free(struct hd_actor *actor); /* stops and joins */
 
 /* ---- registrar.c: keeps the nameserver informed

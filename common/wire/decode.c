@@ -73,11 +73,29 @@ static size_t utf8_size(const unsigned char *at, size_t left)
     return overlong || outside ? 0 : size;
 }
 
+/* How many bytes from `from` on are plain ASCII, by whole words: most of what is sent. */
+static size_t ascii_size(const char *from, size_t size)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    size_t at = 0;
+    for (uint64_t word; size - at >= sizeof(word); at += sizeof(word)) {
+        memcpy(&word, from + at, sizeof(word));
+        if (((word | (word - ones)) & tops) != 0) /* a byte above 127, or after borrowing a zero */
+            break;
+    }
+    return at;
+}
+
 /* What is no UTF-8 (a target's broken output in a message) becomes '?': refusing the whole
  * message would lose a result over its decoration, and what we store must be text. */
 static void copy_clean(char *to, const char *from, size_t size)
 {
     for (size_t i = 0; i < size;) {
+        size_t plain = ascii_size(from + i, size - i);
+        memcpy(to + i, from + i, plain);
+        i += plain;
+        if (i == size)
+            break;
         size_t step = utf8_size((const unsigned char *)from + i, size - i);
         if (step == 0)
             to[i++] = '?';
@@ -346,8 +364,10 @@ static bool key_is(const struct hd_token *token, const char *key)
            memcmp(token->as.text.data, key, token->as.text.size) == 0;
 }
 
+/* *from: where the field after the last one stands in the table: the encoder writes them in order.
+ */
 static enum hd_code decode_pair(struct decoder *decoder, const struct hd_shape *shape, void *object,
-                                uint64_t *seen)
+                                uint64_t *seen, size_t *from)
 {
     /* A key may be anything, a container even: what is no text of ours is stepped over whole. */
     struct hd_cursor before = decoder->cursor;
@@ -355,14 +375,17 @@ static enum hd_code decode_pair(struct decoder *decoder, const struct hd_shape *
     enum hd_code code = next(decoder, &key);
     if (code != HD_OK)
         return code;
-    for (size_t i = 0; i < shape->field_count; i++)
-        if (key_is(&key, shape->fields[i].key)) {
-            if ((*seen >> i & 1) != 0)
-                return hd_fail(decoder->err, HD_E_INVALID, "%s.%s: given twice", shape->name,
-                               shape->fields[i].name);
-            *seen |= UINT64_C(1) << i;
-            return decode_field(decoder, shape, &shape->fields[i], object);
-        }
+    for (size_t n = 0, i = *from; n < shape->field_count; n++, i++) {
+        i = i < shape->field_count ? i : 0;
+        if (!key_is(&key, shape->fields[i].key))
+            continue;
+        if ((*seen >> i & 1) != 0)
+            return hd_fail(decoder->err, HD_E_INVALID, "%s.%s: given twice", shape->name,
+                           shape->fields[i].name);
+        *seen |= UINT64_C(1) << i;
+        *from = i + 1;
+        return decode_field(decoder, shape, &shape->fields[i], object);
+    }
     decoder->cursor = before;
     code = skip(decoder);
     return code == HD_OK ? skip(decoder) : code;
@@ -372,9 +395,10 @@ static enum hd_code decode_map(struct decoder *decoder, const struct hd_shape *s
                                void *object)
 {
     uint64_t seen = 0;
+    size_t from = 0;
     enum hd_code code = HD_OK;
     for (size_t i = 0; i < count && code == HD_OK; i++)
-        code = decode_pair(decoder, shape, object, &seen);
+        code = decode_pair(decoder, shape, object, &seen, &from);
     for (size_t i = 0; i < shape->field_count && code == HD_OK; i++)
         if (shape->fields[i].required && (seen >> i & 1) == 0)
             code = hd_fail(decoder->err, HD_E_INVALID, "%s.%s: missing", shape->name,

@@ -8,6 +8,9 @@
 #include <msgpack.h>
 #include <string.h>
 
+#define ROOM_USUAL                                                                                 \
+    384 /* bytes that most messages have at least: taken at once, not in many steps */
+
 struct sink {
     struct hd_buf *out;
     struct hd_err *err;
@@ -264,12 +267,15 @@ enum hd_code hd_shape_encode(const struct hd_message_form *form, const void *obj
                              struct hd_buf *out, struct hd_err *err)
 {
     struct hd_err own;
-    size_t size_before = out->size;
+    size_t size_before = out->size, left = out->size_max - out->size;
+    enum hd_code code = hd_buf_reserve(out, left < ROOM_USUAL ? left : ROOM_USUAL, err);
+    if (code != HD_OK)
+        return code;
     struct encoder encoder = {.sink = {.out = out, .err = &own}};
     msgpack_packer_init(&encoder.packer, &encoder.sink, sink_write);
     open_shape(&encoder, form->shape, object, 2);
     encode_header(&encoder, form->kind);
-    enum hd_code code = encode_fields(&encoder, form->shape, object);
+    code = encode_fields(&encoder, form->shape, object);
     if (code == HD_OK && encoder.failed)
         code = own.code;
     if (code == HD_OK && out->size - size_before > HD_MESSAGE_BYTES_MAX)

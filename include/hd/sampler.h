@@ -70,6 +70,8 @@ HD_NODISCARD enum hd_code hd_sampler_new(const struct hd_sampler_spec *spec,
                                          const struct hd_space *space,
                                          struct hd_sampler **ret_sampler, struct hd_err *err);
 void hd_sampler_free(struct hd_sampler *sampler);
+/* A proposal is little more than a draw, whatever the history holds: not worth a thread. */
+bool hd_sampler_is_light(const struct hd_sampler *sampler);
 
 /* A config exists (whoever proposed it). Numbers rise by one from 0; values are copied and must be
  * legal. */

@@ -16,6 +16,7 @@ static enum hd_code random_suggest(struct hd_sampler *sampler, uint32_t config_n
 const struct hd_sampler_ops hd_sampler_random_ops = {
     .name = "random",
     .size = sizeof(struct hd_sampler),
+    .light = true,
     .suggest = random_suggest,
 };
 
@@ -76,6 +77,7 @@ static enum hd_code sobol_suggest(struct hd_sampler *base, uint32_t config_numbe
 const struct hd_sampler_ops hd_sampler_sobol_ops = {
     .name = "sobol",
     .size = sizeof(struct sobol_sampler),
+    .light = true,
     .prepare = sobol_prepare,
     .release = sobol_release,
     .suggest = sobol_suggest,

@@ -224,6 +224,11 @@ static const double *initial_of(const struct hd_sampler *sampler, uint32_t confi
     return hd_history_has(sampler->history, values) ? NULL : values;
 }
 
+bool hd_sampler_is_light(const struct hd_sampler *sampler)
+{
+    return sampler->ops->light;
+}
+
 enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_number, double budget,
                                 double *ret_values, struct hd_proposal_info *ret_info,
                                 struct hd_err *err)

@@ -15,6 +15,7 @@ struct hd_sampler_ops {
     const char *name;
     size_t size;         /* of the sampler's struct, which begins with struct hd_sampler */
     enum hd_scale scale; /* what the losses in the history are made of several ones by */
+    bool light;          /* see hd_sampler_is_light() */
     /* Reads the settings and prepares; the struct is zeroed but for the base. May be NULL when
      * the sampler has no settings (any key is refused then). */
     enum hd_code (*prepare)(struct hd_sampler *sampler, const struct hd_value *settings,

@@ -247,6 +247,31 @@ static void test_the_interleaving_of_adds_and_tells_does_not_show(void **state)
     hd_space_free(space);
 }
 
+static void test_light_samplers_look_at_no_results(void **state)
+{
+    /* Promise: a sampler that calls itself light proposes the same whatever the results were; the
+     * random one is light and TPE is not. */
+    (void)state;
+    enum { COUNT = 60 };
+    const char *name;
+    struct hd_space *space = space_of(mixed_json);
+    double low[COUNT * VALUES_MAX], wild[COUNT * VALUES_MAX];
+    FOR_EACH_SAMPLER(name)
+    {
+        struct hd_sampler *first = sampler_of(name, space, 5), *second = sampler_of(name, space, 5);
+        if (hd_streq(name, "random") || hd_streq(name, "tpe"))
+            assert_int_equal(hd_sampler_is_light(first), hd_streq(name, "random"));
+        if (hd_sampler_is_light(first)) {
+            run(first, space, BOWL, COUNT, 0, low, NULL);
+            run(second, space, WILD, COUNT, 0, wild, NULL);
+            assert_memory_equal(low, wild, COUNT * space->param_count * sizeof(double));
+        }
+        hd_sampler_free(first);
+        hd_sampler_free(second);
+    }
+    hd_space_free(space);
+}
+
 static void test_small_spaces_are_used_up(void **state)
 {
     /* Promise: in a finite space every config is proposed exactly once, then HD_E_LIMIT. */
@@ -633,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_configs_are_legal_and_new),
         cmocka_unit_test(test_same_history_same_proposals),
         cmocka_unit_test(test_the_interleaving_of_adds_and_tells_does_not_show),
+        cmocka_unit_test(test_light_samplers_look_at_no_results),
         cmocka_unit_test(test_small_spaces_are_used_up),
         cmocka_unit_test(test_many_dimensions),
         cmocka_unit_test(test_results_of_many_budgets),
