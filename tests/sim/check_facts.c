@@ -258,7 +258,7 @@ static struct hd_known *submitted_known(struct sim *sim, const struct hd_run_vie
 {
     struct hd_known *known = NULL;
     struct hd_err err;
-    for (uint32_t r = 0; r < sim->plan->run_count; r++) {
+    for (uint32_t r = 0; r < sim_run_total(sim); r++) {
         const struct sim_run_plan *plan = &sim->plan->runs[r];
         if (plan->run_uid != view->run_uid)
             continue;

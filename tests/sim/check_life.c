@@ -102,7 +102,7 @@ static void lease_ends(struct sim *sim, const struct sim_checker *self,
                        const struct sim_probe *probe)
 {
     if (probe->kind == SIM_PROBE_TICK)
-        for (uint32_t m = 0; m < sim->plan->master_count; m++)
+        for (uint32_t m = 0; m < sim->master_count; m++)
             check_leases_end(sim, self, &sim->masters[m]);
 }
 
@@ -115,9 +115,9 @@ static bool let_go(const struct sim_probe *probe, uint32_t job, const struct sim
     if (heard->request == NULL || heard->at_ms > probe->fact->wall_ms)
         return false;
     struct hd_attempt_ref ref = {probe->master->ledger.runs[probe->fact->run].run_uid, job,
-                                 attempt->number};
+                                 attempt->number, attempt->stamp};
     for (size_t h = 0; h < heard->request->held_count; h++)
-        if (hd_attempt_ref_equal(heard->request->held[h], ref))
+        if (hd_attempt_ref_same(heard->request->held[h], ref))
             return false;
     return heard->request->incarnation > attempt->incarnation ||
            heard->request->lease_seen >= attempt->sequence;
@@ -136,6 +136,9 @@ static void full_term(struct sim *sim, const struct sim_checker *self,
         return;
     const struct sim_attempt *attempt = sim_job_open(job);
     if (attempt == NULL || let_go(probe, ended->job, attempt))
+        return;
+    /* Of two processes with its id the one that holds it not spoke first; then came the other. */
+    if (sim_has_twin(sim, (uint32_t)(attempt->worker[1] - '0')))
         return;
     int64_t from_ms = latest(attempt->renewed_ms, probe->master->first_event_ms);
     int64_t term_ms = probe->fact->wall_ms + probe->master->clock_offset_ms - from_ms;
@@ -173,11 +176,11 @@ static void state_honest(struct sim *sim, const struct sim_checker *self,
     if (lease->directory[0] != '\0' && !hd_streq(lease->root, container->worker->root->id))
         sim_fail(sim, self->name, "job %u continues from %s, which %s does not have",
                  lease->attempt.job, lease->root, container->worker->id);
-    else if (!isnan(lease->budget_previous) &&
-             !(container->directory->budget >= lease->budget_previous))
+    else if (!isnan(container->budget_previous) &&
+             !(container->directory->budget >= container->budget_previous))
         sim_fail(sim, self->name,
                  "job %u.%u is told that it continues from budget %g, and %s holds budget %g",
-                 lease->attempt.job, lease->attempt.attempt, lease->budget_previous,
+                 lease->attempt.job, lease->attempt.attempt, container->budget_previous,
                  container->directory->name, container->directory->budget);
 }
 
@@ -255,7 +258,7 @@ static void no_idle_worker(struct sim *sim, const struct sim_checker *self,
             probe->master->ledger.runs[r].starving_ticks = 0;
     if (probe->kind != SIM_PROBE_TICK || !sim->calm || sim->now_ms < sim->slow_sampler_until_ms)
         return;
-    for (uint32_t m = 0; m < sim->plan->master_count; m++) {
+    for (uint32_t m = 0; m < sim->master_count; m++) {
         struct sim_master *master = &sim->masters[m];
         if (!master->alive)
             continue;
@@ -279,9 +282,9 @@ static void calm_finishes(struct sim *sim, const struct sim_checker *self,
 {
     if (probe->kind != SIM_PROBE_TICK || !sim->calm || sim->now_ms <= sim->calm_limit_ms)
         return;
-    for (uint32_t r = 0; r < sim->plan->run_count; r++) {
+    for (uint32_t r = 0; r < sim_run_total(sim); r++) {
         const struct sim_ledger_run *run = sim_find_run(sim, sim->plan->runs[r].run_uid, NULL);
-        if (run == NULL || !sim_run_over(run))
+        if (sim_is_served(sim, r) && (run == NULL || !sim_run_over(run)))
             sim_fail(sim, self->name, "run %s is %s long after the storm (%zu jobs, %u closed)",
                      sim->plan->runs[r].run_id,
                      run == NULL ? "unknown" : hd_run_state_name(run->state),
@@ -297,7 +300,8 @@ static void nothing_left_running(struct sim *sim, const struct sim_checker *self
         return;
     for (uint32_t w = 0; w < sim->plan->worker_count; w++)
         for (const struct sim_container *c = sim->workers[w].containers; c != NULL; c = c->next)
-            if (c->running && !c->removed && sim->workers[w].alive)
+            if (c->running && !c->removed && sim->workers[w].alive &&
+                !sim->masters[c->granted_by].gone)
                 sim_fail(sim, self->name, "job %u attempt %u still runs on %s", c->attempt.job,
                          c->attempt.attempt, sim->workers[w].id);
 }

@@ -46,7 +46,9 @@ static void verdict_is_durable(struct sim *sim, const struct sim_checker *self,
         (attempt == NULL || attempt->open || !attempt->by_report))
         sim_fail(sim, self->name, "job %u attempt %u is acknowledged, and no fact holds its result",
                  ref->job, ref->attempt);
-    if (probe->reply->verdict == HD_VERDICT_REFUSED && attempt != NULL && attempt->open &&
+    const struct sim_container *origin = probe->message->origin;
+    bool own = origin == NULL || sim_is_own_grant(sim, origin, probe->master);
+    if (probe->reply->verdict == HD_VERDICT_REFUSED && attempt != NULL && attempt->open && own &&
         hd_streq(attempt->worker, request->worker))
         sim_fail(sim, self->name, "job %u attempt %u is refused although it is the live one",
                  ref->job, ref->attempt);
@@ -153,7 +155,7 @@ static void one_reply(struct sim *sim, const struct sim_checker *self,
                  (int)probe->message->request.lane, probe->message->request.sequence,
                  (int)probe->reply->lane, probe->reply->sequence);
     if (probe->kind == SIM_PROBE_TICK)
-        for (uint32_t m = 0; m < sim->plan->master_count; m++)
+        for (uint32_t m = 0; m < sim->master_count; m++)
             check_owed(sim, self, &sim->masters[m]);
 }
 
@@ -165,19 +167,22 @@ static void acknowledged_kept(struct sim *sim, const struct sim_checker *self,
 {
     if (probe->kind != SIM_PROBE_ACKNOWLEDGED)
         return;
-    struct sim_ledger_run *run = sim_find_run(sim, probe->attempt.run_uid, NULL);
+    const struct sim_container *container = probe->container;
+    struct sim_master *master = &sim->masters[container->worker->heard_from];
+    struct sim_ledger_run *run = sim_ledger_find(&master->ledger, probe->attempt.run_uid);
+    bool own = sim_is_own_grant(sim, container, master);
     const struct sim_job *job =
         run != NULL && probe->attempt.job < run->job_count ? &run->jobs[probe->attempt.job] : NULL;
     const struct sim_attempt *attempt =
         job == NULL ? NULL : sim_job_attempt(job, probe->attempt.attempt);
-    if (probe->container != NULL && !probe->container->on_disk)
+    if (!container->on_disk)
         sim_fail(sim, self->name, "job %u attempt %u is acknowledged before it was told",
                  probe->attempt.job, probe->attempt.attempt);
     else if (probe->verdict == HD_VERDICT_ACCEPTED &&
              (attempt == NULL || attempt->open || !attempt->by_report))
         sim_fail(sim, self->name, "a worker forgets the result of job %u, and no fact holds it",
                  probe->attempt.job);
-    else if (probe->verdict != HD_VERDICT_ACCEPTED && attempt != NULL && attempt->open)
+    else if (probe->verdict != HD_VERDICT_ACCEPTED && own && attempt != NULL && attempt->open)
         sim_fail(sim, self->name, "a worker forgets the result of job %u, whose attempt %u lives",
                  probe->attempt.job, probe->attempt.attempt);
 }
@@ -189,7 +194,8 @@ static void results_delivered(struct sim *sim, const struct sim_checker *self,
         return;
     for (uint32_t w = 0; w < sim->plan->worker_count; w++)
         for (const struct sim_container *c = sim->workers[w].containers; c != NULL; c = c->next)
-            if (c->on_disk && !c->settled && sim->workers[w].alive)
+            if (c->on_disk && !c->settled && sim->workers[w].alive &&
+                !sim->masters[c->granted_by].gone)
                 sim_fail(sim, self->name,
                          "the result of job %u attempt %u is on the disk of %s, "
                          "and nobody was told or said drop it",

@@ -63,6 +63,8 @@ struct sim_attempt {
     uint64_t incarnation, sequence;
     const char *root, *directory;
     double budget_previous;
+    uint64_t leased_seq;
+    uint32_t stamp;     /* that its worker was told; 0 not yet */
     int64_t leased_ms;  /* the master's clock */
     int64_t renewed_ms; /* last time a message that holds it was stepped */
     enum hd_outcome outcome;
@@ -196,6 +198,7 @@ struct sim_message {
     uint64_t send_id; /* the client's send that this is, or answers */
     struct hd_request request;
     struct hd_reply *reply;
+    const struct sim_container *origin; /* of the result in it; NULL: nobody knows */
 };
 
 struct sim_message *sim_message_of_request(struct sim *sim, const struct hd_request *request);
@@ -268,11 +271,15 @@ struct sim_heard {
 
 struct sim_master {
     uint32_t index;
+    char id[8]; /* as the nameserver knows it */
     bool alive;
+    bool gone;                 /* for good */
+    const void *first_request; /* to the nameserver, of this process */
     uint64_t epoch;
     uint64_t port;
     int64_t clock_offset_ms;
     int64_t boot_ms;        /* its own clock at boot */
+    int64_t boot_offset_ms; /* ... of virtual time */
     int64_t first_event_ms; /* its own clock at the first step after boot; HD_NEVER_MS none yet */
     struct hd_store *store;
     struct hd_core *core;
@@ -306,6 +313,9 @@ struct sim_master {
 };
 
 void sim_master_start(struct sim *sim, uint32_t index);
+/* Its state is to begin with the first `count` facts of another. */
+void sim_master_found(struct sim *sim, struct sim_master *master, const struct sim_ledger *from,
+                      size_t count);
 void sim_master_crash(struct sim *sim, uint32_t index, int64_t down_ms);
 /* A master that waits for its disk takes only so many requests. */
 bool sim_master_is_full(const struct sim_master *master);
@@ -343,6 +353,8 @@ struct sim_container {
     struct hd_attempt_ref attempt;
     const struct sim_run_plan *plan;
     const char *master_id;
+    uint32_t granted_by; /* which master did, and */
+    uint64_t leased_seq; /* by which of its facts; 0 not known */
     uint32_t config;
     uint32_t seed; /* its target's */
     double budget, budget_previous;
@@ -381,7 +393,9 @@ struct sim_worker {
     const struct sim_worker_plan *plan;
     struct sim_root *root;
     bool alive;
-    uint64_t epoch; /* of the process; also its incarnation */
+    uint64_t epoch;      /* of the process; also its incarnation, where nobody shares its id */
+    uint32_t heard_from; /* the master whose reply is looked at */
+    bool refused;        /* it left since a newer process has its id */
     int64_t frozen_until_ms;
     int64_t stalled_until_ms; /* the process only */
     int64_t clock_offset_ms;
@@ -409,7 +423,7 @@ bool sim_worker_asleep(const struct sim *sim, const struct sim_worker *worker);
 void sim_worker_release(struct sim_worker *worker);
 
 void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct hd_lease *lease,
-                      const char *master_id);
+                      uint32_t master);
 void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt,
                      enum hd_outcome outcome, int64_t deadline_ms);
 void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt);
@@ -418,6 +432,7 @@ void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
 /* A new incarnation looks at its engine and its disk. */
 void sim_engine_adopt(struct sim *sim, struct sim_worker *worker);
 void sim_engine_reboot(struct sim *sim, struct sim_worker *worker);
+struct sim_container *sim_engine_find(struct sim_worker *worker, struct hd_attempt_ref attempt);
 
 /* ---- nameserver, person, faults (others.c, fault.c)
  * ---------------------------------------------- */
@@ -446,6 +461,29 @@ void sim_person_command(struct sim *sim, uint32_t run, enum hd_command_op op, ui
                         const char *reason);
 void sim_person_receive(struct sim *sim, struct sim_message *message);
 void sim_person_disconnected(struct sim *sim, struct sim_connection *connection);
+
+/* ---- what is there twice (rival.c)
+ * ----------------------------------------------------------------- */
+
+void sim_rival_start(struct sim *sim); /* plans it */
+/* The nameserver's answer to a registration. */
+void sim_rival_answered(struct sim *sim, struct sim_master *master, bool first,
+                        const struct hd_ns_reply *reply);
+void sim_rival_calm(struct sim *sim);
+/* Whether this run of the plan is of a master that goes on, so that it must come to an end. */
+bool sim_is_served(const struct sim *sim, uint32_t run);
+/* Who serves a run of the first master now. */
+uint32_t sim_serving(const struct sim *sim, uint32_t run);
+uint32_t sim_run_total(const struct sim *sim);
+/* The grant behind a container is one of this master's facts. */
+bool sim_is_own_grant(const struct sim *sim, const struct sim_container *container,
+                      const struct sim_master *master);
+/* Two masters go on with it, since the one began with a copy of the other's state. */
+bool sim_is_shared_grant(const struct sim *sim, const struct sim_attempt *attempt);
+void sim_twin_start(struct sim *sim, struct sim_worker *twin);
+bool sim_has_twin(const struct sim *sim, uint32_t worker);
+/* Another live process has its id. */
+bool sim_twin_lives(const struct sim *sim, uint32_t worker);
 
 void sim_faults_start(struct sim *sim);
 void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t job,
@@ -503,6 +541,8 @@ extern const struct sim_checker sim_checkers_early[];
 extern const size_t sim_checkers_early_count;
 extern const struct sim_checker sim_checkers_strangers[];
 extern const size_t sim_checkers_strangers_count;
+extern const struct sim_checker sim_checkers_rivals[];
+extern const size_t sim_checkers_rivals_count;
 extern const struct sim_checker sim_checkers_faults[];
 extern const size_t sim_checkers_faults_count;
 extern const struct sim_checker sim_checkers_life[];
@@ -528,10 +568,13 @@ struct sim {
     int64_t storm_end_ms;
     int64_t calm_limit_ms;
     int64_t over_since_ms;
-    int64_t awake_ms; /* by then no worker sleeps any more */
+    int64_t awake_ms;                    /* by then no worker sleeps any more */
+    uint32_t master_count;               /* the rival included */
+    uint64_t copied_facts;               /* that a rival began with */
+    struct hd_registry *second_registry; /* of a plant */
     struct sim_master masters[SIM_MASTERS_MAX];
     struct sim_worker workers[SIM_WORKERS_MAX];
-    struct sim_root roots[SIM_WORKERS_MAX];
+    struct sim_root roots[SIM_WORKERS_MAX + 1]; /* the last one: of a twin */
     int64_t cut_until_ms[SIM_NODE_COUNT][SIM_NODE_COUNT];
     uint32_t lossy_permille[SIM_NODE_COUNT][SIM_NODE_COUNT]; /* of the climate's rates */
     uint64_t next_connection;

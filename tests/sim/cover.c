@@ -36,6 +36,9 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_DIRECTORY_LOST] = "directory-lost",
     [SIM_PLANT_WRONG_LIMITS] = "wrong-limits",
     [SIM_PLANT_STOPS_UNASKED] = "stops-unasked",
+    [SIM_PLANT_STAMP_IGNORED] = "stamp-ignored",
+    [SIM_PLANT_RIVAL_ADMITTED] = "rival-admitted",
+    [SIM_PLANT_REFUSED_STAYS] = "refused-stays",
 };
 
 const char *sim_plant_name(enum sim_plant plant)
@@ -111,6 +114,10 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     for (int i = 0; i < HD_WORKER_STATE_COUNT; i++)
         line(context, "worker", hd_worker_state_name((enum hd_worker_state)i),
              cover->worker_states[i], true);
+    line(context, "rival", "refused by the nameserver", cover->rivals_refused, true);
+    line(context, "rival", "goes on with a copy", cover->copies_served, true);
+    line(context, "rival", "result of the other refused", cover->foreign_results, true);
+    line(context, "twin", "refused for a newer one", cover->twins_refused, true);
     line(context, "life", "restores", cover->restores, true);
     line(context, "life", "containers adopted", cover->adopted, true);
     line(context, "life", "results harvested", cover->harvested, true);

@@ -331,6 +331,52 @@ static void draw_strangers(uint64_t seed, struct sim_climate *climate)
             climate->fault_mean_ms[fault] = between(&rng, 1000, 20000);
 }
 
+/* From a stream of its own, as above: another master under the same run ids. */
+static void draw_rival(uint64_t seed, struct sim_plan *plan)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "rival", 0, &rng);
+    if (plan->master_count > 1 || !chance(&rng, 12))
+        return;
+    int64_t storm_ms = plan->climate.storm_ms;
+    plan->rival.kind = chance(&rng, 60) ? SIM_RIVAL_COPY : SIM_RIVAL_EMPTY;
+    plan->rival.start_ms = between(&rng, 2000, storm_ms - 2000);
+    plan->rival.copied_ms = between(&rng, plan->rival.start_ms / 4, plan->rival.start_ms);
+    plan->rival.stays = chance(&rng, 35);
+    plan->shutdown_workers = false;
+    if (chance(&rng, 60))
+        plan->climate.fault_mean_ms[SIM_FAULT_MASTER_CUT_OFF] = between(&rng, 8000, 60000);
+    if (plan->rival.kind == SIM_RIVAL_COPY)
+        return;
+    for (uint32_t r = 0; r < plan->run_count; r++) {
+        struct sim_run_plan *theirs = &plan->runs[plan->run_count + plan->rival.run_count++];
+        *theirs = plan->runs[r];
+        theirs->run_uid ^= hd_rng_u64(&rng) << 1;
+        theirs->seed = hd_rng_u64(&rng);
+        theirs->master = 1;
+        theirs->submit_ms = plan->rival.start_ms + between(&rng, 0, 3000);
+    }
+}
+
+/* Likewise: a worker whose disk was copied, or that was given the id of another. */
+static void draw_twins(uint64_t seed, struct sim_plan *plan)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "twins", 0, &rng);
+    if (plan->worker_count < 2 || !chance(&rng, 12))
+        return;
+    uint32_t w = plan->worker_count - 1;
+    struct sim_worker_plan *twin = &plan->workers[w];
+    uint32_t of = below(&rng, w);
+    *twin = plan->workers[of];
+    twin->twin = chance(&rng, 70) ? SIM_TWIN_COPY : SIM_TWIN_EMPTY;
+    twin->twin_of = of;
+    twin->root = SIM_WORKERS_MAX;
+    twin->start_ms = between(&rng, 1000, plan->climate.storm_ms);
+    twin->life_mean_ms = plan->workers[of].life_mean_ms = 0;
+    twin->knows_end = plan->workers[of].knows_end = false;
+}
+
 void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
 {
     struct hd_rng rng;
@@ -360,6 +406,8 @@ void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
     plan->resume_paused = chance(&rng, 80);
     /* With several runs whoever has served one may leave before the next is there. */
     plan->shutdown_workers = plan->run_count == 1 && chance(&rng, 30);
+    draw_rival(seed, plan);
+    draw_twins(seed, plan);
 }
 
 void sim_plan_alone(struct sim_plan *plan, bool with_kills)
@@ -372,6 +420,7 @@ void sim_plan_alone(struct sim_plan *plan, bool with_kills)
             fault == SIM_FAULT_CRASH_BEFORE_COMMIT || fault == SIM_FAULT_CRASH_AFTER_COMMIT)
             climate->fault_mean_ms[fault] = 20000;
     plan->master_count = plan->run_count = plan->worker_count = 1;
+    plan->rival.kind = SIM_RIVAL_NONE;
     plan->workers[0].slots = 1;
     plan->workers[0].life_mean_ms = 0;
     plan->shutdown_workers = false;

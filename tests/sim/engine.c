@@ -15,8 +15,7 @@
 #define POINTS 2        /* of a curve */
 #define POINTS_JUDGED 4 /* ... that a rule of early stopping looks at */
 
-static struct sim_container *find_container(struct sim_worker *worker,
-                                            struct hd_attempt_ref attempt)
+struct sim_container *sim_engine_find(struct sim_worker *worker, struct hd_attempt_ref attempt)
 {
     for (struct sim_container *c = worker->containers; c != NULL; c = c->next)
         if (!c->removed && hd_attempt_ref_equal(c->attempt, attempt))
@@ -59,8 +58,16 @@ static void choose_directory(struct sim *sim, struct sim_worker *worker,
     struct sim_directory *held = NULL;
     if (lease->directory[0] != '\0' && hd_streq(lease->root, worker->root->id))
         held = find_directory(worker->root, lease->directory);
+    /* Of a disk that was copied it may be an older state; the worker looks. Elsewhere it would hide
+     * what the core has wrong. */
+    bool copied = sim->plan->workers[sim->plan->worker_count - 1].twin == SIM_TWIN_COPY;
+    if (held != NULL && copied && held->budget < lease->budget_previous)
+        held = NULL;
+    if (held != NULL && copied && isnan(held->budget) && !isnan(lease->budget_previous))
+        held = NULL;
     if (held == NULL) {
         container->directory = make_directory(sim, worker->root, fresh);
+        container->budget_previous = NAN; /* what is not here is not gone on from */
         sim->cover->resumed_anew++;
         return;
     }
@@ -100,7 +107,8 @@ static double loss_of(struct sim *sim, const struct sim_container *container)
         return plan->losses[container->config % plan->loss_count] + 0.01 / container->budget +
                noise;
     double quality = 0;
-    const struct sim_ledger_run *run = sim_find_run(sim, plan->run_uid, NULL);
+    const struct sim_ledger_run *run =
+        sim_ledger_find(&sim->masters[container->granted_by].ledger, plan->run_uid);
     if (run != NULL && container->config < run->config_count) {
         const struct sim_config *config = &run->configs[container->config];
         for (size_t v = 0; v < config->value_count; v++) {
@@ -123,7 +131,8 @@ void sim_measures(const struct sim_config *config, double *ret_measures)
 static void measure(struct sim *sim, const struct sim_container *container,
                     struct hd_result *result)
 {
-    const struct sim_ledger_run *run = sim_find_run(sim, container->plan->run_uid, NULL);
+    const struct sim_ledger_run *run =
+        sim_ledger_find(&sim->masters[container->granted_by].ledger, container->plan->run_uid);
     hd_assert(run != NULL && container->config < run->config_count);
     sim_measures(&run->configs[container->config], result->measures);
     result->measures[0] = result->loss;
@@ -351,7 +360,7 @@ static void kill_older(struct sim *sim, struct sim_worker *worker, struct sim_co
 
 static const struct sim_run_plan *plan_of(struct sim *sim, uint64_t run_uid)
 {
-    for (uint32_t r = 0; r < sim->plan->run_count; r++)
+    for (uint32_t r = 0; r < sim_run_total(sim); r++)
         if (sim->plan->runs[r].run_uid == run_uid)
             return &sim->plan->runs[r];
     return NULL;
@@ -373,17 +382,28 @@ static void tell_start(struct sim *sim, const struct sim_container *container,
     sim_trace(sim, "  directory %s", container->directory->name);
 }
 
-void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct hd_lease *lease,
-                      const char *master_id)
+static uint64_t leased_seq(struct sim *sim, uint32_t master, struct hd_attempt_ref ref)
 {
-    if (find_container(worker, lease->attempt) != NULL)
+    struct sim_ledger_run *run = sim_ledger_find(&sim->masters[master].ledger, ref.run_uid);
+    const struct sim_attempt *attempt = run != NULL && ref.job < run->job_count
+                                            ? sim_job_attempt(&run->jobs[ref.job], ref.attempt)
+                                            : NULL;
+    return attempt != NULL ? attempt->leased_seq : 0;
+}
+
+void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct hd_lease *lease,
+                      uint32_t master)
+{
+    if (sim_engine_find(worker, lease->attempt) != NULL)
         return; /* a resend is harmless */
     struct sim_container *container = sim_alloc(sim, sizeof(*container));
     container->worker = worker;
     container->attempt = lease->attempt;
     container->plan = plan_of(sim, lease->attempt.run_uid);
     hd_assert(container->plan != NULL);
-    container->master_id = sim_text(sim, master_id);
+    container->master_id = sim->masters[master].id;
+    container->granted_by = master;
+    container->leased_seq = leased_seq(sim, master, lease->attempt);
     container->config = lease->config;
     container->seed = lease->seed;
     container->budget = lease->budget;
@@ -418,7 +438,7 @@ void sim_engine_start(struct sim *sim, struct sim_worker *worker, const struct h
 void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt,
                      enum hd_outcome outcome, int64_t deadline_ms)
 {
-    struct sim_container *container = find_container(worker, attempt);
+    struct sim_container *container = sim_engine_find(worker, attempt);
     if (container == NULL || !container->running || container->stop_order > 0)
         return;
     int64_t end_ms = sim->now_ms + sim_between(sim, 1, 5000);
@@ -434,7 +454,7 @@ void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attem
 
 void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt)
 {
-    struct sim_container *container = find_container(worker, attempt);
+    struct sim_container *container = sim_engine_find(worker, attempt);
     if (container == NULL || sim->options->plant == SIM_PLANT_DROP_IGNORED)
         return;
     sim_tell(sim, "%s drops job %u attempt %u", worker->id, attempt.job, attempt.attempt);
@@ -444,7 +464,7 @@ void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attem
 void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
                              struct hd_attempt_ref attempt, enum hd_verdict verdict)
 {
-    struct sim_container *container = find_container(worker, attempt);
+    struct sim_container *container = sim_engine_find(worker, attempt);
     if (container == NULL)
         return;
     struct sim_probe probe = {.kind = SIM_PROBE_ACKNOWLEDGED,

@@ -35,6 +35,9 @@ static const char *const fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_PERSON_SETS_LIMIT] = "person-sets-limit",
     [SIM_FAULT_MESSAGE_REPLAYED] = "message-replayed",
     [SIM_FAULT_OLD_RESULT] = "old-result",
+    [SIM_FAULT_RIVAL_MASTER] = "rival-master",
+    [SIM_FAULT_MASTER_CUT_OFF] = "master-cut-off",
+    [SIM_FAULT_STOLEN_ID] = "stolen-id",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -219,6 +222,16 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
         if (!sim_stranger_finds_result(sim, &sim->workers[who]))
             return;
         break;
+    case SIM_FAULT_RIVAL_MASTER: /* once, from the plan: rival.c */
+    case SIM_FAULT_STOLEN_ID:
+        return;
+    case SIM_FAULT_MASTER_CUT_OFF:
+        if (for_ms < 0)
+            for_ms = sim_between(sim, 1000, 60000);
+        sim_tell(sim, "m%u and the nameserver do not hear each other for %lld ms", who,
+                 (long long)for_ms);
+        sim_link_cut(sim, SIM_NODE_MASTER + who, SIM_NODE_NAMESERVER, true, for_ms);
+        break;
     }
     sim->cover->faults[fault]++;
 }
@@ -235,7 +248,7 @@ static uint32_t victims(const struct sim *sim, enum sim_fault fault)
         fault == SIM_FAULT_LINK_CUT || fault == SIM_FAULT_LINK_CUT_ONE_WAY ||
         fault == SIM_FAULT_CONNECTION_RESET)
         return sim->plan->worker_count;
-    return sim->plan->master_count;
+    return sim->master_count;
 }
 
 static int64_t next_ms(struct sim *sim, enum sim_fault fault)
@@ -269,7 +282,8 @@ void sim_faults_start(struct sim *sim)
             sim->lossy_permille[a][b] = sim_chance(sim, 300) ? 2500 : 700;
     for (uint32_t fault = 0; fault < SIM_FAULT_COUNT; fault++)
         if (sim->plan->climate.fault_mean_ms[fault] > 0 && fault != SIM_FAULT_MESSAGE_DROP &&
-            fault != SIM_FAULT_MESSAGE_DUPLICATE && fault != SIM_FAULT_MESSAGE_DELAY)
+            fault != SIM_FAULT_MESSAGE_DUPLICATE && fault != SIM_FAULT_MESSAGE_DELAY &&
+            fault != SIM_FAULT_RIVAL_MASTER && fault != SIM_FAULT_STOLEN_ID)
             sim_at(sim, next_ms(sim, (enum sim_fault)fault), fire_fault, fault, 0, NULL);
     for (uint32_t line = 0; line < sim->plan->script_count; line++)
         sim_at(sim, sim->plan->script[line].at_ms, fire_script, line, 0, NULL);

@@ -134,7 +134,7 @@ static void fold_created(struct sim *sim, struct sim_ledger *ledger, const struc
     run->seed = fact->as.run_created.seed;
     run->state = HD_RUN_ACTIVE;
     run->reason = "";
-    for (uint32_t r = 0; r < sim->plan->run_count; r++)
+    for (uint32_t r = 0; r < sim_run_total(sim); r++)
         if (sim->plan->runs[r].run_uid == run->run_uid)
             run->plan = &sim->plan->runs[r];
 }
@@ -192,6 +192,7 @@ static void fold_leased(struct sim *sim, const struct sim_master *master, struct
         .root = leased->root,
         .directory = leased->directory,
         .budget_previous = leased->budget_previous,
+        .leased_seq = fact->seq,
         .leased_ms = fact->wall_ms + master->clock_offset_ms,
         .renewed_ms = fact->wall_ms + master->clock_offset_ms,
         .outcome = HD_OUTCOME_COUNT,

@@ -48,6 +48,10 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_OLD_INCARNATION;
     case SIM_PLANT_DRAINING_FED:
         return HD_PLANT_DRAINING_FED;
+    case SIM_PLANT_STAMP_IGNORED:
+        return HD_PLANT_STAMP_IGNORED;
+    case SIM_PLANT_RIVAL_ADMITTED:
+    case SIM_PLANT_REFUSED_STAYS:
     case SIM_PLANT_NONE:
     case SIM_PLANT_REPLY_BEFORE_COMMIT:
     case SIM_PLANT_COMMIT_LOST:
@@ -117,16 +121,44 @@ static enum hd_code apply_one(void *context, const struct hd_fact *fact, struct 
     return hd_core_apply(restore->core, fact, err);
 }
 
+/* What the workers were told with the grants that both have. */
+static void copy_stamps(const struct sim_ledger *from, struct sim_ledger *to)
+{
+    for (size_t r = 0; r < to->run_count; r++)
+        for (size_t j = 0; j < to->runs[r].job_count; j++)
+            for (size_t a = 0; a < to->runs[r].jobs[j].attempt_count; a++)
+                to->runs[r].jobs[j].attempts[a].stamp = from->runs[r].jobs[j].attempts[a].stamp;
+}
+
+void sim_master_found(struct sim *sim, struct sim_master *master, const struct sim_ledger *from,
+                      size_t count)
+{
+    struct hd_fact *facts = sim_alloc(sim, (count + 1) * sizeof(*facts));
+    struct hd_err err;
+    master->shadow = new_core(sim);
+    for (size_t f = 0; f < count; f++) {
+        facts[f] = *from->facts[f];
+        sim_ledger_fold(sim, &master->ledger, &facts[f]);
+        enum hd_code code = hd_core_apply(master->shadow, &facts[f], &err);
+        hd_assert(code == HD_OK);
+    }
+    enum hd_code code = hd_store_append(master->store, facts, count, &err);
+    hd_assert(code == HD_OK);
+    copy_stamps(from, &master->ledger);
+}
+
 void sim_master_start(struct sim *sim, uint32_t index)
 {
     struct sim_master *master = &sim->masters[index];
     bool first = master->epoch == 0;
     master->alive = true;
+    master->first_request = NULL;
     master->epoch++;
     if (first || sim->plan->climate.new_port)
         master->port = 7000 + master->epoch;
     master->clock_offset_ms = sim->plan->story ? 0 : sim_between(sim, 0, 1000000);
     master->boot_ms = sim_master_clock(sim, master);
+    master->boot_offset_ms = master->clock_offset_ms;
     master->first_event_ms = HD_NEVER_MS;
     master->jumped = false;
     master->timer_ms = HD_NEVER_MS;
@@ -183,7 +215,7 @@ void sim_master_release(struct sim_master *master)
 static void fire_start(struct sim *sim, const struct sim_event *event)
 {
     struct sim_master *master = &sim->masters[event->who];
-    if (!master->alive && master->epoch == event->epoch)
+    if (!master->alive && master->epoch == event->epoch && !master->gone)
         sim_master_start(sim, event->who);
 }
 
@@ -299,9 +331,10 @@ static void note_renewals(struct sim *sim, struct sim_master *master,
             if (attempt == NULL || !hd_streq(attempt->worker, request->worker) ||
                 ended_in_batch(master, (uint32_t)r, (uint32_t)j))
                 continue;
-            struct hd_attempt_ref ref = {run->run_uid, (uint32_t)j, attempt->number};
+            struct hd_attempt_ref ref = {run->run_uid, (uint32_t)j, attempt->number,
+                                         attempt->stamp};
             for (size_t h = 0; h < request->held_count; h++)
-                if (hd_attempt_ref_equal(request->held[h], ref))
+                if (hd_attempt_ref_same(request->held[h], ref))
                     attempt->renewed_ms = sim_master_clock(sim, master);
         }
     }
@@ -528,6 +561,7 @@ static void tell_repeat(struct sim *sim, struct sim_master *master, const struct
     if (attempt == NULL)
         return;
     bool late = sim_master_clock(sim, master) - attempt->leased_ms > 1000;
+    attempt->stamp = ref->stamp;
     if (attempt->spoken || late)
         sim_tell(sim, "m%u repeats the lease of job %u attempt %u to %s", master->index, ref->job,
                  ref->attempt, attempt->worker);

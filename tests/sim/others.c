@@ -22,6 +22,9 @@ void sim_nameserver_start(struct sim *sim)
     struct hd_err err;
     enum hd_code code = hd_registry_new(TTL_MS, &sim->registry, &err);
     hd_assert(code == HD_OK);
+    if (sim->options->plant == SIM_PLANT_RIVAL_ADMITTED && sim->second_registry == NULL)
+        code = hd_registry_new(TTL_MS, &sim->second_registry, &err);
+    hd_assert(code == HD_OK);
 }
 
 static bool nameserver_up(const struct sim *sim)
@@ -33,12 +36,18 @@ static void fire_register(struct sim *sim, const struct sim_event *event)
 {
     if (!nameserver_up(sim))
         return;
+    struct sim_master *master = &sim->masters[event->who];
     struct hd_ns_request *request = event->data;
     struct hd_ns_reply *reply = sim->ns_reply;
     char note[HD_REASON_MAX];
-    hd_registry_step(sim->registry, sim->now_ms, request, reply, note);
+    bool planted = sim->options->plant == SIM_PLANT_RIVAL_ADMITTED && event->who > 0 &&
+                   sim->plan->rival.kind != SIM_RIVAL_NONE;
+    hd_registry_step(planted ? sim->second_registry : sim->registry, sim->now_ms, request, reply,
+                     note);
     if (note[0] != '\0')
         sim_trace(sim, "nameserver: %s", note);
+    if (sim->plan->rival.kind != SIM_RIVAL_NONE && master->epoch == event->epoch)
+        sim_rival_answered(sim, master, event->data == master->first_request, reply);
 }
 
 static void fire_renew(struct sim *sim, const struct sim_event *event)
@@ -51,20 +60,24 @@ static void fire_renew(struct sim *sim, const struct sim_event *event)
 void sim_master_renew(struct sim *sim, struct sim_master *master)
 {
     struct hd_ns_request *request = sim_alloc(sim, sizeof(*request));
+    if (master->first_request == NULL)
+        master->first_request = request;
     request->kind = HD_NS_REGISTER;
     request->token = "";
     request->ttl_ms = TTL_MS;
     request->run_id = "";
     request->entry.role = HD_NS_MASTER;
-    request->entry.id = sim_format(sim, "m%u", master->index);
+    request->entry.id = master->id;
     request->entry.incarnation = master->epoch;
+    if (sim->plan->rival.kind != SIM_RIVAL_NONE) /* the clock at its start: it may be a copy */
+        request->entry.incarnation = (uint64_t)(master->boot_ms - master->boot_offset_ms) + 1;
     request->entry.address =
         sim_format(sim, "tcp://m%u:%llu", master->index, (unsigned long long)master->port);
     for (size_t r = 0; r < master->ledger.run_count; r++)
         request->entry.runs[request->entry.run_count++] = master->ledger.runs[r].run_id;
     int64_t delay_ms = sim_link_delay(sim, SIM_NODE_MASTER + master->index, SIM_NODE_NAMESERVER);
     if (delay_ms >= 0)
-        sim_at(sim, sim->now_ms + delay_ms, fire_register, 0, 0, request);
+        sim_at(sim, sim->now_ms + delay_ms, fire_register, master->index, master->epoch, request);
     sim_at(sim, sim->now_ms + RENEW_MS, fire_renew, master->index, master->epoch, NULL);
 }
 
@@ -151,9 +164,10 @@ static struct sim_person_task *new_task(struct sim *sim, uint32_t run)
     sim->tasks = sim_grow(sim, sim->tasks, sizeof(struct sim_person_task *), sim->task_count,
                           &sim->task_capacity);
     sim->tasks[sim->task_count++] = task;
-    task->master = plan->master;
+    task->master = sim_serving(sim, run);
     task->run = run;
     task->wanted = true;
+    task->done = sim->masters[task->master].gone; /* nobody would answer */
     task->request = (struct hd_request){
         .token = "",
         .worker = "",

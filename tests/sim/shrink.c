@@ -32,6 +32,14 @@ static uint32_t *message_permille(struct sim_climate *climate, int fault)
 
 static bool has_fault(struct sim_plan *plan, int fault)
 {
+    if (fault == SIM_FAULT_RIVAL_MASTER)
+        return plan->rival.kind != SIM_RIVAL_NONE;
+    if (fault == SIM_FAULT_STOLEN_ID) {
+        for (uint32_t w = 0; w < plan->worker_count; w++)
+            if (plan->workers[w].twin != SIM_TWIN_NONE)
+                return true;
+        return false;
+    }
     return is_message_fault(fault) ? *message_permille(&plan->climate, fault) > 0
                                    : plan->climate.fault_mean_ms[fault] > 0;
 }
@@ -45,7 +53,12 @@ void sim_plan_ease(struct sim_plan *plan, const struct sim_ease *ease)
         if (is_message_fault(fault))
             *message_permille(&plan->climate, fault) = 0;
     }
-    if (ease->runs_max > 0 && plan->run_count > ease->runs_max)
+    if (ease->without[SIM_FAULT_RIVAL_MASTER])
+        plan->rival.kind = SIM_RIVAL_NONE;
+    for (uint32_t w = 0; w < plan->worker_count && ease->without[SIM_FAULT_STOLEN_ID]; w++)
+        plan->workers[w].twin = SIM_TWIN_NONE;
+    /* The rival's runs lie behind the others: they stay as they are. */
+    if (ease->runs_max > 0 && plan->rival.run_count == 0 && plan->run_count > ease->runs_max)
         plan->run_count = ease->runs_max;
     if (plan->master_count > plan->run_count)
         plan->master_count = plan->run_count;

@@ -218,9 +218,11 @@ void sim_fail(struct sim *sim, const char *checker, const char *fmt, ...)
 struct sim_ledger_run *sim_find_run(struct sim *sim, uint64_t run_uid,
                                     struct sim_master **ret_master)
 {
-    for (uint32_t m = 0; m < sim->plan->master_count; m++) {
+    for (uint32_t m = 0; m < sim->master_count; m++) {
         struct sim_ledger_run *run = sim_ledger_find(&sim->masters[m].ledger, run_uid);
-        if (run == NULL)
+        /* Of a copied state the one that goes on. */
+        bool other = sim->plan->rival.kind == SIM_RIVAL_COPY && m != sim_serving(sim, 0);
+        if (run == NULL || other)
             continue;
         if (ret_master != NULL)
             *ret_master = &sim->masters[m];
@@ -232,9 +234,9 @@ struct sim_ledger_run *sim_find_run(struct sim *sim, uint64_t run_uid,
 /* Every run of the plan exists and is at an end, with no attempt believed alive. */
 static bool all_over(struct sim *sim)
 {
-    for (uint32_t r = 0; r < sim->plan->run_count; r++) {
+    for (uint32_t r = 0; r < sim_run_total(sim); r++) {
         struct sim_ledger_run *run = sim_find_run(sim, sim->plan->runs[r].run_uid, NULL);
-        if (run == NULL || !sim_run_over(run))
+        if (sim_is_served(sim, r) && (run == NULL || !sim_run_over(run)))
             return false;
     }
     for (size_t t = 0; t < sim->task_count; t++)
@@ -250,12 +252,13 @@ static void begin_calm(struct sim *sim)
     sim_trace(sim, "calm");
     memset(sim->cut_until_ms, 0, sizeof(sim->cut_until_ms));
     sim->nameserver_down_until_ms = 0;
-    for (uint32_t m = 0; m < sim->plan->master_count; m++) {
+    sim_rival_calm(sim);
+    for (uint32_t m = 0; m < sim->master_count; m++) {
         sim->masters[m].full_until_ms = 0;
         sim->masters[m].crash_before = false;
         sim->masters[m].crash_after = false;
         sim->masters[m].fsync_fails = false;
-        if (!sim->masters[m].alive)
+        if (!sim->masters[m].alive && !sim->masters[m].gone)
             sim_master_start(sim, m);
     }
     for (uint32_t w = 0; w < sim->plan->worker_count; w++) {
@@ -264,14 +267,14 @@ static void begin_calm(struct sim *sim)
             sim->awake_ms = worker->frozen_until_ms;
         if (worker->stalled_until_ms > sim->awake_ms)
             sim->awake_ms = worker->stalled_until_ms;
-        if (!sim->workers[w].alive)
+        if (!sim->workers[w].alive && !sim_twin_lives(sim, w))
             sim_worker_start(sim, w);
     }
     if (!sim->plan->resume_paused)
         return;
-    for (uint32_t r = 0; r < sim->plan->run_count; r++) {
+    for (uint32_t r = 0; r < sim_run_total(sim); r++) {
         struct sim_ledger_run *run = sim_find_run(sim, sim->plan->runs[r].run_uid, NULL);
-        if (run != NULL && run->state == HD_RUN_PAUSED)
+        if (run != NULL && sim_is_served(sim, r) && run->state == HD_RUN_PAUSED)
             sim_person_command(sim, r, HD_COMMAND_RESUME_RUN, 0, "the storm is over");
     }
 }
@@ -291,8 +294,10 @@ static int64_t calm_length_ms(const struct sim_plan *plan)
 
 static void count_ends(struct sim *sim)
 {
-    for (uint32_t r = 0; r < sim->plan->run_count; r++) {
+    for (uint32_t r = 0; r < sim_run_total(sim); r++) {
         const struct sim_ledger_run *run = sim_find_run(sim, sim->plan->runs[r].run_uid, NULL);
+        if (!sim_is_served(sim, r))
+            continue;
         sim->cover->finished_ends += run->state == HD_RUN_FINISHED;
         sim->cover->cancelled_ends += run->state == HD_RUN_CANCELLED;
         sim->cover->paused_ends += run->state == HD_RUN_PAUSED;
@@ -304,7 +309,8 @@ static void restart_leavers(struct sim *sim)
 {
     for (uint32_t w = 0; w < sim->plan->worker_count; w++) {
         struct sim_worker *worker = &sim->workers[w];
-        if (!worker->alive && worker->epoch > 0 && (worker->was_told || worker->exited))
+        if (!worker->alive && worker->epoch > 0 && (worker->was_told || worker->exited) &&
+            !sim_twin_lives(sim, w))
             sim_worker_start(sim, w);
     }
 }
@@ -312,10 +318,10 @@ static void restart_leavers(struct sim *sim)
 /* What was ordered in the storm is taken back; a late order too. */
 static void resume_workers(struct sim *sim)
 {
-    for (uint32_t m = 0; m < sim->plan->master_count; m++) {
+    for (uint32_t m = 0; m < sim->master_count; m++) {
         const struct sim_master *master = &sim->masters[m];
-        for (uint32_t r = 0; r < sim->plan->run_count; r++) {
-            if (sim->plan->runs[r].master != m || !master->alive)
+        for (uint32_t r = 0; r < sim_run_total(sim); r++) {
+            if (sim_serving(sim, r) != m || !master->alive)
                 continue;
             for (uint32_t w = 0; w < sim->plan->worker_count; w++)
                 if (sim_worker_state(&master->ledger, sim->workers[w].id) != HD_WORKER_ACTIVE)
@@ -360,8 +366,13 @@ static void on_tick(struct sim *sim, const struct sim_event *event)
 
 static void fire_worker_start(struct sim *sim, const struct sim_event *event)
 {
-    if (!sim->workers[event->who].alive && sim->workers[event->who].epoch == 0)
-        sim_worker_start(sim, event->who);
+    if (sim->workers[event->who].alive || sim->workers[event->who].epoch > 0)
+        return;
+    if (sim->plan->workers[event->who].twin != SIM_TWIN_NONE && sim->calm)
+        return;
+    if (sim->plan->workers[event->who].twin != SIM_TWIN_NONE)
+        sim_twin_start(sim, &sim->workers[event->who]);
+    sim_worker_start(sim, event->who);
 }
 
 static void fire_submit(struct sim *sim, const struct sim_event *event)
@@ -375,20 +386,25 @@ static void build(struct sim *sim)
     sim->storm_end_ms = plan->climate.storm_ms;
     sim->over_since_ms = -1;
     sim_nameserver_start(sim);
+    sim->master_count = plan->master_count;
     for (uint32_t m = 0; m < plan->master_count; m++) {
         struct hd_err err;
         sim->masters[m].index = m;
+        hd_format(sim->masters[m].id, sizeof(sim->masters[m].id), "m%u", m);
         enum hd_code code = hd_store_open_memory(&sim->masters[m].store, &err);
         hd_assert(code == HD_OK);
         sim_master_start(sim, m);
     }
+    if (plan->rival.kind != SIM_RIVAL_NONE)
+        sim_rival_start(sim);
     for (uint32_t w = 0; w < plan->worker_count; w++) {
         struct sim_worker *worker = &sim->workers[w];
         worker->index = w;
         worker->plan = &plan->workers[w];
         worker->root = &sim->roots[plan->workers[w].root];
         hd_format(worker->root->id, sizeof(worker->root->id), "root%u", plan->workers[w].root);
-        hd_format(worker->id, sizeof(worker->id), "w%u", w);
+        hd_format(worker->id, sizeof(worker->id), "w%u",
+                  plan->workers[w].twin != SIM_TWIN_NONE ? plan->workers[w].twin_of : w);
         sim_at(sim, plan->workers[w].start_ms, fire_worker_start, w, 0, NULL);
     }
     for (uint32_t r = 0; r < plan->run_count; r++)
@@ -399,11 +415,12 @@ static void build(struct sim *sim)
 
 static void tear_down(struct sim *sim)
 {
-    for (uint32_t m = 0; m < sim->plan->master_count; m++)
+    for (uint32_t m = 0; m < sim->master_count; m++)
         sim_master_release(&sim->masters[m]);
     for (uint32_t w = 0; w < sim->plan->worker_count; w++)
         sim_worker_release(&sim->workers[w]);
     hd_registry_free(sim->registry);
+    hd_registry_free(sim->second_registry);
 }
 
 void sim_run(uint64_t seed, const struct sim_plan *plan, const struct sim_options *options,

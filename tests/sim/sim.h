@@ -59,6 +59,9 @@ enum sim_fault {
     SIM_FAULT_PERSON_SETS_LIMIT,
     SIM_FAULT_MESSAGE_REPLAYED, /* a request that was recorded long ago, from elsewhere */
     SIM_FAULT_OLD_RESULT,       /* a worker finds a result of an attempt that is over */
+    SIM_FAULT_RIVAL_MASTER,     /* another one under the same run ids; see sim_rival */
+    SIM_FAULT_MASTER_CUT_OFF,   /* from the nameserver alone */
+    SIM_FAULT_STOLEN_ID,        /* two live workers with one id; see sim_twin */
     SIM_FAULT_COUNT
 };
 const char *sim_fault_name(enum sim_fault fault);
@@ -95,8 +98,11 @@ enum sim_plant {
     SIM_PLANT_VALUES_SWAPPED,      /* driver: of a result with several the first two are */
     SIM_PLANT_ATTEMPT_REUSED,      /* driver: a second attempt is stored as the first */
     SIM_PLANT_DIRECTORY_LOST,      /* shell: starts in an empty directory, says nothing */
-    SIM_PLANT_WRONG_LIMITS,  /* driver: the run that is created retries and goes on for ever */
-    SIM_PLANT_STOPS_UNASKED, /* shell: a target's end is reported as an early stop */
+    SIM_PLANT_WRONG_LIMITS,   /* driver: the run that is created retries and goes on for ever */
+    SIM_PLANT_STOPS_UNASKED,  /* shell: a target's end is reported as an early stop */
+    SIM_PLANT_STAMP_IGNORED,  /* core: takes what a copy of its state granted */
+    SIM_PLANT_RIVAL_ADMITTED, /* nameserver: another master under one run id is let in */
+    SIM_PLANT_REFUSED_STAYS,  /* shell: a worker that is refused for a newer one goes on */
     SIM_PLANT_COUNT
 };
 const char *sim_plant_name(enum sim_plant plant);
@@ -156,8 +162,24 @@ struct sim_run_plan {
     size_t loss_count;
 };
 
+/* A second master that is started under the run ids of the first, perhaps while it lives. */
+enum sim_rival {
+    SIM_RIVAL_NONE,
+    SIM_RIVAL_EMPTY, /* its state is: the same experiments are submitted to it */
+    SIM_RIVAL_COPY,  /* its state is a copy of the first one's, its id included */
+};
+
+/* A second worker with the id of another, perhaps while that lives. */
+enum sim_twin {
+    SIM_TWIN_NONE,
+    SIM_TWIN_EMPTY, /* with a disk of its own */
+    SIM_TWIN_COPY,  /* with a copy of the disk, from the moment of its start */
+};
+
 struct sim_worker_plan {
     uint32_t slots;
+    enum sim_twin twin;
+    uint32_t twin_of;
     uint32_t root; /* workers with one number share a file system */
     char run_id[HD_ID_MAX + 1];
     int64_t start_ms;
@@ -193,9 +215,15 @@ struct sim_plan {
     uint32_t worker_count;
     uint32_t run_count;
     struct sim_worker_plan workers[SIM_WORKERS_MAX];
-    struct sim_run_plan runs[SIM_MASTERS_MAX * SIM_RUNS_MAX];
+    struct sim_run_plan runs[SIM_MASTERS_MAX * SIM_RUNS_MAX]; /* run_count, then the rival's */
     struct sim_script_line script[SIM_SCRIPT_MAX];
     uint32_t script_count;
+    struct {
+        enum sim_rival kind;
+        int64_t copied_ms, start_ms; /* what comes later is not in the copy */
+        bool stays; /* the first ends for good when this starts; otherwise this ends in the calm */
+        uint32_t run_count; /* EMPTY: its runs, behind the others in `runs` */
+    } rival;
     bool story;         /* written by hand: clocks begin at 0, targets take their exact time */
     bool resume_paused; /* in the calm a person resumes what a person paused */
     bool shutdown_workers;
@@ -223,6 +251,7 @@ struct sim_cover {
     uint64_t actions[3]; /* of enum hd_attempt_action, in replies */
     uint64_t commands[HD_COMMAND_OP_COUNT];
     uint64_t worker_states[HD_WORKER_STATE_COUNT];
+    uint64_t rivals_refused, copies_served, foreign_results, twins_refused;
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
     uint64_t repeats;             /* evaluations of a config that had a result */
     uint64_t scored;              /* results with several objectives */

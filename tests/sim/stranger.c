@@ -64,6 +64,7 @@ bool sim_stranger_replays(struct sim *sim)
     connection->stranger = true;
     struct sim_message *message = sim_message_of_request(sim, request);
     message->connection = connection;
+    message->origin = strangers->recorded[place]->origin;
     sim_tell(sim, "a stranger repeats %s %llu of %s", hd_request_kind_name(request->kind),
              (unsigned long long)request->sequence, request->worker);
     sim_connection_send(sim, message);
@@ -116,6 +117,10 @@ static void old_results_change_nothing(struct sim *sim, const struct sim_checker
     if (probe->kind != SIM_PROBE_FACT || probe->fact->kind != HD_FACT_ATTEMPT_ENDED)
         return;
     const struct hd_fact_attempt_ended *ended = &probe->fact->as.attempt_ended;
+    const struct sim_job *job =
+        sim_ledger_job(&probe->master->ledger, probe->fact->run, ended->job);
+    if (job != NULL && sim_is_shared_grant(sim, sim_job_attempt(job, ended->attempt)))
+        return; /* over for the other master, not for this one */
     if (ended->by_report && ended->outcome == HD_OUTCOME_OK &&
         fabs(ended->loss - SIM_OLD_RESULT_LOSS) < 0.5)
         sim_fail(sim, self->name, "job %u has the result of an attempt that was over before %u",

@@ -87,7 +87,7 @@ static bool dial(struct sim *sim, struct sim_worker *worker, struct sim_client *
     unsigned index;
     unsigned long long port;
     if (sscanf(client->address, "tcp://m%u:%llu", &index, &port) != 2 ||
-        index >= sim->plan->master_count || !sim->masters[index].alive ||
+        index >= sim->master_count || !sim->masters[index].alive ||
         sim->masters[index].port != port)
         return false;
     client->connection =
@@ -118,6 +118,8 @@ static void do_send(struct sim *sim, struct sim_worker *worker,
 {
     hd_assert(action->master < HD_AGENT_MASTERS_MAX && action->lane < HD_LANE_COUNT);
     struct sim_message *message = sim_message_of_request(sim, &action->request);
+    if (action->request.kind == HD_REQUEST_REPORT)
+        message->origin = sim_engine_find(worker, action->request.result.attempt);
     struct sim_lane *lane = &worker->clients[action->master].lanes[action->lane];
     *lane = (struct sim_lane){.waiting = true,
                               .send_id = message->send_id,
@@ -141,6 +143,19 @@ static void close_client(struct sim *sim, struct sim_client *client)
     memset(client->lanes, 0, sizeof(client->lanes));
 }
 
+/* Which makes the agent leave; true: where a plant keeps it from hearing. */
+static bool is_refused_for_newer(struct sim *sim, struct sim_worker *worker,
+                                 const struct hd_reply *reply)
+{
+    if (reply->kind != HD_REPLY_REFUSED || reply->code != HD_E_CONFLICT)
+        return false;
+    if (sim->options->plant == SIM_PLANT_REFUSED_STAYS)
+        return true;
+    worker->refused = true;
+    sim->cover->twins_refused++;
+    return false;
+}
+
 static void fire_receive(struct sim *sim, const struct sim_event *event)
 {
     struct sim_worker *worker = process_for(sim, event);
@@ -153,6 +168,9 @@ static void fire_receive(struct sim *sim, const struct sim_event *event)
             if (!lane->waiting || lane->send_id != message->send_id)
                 continue;
             lane->waiting = false;
+            worker->heard_from = message->connection->master;
+            if (is_refused_for_newer(sim, worker, message->reply))
+                continue;
             struct hd_agent_event reply = {.kind = HD_AGENT_EVENT_REPLY,
                                            .master = m,
                                            .lane = (enum hd_lane)l,
@@ -207,13 +225,13 @@ static void end_process(struct sim *sim, struct sim_worker *worker)
     worker->terms = 0;
 }
 
-/* The shell knows the master's id from the look-up; here the address tells it. */
-static const char *master_id_of(struct sim *sim, const struct sim_client *client)
+/* The shell knows the master from the look-up; here the address tells it. */
+static uint32_t master_of(const struct sim_client *client)
 {
     unsigned index = 0;
     int count = sscanf(client->address, "tcp://m%u:", &index);
     hd_assert(count == 1);
-    return sim_format(sim, "m%u", index);
+    return index;
 }
 
 static void fire_described(struct sim *sim, const struct sim_event *event)
@@ -237,8 +255,7 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
                            action->address);
         break;
     case HD_AGENT_START:
-        sim_engine_start(sim, worker, action->lease,
-                         master_id_of(sim, &worker->clients[action->master]));
+        sim_engine_start(sim, worker, action->lease, master_of(&worker->clients[action->master]));
         break;
     case HD_AGENT_STOP:
         sim_engine_stop(sim, worker, action->attempt, action->outcome,
@@ -266,6 +283,7 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
 }
 
 static void fire_timer(struct sim *sim, const struct sim_event *event);
+static void fire_start(struct sim *sim, const struct sim_event *event);
 
 static void set_timer(struct sim *sim, struct sim_worker *worker)
 {
@@ -310,16 +328,18 @@ void sim_worker_step(struct sim *sim, struct sim_worker *worker, const struct hd
     if (hd_agent_held_count(worker->agent) > HD_HELD_MAX)
         sim_fail(sim, "bounded", "%s holds %u attempts", worker->id,
                  hd_agent_held_count(worker->agent));
-    if (worker->exited)
-        end_process(sim, worker);
-    else
+    if (!worker->exited) {
         set_timer(sim, worker);
+        return;
+    }
+    end_process(sim, worker);
+    if (worker->refused && !sim->calm && sim_chance(sim, 500)) /* some service starts it again */
+        sim_at(sim, sim->now_ms + sim_between(sim, 100, sim->plan->climate.down_max_ms), fire_start,
+               worker->index, worker->epoch, NULL);
 }
 
 /* ---- birth, death, signals
  * ----------------------------------------------------------------------------- */
-
-static void fire_start(struct sim *sim, const struct sim_event *event);
 
 static void fire_machine_end(struct sim *sim, const struct sim_event *event)
 {
@@ -398,7 +418,9 @@ void sim_worker_start(struct sim *sim, uint32_t index)
     (void)hd_copy_text(options.root, sizeof(options.root), worker->root->id);
     (void)hd_copy_text(options.host, sizeof(options.host), worker->id);
     (void)hd_copy_text(options.run_id, sizeof(options.run_id), worker->plan->run_id);
-    worker->was_told = false;
+    worker->was_told = worker->refused = false;
+    if (sim_has_twin(sim, index)) /* as in the shell: the clock, and chance */
+        options.incarnation = ((uint64_t)sim->now_ms << 4 | index) + 1;
     worker->clock_offset_ms = sim->plan->story ? 0 : sim_between(sim, 0, 1000000);
     draw_life(sim, worker, &options);
     struct hd_err err;
@@ -409,7 +431,8 @@ void sim_worker_start(struct sim *sim, uint32_t index)
     worker->terms = 0;
     worker->timer_ms = HD_NEVER_MS;
     worker->stalled_until_ms = 0;
-    sim_tell(sim, "%s starts (incarnation %llu)", worker->id, (unsigned long long)worker->epoch);
+    sim_tell(sim, "%s starts (incarnation %llu)", worker->id,
+             (unsigned long long)options.incarnation);
     sim_engine_adopt(sim, worker);
     struct hd_agent_event timeout = {.kind = HD_AGENT_EVENT_TIMEOUT};
     if (worker->alive)
@@ -419,7 +442,8 @@ void sim_worker_start(struct sim *sim, uint32_t index)
 static void fire_start(struct sim *sim, const struct sim_event *event)
 {
     struct sim_worker *worker = &sim->workers[event->who];
-    if (!worker->alive && worker->epoch == event->epoch)
+    if (!worker->alive && worker->epoch == event->epoch &&
+        !(sim->calm && sim_twin_lives(sim, event->who)))
         sim_worker_start(sim, event->who);
 }
 
