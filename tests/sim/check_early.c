@@ -184,9 +184,10 @@ static void stopped_when_decided(struct sim *sim, const struct sim_checker *self
     struct sim_job *job = sim_ledger_job(&probe->master->ledger, probe->fact->run, ended->job);
     if (job == NULL)
         return;
-    const struct sim_attempt *attempt = sim_job_attempt(job, ended->attempt);
     if (ended->outcome == HD_OUTCOME_STOPPED && !job->decided &&
-        !sim_is_shared_grant(sim, attempt)) /* its other master may have wanted it */
+        sim_is_shared_grant(sim, sim_job_attempt(job, ended->attempt)))
+        return; /* its other master wanted it, and has its curve */
+    if (ended->outcome == HD_OUTCOME_STOPPED && !job->decided)
         sim_fail(sim, self->name, "job %u is stopped early and nobody decided that", ended->job);
     else if (ended->outcome == HD_OUTCOME_STOPPED && !isfinite(ended->loss))
         sim_fail(sim, self->name, "job %u is stopped early and its last loss is forgotten",

@@ -432,6 +432,9 @@ void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
 /* A new incarnation looks at its engine and its disk. */
 void sim_engine_adopt(struct sim *sim, struct sim_worker *worker);
 void sim_engine_reboot(struct sim *sim, struct sim_worker *worker);
+/* Whose result it is, though nothing may be left of it. */
+const struct sim_container *sim_engine_origin(const struct sim_worker *worker,
+                                              struct hd_attempt_ref attempt);
 struct sim_container *sim_engine_find(struct sim_worker *worker, struct hd_attempt_ref attempt);
 
 /* ---- nameserver, person, faults (others.c, fault.c)

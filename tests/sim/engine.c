@@ -23,6 +23,15 @@ struct sim_container *sim_engine_find(struct sim_worker *worker, struct hd_attem
     return NULL;
 }
 
+const struct sim_container *sim_engine_origin(const struct sim_worker *worker,
+                                              struct hd_attempt_ref attempt)
+{
+    for (const struct sim_container *c = worker->containers; c != NULL; c = c->next)
+        if (hd_attempt_ref_equal(c->attempt, attempt) && c->attempt.stamp == attempt.stamp)
+            return c;
+    return NULL;
+}
+
 /* ---- directories
  * --------------------------------------------------------------------------------------- */
 

@@ -119,7 +119,7 @@ static void do_send(struct sim *sim, struct sim_worker *worker,
     hd_assert(action->master < HD_AGENT_MASTERS_MAX && action->lane < HD_LANE_COUNT);
     struct sim_message *message = sim_message_of_request(sim, &action->request);
     if (action->request.kind == HD_REQUEST_REPORT)
-        message->origin = sim_engine_find(worker, action->request.result.attempt);
+        message->origin = sim_engine_origin(worker, action->request.result.attempt);
     struct sim_lane *lane = &worker->clients[action->master].lanes[action->lane];
     *lane = (struct sim_lane){.waiting = true,
                               .send_id = message->send_id,
