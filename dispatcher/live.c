@@ -127,9 +127,9 @@ static enum hd_code read_test(const struct hd_core *core, const struct hd_reques
          index++) {
         struct hd_worker_view view;
         struct hd_test_view test;
-        if (!hd_core_view_test(core, (uint32_t)index, arguments.echo, &test))
+        if (!hd_core_view_worker(core, (uint32_t)index, &view) ||
+            !hd_core_view_test(core, (uint32_t)index, arguments.echo, &test))
             continue;
-        hd_core_view_worker(core, (uint32_t)index, &view);
         code = put_worker(&view, &test, rows++ == 0, json, err);
     }
     if (code == HD_OK && index < count)

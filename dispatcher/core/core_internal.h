@@ -418,9 +418,6 @@ void core_expire_parked(struct hd_core *core);
 /* schedule.c: who gets what, what is asked for */
 void core_schedule(struct hd_core *core);
 
-/* view.c: a worker that has said hello, by the index of hd_core_view_worker() */
-const struct worker *core_known_worker(const struct hd_core *core, uint32_t index);
-
 /* waiting.c: tests of workers, and why runs wait */
 void core_handle_test(struct hd_core *core, const struct hd_event *event);
 /* The oldest that it has not answered yet; 0 none. */

@@ -329,10 +329,18 @@ static void feed_all(struct hd_core *core)
     }
 }
 
+static bool enough_workers(const struct hd_core *core)
+{
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < core->worker_count; i++)
+        known += core->workers[i].known ? 1 : 0;
+    return known >= core->options.min_workers;
+}
+
 void core_schedule(struct hd_core *core)
 {
     begin_pass(core);
-    if (!core->enough_workers && hd_core_worker_count(core) < core->options.min_workers)
+    if (!core->enough_workers && !enough_workers(core))
         return;
     core->enough_workers = true;
     feed_all(core);

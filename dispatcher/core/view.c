@@ -172,25 +172,16 @@ bool hd_core_may_serve(const struct hd_core *core, uint32_t run_number, const ch
 
 uint32_t hd_core_worker_count(const struct hd_core *core)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < core->worker_count; i++)
-        count += core->workers[i].known ? 1 : 0;
-    return count;
+    return core->worker_count;
 }
 
-const struct worker *core_known_worker(const struct hd_core *core, uint32_t index)
-{
-    for (uint32_t i = 0; i < core->worker_count; i++)
-        if (core->workers[i].known && index-- == 0)
-            return &core->workers[i];
-    hd_assert(false && "a worker index beyond hd_core_worker_count()");
-    return NULL;
-}
-
-void hd_core_view_worker(const struct hd_core *core, uint32_t index,
+bool hd_core_view_worker(const struct hd_core *core, uint32_t index,
                          struct hd_worker_view *ret_view)
 {
-    const struct worker *worker = core_known_worker(core, index);
+    hd_assert(index < core->worker_count);
+    const struct worker *worker = &core->workers[index];
+    if (!worker->known)
+        return false;
     *ret_view = (struct hd_worker_view){
         .id = worker->id,
         .host = worker->host,
@@ -207,6 +198,7 @@ void hd_core_view_worker(const struct hd_core *core, uint32_t index,
         .reason = worker->reason,
         .last_seen_ms = worker->last_seen_ms,
     };
+    return true;
 }
 
 static bool milestone_of(const struct hd_core *core, uint64_t seq, double *ret_budget)

@@ -82,9 +82,10 @@ void core_take_echo(struct hd_core *core, struct worker *worker, const struct hd
 bool hd_core_view_test(const struct hd_core *core, uint32_t index, uint64_t number,
                        struct hd_test_view *ret_view)
 {
-    const struct worker *worker = core_known_worker(core, index);
+    hd_assert(index < core->worker_count);
+    const struct worker *worker = &core->workers[index];
     size_t place = find_test(worker, number);
-    if (place == HD_TESTS_MAX)
+    if (!worker->known || place == HD_TESTS_MAX)
         return false;
     const struct test *test = &worker->tests[place];
     *ret_view = (struct hd_test_view){

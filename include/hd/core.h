@@ -249,8 +249,10 @@ struct hd_worker_view {
 /* Nothing that was decided keeps this worker from jobs of the run: it is not paused, quarantined,
  * to leave or excluded from it. */
 bool hd_core_may_serve(const struct hd_core *core, uint32_t run, const char *worker);
-uint32_t hd_core_worker_count(const struct hd_core *core); /* that have said hello */
-void hd_core_view_worker(const struct hd_core *core, uint32_t index,
+/* That were ever heard of; each keeps its index as long as the core lives. */
+uint32_t hd_core_worker_count(const struct hd_core *core);
+/* false: it has not said hello in this life, or goodbye since. */
+bool hd_core_view_worker(const struct hd_core *core, uint32_t index,
                          struct hd_worker_view *ret_view);
 /* What a worker, by the same index, has to say to one HD_REQUEST_TEST. */
 struct hd_test_view {
@@ -259,7 +261,7 @@ struct hd_test_view {
     int64_t took_ms;   /* from the test to its answer */
     const char *about; /* as it said last */
 };
-/* false: it was not asked, or too many tests ago (HD_TESTS_MAX). */
+/* false: it is not here, was not asked, or too many tests ago (HD_TESTS_MAX). */
 bool hd_core_view_test(const struct hd_core *core, uint32_t index, uint64_t number,
                        struct hd_test_view *ret_view);
 

@@ -34,7 +34,8 @@ static const char *waiting_worker(const struct sim *sim, const struct sim_probe 
     hd_core_view_run(core, run_number, &run);
     for (uint32_t w = 0; w < hd_core_worker_count(core); w++) {
         struct hd_worker_view view;
-        hd_core_view_worker(core, w, &view);
+        if (!hd_core_view_worker(core, w, &view))
+            continue;
         bool heard = probe->event->now_ms - view.last_seen_ms < run.experiment->lease_ms;
         if (!hd_streq(view.id, but) && view.parked && view.reachable && !view.draining && heard &&
             serves_run(sim, view.id, run.run_id) && hd_core_may_serve(core, run_number, view.id))
@@ -217,8 +218,7 @@ static bool has_said_that_it_leaves(const struct hd_core *core, const char *work
 {
     for (uint32_t w = 0; w < hd_core_worker_count(core); w++) {
         struct hd_worker_view view;
-        hd_core_view_worker(core, w, &view);
-        if (hd_streq(view.id, worker))
+        if (hd_core_view_worker(core, w, &view) && hd_streq(view.id, worker))
             return view.draining;
     }
     return false;

@@ -211,9 +211,8 @@ static bool somebody_waits(const struct sim *sim, const struct sim_master *maste
 {
     for (uint32_t w = 0; w < hd_core_worker_count(master->core); w++) {
         struct hd_worker_view view;
-        hd_core_view_worker(master->core, w, &view);
-        if (view.parked && !view.draining && may_serve(sim, view.id, run->run_id) &&
-            !leaves_soon(sim, view.id) &&
+        if (hd_core_view_worker(master->core, w, &view) && view.parked && !view.draining &&
+            may_serve(sim, view.id, run->run_id) && !leaves_soon(sim, view.id) &&
             hd_core_may_serve(master->core, (uint32_t)(run - master->ledger.runs), view.id))
             return true;
     }

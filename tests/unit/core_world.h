@@ -320,8 +320,7 @@ static inline struct hd_worker_view worker_view(const char *id)
 {
     struct hd_worker_view view;
     for (uint32_t i = 0; i < hd_core_worker_count(core); i++) {
-        hd_core_view_worker(core, i, &view);
-        if (strcmp(view.id, id) == 0)
+        if (hd_core_view_worker(core, i, &view) && strcmp(view.id, id) == 0)
             return view;
     }
     fail_msg("no worker %s", id);

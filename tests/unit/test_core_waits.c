@@ -175,8 +175,7 @@ static struct hd_test_view tested(const char *id, uint64_t number)
     struct hd_test_view view = {.answered = false};
     for (uint32_t i = 0; i < hd_core_worker_count(core); i++) {
         struct hd_worker_view worker;
-        hd_core_view_worker(core, i, &worker);
-        if (hd_streq(worker.id, id))
+        if (hd_core_view_worker(core, i, &worker) && hd_streq(worker.id, id))
             assert_true(hd_core_view_test(core, i, number, &view));
     }
     return view;
@@ -259,6 +258,26 @@ static void old_tests_make_room(void **state)
     assert_true(tested("w", 2).answered && !tested("w", HD_TESTS_MAX + 1).answered);
 }
 
+/* What is read in parts is read whole: a worker keeps its place when others leave. */
+static void a_worker_keeps_its_place(void **state)
+{
+    (void)state;
+    struct hd_worker_view before, after;
+    struct hd_test_view view;
+    hello(&w, NULL, 0);
+    hello(&v, NULL, 0);
+    assert_answer(test("", 7), HD_REPLY_OK);
+    uint32_t count = hd_core_worker_count(core), last = count - 1;
+    assert_true(hd_core_view_worker(core, 0, &before) && hd_core_view_test(core, 0, 7, &view));
+    assert_true(hd_core_view_worker(core, last, &before));
+    struct worker *leaver = hd_streq(before.id, w.id) ? &v : &w;
+    struct hd_request bye = from(leaver, HD_REQUEST_BYE, HD_LANE_CONTROL, ++leaver->control);
+    assert_answer(post(&bye, leaver->incarnation), HD_REPLY_OK);
+    assert_int_equal(hd_core_worker_count(core), count);
+    assert_true(hd_core_view_worker(core, last, &after) && hd_streq(after.id, before.id));
+    assert_false(hd_core_view_worker(core, 0, &after) || hd_core_view_test(core, 0, 7, &view));
+}
+
 #define WITH_CORE(test) cmocka_unit_test_setup_teardown(test, two_workers, teardown)
 
 int main(void)
@@ -275,6 +294,7 @@ int main(void)
         WITH_CORE(every_test_is_answered_once),
         WITH_CORE(a_test_that_comes_twice_stays_answered),
         WITH_CORE(old_tests_make_room),
+        WITH_CORE(a_worker_keeps_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
