@@ -240,9 +240,6 @@ static enum hd_code compare_run(void *context, const struct hd_reader_run *row, 
     compare_count(check, where, "jobs_closed", row->jobs_closed,
                   run.job_count - run.jobs_queued - run.jobs_running);
     compare_count(check, where, "jobs_ok", row->jobs_ok, run.jobs_ok);
-    /* Of a noisy target the view tells the best single result, which is nobody's incumbent. */
-    if (run.experiment->noise.repeats > 1)
-        return HD_OK;
     compare_count(check, where, "the best job", row->incumbent_job,
                   run.has_incumbent ? (int64_t)run.incumbent_job : -1);
     compare_number(check, where, "the best budget", row->incumbent_budget,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "noise.h"
 #include "reader_impl.h"
 
 /* ---- open --------------------------------------------------------------------------------------
@@ -123,6 +124,25 @@ static enum hd_code next_row(struct hd_reader *reader, sqlite3_stmt *statement, 
                                                      : hd_sqlite_fail(reader->db, step, what, err);
 }
 
+/* A noisy target's incumbent is no row. As long as nothing has a result at the largest budget it is
+ * the best single result. */
+static enum hd_code believe(sqlite3 *db, double largest, struct hd_reader_run *row,
+                            struct hd_err *err)
+{
+    struct hd_race *race;
+    struct hd_race_estimate best;
+    enum hd_code code = store_race(db, row->run, NULL, NULL, &race, err);
+    if (code != HD_OK)
+        return code;
+    if (hd_race_best(race, &best)) {
+        row->incumbent_job = best.job;
+        row->incumbent_budget = largest;
+        row->incumbent_loss = best.loss;
+    }
+    hd_race_free(race);
+    return HD_OK;
+}
+
 enum hd_code hd_reader_runs(struct hd_reader *reader, hd_reader_run_fn each, void *context,
                             struct hd_err *err)
 {
@@ -131,7 +151,9 @@ enum hd_code hd_reader_runs(struct hd_reader *reader, hd_reader_run_fn each, voi
     int prepared = sqlite3_prepare_v2(
         reader->db,
         "SELECT v.run, v.run_id, v.state, v.reason, v.configs, v.jobs, v.jobs_closed, v.jobs_ok,"
-        " best.job, best.budget, best.loss FROM v_runs AS v"
+        " best.job, best.budget, best.loss, json_extract(runs.experiment, '$.noise.repeats') > 1,"
+        " coalesce(json_extract(runs.experiment, '$.budget.max'), 1)"
+        " FROM v_runs AS v JOIN runs ON runs.run = v.run"
         " LEFT JOIN v_incumbents AS best ON best.run = v.run AND best.budget ="
         "  (SELECT max(budget) FROM v_incumbents AS other WHERE other.run = v.run)"
         " ORDER BY v.run",
@@ -142,7 +164,7 @@ enum hd_code hd_reader_runs(struct hd_reader *reader, hd_reader_run_fn each, voi
         code = next_row(reader, rows, &more, "v_runs", err);
         if (code != HD_OK || !more)
             break;
-        const struct hd_reader_run row = {
+        struct hd_reader_run row = {
             .run = sqlite3_column_int64(rows, 0),
             .run_id = text_of(rows, 1),
             .state = text_of(rows, 2),
@@ -155,7 +177,10 @@ enum hd_code hd_reader_runs(struct hd_reader *reader, hd_reader_run_fn each, voi
             .incumbent_budget = number_of(rows, 9),
             .incumbent_loss = number_of(rows, 10),
         };
-        code = each(context, &row, err);
+        if (integer_of(rows, 11) > 0)
+            code = believe(reader->db, number_of(rows, 12), &row, err);
+        if (code == HD_OK)
+            code = each(context, &row, err);
     }
     sqlite3_finalize(rows);
     return code;

@@ -3,15 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include <hd/fact.h>
 #include <hd/race.h>
 
+#include "noise.h"
 #include "view_impl.h"
 
 #define TRAJECTORY_CONFIGS_MAX 5000 /* each costs a look at all before it */
-
-#define LARGEST                                                                                    \
-    "(SELECT coalesce(json_extract(experiment, '$.budget.max'), 1) FROM runs WHERE run = ?1)"
 
 static double number_of(const struct hd_value *object, const char *key)
 {
@@ -28,65 +25,6 @@ bool view_wants_estimates(const struct view_request *request, const struct hd_va
 {
     return view_is_noisy(object) &&
            (isnan(request->budget) || request->budget == number_of(object, "largest_budget"));
-}
-
-/* ---- the race again -------------------------------------------------------------------------- */
-
-typedef enum hd_code (*each_fn)(void *context, const struct hd_race *race,
-                                const struct hd_value *row, struct hd_err *err);
-
-struct racing {
-    struct hd_race *race;
-    each_fn each; /* after every result; may be NULL */
-    void *context;
-};
-
-static enum hd_code take_row(struct hd_race *race, const struct hd_value *row, struct hd_err *err)
-{
-    enum hd_outcome outcome;
-    double loss = number_of(row, "loss");
-    if (!hd_outcome_parse(hd_value_get(row, "outcome")->as.string, &outcome))
-        return HD_OK; /* of a damaged store: hd fsck says so */
-    enum hd_race_end end = hd_outcome_race_end(outcome);
-    if (end == HD_RACE_END_OK && !isfinite(loss))
-        return HD_OK;
-    enum hd_code code = hd_race_reserve(race, err);
-    if (code == HD_OK)
-        hd_race_result(race, (uint32_t)hd_value_get(row, "config")->as.integer,
-                       (uint32_t)hd_value_get(row, "job")->as.integer, end, loss);
-    return code;
-}
-
-static enum hd_code race_row(void *context, const struct hd_value *row, struct hd_err *err)
-{
-    const struct racing *racing = context;
-    enum hd_code code = take_row(racing->race, row, err);
-    return code == HD_OK && racing->each != NULL
-               ? racing->each(racing->context, racing->race, row, err)
-               : code;
-}
-
-/* each: after every result; may be NULL. */
-static enum hd_code read_race(struct hd_view *view, const struct view_request *request,
-                              each_fn each, void *context, struct hd_race **ret_race,
-                              struct hd_err *err)
-{
-    static const struct hd_race_spec spec = {.repeats = 2, .share = 0.5}; /* none is asked for */
-    struct racing racing = {.each = each, .context = context};
-    enum hd_code code = hd_race_new(&spec, &racing.race, err);
-    if (code != HD_OK)
-        return code;
-    code = view_each(view, request,
-                     "SELECT e.job, jobs.config, e.outcome, e.loss, utc(e.wall_ms) AS finished"
-                     " FROM attempt_ends AS e JOIN jobs ON jobs.run = e.run AND jobs.job = e.job"
-                     " WHERE e.run = ?1 AND e.requeued = 0 AND jobs.budget >= " LARGEST
-                     " ORDER BY e.seq",
-                     race_row, &racing, err);
-    if (code == HD_OK)
-        *ret_race = racing.race;
-    else
-        hd_race_free(racing.race);
-    return code;
 }
 
 /* ---- rows of people -------------------------------------------------------------------------- */
@@ -136,7 +74,7 @@ enum hd_code view_noisy_incumbent(struct hd_view *view, const struct view_reques
 {
     struct hd_race *race;
     struct hd_race_estimate best;
-    enum hd_code code = read_race(view, request, NULL, NULL, &race, err);
+    enum hd_code code = store_race(view->db, request->run, NULL, NULL, &race, err);
     if (code != HD_OK)
         return code;
     code = hd_race_best(race, &best)
@@ -178,8 +116,8 @@ struct trajectory {
 };
 
 /* A row for each change of the incumbent. */
-static enum hd_code note_change(void *context, const struct hd_race *race,
-                                const struct hd_value *row, struct hd_err *err)
+static enum hd_code note_change(void *context, const struct hd_race *race, const char *finished,
+                                struct hd_err *err)
 {
     struct trajectory *trajectory = context;
     struct hd_race_estimate best;
@@ -188,12 +126,10 @@ static enum hd_code note_change(void *context, const struct hd_race *race,
         return HD_OK;
     trajectory->any = true;
     trajectory->config = best.config;
-    struct hd_value *item = hd_value_new_object(), *finished = NULL;
+    struct hd_value *item = hd_value_new_object();
     if (item == NULL || hd_value_append(trajectory->list, item) != HD_OK)
         return hd_fail(err, HD_E_NOMEM, "no memory for an answer");
-    enum hd_code code = hd_value_copy(hd_value_get(row, "finished"), &finished, err);
-    if (code == HD_OK)
-        code = view_set(item, "finished", finished, err);
+    enum hd_code code = view_set(item, "finished", hd_value_new_string(finished), err);
     if (code == HD_OK)
         code = view_set(item, "job", hd_value_new_int(best.job), err);
     return code == HD_OK ? set_estimate(item, &best, err) : code;
@@ -210,7 +146,7 @@ enum hd_code view_noisy_best(struct hd_view *view, const struct view_request *re
     if (code == HD_OK)
         code = second;
     if (code == HD_OK)
-        code = read_race(view, request, note_change, &trajectory, &race, err);
+        code = store_race(view->db, request->run, note_change, &trajectory, &race, err);
     if (code != HD_OK)
         return code;
     code = list_best(view, request, race, list, err);

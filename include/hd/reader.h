@@ -39,12 +39,14 @@ HD_NODISCARD enum hd_code hd_reader_load(struct hd_reader *reader, hd_fact_fn ea
 /* ---- what the views say -----------------------------------------------------------------------
  */
 
-/* A row of v_runs; texts live during the call. Numbers that are NULL are NaN or -1. */
+/* A row of v_runs of a store whose facts can be restored; texts live during the call. Numbers that
+ * are NULL are NaN or -1. */
 struct hd_reader_run {
     int64_t run;
     const char *run_id, *state, *reason;
     int64_t configs, jobs, jobs_closed, jobs_ok;
-    int64_t incumbent_job; /* of v_incumbents at its highest budget; -1 none */
+    int64_t incumbent_job; /* of v_incumbents at its highest budget; -1 none. Of a noisy target as
+                            * the views of people work it out, with the posterior mean. */
     double incumbent_budget, incumbent_loss;
 };
 /* A row of v_jobs. */
