@@ -200,6 +200,72 @@ static void stopped_jobs_spend_what_they_reached(void **state)
     hd_value_free(answer);
 }
 
+#define CONFIGS_MAX 5000  /* whose incumbents are told one after the other */
+#define FACTS_OF_CONFIG 4 /* it, its job, the attempt and its end */
+
+/* One result for each config of a noisy target; each is better than those before it. */
+static size_t make_noisy_run(struct hd_fact *facts, uint32_t configs, const double *value)
+{
+    size_t count = 0;
+    facts[count++] = (struct hd_fact){
+        .kind = HD_FACT_RUN_CREATED,
+        .as.run_created = {"noisy", 78, 1, "{\"noise\":{\"repeats\":2,\"share\":0.3}}"}};
+    for (uint32_t i = 0; i < configs; i++) {
+        facts[count++] = (struct hd_fact){
+            .kind = HD_FACT_CONFIG_PROPOSED,
+            .as.config_proposed = {
+                .config = i, .values = value, .value_count = 1, .info = {.sampler = "random"}}};
+        facts[count++] = (struct hd_fact){.kind = HD_FACT_JOB_QUEUED,
+                                          .as.job_queued = {i, i, 0, 0, 1, (double)NAN}};
+        facts[count++] =
+            (struct hd_fact){.kind = HD_FACT_ATTEMPT_LEASED,
+                             .as.attempt_leased = {i, 1, "w", 1, i + 1, "root", "", (double)NAN}};
+        facts[count++] = (struct hd_fact){.kind = HD_FACT_ATTEMPT_ENDED,
+                                          .as.attempt_ended = {.job = i,
+                                                               .attempt = 1,
+                                                               .outcome = HD_OUTCOME_OK,
+                                                               .loss = -(double)i,
+                                                               .worker = "w",
+                                                               .message = "",
+                                                               .info_json = "",
+                                                               .root = "root",
+                                                               .directory = ""}};
+    }
+    return count;
+}
+
+/* A noisy target with very many configs: the best are told whole, the way to them as far as it was
+ * cheap to work out, and how far that is. */
+static void a_long_trajectory_says_where_it_ends(void **state)
+{
+    struct place *place = *state;
+    static struct hd_fact facts[1 + FACTS_OF_CONFIG * (CONFIGS_MAX + 1)];
+    double value = 0.5;
+    uint32_t run = 0;
+    for (size_t i = 0; i < place->facts.count; i++)
+        run += place->facts.items[i].kind == HD_FACT_RUN_CREATED ? 1 : 0;
+    size_t count = make_noisy_run(facts, CONFIGS_MAX + 1, &value);
+    for (size_t i = 0; i < count; i++) {
+        facts[i].run = run;
+        facts[i].seq = place->facts.count + i + 1;
+    }
+    assert_hd_ok(hd_store_append(place->store, facts, count - FACTS_OF_CONFIG, &err));
+    for (uint32_t configs = CONFIGS_MAX; configs <= CONFIGS_MAX + 1; configs++) {
+        struct hd_value *answer = ask(place->view, "best", "noisy", -1, -1, 1);
+        const struct hd_value *end = hd_value_get(answer, "trajectory_of_first");
+        assert_true((end != NULL) == (configs > CONFIGS_MAX));
+        assert_true(end == NULL || end->as.integer == CONFIGS_MAX);
+        assert_true(hd_value_get(answer, "trajectory")->as.array.count > 1);
+        const struct hd_value *best = hd_value_get(answer, "best");
+        assert_int_equal(best->as.array.count, 1);
+        assert_int_equal(hd_value_get(best->as.array.items[0], "job")->as.integer, configs - 1);
+        hd_value_free(answer);
+        if (end == NULL)
+            assert_hd_ok(hd_store_append(place->store, &facts[count - FACTS_OF_CONFIG],
+                                         FACTS_OF_CONFIG, &err));
+    }
+}
+
 /* A question that cannot be answered says what would be right. */
 static void wrong_questions_are_refused(void **state)
 {
@@ -355,6 +421,7 @@ int main(void)
         VIEW_TEST(events_hold_every_fact_once),
         VIEW_TEST(readers_see_new_commits),
         VIEW_TEST(stopped_jobs_spend_what_they_reached),
+        VIEW_TEST(a_long_trajectory_says_where_it_ends),
         VIEW_TEST(wrong_questions_are_refused),
         VIEW_TEST(foreign_files_are_refused),
         VIEW_TEST(every_version_is_read),

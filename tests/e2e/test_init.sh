@@ -33,7 +33,7 @@ runs() {
     ! grep -q '"outcome": *"\(failed\|no-result\|config-error\|infra\)"' jobs.json
 }
 
-echo "1..12"
+echo "1..13"
 (runs shell) >said 2>&1
 verdict $? "the target in shell runs"
 if command -v python3 >/dev/null; then
@@ -71,3 +71,8 @@ touch file
 verdict $? "a place that cannot be is told as what it is"
 "$hd" init "it's here" >said 2>&1 && (eval "$(grep '^  cd ' said)" && [ -f experiment.yaml ])
 verdict $? "the way there can be given to a shell"
+# The experiment fits under this limit and the target in C does not.
+(trap '' XFSZ && ulimit -f 4 && "$hd" init half --language c) >said 2>&1
+[ $? -eq 1 ] && grep -q 'half/target.c.*[Ff]ile too large' said && [ -d half ] && [ -z "$(ls -A half)" ] &&
+    "$hd" init half --language c >>said 2>&1 && [ -s half/target.c ]
+verdict $? "what could not be written whole leaves nothing in the way of the next try"
