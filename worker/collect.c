@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 60000
-#define GONE_PREFIX ".gone-" /* renamed, to be removed */
 #define SIZE_ENTRIES_MAX 1000000u
 #define KEPT_SHARE 0.9 /* of the limit, so that not every end is followed by a removal */
 
@@ -137,7 +136,7 @@ static bool walk_configs(const struct hd_collector *collector, const char *cfg,
         if (!hd_format(path, sizeof(path), "%s/%s", cfg, entry->d_name) || lstat(path, &st) != 0 ||
             !S_ISDIR(st.st_mode))
             continue;
-        if (strncmp(entry->d_name, GONE_PREFIX, strlen(GONE_PREFIX)) == 0)
+        if (strncmp(entry->d_name, HD_GONE_PREFIX, strlen(HD_GONE_PREFIX)) == 0)
             removed = hd_remove_tree(path, &ignored) == HD_OK || removed;
         else if (collector->limit_bytes > 0 && entry->d_name[0] != '.' &&
                  is_ours(collector, path, &used_ms))
@@ -180,8 +179,8 @@ static bool vanish(const struct hd_collector *collector, const char *work_dir)
     char gone[HD_PATH_MAX], owner[HD_PATH_MAX];
     const char *slash = strrchr(work_dir, '/');
     if (slash == NULL || is_pinned(collector, slash + 1) ||
-        !hd_format(gone, sizeof(gone), "%.*s/" GONE_PREFIX "%s", (int)(slash - work_dir), work_dir,
-                   slash + 1) ||
+        !hd_format(gone, sizeof(gone), "%.*s/" HD_GONE_PREFIX "%s", (int)(slash - work_dir),
+                   work_dir, slash + 1) ||
         !hd_format(owner, sizeof(owner), "%s.owner", work_dir) || rename(work_dir, gone) != 0)
         return false;
     (void)unlink(owner);

@@ -13,7 +13,6 @@
 
 #define DONE_SUFFIX ".done"
 #define DONE_BYTES_MAX 512
-#define GONE_PREFIX ".gone-"
 #define KEPT_SHARE 0.9 /* of the limit, so that not every end is followed by a removal */
 
 /* ---- the file beside it --------------------------------------------------------------------- */
@@ -124,7 +123,7 @@ static void walk_run(const char *home, const char *worker, struct dirs *all)
         if (!hd_format(path, sizeof(path), "%s/%s", home, entry->d_name) || lstat(path, &st) != 0 ||
             !S_ISDIR(st.st_mode))
             continue;
-        if (strncmp(entry->d_name, GONE_PREFIX, strlen(GONE_PREFIX)) == 0)
+        if (strncmp(entry->d_name, HD_GONE_PREFIX, strlen(HD_GONE_PREFIX)) == 0)
             (void)!hd_remove_tree(path, &ignored);
         else if (entry->d_name[0] != '.' && read_done(path, worker, &done))
             add(all, path, &done);
@@ -148,7 +147,7 @@ static bool remove_dir(const char *path)
     struct hd_err ignored;
     const char *slash = strrchr(path, '/');
     if (slash == NULL ||
-        !hd_format(gone, sizeof(gone), "%.*s/" GONE_PREFIX "%s", (int)(slash - path), path,
+        !hd_format(gone, sizeof(gone), "%.*s/" HD_GONE_PREFIX "%s", (int)(slash - path), path,
                    slash + 1) ||
         rename(path, gone) != 0)
         return false;

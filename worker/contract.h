@@ -56,6 +56,8 @@ void hd_seat_release(struct hd_seat *seat);
 
 /* ---- the directories of an attempt ---------------------------------------------------------- */
 
+#define HD_GONE_PREFIX ".gone-" /* a directory that was renamed, to be removed */
+
 enum hd_start { HD_START_FRESH, HD_START_IN_PLACE, HD_START_COPY };
 
 struct hd_workspace {
@@ -85,6 +87,10 @@ void hd_workspace_touch(const char *work_dir);
 /* The work directory of an attempt that is fenced or was refused: removed when the attempt made it,
  * left when it is the config's. Failure leaves rubbish, no harm. */
 void hd_workspace_discard(const struct hd_workspace *workspace);
+/* The work directory becomes another one with the same content and the same name: whoever may
+ * still write into the old one writes into the void. HD_E_NOTFOUND: there is none. */
+HD_NODISCARD enum hd_code hd_workspace_renew(const struct hd_workspace *workspace,
+                                             struct hd_err *err);
 /* Asks a target to stop cleanly: run_dir/control/stop. */
 void hd_workspace_ask_stop(const char *run_dir);
 bool hd_workspace_asked_stop(const char *run_dir);

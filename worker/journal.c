@@ -11,6 +11,7 @@
 
 #define ATTEMPT_SUFFIX "attempt"
 #define RESULT_SUFFIX "result"
+#define BEGUN_SUFFIX "begun"
 
 static const char *const start_names[] = {"fresh", "in-place", "copy"};
 
@@ -115,10 +116,26 @@ enum hd_code hd_journal_keep_result(const char *directory, const struct hd_resul
     return write_value(directory, result->attempt, RESULT_SUFFIX, true, object, code, err);
 }
 
+void hd_journal_note_begun(const char *directory, struct hd_attempt_ref attempt)
+{
+    char path[HD_PATH_MAX];
+    struct hd_err ignored;
+    if (path_of(directory, attempt, BEGUN_SUFFIX, path, &ignored) == HD_OK)
+        (void)!hd_file_replace(path, "", 0, 0600, &ignored);
+}
+
+static bool has_begun(const char *directory, struct hd_attempt_ref attempt)
+{
+    char path[HD_PATH_MAX];
+    struct hd_err ignored;
+    return path_of(directory, attempt, BEGUN_SUFFIX, path, &ignored) == HD_OK &&
+           hd_path_exists(path);
+}
+
 void hd_journal_forget(const char *directory, struct hd_attempt_ref attempt)
 {
     /* The attempt goes last: a result without it would be nobody's. */
-    static const char *const suffixes[] = {RESULT_SUFFIX, ATTEMPT_SUFFIX};
+    static const char *const suffixes[] = {RESULT_SUFFIX, BEGUN_SUFFIX, ATTEMPT_SUFFIX};
     char path[HD_PATH_MAX];
     struct hd_err ignored;
     for (size_t i = 0; i < HD_COUNT(suffixes); i++)
@@ -261,6 +278,7 @@ static enum hd_code read_attempt(const char *directory, struct hd_attempt_ref at
             .directory = text_of(&reader, "directory"),
             .budget = number_of(&reader, "budget"),
             .experiment_json = text_of(&reader, "experiment"),
+            .begun = has_begun(directory, attempt),
         };
         kept->attempt.stamp = stamp_of(&reader);
         kept->gpus = hd_value_get(reader.object, "gpus") != NULL ? text_of(&reader, "gpus") : "";

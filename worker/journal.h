@@ -3,7 +3,7 @@
  * journal.h: what a worker must remember over its own death: each attempt from before its start
  * until the master has acknowledged its result. Two small files an attempt, written whole:
  * <name>.attempt before the engine is told to start it, <name>.result before the agent is told
- * that it ended.
+ * that it ended; and an empty one, <name>.begun, when the engine says that its target runs.
  */
 #ifndef HD_JOURNAL_H
 #define HD_JOURNAL_H
@@ -23,6 +23,7 @@ struct hd_journal_attempt {
     enum hd_start start;
     double budget;
     const char *gpus; /* that it was given, with commas; "" none */
+    bool begun;       /* only read: see hd_journal_note_begun() */
     const char *experiment_json;
 };
 
@@ -31,7 +32,9 @@ HD_NODISCARD enum hd_code hd_journal_keep_attempt(const char *directory,
                                                   struct hd_err *err);
 HD_NODISCARD enum hd_code
 hd_journal_keep_result(const char *directory, const struct hd_result *result, struct hd_err *err);
-/* Both files, and it is fine when they are not there. */
+/* Its target ran, so that what is in its directory is of worth. Not remembered when that fails. */
+void hd_journal_note_begun(const char *directory, struct hd_attempt_ref attempt);
+/* All files, and it is fine when they are not there. */
 void hd_journal_forget(const char *directory, struct hd_attempt_ref attempt);
 
 /* The attempts that are kept, at most max. Makes the directory. */

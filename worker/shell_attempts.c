@@ -188,7 +188,7 @@ static void note_image(const struct entry *entry, const struct hd_engine_end *ra
            entry->attempt.job, entry->experiment->target.image, raw->image_id, entry->run_image_id);
 }
 
-static void classify(struct shell *shell, struct entry *entry, const struct hd_engine_end *raw)
+void shell_classify(struct shell *shell, struct entry *entry, const struct hd_engine_end *raw)
 {
     struct hd_loss loss;
     struct hd_result result;
@@ -220,6 +220,10 @@ void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
     struct entry *entry = shell_find(shell, news->attempt);
     if (entry == NULL || entry->ended || entry->experiment == NULL)
         return;
+    if (!news->ended && news->begun) {
+        hd_journal_note_begun(shell->journal_dir, entry->attempt);
+        return;
+    }
     if (!news->ended) {
         tell_doing(shell, news->doing);
         return;
@@ -227,7 +231,7 @@ void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
     read_curve(shell, entry, true);
     struct hd_engine_end end = news->end;
     end.stopped = end.stopped || stopped_itself(entry, &end);
-    classify(shell, entry, &end);
+    shell_classify(shell, entry, &end);
 }
 
 /* ---- starting ------------------------------------------------------------------------------- */
@@ -375,7 +379,7 @@ static void free_directory(struct shell *shell, const struct entry *entry)
                                            .exit_code = -1,
                                            .message =
                                                "its directory was leased to another attempt"};
-        classify(shell, other, &lost);
+        shell_classify(shell, other, &lost);
     }
 }
 

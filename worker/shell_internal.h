@@ -110,6 +110,8 @@ void shell_begin_shipping(struct shell *shell, const struct entry *entry, const 
                           const char *config_id);
 /* The texts of `result` are copied. */
 void shell_end(struct shell *shell, struct entry *entry, const struct hd_result *result);
+/* How it ended, by what the engine says and what the target left. */
+void shell_classify(struct shell *shell, struct entry *entry, const struct hd_engine_end *raw);
 void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outcome outcome,
                          const char *why);
 /* Its directory stays where it is until the entry goes; the collector is held. */

@@ -110,11 +110,30 @@ static void hand_back(struct shell *shell, struct entry *entry)
                         "the worker ended before the target was started");
 }
 
+/* It ran, and somebody has removed it: what it had written is the config's, as when that is seen.
+ * It may also run on where the engine does not look any more. */
+static bool end_removed(struct shell *shell, struct entry *entry)
+{
+    struct hd_err err;
+    const struct hd_engine_end end = {
+        .kind = HD_END_ENGINE_LOST,
+        .exit_code = -1,
+        .message = "its container was removed while no worker watched it",
+    };
+    if (entry->workspace.directory[0] == '\0' ||
+        hd_workspace_renew(&entry->workspace, &err) != HD_OK)
+        return false;
+    shell_classify(shell, entry, &end);
+    return true;
+}
+
 /* Nobody would watch it: it does not run on. */
-static void end_unadopted(struct shell *shell, struct entry *entry, enum hd_code code,
-                          const char *why)
+static void end_unadopted(struct shell *shell, struct entry *entry,
+                          const struct hd_journal_attempt *kept, enum hd_code code, const char *why)
 {
     hd_engine_drop(entry->engine, entry->attempt);
+    if (code == HD_E_NOTFOUND && kept->begun && end_removed(shell, entry))
+        return;
     if (code == HD_E_NOTFOUND)
         hand_back(shell, entry);
     else
@@ -159,7 +178,7 @@ static void recover_one(struct shell *shell, struct entry *entry,
         shell_end_unstarted(shell, entry, HD_OUTCOME_PREEMPTED,
                             "the worker ended, and its warm targets with it");
     } else if ((code = adopt(shell, entry, kept, &err)) != HD_OK) {
-        end_unadopted(shell, entry, code, err.text);
+        end_unadopted(shell, entry, kept, code, err.text);
     } else {
         /* Asked by the process before us; what it then leaves is no result. */
         hd_gpus_retake(&shell->gpus, entry->attempt, entry->gpus);

@@ -233,6 +233,31 @@ void hd_workspace_discard(const struct hd_workspace *workspace)
         (void)unlink(path);
 }
 
+enum hd_code hd_workspace_renew(const struct hd_workspace *workspace, struct hd_err *err)
+{
+    char temporary[HD_PATH_MAX], gone[HD_PATH_MAX];
+    const char *work_dir = workspace->work_dir;
+    int parent = (int)(strlen(work_dir) - strlen(workspace->directory));
+    struct hd_err ignored;
+    if (!hd_format(temporary, sizeof(temporary), "%.*s.%s.tmp", parent, work_dir,
+                   workspace->directory) ||
+        !hd_format(gone, sizeof(gone), "%.*s%s%s", parent, work_dir, HD_GONE_PREFIX,
+                   workspace->directory))
+        return too_long(work_dir, err);
+    if (!is_directory(work_dir))
+        return hd_fail(err, HD_E_NOTFOUND, "%s is not there", work_dir);
+    enum hd_code code = hd_remove_tree(temporary, err);
+    if (code == HD_OK)
+        code = hd_remove_tree(gone, err);
+    if (code == HD_OK)
+        code = hd_copy_tree(work_dir, temporary, HD_WORK_BYTES_MAX, err);
+    if (code == HD_OK && (rename(work_dir, gone) != 0 || rename(temporary, work_dir) != 0))
+        code = hd_fail(err, HD_E_IO, "cannot put a copy of %s in place: %s", work_dir,
+                       strerror(errno));
+    (void)!hd_remove_tree(code == HD_OK ? gone : temporary, &ignored);
+    return code;
+}
+
 /* The target may have put anything in its place: a link would lead us elsewhere. */
 static int open_control(const char *run_dir)
 {

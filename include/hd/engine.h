@@ -78,6 +78,7 @@ struct hd_engine_end {
 struct hd_engine_news {
     struct hd_attempt_ref attempt;
     bool ended; /* otherwise only `doing`, which may come often and may be lost */
+    bool begun; /* docker: its target runs now and writes where it may; may be lost as well */
     struct hd_engine_end end;
     char doing[HD_DOING_MAX]; /* "pulling IMAGE 45 %"; "" it runs */
 };

@@ -86,10 +86,13 @@ static void what_is_kept_is_read_back(void **state)
         assert_hd_ok(hd_journal_read(place->dir, kept.attempt, place->arena, &read, &read_result,
                                      &has_result, &err));
         assert_false(has_result);
+        assert_false(read.begun);
+        hd_journal_note_begun(place->dir, kept.attempt);
         assert_hd_ok(hd_journal_keep_result(place->dir, &result, &err));
         assert_hd_ok(hd_journal_read(place->dir, kept.attempt, place->arena, &read, &read_result,
                                      &has_result, &err));
         assert_true(has_result);
+        assert_true(read.begun);
         assert_true(hd_attempt_ref_equal(read.attempt, kept.attempt));
         assert_int_equal(read.attempt.stamp, kept.attempt.stamp);
         assert_int_equal(read_result.attempt.stamp, kept.attempt.stamp);

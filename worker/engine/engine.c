@@ -88,13 +88,24 @@ void hd_engine_tell(struct hd_queue *queue, struct hd_attempt_ref attempt,
         (void)nanosleep(&pause, NULL);
 }
 
-void hd_engine_say(struct hd_queue *queue, struct hd_attempt_ref attempt, const char *doing)
+static void say(struct hd_queue *queue, struct hd_attempt_ref attempt, bool begun,
+                const char *doing)
 {
     struct hd_engine_news *news = hd_malloc(sizeof(*news));
     if (news == NULL)
         return;
-    *news = (struct hd_engine_news){.attempt = attempt, .ended = false};
+    *news = (struct hd_engine_news){.attempt = attempt, .begun = begun};
     (void)hd_copy_text(news->doing, sizeof(news->doing), doing);
     if (hd_queue_push(queue, news) != HD_OK)
         hd_free(news);
+}
+
+void hd_engine_say(struct hd_queue *queue, struct hd_attempt_ref attempt, const char *doing)
+{
+    say(queue, attempt, false, doing);
+}
+
+void hd_engine_begin(struct hd_queue *queue, struct hd_attempt_ref attempt)
+{
+    say(queue, attempt, true, "");
 }

@@ -43,5 +43,7 @@ void hd_engine_tell(struct hd_queue *queue, struct hd_attempt_ref attempt,
                     const struct hd_engine_end *end);
 /* News of what is done for an attempt meanwhile; lost when memory or the queue is short. */
 void hd_engine_say(struct hd_queue *queue, struct hd_attempt_ref attempt, const char *doing);
+/* News that its target runs; lost likewise. */
+void hd_engine_begin(struct hd_queue *queue, struct hd_attempt_ref attempt);
 
 #endif

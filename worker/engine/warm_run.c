@@ -457,7 +457,10 @@ static void serve_news(struct hd_warm *warm)
     while ((news = hd_queue_pop(warm->inner_news, 0)) != NULL) {
         struct hd_warm_target *target =
             hd_engine_is_warm(news->attempt) ? find(warm, news->attempt.job) : NULL;
-        if (!news->ended) {
+        if (news->begun) {
+            if (!hd_engine_is_warm(news->attempt))
+                hd_engine_begin(warm->news, news->attempt);
+        } else if (!news->ended) {
             hd_engine_say(warm->news, target != NULL ? target->task.attempt : news->attempt,
                           news->doing);
         } else if (target != NULL) {
