@@ -5,7 +5,9 @@
  *   STATE_DIR/work/WORKER/RUN/run/JOB-ATTEMPT/log.txt, in the work root of a local worker.
  */
 #include "logs.h"
+
 #include "commands.h"
+#include "common/safe_text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -107,15 +109,18 @@ static enum hd_code find_log(const struct logs *logs, char *path, struct hd_err 
 
 /* ---- printing ------------------------------------------------------------------------------- */
 
-static bool copy_rest(FILE *file)
+/* safe: NULL when no terminal reads it. */
+static bool copy_rest(FILE *file, struct cli_safe_text *safe)
 {
-    char bytes[16384];
+    char bytes[16384], shown[sizeof(bytes) + CLI_SAFE_HELD_MAX];
     bool any = false;
     size_t size;
     clearerr(file); /* at the end of a file that grows */
     while ((size = fread(bytes, 1, sizeof(bytes), file)) > 0) {
         any = true;
-        if (fwrite(bytes, 1, size, stdout) != size)
+        if (safe != NULL)
+            size = cli_safe_text(safe, bytes, size, shown);
+        if (fwrite(safe != NULL ? shown : bytes, 1, size, stdout) != size)
             return false;
     }
     fflush(stdout);
@@ -134,13 +139,16 @@ static enum hd_code print_log(struct logs *logs, bool follow, const char *path, 
         close(fd);
         return hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
     }
-    bool any = copy_rest(file);
+    struct cli_safe_text terminal = {0}, *safe = isatty(STDOUT_FILENO) ? &terminal : NULL;
+    bool any = copy_rest(file, safe);
     while (follow && logs->running && code == HD_OK && ferror(stdout) == 0) {
         if (!any)
             (void)poll(NULL, 0, POLL_MS);
         code = read_job(logs, err);
-        any = copy_rest(file);
+        any = copy_rest(file, safe);
     }
+    if (terminal.coloured)
+        fputs("\033[0m", stdout);
     if (code == HD_OK && ferror(file) != 0)
         code = hd_fail(err, HD_E_IO, "%s cannot be read", path);
     fclose(file);

@@ -7,6 +7,8 @@
  */
 #include "logs.h"
 
+#include "common/safe_text.h"
+
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,10 +38,15 @@ struct all {
 
 /* ---- one log --------------------------------------------------------------------------------- */
 
+/* On a terminal no line reaches beyond itself. */
 static void print_line(const struct stream *stream)
 {
-    printf("%lld-%lld| %.*s\n", (long long)stream->job, (long long)stream->attempt,
-           (int)stream->size, stream->line);
+    char shown[LINE_BYTES_MAX + CLI_SAFE_HELD_MAX];
+    struct cli_safe_text safe = {.lines = true};
+    bool terminal = isatty(STDOUT_FILENO) == 1;
+    size_t size = terminal ? cli_safe_text(&safe, stream->line, stream->size, shown) : stream->size;
+    printf("%lld-%lld| %.*s%s\n", (long long)stream->job, (long long)stream->attempt, (int)size,
+           terminal ? shown : stream->line, safe.coloured ? "\033[0m" : "");
 }
 
 static void take_bytes(struct stream *stream, const char *bytes, size_t size)

@@ -390,7 +390,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void start(struct room *room)
+static void start(struct room *room, struct hd_attempt_ref ref)
 {
     static char run[] = "run";
     static char *argv[] = {run, NULL};
@@ -398,7 +398,7 @@ static void start(struct room *room)
     struct hd_err err = {0};
     (void)hd_copy_text(elsewhere, sizeof(elsewhere), failure->image != NULL ? failure->image : "");
     const struct hd_engine_job job = {
-        .attempt = attempt,
+        .attempt = ref,
         .worker = "host-0",
         .run_id = "r",
         .config_id = "[0,0,1]",
@@ -514,7 +514,7 @@ static void a_failure(void **state)
         fake_docker_fail(room->fake, failure->route, failure->status, failure->body, 2);
     if (failure->deed == UPGRADED_IDLE)
         fake_docker_set_version(room->fake, "1.52", 44);
-    start(room);
+    start(room, attempt);
     if (failure->deed != REFUSED && failure->deed != LATE)
         await_running(room);
     happen(room);
@@ -530,6 +530,28 @@ static void a_failure(void **state)
         fail_msg("%s: %s", hd_outcome_name(result.outcome), message);
 }
 
+/* However long each takes: the second is asked for while the first has no answer. */
+static void stops_do_not_wait_for_one_another(void **state)
+{
+    struct room *room = *state;
+    char second[HD_ENGINE_NAME_MAX];
+    const struct hd_attempt_ref other = {0xabc, 8, 1};
+    hd_docker_container_name(other, second, sizeof(second));
+    start(room, attempt);
+    start(room, other);
+    fake_docker_await_running(room->fake, room->name);
+    fake_docker_await_running(room->fake, second);
+    fake_docker_await(room->fake, FAKE_LOGS, 2);
+    fake_docker_hang_stops(room->fake);
+    hd_engine_stop(room->engine, attempt, NEWS_WAIT_MS);
+    hd_engine_stop(room->engine, other, NEWS_WAIT_MS);
+    fake_docker_await(room->fake, FAKE_STOP, 2);
+    hd_engine_stop(room->engine, attempt, 0);
+    assert_true(take_end(room).stopped);
+    hd_engine_stop(room->engine, other, 0);
+    assert_true(take_end(room).stopped);
+}
+
 /* Five minutes without an engine lose nothing. */
 static void five_minutes_are_waited_for(void **state)
 {
@@ -540,7 +562,8 @@ static void five_minutes_are_waited_for(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[HD_COUNT(failures) + 1];
+    static const struct failure none = {.deed = STOPPED};
+    struct CMUnitTest tests[HD_COUNT(failures) + 2];
     for (size_t i = 0; i < HD_COUNT(failures); i++)
         tests[i] = (struct CMUnitTest){.name = failures[i].name,
                                        .test_func = a_failure,
@@ -548,5 +571,11 @@ int main(void)
                                        .teardown_func = teardown,
                                        .initial_state = (void *)(uintptr_t)&failures[i]};
     tests[HD_COUNT(failures)] = (struct CMUnitTest)cmocka_unit_test(five_minutes_are_waited_for);
+    tests[HD_COUNT(failures) + 1] =
+        (struct CMUnitTest){.name = "stops_do_not_wait_for_one_another",
+                            .test_func = stops_do_not_wait_for_one_another,
+                            .setup_func = setup,
+                            .teardown_func = teardown,
+                            .initial_state = (void *)(uintptr_t)&none};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
  *                     pids stand in the ready file
  *   orphans           the same, and ends with 0 at once
  *   print BYTES       prints that much and ends with 0
+ *   complain BYTES    prints that much on standard error, then a line on standard output
  *   memory BYTES      touches that much and waits
  *   child-memory B    a child does; ends with 7 when the child was killed
  *   forks N           starts N children that wait; ends with 0 when all could be, otherwise 1
@@ -129,19 +130,24 @@ static void make_family(void)
     say_ready(text);
 }
 
-static void print_bytes(long long count)
+static void write_bytes(int fd, long long count)
 {
     static char chunk[65536];
     memset(chunk, 'x', sizeof(chunk));
     chunk[sizeof(chunk) - 1] = '\n';
-    printf("first line\n");
-    fflush(stdout);
     while (count > 0) {
         size_t size = count < (long long)sizeof(chunk) ? (size_t)count : sizeof(chunk);
-        if (write(STDOUT_FILENO, chunk, size) != (ssize_t)size)
+        if (write(fd, chunk, size) != (ssize_t)size)
             exit(98);
         count -= (long long)size;
     }
+}
+
+static void print_bytes(long long count)
+{
+    printf("first line\n");
+    fflush(stdout);
+    write_bytes(STDOUT_FILENO, count);
     printf("last line\n");
 }
 
@@ -310,6 +316,10 @@ int main(int argc, char **argv)
         return 0;
     } else if (strcmp(what, "print") == 0) {
         print_bytes(atoll(argument));
+        return 0;
+    } else if (strcmp(what, "complain") == 0) {
+        write_bytes(STDERR_FILENO, atoll(argument));
+        printf("and then\n");
         return 0;
     } else if (strcmp(what, "memory") == 0) {
         touch_memory(atoll(argument));

@@ -74,7 +74,7 @@ struct fake_docker {
     size_t put_size, files_size;
     char put_where[256];
     bool sees_nothing;
-    bool pulls, hang_pulls, hang_waits, hang_lists, ignore_stops, forget_oom;
+    bool pulls, hang_pulls, hang_waits, hang_lists, hang_stops, ignore_stops, forget_oom;
     struct {
         char name[128], user[64];
     } images[IMAGES_MAX];
@@ -493,6 +493,10 @@ static bool answer_stop(struct fake_docker *fake, int fd, const struct request *
     (void)hd_format(fake->last_stop, sizeof(fake->last_stop), "%s", request->query);
     if (c == NULL)
         return send_message(fd, fake, 404, "No such container");
+    unsigned generation = fake->generation;
+    while (!kill && fake->hang_stops)
+        if (!wait_change(fake, generation))
+            return false;
     if (c->state != STATE_RUNNING)
         return kill ? send_message(fd, fake, 409, "Container is not running")
                     : send_json(fd, fake, 304, "");
@@ -1047,6 +1051,11 @@ void fake_docker_hang_waits(struct fake_docker *fake)
 void fake_docker_hang_lists(struct fake_docker *fake)
 {
     LOCKED(fake, fake->hang_lists = true);
+}
+
+void fake_docker_hang_stops(struct fake_docker *fake)
+{
+    LOCKED(fake, fake->hang_stops = true);
 }
 
 void fake_docker_ignore_stops(struct fake_docker *fake)

@@ -66,6 +66,8 @@ void fake_docker_fail(struct fake_docker *fake, enum fake_route route, int statu
 void fake_docker_hang_waits(struct fake_docker *fake);
 /* Lists are asked for and never come. */
 void fake_docker_hang_lists(struct fake_docker *fake);
+/* stop is taken, answers nothing for as long as the engine is there, and nothing stops. */
+void fake_docker_hang_stops(struct fake_docker *fake);
 /* stop answers, and nothing stops. */
 void fake_docker_ignore_stops(struct fake_docker *fake);
 /* Containers report no memory flag; the event tells. */

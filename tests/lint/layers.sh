@@ -13,21 +13,19 @@ files_of "$root" >"$work/files"
 {
     grep -E '\.[ch]$' "$work/files" || true
 } >"$work/c"
-while IFS= read -r file; do
-    echo "F $file"
-    awk -v file="$file" '/^[ \t]*#[ \t]*include/ { print "I " file " " FNR " " $0 }' "$root/$file"
-done <"$work/c" >"$work/facts"
+(cd "$root" && xargs -d '\n' -r awk '
+    FNR == 1 { print "F " FILENAME }
+    /^[ \t]*#[ \t]*include/ { print "I " FILENAME " " FNR " " $0 }') <"$work/c" >"$work/facts"
+# The top finds the guests.
 {
-    grep -E '(^|/)meson\.build$' "$work/files" || true
-} | while IFS= read -r file; do
-    [ "$file" != meson.build ] || continue # the top finds the guests
-    awk -v file="$file" '
-        { sub(/#.*/, "") }
-        { while (match($0, /[a-z_0-9]+_dep([^a-z_0-9]|$)/)) {
-            name = substr($0, RSTART, RLENGTH); sub(/_dep[^a-z_0-9]?$/, "", name)
-            print "D " file " " FNR " " name
-            $0 = substr($0, RSTART + RLENGTH) } }' "$root/$file"
-done >>"$work/facts"
+    grep -E '/meson\.build$' "$work/files" || true
+} >"$work/builds"
+(cd "$root" && xargs -d '\n' -r awk '
+    { sub(/#.*/, "") }
+    { while (match($0, /[a-z_0-9]+_dep([^a-z_0-9]|$)/)) {
+        name = substr($0, RSTART, RLENGTH); sub(/_dep[^a-z_0-9]?$/, "", name)
+        print "D " FILENAME " " FNR " " name
+        $0 = substr($0, RSTART + RLENGTH) } }') <"$work/builds" >>"$work/facts"
 
 awk -v root="$root" '
 function trim(text) { gsub(/^[ \t]+|[ \t]+$/, "", text); return text }

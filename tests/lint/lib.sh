@@ -13,9 +13,11 @@ files_of() {
     done
 }
 
-# c_code FILE: the file with comments and the contents of strings and characters blanked, lines kept.
+# c_code FILE...: the files with comments and the contents of strings and characters blanked, lines kept. With several files each line
+# has FILE:LINE: before it.
 c_code() {
-    awk '
+    awk -v named="$(($# > 1))" '
+    FNR == 1 { comment = 0 }
     {
         line = $0; out = ""; n = length(line); i = 1
         while (i <= n) {
@@ -30,8 +32,8 @@ c_code() {
             else { if (c == "\"" || c == "\047") quote = c; out = out c; i++ }
         }
         quote = ""
-        print out
-    }' "$1"
+        print (named ? FILENAME ":" FNR ":" : "") out
+    }' "$@"
 }
 
 # finish COUNT WHAT: the verdict of a lint.

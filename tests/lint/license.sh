@@ -6,10 +6,12 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 root=$1
 found=$(files_of "$root" | grep -v '^cli/init/' | grep -E '(\.(c|h|sh|sql)|(^|/)meson\.build|(^|/)meson_options\.txt|(^|/)Dockerfile|^scripts/[^.]*|^\.ci/run)$' |
-    while IFS= read -r file; do
-        head -n 3 "$root/$file" | grep -q 'SPDX-License-Identifier: Apache-2\.0' ||
-            echo "$file: no SPDX-License-Identifier"
-    done)
+    (cd "$root" && xargs -d '\n' -r awk '
+        function tell() { if (file != "" && !good) print file ": no SPDX-License-Identifier" }
+        FNR == 1 { tell(); file = FILENAME; good = 0 }
+        FNR <= 3 && /SPDX-License-Identifier: Apache-2\.0/ { good = 1 }
+        FNR > 3 { nextfile }
+        END { tell() }'))
 [ -z "$found" ] || {
     echo "$found"
     finish "$(echo "$found" | wc -l)" "files without a license"

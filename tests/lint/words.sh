@@ -6,9 +6,7 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 root=$1
 pattern='[.][.]/share[d]|(^|[^A-Za-z0-9_}.])/wor[k]/|(^|[^A-Za-z])[Ii]ssues? (no[.] ?|#)?[0-9]+'
-found=$(files_of "$root" | while IFS= read -r file; do
-    grep -InE "$pattern" -- "$root/$file" | sed "s|^|$file:|"
-done) || true
+found=$(cd "$root" && files_of . | xargs -d '\n' -r grep -InHE "$pattern" --) || true
 [ -z "$found" ] || {
     echo "$found"
     finish "$(echo "$found" | wc -l)" "lines with words that do not belong"

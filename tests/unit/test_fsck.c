@@ -16,7 +16,7 @@
 #include <hd/fsck.h>
 
 #define PATH_SIZE_MAX 1024
-#define FLIP_COUNT 300
+#define FLIP_COUNT 150
 
 static struct hd_err err;
 static struct hd_fsck_report report;
