@@ -90,7 +90,7 @@ promise "only the package that is missing is installed, even when the lists cann
 reset
 bootstrap --no-docker
 install_all
-printf '%s\n' podman catatonit runc docker-registry >>"$top/installed" # the second engine of the tests, and a registry
+printf '%s\n' podman catatonit runc docker-registry docker-compose >>"$top/installed" # the second engine of the tests, a registry, compose
 : >"$top/ledger"
 touch "$top/engine"
 bootstrap

@@ -74,6 +74,8 @@ struct fake_docker {
     size_t put_size, files_size;
     char put_where[256];
     bool sees_nothing;
+    unsigned volumes_made; /* the time when they were */
+    char volume[256];
     bool pulls, hang_pulls, hang_waits, hang_lists, hang_stops, ignore_stops, forget_oom;
     struct {
         char name[128], user[64];
@@ -651,6 +653,8 @@ static enum fake_route route_of(const struct request *request, char *ret_id, siz
         {"POST", "/containers/", "/stop", FAKE_STOP},
         {"POST", "/containers/", "/kill", FAKE_KILL},
         {"GET", "/containers/", "/json", FAKE_INSPECT},
+        {"GET", "/volumes/", "", FAKE_VOLUME},
+        {"DELETE", "/volumes/", "", FAKE_REMOVE_VOLUME},
         {"PUT", "/containers/", "/archive", FAKE_PUT_FILES},
         {"GET", "/containers/", "/archive", FAKE_GET_FILES},
         {"DELETE", "/containers/", "", FAKE_REMOVE},
@@ -713,6 +717,13 @@ static bool carry_out(struct fake_docker *fake, int fd, enum fake_route route,
         return answer_list(fake, fd, request);
     case FAKE_EVENTS:
         return answer_events(fake, fd, request);
+    case FAKE_VOLUME:
+        (void)hd_format(fake->volume, sizeof(fake->volume),
+                        "{\"Name\":\"%.100s\",\"CreatedAt\":\"2026-01-01T00:00:%02uZ\"}", id,
+                        fake->volumes_made);
+        return send_json(fd, fake, 200, fake->volume);
+    case FAKE_REMOVE_VOLUME:
+        return send_json(fd, fake, 204, "");
     case FAKE_PUT_FILES:
         return answer_put_files(fake, fd, request, id);
     case FAKE_GET_FILES:
@@ -1161,6 +1172,16 @@ void fake_docker_say(struct fake_docker *fake, const char *name, const char *lin
 void fake_docker_see_nothing(struct fake_docker *fake)
 {
     LOCKED(fake, fake->sees_nothing = true);
+}
+
+void fake_docker_renew_volumes(struct fake_docker *fake)
+{
+    LOCKED(fake, fake->volumes_made++);
+}
+
+int fake_docker_volumes_removed(struct fake_docker *fake)
+{
+    return fake_docker_count(fake, FAKE_REMOVE_VOLUME);
 }
 
 void fake_docker_set_files(struct fake_docker *fake, const void *archive, size_t size)

@@ -32,6 +32,8 @@ enum fake_route {
     FAKE_LOAD,
     FAKE_SAVE,
     FAKE_TAG,
+    FAKE_VOLUME,
+    FAKE_REMOVE_VOLUME,
     FAKE_PUT_FILES,
     FAKE_GET_FILES,
     FAKE_UNKNOWN,
@@ -94,6 +96,9 @@ void fake_docker_say(struct fake_docker *fake, const char *name, const char *lin
 void fake_docker_pause(struct fake_docker *fake, const char *name);
 /* The engine finds no directory of ours: it refuses to mount any. */
 void fake_docker_see_nothing(struct fake_docker *fake);
+/* Somebody removed all volumes; they are made anew when they are asked for. */
+void fake_docker_renew_volumes(struct fake_docker *fake);
+int fake_docker_volumes_removed(struct fake_docker *fake);
 /* What it hands out as the files of any container, from now on. */
 void fake_docker_set_files(struct fake_docker *fake, const void *archive, size_t size);
 /* What was put into containers last, and where: at most size bytes; how many there were. */

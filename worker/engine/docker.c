@@ -445,6 +445,9 @@ enum hd_code hd_docker_open(const struct hd_engine_options *options,
     if (options->state_dir == NULL ||
         !hd_format(docker->images_dir, sizeof(docker->images_dir), "%s/images", options->state_dir))
         docker->images = NULL;
+    if (options->state_dir == NULL || !hd_format(docker->volumes_dir, sizeof(docker->volumes_dir),
+                                                 "%s/volumes", options->state_dir))
+        docker->volumes_dir[0] = '\0';
     docker->api.endpoint = &docker->endpoint;
     docker->api.interrupted = never_interrupted;
     pthread_mutex_init(&docker->lock, NULL);

@@ -59,6 +59,8 @@ struct hd_docker {
     bool copies;                    /* files are sent and fetched */
     struct hd_queue *queue;
     const struct hd_image_source *images; /* NULL: only registries */
+    char
+        volumes_dir[HD_DOCKER_PATH_SIZE]; /* which volumes of data are filled; "" nothing is kept */
     char images_dir[HD_DOCKER_PATH_SIZE]; /* where images that are handed over wait to be loaded */
     struct hd_docker_api api;             /* of the worker's thread */
 
@@ -70,6 +72,7 @@ struct hd_docker {
     const char *pulled[HD_DOCKER_PULLS_MAX];           /* one pull at a time of each; NULL: free */
     struct hd_docker_fresh fresh[HD_DOCKER_FRESH_MAX]; /* the oldest is overwritten */
     size_t fresh_next;
+    bool filling; /* the volume of a data set */
     bool closing;
     int64_t closing_by_ms; /* removals that are under way may go on until then */
 };
@@ -112,9 +115,10 @@ struct hd_docker_watch {
     int64_t look_at_ms;
     bool stopping, timed_out;
     int64_t kill_at_ms;
-    bool copied;         /* its files are in the container: docker_copy.c */
-    bool stop_passed;    /* control/stop is there */
-    int64_t files_at_ms; /* when they are looked at again */
+    bool copied;                              /* its files are in the container: docker_copy.c */
+    bool stop_passed;                         /* control/stop is there */
+    char data_volume[HD_ENGINE_NAME_MAX / 2]; /* copied: that holds its data; "" none */
+    int64_t files_at_ms;                      /* when they are looked at again */
     struct hd_docker_call *wait, *logs, *stop;
     bool logs_complete, logs_refused;
     int64_t logs_again_ms;
@@ -181,6 +185,13 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch);
 bool hd_docker_sees(struct hd_docker *docker, const char *state_dir);
 /* Into the container that was made. START_IT: they are there. */
 enum hd_docker_phase hd_docker_send_files(struct hd_docker_watch *watch);
+/* Names the volume that holds the job's data set as it is now: docker_data.c. */
+HD_NODISCARD enum hd_code hd_docker_name_data(struct hd_docker_watch *watch, struct hd_err *err);
+/* Fills that volume, when the job has one and it is not filled. */
+HD_NODISCARD enum hd_code hd_docker_send_data(struct hd_docker_watch *watch, struct hd_err *err);
+/* A file without a name on that disk. */
+HD_NODISCARD enum hd_code hd_docker_open_archive(const char *directory, int *ret_fd,
+                                                 struct hd_err *err);
 /* The curve, and a request to stop, when it is time. */
 void hd_docker_tend_files(struct hd_docker_watch *watch, int64_t now_ms);
 /* control/stop, at once, when the attempt's directory has it. */

@@ -69,7 +69,7 @@ bool hd_docker_sees(struct hd_docker *docker, const char *state_dir)
 /* ---- sending ------------------------------------------------------------------------------- */
 
 /* A file without a name beside what is packed. */
-static enum hd_code open_archive(const char *directory, int *ret_fd, struct hd_err *err)
+enum hd_code hd_docker_open_archive(const char *directory, int *ret_fd, struct hd_err *err)
 {
     char path[HD_DOCKER_PATH_SIZE];
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -159,7 +159,9 @@ enum hd_docker_phase hd_docker_send_files(struct hd_docker_watch *watch)
     struct hd_err err;
     int fd = -1;
     bool read_only = watch->job.container != NULL && watch->job.container->read_only;
-    enum hd_code code = open_archive(watch->job.run_dir, &fd, &err);
+    enum hd_code code = hd_docker_send_data(watch, &err);
+    if (code == HD_OK)
+        code = hd_docker_open_archive(watch->job.run_dir, &fd, &err);
     if (code == HD_OK)
         code = pack(watch, fd, &err);
     if (code == HD_OK)
@@ -254,7 +256,7 @@ void hd_docker_pass_stop(struct hd_docker_watch *watch)
     struct hd_pack_tree tree = {
         .directory = control, .name = "control", .bytes_max = HD_DOCKER_CURVE_BYTES_MAX};
     set_owner(watch, &tree);
-    enum hd_code code = open_archive(watch->job.run_dir, &fd, &err);
+    enum hd_code code = hd_docker_open_archive(watch->job.run_dir, &fd, &err);
     if (code == HD_OK)
         code = hd_pack_tree(&tree, fd, &err);
     if (code == HD_OK)

@@ -106,6 +106,10 @@ HD_NODISCARD enum hd_code hd_docker_write_probe(const char *directory, struct hd
 /* One with the volumes of another one, for putting files there. */
 HD_NODISCARD enum hd_code hd_docker_write_helper(const struct hd_engine_job *job, const char *id,
                                                  struct hd_buf *out, struct hd_err *err);
+/* One with the volume at /data, to be written. */
+HD_NODISCARD enum hd_code hd_docker_write_filler(const struct hd_engine_job *job,
+                                                 const char *volume, struct hd_buf *out,
+                                                 struct hd_err *err);
 /* The same as one line for a shell. */
 HD_NODISCARD enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job,
                                                        const char *user, struct hd_buf *out,

@@ -243,11 +243,11 @@ static enum hd_docker_phase make_container(struct hd_docker_watch *watch)
     struct hd_err err;
     enum hd_docker_phase phase = HD_DOCKER_ENDED;
     hd_buf_init(&body, CREATE_BODY_MAX);
-    const struct hd_docker_place place = {.user = watch->engine->user, .copied = watch->copied};
+    struct hd_docker_place place = {.user = watch->engine->user, .copied = watch->copied};
     enum hd_code code = watch->copied ? HD_OK : hd_docker_make_mount_points(&watch->job, &err);
     if (watch->copied && watch->job.data_dir != NULL)
-        code = hd_fail(&err, HD_E_UNSUPPORTED,
-                       "target.data is not copied to an engine that does not see it");
+        code = hd_docker_name_data(watch, &err);
+    place.data_volume = watch->data_volume[0] != '\0' ? watch->data_volume : NULL;
     if (code == HD_OK)
         code = hd_docker_write_create(&watch->job, &place, &body, &err);
     if (code == HD_OK)

@@ -111,7 +111,8 @@ static void put_volumes(struct writer *w, const struct hd_docker_place *place)
     if (place->data_volume != NULL) {
         put(w, ",{\"Type\":\"volume\",\"Source\":");
         put_string(w, place->data_volume);
-        put(w, ",\"Target\":\"/data\",\"ReadOnly\":true,\"VolumeOptions\":{\"NoCopy\":true}}");
+        put(w, ",\"Target\":\"/data\",\"ReadOnly\":true,\"VolumeOptions\":{\"NoCopy\":true,"
+               "\"Labels\":{\"hyperdock.data\":\"1\"}}}");
     }
     put(w, "]");
 }
@@ -317,6 +318,18 @@ enum hd_code hd_docker_write_probe(const char *directory, struct hd_buf *out, st
     put(&w, "{\"Image\":\"hyperdock-probe:none\",\"HostConfig\":{\"Mounts\":[");
     put_mount(&w, directory, "/probe", true);
     put(&w, "]}}");
+    return w.code;
+}
+
+enum hd_code hd_docker_write_filler(const struct hd_engine_job *job, const char *volume,
+                                    struct hd_buf *out, struct hd_err *err)
+{
+    struct writer w = {out, err, HD_OK};
+    put(&w, "{\"Image\":");
+    put_string(&w, job->image);
+    put(&w, ",\"Cmd\":[\"true\"],\"HostConfig\":{\"Mounts\":[{\"Type\":\"volume\",\"Source\":");
+    put_string(&w, volume);
+    put(&w, ",\"Target\":\"/data\",\"VolumeOptions\":{\"NoCopy\":true}}]}}");
     return w.code;
 }
 
