@@ -11,11 +11,12 @@
 struct cli_order {
     enum hd_command_op op;
     const char *run_id;
-    uint32_t job; /* CANCEL_JOB */
+    uint32_t job; /* CANCEL_JOB, REQUEUE_JOB */
     const char *reason;
     enum hd_limit limit;     /* SET_LIMIT */
     const char *limit_value; /* likewise */
     const char *worker;      /* *_WORKER */
+    const char *image;       /* SET_IMAGE */
 };
 
 /* Tells the live master: the one that was named, or that of the state directory. *ret_told is false
@@ -29,6 +30,20 @@ HD_NODISCARD enum hd_code cli_order_offline(const char *state_dir, const struct 
 /* Whichever is there. */
 HD_NODISCARD enum hd_code cli_order(const struct cli_common *where, const struct cli_order *order,
                                     struct hd_err *err);
+
+/* Many of them: the master is looked up, or the state directory restored, once. */
+struct cli_orders;
+HD_NODISCARD enum hd_code cli_orders_open(const struct cli_common *where, const char *run_id,
+                                          struct cli_orders **ret_orders, struct hd_err *err);
+bool cli_orders_live(const struct cli_orders *orders); /* a master is told */
+HD_NODISCARD enum hd_code cli_orders_give(struct cli_orders *orders, const struct cli_order *order,
+                                          struct hd_err *err);
+void cli_orders_close(struct cli_orders *orders);
+
+/* "7" is a job of `run`, "RUN" a run, "RUN/7" a job of it. ret_run_id: HD_ID_MAX + 1 bytes; `run`
+ * may be NULL. */
+HD_NODISCARD enum hd_code cli_split_target(const char *target, const char *run, char *ret_run_id,
+                                           bool *ret_is_job, uint32_t *ret_job, struct hd_err *err);
 
 /* "jobs=200", "time=2h", "goal=none". */
 HD_NODISCARD enum hd_code cli_parse_limit(const char *text, struct cli_order *order,

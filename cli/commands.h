@@ -22,6 +22,7 @@ int cmd_jobs(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_notify(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
+int cmd_requeue(int argc, char **argv);
 int cmd_rerun(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_run(int argc, char **argv);

@@ -47,6 +47,7 @@ static struct hd_request request_of(const struct cli_order *order)
         .limit = order->limit,
         .limit_value = order->limit_value != NULL ? order->limit_value : "",
         .subject = order->worker != NULL ? order->worker : "",
+        .image = order->image != NULL ? order->image : "",
     };
 }
 
@@ -69,27 +70,34 @@ enum hd_code cli_order_live(const struct cli_common *where, const struct cli_ord
 /* ---- no master: the same core, once
  * ---------------------------------------------------------------------- */
 
-enum hd_code cli_order_offline(const char *state_dir, const struct cli_order *order,
-                               struct hd_err *err)
+static enum hd_code open_offline(const char *state_dir, struct hd_driver **ret_driver,
+                                 struct hd_err *err)
 {
     char *path = hd_path_join(state_dir, HD_STORE_FILE_NAME);
     if (path == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory");
-    struct hd_driver *driver = NULL;
     struct hd_driver_options options = {.core = {.ping_ms = 5000},
                                         .store_path = path,
                                         .host = "127.0.0.1",
                                         .nameserver = "",
                                         .master_id = "hd",
                                         .token = ""};
-    struct hd_request request = request_of(order);
     enum hd_code code = hd_path_exists(path)
-                            ? hd_driver_open(&options, &driver, err)
+                            ? hd_driver_open(&options, ret_driver, err)
                             : hd_fail(err, HD_E_NOTFOUND, "there are no runs in %s", state_dir);
+    hd_free(path);
+    return code;
+}
+
+enum hd_code cli_order_offline(const char *state_dir, const struct cli_order *order,
+                               struct hd_err *err)
+{
+    struct hd_driver *driver = NULL;
+    struct hd_request request = request_of(order);
+    enum hd_code code = open_offline(state_dir, &driver, err);
     if (code == HD_OK)
         code = hd_driver_request(driver, &request, err);
     hd_driver_close(driver);
-    hd_free(path);
     return code;
 }
 
@@ -103,12 +111,59 @@ enum hd_code cli_order(const struct cli_common *where, const struct cli_order *o
     return code;
 }
 
+/* ---- many orders, one after another
+ * ------------------------------------------------------------------------ */
+
+struct cli_orders {
+    struct cli_master master;
+    struct hd_driver *driver; /* NULL: the master is told */
+};
+
+enum hd_code cli_orders_open(const struct cli_common *where, const char *run_id,
+                             struct cli_orders **ret_orders, struct hd_err *err)
+{
+    bool elsewhere;
+    struct cli_orders *orders = hd_calloc(1, sizeof(*orders));
+    if (orders == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory");
+    enum hd_code code = find_master(where, run_id, &orders->master, &elsewhere, err);
+    if (code == HD_E_NOTFOUND && !elsewhere)
+        code = open_offline(cli_state_dir(where->state_dir), &orders->driver, err);
+    if (code != HD_OK) {
+        hd_free(orders);
+        return code;
+    }
+    *ret_orders = orders;
+    return HD_OK;
+}
+
+bool cli_orders_live(const struct cli_orders *orders)
+{
+    return orders->driver == NULL;
+}
+
+enum hd_code cli_orders_give(struct cli_orders *orders, const struct cli_order *order,
+                             struct hd_err *err)
+{
+    struct hd_request request = request_of(order);
+    return orders->driver != NULL ? hd_driver_request(orders->driver, &request, err)
+                                  : cli_master_call(&orders->master, &request, NULL, err);
+}
+
+void cli_orders_close(struct cli_orders *orders)
+{
+    if (orders == NULL)
+        return;
+    hd_driver_close(orders->driver);
+    hd_free(orders);
+}
+
 /* ---- the subcommands
  * ---------------------------------------------------------------------------------------- */
 
 /* "7" is a job of --run, "RUN" a run, "RUN/7" a job of it. */
-static enum hd_code split_target(const char *target, const char *run, char *ret_run_id,
-                                 bool *ret_is_job, uint32_t *ret_job, struct hd_err *err)
+enum hd_code cli_split_target(const char *target, const char *run, char *ret_run_id,
+                              bool *ret_is_job, uint32_t *ret_job, struct hd_err *err)
 {
     const char *slash = strrchr(target, '/');
     const char *number = slash != NULL ? slash + 1 : target;
@@ -160,7 +215,7 @@ int cmd_cancel(int argc, char **argv)
     char run_id[HD_ID_MAX + 1];
     bool is_job = false;
     uint32_t job = 0;
-    enum hd_code code = split_target(target, run, run_id, &is_job, &job, &err);
+    enum hd_code code = cli_split_target(target, run, run_id, &is_job, &job, &err);
     if (code == HD_OK)
         code = cli_order(
             &where,

@@ -20,6 +20,7 @@ static const struct command {
     {"pause", "hand out no more jobs of a run", cmd_pause},
     {"cancel", "end a run, or one of its jobs, for good", cmd_cancel},
     {"set", "change limits of a run, also while it goes on", cmd_set},
+    {"requeue", "failed jobs once more, as part of their run", cmd_requeue},
     {"submit", "add a run to a live master", cmd_submit},
     {"try", "run one job in the foreground; records nothing", cmd_try},
     {"rerun", "run a job once more in the foreground; records nothing", cmd_rerun},

@@ -524,6 +524,7 @@ static enum hd_code extend(const struct run_arguments *arguments, const struct c
 int cmd_resume(int argc, char **argv)
 {
     struct hd_text_list limits = {0};
+    const char *image = NULL;
     struct run_arguments arguments = {.log_level = "info", .resume = true};
     struct run_arguments *a = &arguments;
     const struct hd_option options[] = {
@@ -567,6 +568,11 @@ int cmd_resume(int argc, char **argv)
          .kind = HD_OPTION_FLAG,
          .value = &a->json,
          .help = "print the result as one JSON object, and no progress"},
+        {.name = "image",
+         .kind = HD_OPTION_TEXT,
+         .value = &image,
+         .hint = "IMAGE",
+         .help = "attempts that begin from now on run this image"},
         {.name = "set",
          .kind = HD_OPTION_LIST,
          .value = &limits,
@@ -577,7 +583,7 @@ int cmd_resume(int argc, char **argv)
     const struct hd_program program = {
         .name = "hd resume",
         .summary = "goes on with a run: tells its master, or starts one here",
-        .usage = "hd resume RUN [--set LIMIT=VALUE] [options]",
+        .usage = "hd resume RUN [--set LIMIT=VALUE] [--image IMAGE] [options]",
         .epilogue = "A finished run goes on when a larger limit gives it more to do; see hd set.",
         .options = options,
         .option_count = HD_COUNT(options),
@@ -594,6 +600,10 @@ int cmd_resume(int argc, char **argv)
     enum hd_code code = HD_OK;
     for (size_t i = 0; code == HD_OK && i < limits.count; i++)
         code = cli_set_limit(&where, arguments.run_id, limits.items[i], &err);
+    const struct cli_order other = {
+        .op = HD_COMMAND_SET_IMAGE, .run_id = arguments.run_id, .image = image};
+    if (code == HD_OK && image != NULL)
+        code = cli_order(&where, &other, &err);
     const struct cli_order order = {.op = HD_COMMAND_RESUME_RUN, .run_id = arguments.run_id};
     if (code == HD_OK)
         code = cli_order_live(&where, &order, &told, &err);

@@ -53,6 +53,8 @@ static void print_attempt(const struct hd_value *answer, const struct hd_value *
         printf("  %s\n", cell);
     if (cli_cell(attempt, "info", cell)[0] != '\0')
         printf("  info %s\n", cell);
+    if (cli_text(attempt, "image")[0] != '\0')
+        printf("  image set to %s\n", cli_cell(attempt, "image", cell));
     if (cli_text(attempt, "image_id")[0] != '\0')
         printf("  image %s\n", cli_cell(attempt, "image_id", cell));
     if (cli_text(attempt, "continues_in")[0] != '\0')
@@ -100,6 +102,8 @@ static void print_head(const struct hd_value *answer)
         printf(", before that %s", cell);
     printf("\n");
     print_line("repeat", cli_cell(answer, "repeat", cell));
+    print_line("requeue of", cli_cell(answer, "again", cell));
+    print_line("requeued as", cli_cell(answer, "requeued_as", cell));
     print_line(cli_objective_name(answer),
                cli_objective(answer, hd_value_number(hd_value_get(answer, "loss")), cell));
     for (size_t i = 1; i < cli_measure_count(answer); i++)

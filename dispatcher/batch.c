@@ -125,7 +125,7 @@ static enum hd_code encode_reply(const struct hd_batch *batch, const struct hd_c
     if (code == HD_OK) {
         struct hd_reply filled = *reply;
         filled.lease.params_json = known != NULL ? known : hd_buf_text(&params);
-        filled.lease.target_json = run.experiment_json;
+        filled.lease.target_json = run.target_json;
         filled.lease.image_id = run.image_id;
         code = hd_reply_encode(&filled, out, err);
     }

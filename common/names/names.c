@@ -111,6 +111,10 @@ const char *hd_command_op_name(enum hd_command_op op)
         return "drain-worker";
     case HD_COMMAND_SHUTDOWN_WORKER:
         return "shutdown-worker";
+    case HD_COMMAND_REQUEUE_JOB:
+        return "requeue-job";
+    case HD_COMMAND_SET_IMAGE:
+        return "set-image";
     case HD_COMMAND_OP_COUNT:
         break;
     }

@@ -179,6 +179,7 @@ static const struct hd_field request_fields[] = {
     ENUM("li", hd_request, limit, HD_LIMIT_COUNT - 1),
     TEXT("lv", hd_request, limit_value, HD_DOUBLE_TEXT_SIZE - 1),
     TEXT("su", hd_request, subject, HD_WORKER_ID_MAX - 1),
+    TEXT("ig", hd_request, image, HD_IMAGE_NAME_MAX - 1),
     U64("ec", hd_request, echo),
     TEXT("ab", hd_request, about, HD_ABOUT_MAX - 1),
     TEXT("dg", hd_request, doing, HD_DOING_MAX - 1),

@@ -64,7 +64,13 @@ static void apply_config_proposed(struct run *run, const struct hd_fact_config_p
 static void apply_job_queued(struct hd_core *core, struct run *run,
                              const struct hd_fact_job_queued *fact)
 {
-    if (fact->repeat == 0) {
+    bool detached = false;
+    if (fact->again > 0) {
+        struct job *failed = &run->jobs[fact->again - 1];
+        failed->followed = true;
+        detached = failed->detached ||
+                   !hd_iter_gen_reopen(run->gen, failed->iteration, failed->rung, failed->config);
+    } else if (fact->repeat == 0) {
         struct hd_slot slot;
         hd_iter_gen_next(run->gen, true, &slot);
         hd_iter_gen_queued(run->gen, &slot, fact->config);
@@ -78,6 +84,8 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
                                              .budget = fact->budget,
                                              .budget_previous = fact->budget_previous,
                                              .repeat = fact->repeat,
+                                             .again = fact->again,
+                                             .detached = detached,
                                              .loss = NAN,
                                              .curve_loss = NAN,
                                              .budget_reached = NAN,
@@ -290,7 +298,7 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
         if (counts_as_failure(ended->outcome))
             run->failure_streak++;
     }
-    if (job->repeat == 0)
+    if (job->repeat == 0 && !job->detached)
         hd_iter_gen_ended_score(run->gen, job->iteration, job->rung, job->config,
                                 ok && !job->stopping, &score);
 }
@@ -326,10 +334,14 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
 {
     const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
     struct job *job = &run->jobs[ended->job];
-    double from_budget = job->state == JOB_RUNNING ? run->live[job->place].budget_previous : NAN;
-    if (job->state == JOB_RUNNING)
+    double from_budget = NAN;
+    bool old_image = false;
+    if (job->state == JOB_RUNNING) {
+        from_budget = run->live[job->place].budget_previous;
+        old_image = run->live[job->place].old_image;
         remove_live(core, run, ended->job);
-    else if (job->state == JOB_QUEUED)
+    }
+    if (job->state == JOB_QUEUED)
         unqueue_job(run, ended->job);
     if (ended->by_report)
         note_report(core, ended->worker, ended->incarnation, ended->sequence);
@@ -343,7 +355,7 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
         /* Only an ok attempt has reached its budget; another left what it began with, or less. */
         config->state_budget = ended->outcome == HD_OUTCOME_OK ? job->budget : from_budget;
     }
-    if (run->image_id[0] == '\0' && ended->image_id != NULL)
+    if (run->image_id[0] == '\0' && ended->image_id != NULL && !old_image)
         (void)hd_copy_text(run->image_id, sizeof(run->image_id), ended->image_id);
     bool excludes = excludes_worker(run, ended);
     if (excludes)
@@ -367,7 +379,7 @@ static void apply_curve_point(struct hd_core *core, struct run *run, const struc
 {
     const struct hd_fact_curve_point *point = &fact->as.curve_point;
     struct job *job = &run->jobs[point->job];
-    if (job->repeat > 0)
+    if (job->repeat > 0 || job->detached)
         return; /* its config is ranked already: nothing stops it early */
     if (!isfinite(point->step))
         return; /* a step that is no number places the loss nowhere */
@@ -389,6 +401,18 @@ static void apply_curve_point(struct hd_core *core, struct run *run, const struc
     core->milestones[core->milestone_count++] = (struct milestone){fact->seq, answer.budget};
 }
 
+/* The experiment with it was made before the step, or before this fact was restored. */
+static void apply_image(struct hd_core *core, struct run *run, const char *image)
+{
+    struct hd_buf made = core->pending_json;
+    core->pending_json = run->image_json;
+    run->image_json = made;
+    (void)hd_copy_text(run->image, sizeof(run->image), image);
+    run->image_id[0] = '\0';
+    for (uint32_t i = 0; i < run->live_count; i++)
+        run->live[i].old_image = true;
+}
+
 static void apply_command(struct hd_core *core, struct run *run,
                           const struct hd_fact_command_given *fact)
 {
@@ -400,6 +424,13 @@ static void apply_command(struct hd_core *core, struct run *run,
         run->failure_streak = 0;
         run->unimproved = 0;
         run->excluded_count = 0;
+        break;
+    case HD_COMMAND_REQUEUE_JOB: /* likewise; the job itself is a fact of its own */
+        run->failure_streak = 0;
+        run->excluded_count = 0;
+        break;
+    case HD_COMMAND_SET_IMAGE:
+        apply_image(core, run, fact->image);
         break;
     case HD_COMMAND_SET_LIMIT:
         core_limits_set(run, fact->limit, fact->value);

@@ -49,13 +49,14 @@ void core_handle_submit(struct hd_core *core, const struct hd_event *event)
     answer_ok(core, event);
 }
 
-static void give(struct hd_core *core, uint32_t run, const struct hd_request *request)
+void core_give(struct hd_core *core, uint32_t run, const struct hd_request *request)
 {
     struct hd_fact *fact = core_fact(core, run, HD_FACT_COMMAND_GIVEN);
     fact->as.command_given = (struct hd_fact_command_given){.op = request->command,
                                                             .job = request->job,
                                                             .reason = request->reason,
-                                                            .limit = request->limit};
+                                                            .limit = request->limit,
+                                                            .image = request->image};
     core_commit(core, fact);
 }
 
@@ -74,7 +75,7 @@ static void cancel_job(struct hd_core *core, const struct hd_event *event, uint3
         return;
     }
     if (run->jobs[request->job].state != JOB_CLOSED) {
-        give(core, run_number, request);
+        core_give(core, run_number, request);
         core_end_attempt(core, run_number, request->job, HD_OUTCOME_CANCELLED,
                          with_reason(core, "cancelled", request->reason));
     }
@@ -160,16 +161,43 @@ static void release_workers(struct hd_core *core)
                                   "released when a run was resumed");
 }
 
+const char *core_finished_for(struct hd_core *core, struct run *run)
+{
+    uint32_t unimproved = run->unimproved;
+    run->unimproved = 0; /* as after the command */
+    const char *reason = core_end_now(core, run);
+    run->unimproved = unimproved;
+    return reason;
+}
+
 /* A finished run goes on when its limits leave it something to do. */
 static const char *finished_for(struct hd_core *core, struct run *run)
 {
     if (!run->set_since_end)
         return core_text(core, "%s", run->reason);
-    uint32_t unimproved = run->unimproved;
-    run->unimproved = 0; /* as after the command */
-    const char *reason = core_end_now(core, run);
-    run->unimproved = unimproved;
+    const char *reason = core_finished_for(core, run);
     return reason != NULL ? reason : core_drained(core, run);
+}
+
+static void set_image(struct hd_core *core, const struct hd_event *event, uint32_t run_number)
+{
+    const struct hd_request *request = event->request;
+    const struct run *run = core->runs[run_number];
+    if (run->cancelling || run->state == HD_RUN_CANCELLED) {
+        core_refuse(core, event, HD_E_CONFLICT, "run %s is cancelled", run->run_id);
+        return;
+    }
+    if (core->pending_err.code != HD_OK) {
+        core_refuse(core, event, core->pending_err.code, "%s", core->pending_err.text);
+        return;
+    }
+    const char *now = run->image[0] != '\0' ? run->image : run->experiment->target.image;
+    if (strcmp(now, request->image) != 0) {
+        core_give(core, run_number, request);
+        core_note(core, HD_NOTE_INFO, run_number, "run %s: its image is %.160s from now on",
+                  run->run_id, run->image);
+    }
+    answer_ok(core, event);
 }
 
 static void resume(struct hd_core *core, const struct hd_event *event, uint32_t run_number)
@@ -188,7 +216,7 @@ static void resume(struct hd_core *core, const struct hd_event *event, uint32_t 
         return;
     }
     if (finished || run->state == HD_RUN_PAUSED) {
-        give(core, run_number, event->request);
+        core_give(core, run_number, event->request);
         core_set_state(core, run_number, HD_RUN_ACTIVE,
                        finished ? "extended by command" : "resumed by command");
         release_workers(core);
@@ -201,7 +229,8 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
 {
     const struct hd_request *request = event->request;
     uint32_t run_number;
-    if (request->command >= HD_COMMAND_PAUSE_WORKER && request->command < HD_COMMAND_OP_COUNT) {
+    if (request->command >= HD_COMMAND_PAUSE_WORKER &&
+        request->command <= HD_COMMAND_SHUTDOWN_WORKER) {
         core_handle_worker_command(core, event);
         return;
     }
@@ -217,7 +246,7 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
         return;
     case HD_COMMAND_CANCEL_RUN:
         if (!over && !run->cancelling)
-            give(core, run_number, request);
+            core_give(core, run_number, request);
         break;
     case HD_COMMAND_PAUSE_RUN:
         if (over) {
@@ -226,7 +255,7 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
             return;
         }
         if (run->state != HD_RUN_PAUSED) {
-            give(core, run_number, request);
+            core_give(core, run_number, request);
             core_set_state(core, run_number, HD_RUN_PAUSED,
                            with_reason(core, "paused by command", request->reason));
         }
@@ -236,6 +265,12 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
         return;
     case HD_COMMAND_SET_LIMIT:
         set_limit(core, event, run_number);
+        return;
+    case HD_COMMAND_REQUEUE_JOB:
+        core_handle_requeue(core, event, run_number);
+        return;
+    case HD_COMMAND_SET_IMAGE:
+        set_image(core, event, run_number);
         return;
     case HD_COMMAND_PAUSE_WORKER:
     case HD_COMMAND_RESUME_WORKER:

@@ -48,6 +48,7 @@ struct job {
     double budget;
     double budget_previous;
     uint32_t repeat; /* from 1 on: another evaluation, which its race asked for */
+    uint32_t again;  /* 0, or 1 + the failed job that it runs once more */
     uint32_t attempt;
     uint16_t retries_infra;
     uint16_t retries_failed;
@@ -57,6 +58,8 @@ struct job {
     bool last_by_report; /* the last attempt ended by its worker's word */
     bool stopping;       /* the generator wants it ended; its worker hears of it at each ping */
     bool taught;         /* the report that decided so told the sampler of it */
+    bool detached;       /* runs once more what the generator no longer waits for */
+    bool followed;       /* it failed, and another job runs it once more */
     double loss;
     double curve_loss;     /* the last finite one it reported; NaN: none */
     double budget_reached; /* of the last milestone of the generator that it passed; NaN: none */
@@ -82,6 +85,7 @@ struct live {
     uint32_t root; /* of the directory it continues from; HD_NONE: from the start */
     uint32_t owner;
     char directory[HD_DIR_NAME_MAX];
+    bool old_image;         /* another one was set since it began */
     int64_t leased_wall_ms; /* as its fact says, for people */
     int64_t until_ms;       /* volatile */
 };
@@ -177,6 +181,8 @@ struct run {
     int64_t created_wall_ms, last_wall_ms;
     int64_t elapsed_ms;
     char image_id[HD_IMAGE_ID_MAX]; /* of the first attempt that told one; "" none yet */
+    char image[HD_IMAGE_NAME_MAX];  /* in place of the experiment's; "" none */
+    struct hd_buf image_json;       /* the experiment with that image; empty: none */
     struct duration durations[HD_DURATIONS_MAX];
     uint32_t duration_count;
 
@@ -295,7 +301,8 @@ struct hd_core {
     } milestones[HD_STEP_FACTS_MAX];
     size_t milestone_count;
 
-    struct run *pending_run; /* parsed by reserve for a submit */
+    struct run *pending_run;    /* parsed by reserve for a submit */
+    struct hd_buf pending_json; /* the experiment with the image of a SET_IMAGE: likewise */
     struct hd_err pending_err;
     double measures[HD_RESULT_MEASURES_MAX]; /* of the report of this step, for its fact */
     char *scratch;
@@ -313,6 +320,11 @@ struct run *core_find_run_uid(const struct hd_core *core, uint64_t run_uid, uint
 enum hd_code core_reserve_worker(struct hd_core *core, struct hd_err *err);
 enum hd_code core_reserve_root(struct hd_core *core, struct hd_err *err);
 enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_err *err);
+/* Though it is over: a person has something run once more. */
+enum hd_code core_reserve_reopened(struct run *run, struct hd_err *err);
+/* For a SET_IMAGE of this run. HD_E_UNSUPPORTED: its target has none that could be another. */
+enum hd_code core_prepare_image(struct hd_core *core, const struct run *run, const char *image,
+                                struct hd_err *err);
 enum hd_code core_reserve_roots(const struct hd_core *core, struct run *run, struct hd_err *err);
 enum hd_code core_reserve_slot(struct hd_core *core, struct hd_err *err);
 enum hd_code core_new_run(const struct hd_fact_run_created *created, struct run **ret_run,
@@ -387,7 +399,16 @@ const char *core_text(struct hd_core *core, const char *fmt, ...) HD_PRINTF(2, 3
 /* requests.c */
 void core_handle_request(struct hd_core *core, const struct hd_event *event);
 
+/* again.c: failed jobs that people have run once more */
+void core_handle_requeue(struct hd_core *core, const struct hd_event *event, uint32_t run);
+/* What the fact says fits the failed job that it names. */
+bool core_again_fits(const struct run *run, const struct hd_fact_job_queued *queued);
+
 /* commands.c: what people ask for */
+/* COMMAND_GIVEN as the request has it, but for a limit's value. */
+void core_give(struct hd_core *core, uint32_t run, const struct hd_request *request);
+/* Why a finished run cannot go on; NULL: it can. */
+const char *core_finished_for(struct hd_core *core, struct run *run);
 void core_handle_submit(struct hd_core *core, const struct hd_event *event);
 void core_handle_command(struct hd_core *core, const struct hd_event *event);
 

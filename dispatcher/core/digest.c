@@ -39,6 +39,9 @@ static uint64_t digest_jobs(const struct hd_core *core, const struct run *run, u
         hash = hd_hash_double(hash, job->budget);
         hash = hd_hash_double(hash, job->budget_previous);
         hash = hd_hash_u64(hash, job->repeat);
+        hash = hd_hash_u64(hash, job->again);
+        hash = hd_hash_u64(hash, job->detached);
+        hash = hd_hash_u64(hash, job->followed);
         hash = hd_hash_u64(hash, job->attempt);
         hash = hd_hash_u64(hash, job->stamp);
         hash = hd_hash_u64(hash, job->retries_infra);
@@ -58,6 +61,7 @@ static uint64_t digest_jobs(const struct hd_core *core, const struct run *run, u
         hash = hd_hash_u64(hash, live->job);
         hash = digest_place(core, hash, live->root, live->worker);
         hash = hd_hash_u64(hash, live->incarnation);
+        hash = hd_hash_u64(hash, live->old_image);
         hash = hd_hash_u64(hash, live->lease_sequence);
         hash = hd_hash_double(hash, live->budget_previous);
         hash = hd_hash_text(hash, live->directory);
@@ -119,6 +123,7 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
     hash = hd_hash_u64(hash, run->cut);
     hash = hd_hash_u64(hash, (uint64_t)run->elapsed_ms);
     hash = hd_hash_text(hash, run->image_id);
+    hash = hd_hash_text(hash, run->image);
     hash = hd_hash_u64(hash, hd_iter_gen_digest(run->gen));
     if (run->race != NULL)
         hash = hd_hash_u64(hash, hd_race_digest(run->race));

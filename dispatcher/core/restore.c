@@ -35,6 +35,16 @@ static enum hd_code check_repeat(const struct run *run, const struct hd_fact *fa
     return fits ? HD_OK : corrupt(fact, "another config is to be evaluated again", err);
 }
 
+static enum hd_code check_again(const struct run *run, const struct hd_fact *fact,
+                                struct hd_err *err)
+{
+    if (fact->as.job_queued.job != run->job_count)
+        return corrupt(fact, "job out of order", err);
+    return core_again_fits(run, &fact->as.job_queued)
+               ? HD_OK
+               : corrupt(fact, "no such job failed, or it runs once more already", err);
+}
+
 static enum hd_code check_job_queued(const struct run *run, const struct hd_fact *fact,
                                      struct hd_err *err)
 {
@@ -53,8 +63,26 @@ static enum hd_code check_job_queued(const struct run *run, const struct hd_fact
     return fits ? HD_OK : corrupt(fact, "the iteration generator decides otherwise", err);
 }
 
-static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fact,
-                                 struct hd_err *err)
+static enum hd_code check_command(struct hd_core *core, const struct run *run,
+                                  const struct hd_fact *fact, struct hd_err *err)
+{
+    const struct hd_fact_command_given *given = &fact->as.command_given;
+    if (given->op == HD_COMMAND_SET_LIMIT && !core_limits_check(given->limit, given->value))
+        return corrupt(fact, "not a limit", err);
+    if (given->op == HD_COMMAND_REQUEUE_JOB && given->job >= run->job_count)
+        return corrupt(fact, "no such job", err);
+    if (given->op != HD_COMMAND_SET_IMAGE)
+        return HD_OK;
+    struct hd_err why;
+    enum hd_code code =
+        core_prepare_image(core, run, given->image != NULL ? given->image : "", &why);
+    if (code == HD_E_NOMEM)
+        return hd_fail(err, code, "%s", why.text);
+    return code == HD_OK ? HD_OK : corrupt(fact, "not an image for this run", err);
+}
+
+static enum hd_code check_in_run(struct hd_core *core, const struct run *run,
+                                 const struct hd_fact *fact, struct hd_err *err)
 {
     uint32_t job = 0;
     switch (fact->kind) {
@@ -65,6 +93,8 @@ static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fa
             return corrupt(fact, "a config of another space", err);
         return HD_OK;
     case HD_FACT_JOB_QUEUED:
+        if (fact->as.job_queued.again > 0)
+            return check_again(run, fact, err);
         return fact->as.job_queued.repeat > 0 ? check_repeat(run, fact, err)
                                               : check_job_queued(run, fact, err);
     case HD_FACT_ATTEMPT_LEASED:
@@ -94,11 +124,7 @@ static enum hd_code check_in_run(const struct run *run, const struct hd_fact *fa
     case HD_FACT_REPORT_REFUSED:
         return HD_OK;
     case HD_FACT_COMMAND_GIVEN:
-        return fact->as.command_given.op == HD_COMMAND_SET_LIMIT &&
-                       !core_limits_check(fact->as.command_given.limit,
-                                          fact->as.command_given.value)
-                   ? corrupt(fact, "not a limit", err)
-                   : HD_OK;
+        return check_command(core, run, fact, err);
     case HD_FACT_RUN_STATE: /* a finished run may be extended */
         return run->state == HD_RUN_CANCELLED ||
                        (run->state == HD_RUN_FINISHED && fact->as.run_state.state != HD_RUN_ACTIVE)
@@ -184,7 +210,7 @@ enum hd_code hd_core_apply(struct hd_core *core, const struct hd_fact *fact, str
         struct run *run = core->runs[fact->run];
         code = core_reserve_run(run, 1, err);
         if (code == HD_OK)
-            code = check_in_run(run, fact, err);
+            code = check_in_run(core, run, fact, err);
         if (code == HD_OK)
             code = reserve_worker(core, fact, err);
         if (code == HD_OK)

@@ -163,10 +163,8 @@ uint32_t core_job_root(const struct run *run, const struct job *job)
 }
 
 /* One more config, one more job, `spare_live` more live attempts, one more slot taken. */
-enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_err *err)
+static enum hd_code reserve_run(struct run *run, uint32_t spare_live, struct hd_err *err)
 {
-    if (core_run_final(run))
-        return HD_OK;
     uint32_t config_capacity = run->config_capacity;
     enum hd_code code = grow((void **)&run->configs, &config_capacity, run->config_count + 1,
                              sizeof(*run->configs), err);
@@ -193,6 +191,16 @@ enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_er
     if (code == HD_OK && run->race != NULL)
         code = hd_race_reserve(run->race, err);
     return code == HD_OK ? hd_iter_gen_reserve(run->gen, err) : code;
+}
+
+enum hd_code core_reserve_run(struct run *run, uint32_t spare_live, struct hd_err *err)
+{
+    return core_run_final(run) ? HD_OK : reserve_run(run, spare_live, err);
+}
+
+enum hd_code core_reserve_reopened(struct run *run, struct hd_err *err)
+{
+    return reserve_run(run, 1, err);
 }
 
 /* Room for one more root in the scratch of a run. */
@@ -239,6 +247,7 @@ enum hd_code core_new_run(const struct hd_fact_run_created *created, struct run 
     run->run_uid = created->run_uid;
     run->seed = created->seed;
     hd_buf_init(&run->json, HD_EXPERIMENT_BYTES_MAX);
+    hd_buf_init(&run->image_json, HD_EXPERIMENT_BYTES_MAX);
     code = hd_experiment_parse_text(json, strlen(json), "experiment", NULL, &run->experiment, err);
     if (code == HD_OK)
         code = hd_experiment_to_json(run->experiment, &run->json, err);
@@ -267,6 +276,41 @@ enum hd_code core_new_run(const struct hd_fact_run_created *created, struct run 
     return HD_OK;
 }
 
+enum hd_code core_prepare_image(struct hd_core *core, const struct run *run, const char *image,
+                                struct hd_err *err)
+{
+    struct hd_experiment *experiment = NULL;
+    const char *json = hd_buf_text(&run->json);
+    const struct hd_target *target = &run->experiment->target;
+    if (target->image == NULL)
+        return hd_fail(err, HD_E_UNSUPPORTED, "the target of run %s is a command: it has no image",
+                       run->run_id);
+    if (target->build != NULL)
+        return hd_fail(err, HD_E_UNSUPPORTED,
+                       "the image of run %s is built from a directory: another one is another run",
+                       run->run_id);
+    if (strlen(image) >= HD_IMAGE_NAME_MAX)
+        return hd_fail(err, HD_E_LIMIT, "the name of an image has at most %d characters",
+                       HD_IMAGE_NAME_MAX - 1);
+    enum hd_code code =
+        hd_experiment_parse_text(json, strlen(json), "experiment", NULL, &experiment, err);
+    if (code != HD_OK)
+        return code;
+    hd_free(experiment->target.image);
+    experiment->target.image = hd_strdup(image);
+    hd_buf_clear(&core->pending_json);
+    code = experiment->target.image != NULL
+               ? hd_experiment_to_json(experiment, &core->pending_json, err)
+               : hd_fail(err, HD_E_NOMEM, "the master is out of memory");
+    hd_experiment_free(experiment);
+    experiment = NULL;
+    json = hd_buf_text(&core->pending_json);
+    if (code == HD_OK) /* as a file with that image would be */
+        code = hd_experiment_parse_text(json, strlen(json), "run", NULL, &experiment, err);
+    hd_experiment_free(experiment);
+    return code;
+}
+
 void core_free_run(struct run *run)
 {
     if (run == NULL)
@@ -274,6 +318,7 @@ void core_free_run(struct run *run)
     hd_experiment_free(run->experiment);
     hd_buf_release(&run->json);
     hd_buf_release(&run->known_json);
+    hd_buf_release(&run->image_json);
     hd_known_free(run->known);
     hd_iter_gen_free(run->gen);
     hd_race_free(run->race);
@@ -298,6 +343,7 @@ enum hd_code hd_core_new(const struct hd_core_options *options, struct hd_core *
         hd_free(core);
         return hd_fail(err, HD_E_NOMEM, "the master is out of memory");
     }
+    hd_buf_init(&core->pending_json, HD_EXPERIMENT_BYTES_MAX);
     core->options = *options;
     core->parked_first = core->parked_last = HD_NONE;
     core->expiry_ms = core->parked_expiry_ms = HD_NEVER_MS;
@@ -312,6 +358,7 @@ void hd_core_free(struct hd_core *core)
     for (uint32_t i = 0; i < core->run_count; i++)
         core_free_run(core->runs[i]);
     core_free_run(core->pending_run);
+    hd_buf_release(&core->pending_json);
     hd_free(core->runs);
     hd_free(core->workers);
     hd_free(core->worker_table);

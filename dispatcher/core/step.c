@@ -118,6 +118,24 @@ static void prepare_submit(struct hd_core *core, const struct hd_request *reques
         core->pending_run = NULL;
 }
 
+/* What a person's command needs beyond the rest. */
+static enum hd_code prepare_command(struct hd_core *core, const struct hd_request *request,
+                                    struct hd_err *err)
+{
+    uint32_t run;
+    if (!hd_core_find_run(core, request->run_id, &run))
+        return HD_OK;
+    if (request->command == HD_COMMAND_REQUEUE_JOB)
+        return core_reserve_reopened(core->runs[run], err);
+    if (request->command != HD_COMMAND_SET_IMAGE)
+        return HD_OK;
+    core->pending_err.code = HD_OK;
+    core->pending_err.text[0] = '\0';
+    enum hd_code code = core_prepare_image(
+        core, core->runs[run], request->image != NULL ? request->image : "", &core->pending_err);
+    return code == HD_E_NOMEM ? hd_fail(err, code, "%s", core->pending_err.text) : HD_OK;
+}
+
 enum hd_code hd_core_reserve(struct hd_core *core, const struct hd_event *event, struct hd_err *err)
 {
     for (uint32_t i = 0; i < core->run_count; i++) {
@@ -136,6 +154,8 @@ enum hd_code hd_core_reserve(struct hd_core *core, const struct hd_event *event,
                    ? hd_fail(err, HD_E_NOMEM, "%s", core->pending_err.text)
                    : HD_OK;
     }
+    if (request->kind == HD_REQUEST_COMMAND)
+        return prepare_command(core, request, err);
     /* Unknown workers are met in hello only; a full table is refused there, in the step. */
     struct hd_err ignored;
     if (request->kind == HD_REQUEST_HELLO) {

@@ -212,6 +212,8 @@ static enum hd_worker_state wanted_state(enum hd_command_op op)
     case HD_COMMAND_CANCEL_RUN:
     case HD_COMMAND_CANCEL_JOB:
     case HD_COMMAND_SET_LIMIT:
+    case HD_COMMAND_REQUEUE_JOB:
+    case HD_COMMAND_SET_IMAGE:
     case HD_COMMAND_OP_COUNT:
         break;
     }

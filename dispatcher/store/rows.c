@@ -44,6 +44,7 @@ static const struct hd_column job_queued[] = {
     COLUMN(job_queued, budget, "budget", HD_COLUMN_REAL),
     COLUMN(job_queued, budget_previous, "budget_previous", HD_COLUMN_REAL),
     COLUMN(job_queued, repeat, "repeat", HD_COLUMN_U32),
+    COLUMN(job_queued, again, "again", HD_COLUMN_U32_LESS),
 };
 
 static const struct hd_column attempt_leased[] = {
@@ -111,6 +112,7 @@ static const struct hd_column command_given[] = {
     COLUMN(command_given, reason, "reason", HD_COLUMN_TEXT),
     COLUMN(command_given, limit, "limit_name", HD_COLUMN_LIMIT),
     COLUMN(command_given, value, "value", HD_COLUMN_REAL),
+    COLUMN(command_given, image, "image", HD_COLUMN_TEXT),
 };
 
 static const struct hd_column run_state[] = {
@@ -148,7 +150,7 @@ const struct hd_table *hd_table_of(enum hd_fact_kind kind)
 }
 
 /* A new member needs a word in a CHECK of schema.sql, so a migration. */
-_Static_assert(HD_OUTCOME_COUNT == 11 && HD_RUN_STATE_COUNT == 5 && HD_COMMAND_OP_COUNT == 9 &&
+_Static_assert(HD_OUTCOME_COUNT == 11 && HD_RUN_STATE_COUNT == 5 && HD_COMMAND_OP_COUNT == 11 &&
                    HD_FACT_KIND_COUNT == 10 && HD_WORKER_STATE_COUNT == 5 && HD_LIMIT_COUNT == 11,
                "the file format lists these enums");
 
@@ -221,6 +223,7 @@ static enum hd_code check_column(const struct hd_fact *fact, const struct hd_col
     case HD_COLUMN_I32:
     case HD_COLUMN_U32:
     case HD_COLUMN_U32_OR_NULL:
+    case HD_COLUMN_U32_LESS:
     case HD_COLUMN_I64:
     case HD_COLUMN_U64:
     case HD_COLUMN_REAL:

@@ -19,6 +19,7 @@ enum hd_column_type {
     HD_COLUMN_I32,
     HD_COLUMN_U32,
     HD_COLUMN_U32_OR_NULL, /* 0 is NULL: a reference to nothing */
+    HD_COLUMN_U32_LESS,    /* 0 is NULL, and n is kept as n - 1 */
     HD_COLUMN_I64,
     HD_COLUMN_U64,
     HD_COLUMN_REAL,

@@ -183,6 +183,12 @@ static void give_column(sqlite3_context *context, const struct hd_fact *fact,
         else
             sqlite3_result_int64(context, *(const uint32_t *)field);
         return;
+    case HD_COLUMN_U32_LESS:
+        if (*(const uint32_t *)field == 0)
+            sqlite3_result_null(context);
+        else
+            sqlite3_result_int64(context, (int64_t) * (const uint32_t *)field - 1);
+        return;
     case HD_COLUMN_I64:
         sqlite3_result_int64(context, *(const int64_t *)field);
         return;
@@ -248,6 +254,16 @@ static bool read_u32(sqlite3_stmt *statement, int index, uint32_t *ret)
     if (number < 0 || number > UINT32_MAX)
         return false;
     *ret = (uint32_t)number;
+    return true;
+}
+
+static bool read_u32_less(sqlite3_stmt *statement, int index, uint32_t *ret)
+{
+    uint32_t number;
+    bool none = sqlite3_column_type(statement, index) == SQLITE_NULL;
+    if (!none && (!read_u32(statement, index, &number) || number == UINT32_MAX))
+        return false;
+    *ret = none ? 0 : number + 1;
     return true;
 }
 
@@ -342,6 +358,8 @@ static enum hd_code read_column(sqlite3_stmt *statement, int index, double *doub
     case HD_COLUMN_U32:
     case HD_COLUMN_U32_OR_NULL: /* NULL reads as 0 */
         return read_u32(statement, index, field) ? HD_OK : HD_E_CORRUPT;
+    case HD_COLUMN_U32_LESS:
+        return read_u32_less(statement, index, field) ? HD_OK : HD_E_CORRUPT;
     case HD_COLUMN_I64:
         *(int64_t *)field = sqlite3_column_int64(statement, index);
         return HD_OK;

@@ -26,13 +26,16 @@ static const char *const lacking[HD_STORE_SCHEMA_VERSION] = {
     "CREATE TEMP VIEW attempt_ends AS SELECT *, '' AS image_id FROM main.attempt_ends;",
 };
 static const char lacking_before_3[] =
-    "CREATE TEMP VIEW commands AS SELECT *, 'configs' AS limit_name, NULL AS value"
-    " FROM main.commands;"
+    "CREATE TEMP VIEW commands AS SELECT *, 'configs' AS limit_name, NULL AS value,"
+    " '' AS image FROM main.commands;"
     "CREATE TEMP VIEW worker_states AS SELECT 0 AS seq, 0 AS wall_ms, 0 AS run, '' AS worker,"
     " '' AS state, '' AS reason WHERE 0;";
+static const char lacking_from_3[] =
+    "CREATE TEMP VIEW commands AS SELECT *, '' AS image FROM main.commands;";
 static const char lacking_before_4[] =
-    "CREATE TEMP VIEW jobs AS SELECT *, 0 AS repeat FROM main.jobs;";
-
+    "CREATE TEMP VIEW jobs AS SELECT *, 0 AS repeat, NULL AS again FROM main.jobs;";
+static const char lacking_from_4[] =
+    "CREATE TEMP VIEW jobs AS SELECT *, NULL AS again FROM main.jobs;";
 static const char lacking_before_5[] =
     "CREATE TEMP VIEW runs AS SELECT *, NULL AS known FROM main.runs;";
 
@@ -48,10 +51,10 @@ static enum hd_code shadow_older(sqlite3 *db, struct hd_err *err)
         return code;
     hd_buf_init(&sql, VIEWS_SQL_MAX);
     code = hd_buf_puts(&sql, lacking[version], err);
-    if (code == HD_OK && version < 3)
-        code = hd_buf_puts(&sql, lacking_before_3, err);
-    if (code == HD_OK && version < 4)
-        code = hd_buf_puts(&sql, lacking_before_4, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&sql, version < 3 ? lacking_before_3 : lacking_from_3, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&sql, version < 4 ? lacking_before_4 : lacking_from_4, err);
     if (code == HD_OK)
         code = hd_buf_puts(&sql, lacking_before_5, err);
     const char *at = hd_store_views_sql;

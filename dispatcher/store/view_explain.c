@@ -163,6 +163,8 @@ static const char standing_sql[] =
     "   coalesce(e.outcome = 'ok' AND e.loss BETWEEN -1e308 AND 1e308, 0) AS ranked"
     "  FROM me JOIN jobs AS j ON j.run = me.run AND j.iteration = me.iteration"
     "   AND j.rung = me.rung + ?3 AND j.seq < ?4"
+    "   AND NOT EXISTS (SELECT 1 FROM jobs AS a WHERE a.run = j.run AND a.again = j.job"
+    "    AND a.seq < ?4)"
     "  JOIN configs AS c ON c.run = j.run AND c.config = j.config"
     "  LEFT JOIN attempt_ends AS e ON e.run = j.run AND e.job = j.job AND e.requeued = 0"
     "   AND e.seq < ?4),"
@@ -236,8 +238,19 @@ static enum hd_code tell_promoted(struct teller *teller)
     return add_entry(teller, teller->job, "promoted");
 }
 
+static enum hd_code tell_again(struct teller *teller)
+{
+    say(teller, "queued at budget ");
+    say_budget(teller, number(teller->job, "budget"));
+    say(teller, ": job %lld, which had failed, once more by command",
+        (long long)integer(teller->job, "again"));
+    return add_entry(teller, teller->job, "queued");
+}
+
 static enum hd_code tell_queued(struct teller *teller)
 {
+    if (hd_value_get(teller->job, "again")->kind == HD_VALUE_INT)
+        return tell_again(teller);
     int64_t rung = integer(teller->job, "rung");
     if (!isnan(number(teller->job, "budget_previous")))
         return tell_promoted(teller);
@@ -347,13 +360,24 @@ static enum hd_code tell_fate(struct teller *teller)
     struct hd_value *next = NULL, *rank = NULL;
     if (hd_value_get(teller->job, "closed_seq")->kind != HD_VALUE_INT)
         return HD_OK;
-    enum hd_code code =
-        one(teller,
-            "SELECT n.job, n.seq, n.budget, utc(n.wall_ms) AS time"
-            " FROM jobs AS me JOIN jobs AS n ON n.run = me.run AND n.config = me.config"
-            " AND n.iteration = me.iteration AND n.rung = me.rung + 1"
-            " WHERE me.run = ?1 AND me.job = ?2",
-            &next);
+    enum hd_code code = one(teller,
+                            "SELECT job, seq, utc(wall_ms) AS time FROM jobs"
+                            " WHERE run = ?1 AND again = ?2",
+                            &next);
+    if (code == HD_OK) {
+        say(teller, "run once more by command, as job %lld", (long long)integer(next, "job"));
+        code = add_entry(teller, next, "requeued");
+        hd_value_free(next);
+        return code;
+    }
+    if (code != HD_E_NOTFOUND)
+        return code;
+    code = one(teller,
+               "SELECT n.job, n.seq, n.budget, utc(n.wall_ms) AS time"
+               " FROM jobs AS me JOIN jobs AS n ON n.run = me.run AND n.config = me.config"
+               " AND n.iteration = me.iteration AND n.rung = me.rung + 1"
+               " WHERE me.run = ?1 AND me.job = ?2",
+               &next);
     if (code == HD_OK) {
         say(teller, "promoted to budget ");
         say_budget(teller, number(next, "budget"));
@@ -406,7 +430,7 @@ static enum hd_code find_job(struct teller *teller)
     enum hd_code code =
         one(teller,
             "SELECT jobs.seq, utc(jobs.wall_ms) AS time, jobs.iteration, jobs.rung, jobs.budget,"
-            " jobs.budget_previous, closed.seq AS closed_seq FROM jobs"
+            " jobs.budget_previous, jobs.again, closed.seq AS closed_seq FROM jobs"
             " LEFT JOIN attempt_ends AS closed ON closed.run = jobs.run AND closed.job = jobs.job"
             " AND closed.requeued = 0 WHERE jobs.run = ?1 AND jobs.job = ?2",
             &teller->job);

@@ -18,7 +18,7 @@ enum hd_code view_jobs(struct hd_view *view, const struct view_request *request,
         code = view_page(view, request,
                          "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
                          " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
-                         " state, outcome, loss,"
+                         " again AS \"again:some\", state, outcome, loss,"
                          " measures AS \"measures:some_json\","
                          " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
                          " attempt, worker,"
@@ -63,7 +63,10 @@ static enum hd_code add_attempts(struct hd_view *view, const struct view_request
                      " e.exit_code, e.image_id, e.message, e.info AS \"info:json\","
                      " utc(e.started_wall_ms) AS started,"
                      " coalesce(utc(e.finished_wall_ms), utc(e.wall_ms)) AS finished,"
-                     " e.root, e.directory"
+                     " e.root, e.directory,"
+                     " (SELECT c.image FROM commands AS c WHERE c.run = a.run"
+                     "  AND c.op = 'set-image' AND c.seq < a.seq ORDER BY c.seq DESC LIMIT 1)"
+                     " AS \"image:some\""
                      " FROM attempts AS a LEFT JOIN attempt_ends AS e ON e.seq ="
                      " (SELECT min(f.seq) FROM attempt_ends AS f WHERE f.run = a.run"
                      "  AND f.job = a.job AND f.attempt = a.attempt)"
@@ -82,6 +85,9 @@ enum hd_code view_job(struct hd_view *view, const struct view_request *request,
         code = view_merge(view, request,
                           "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
                           " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
+                          " again AS \"again:some\","
+                          " (SELECT n.job FROM jobs AS n WHERE n.run = ?1 AND n.again = ?2)"
+                          " AS \"requeued_as:some\","
                           " v_jobs.state AS job_state, outcome, loss,"
                           " measures AS \"measures:some_json\","
                           " CASE WHEN measures IS NOT NULL THEN violation END"
@@ -129,6 +135,7 @@ static const char *decoration(enum hd_column_type type)
     case HD_COLUMN_I32:
     case HD_COLUMN_U32:
     case HD_COLUMN_U32_OR_NULL:
+    case HD_COLUMN_U32_LESS:
     case HD_COLUMN_I64:
     case HD_COLUMN_REAL:
     case HD_COLUMN_TEXT:
@@ -159,6 +166,10 @@ static enum hd_code events_sql(enum hd_fact_kind kind, struct hd_buf *sql, struc
                 err);
         else if (hd_streq(table->columns[i].name, "repeat"))
             code = hd_buf_puts(sql, ", nullif(t.repeat, 0) AS \"repeat:some\"", err);
+        else if (hd_streq(table->columns[i].name, "again"))
+            code = hd_buf_puts(sql, ", t.again AS \"again:some\"", err);
+        else if (hd_streq(table->columns[i].name, "image"))
+            code = hd_buf_puts(sql, ", nullif(t.image, '') AS \"image:some\"", err);
         else if (hd_streq(table->columns[i].name, "known")) /* as many as a run may have */
             code = hd_buf_puts(sql, ", " VIEW_KNOWN("t") " AS \"known:some\"", err);
         else if (!hd_streq(table->columns[i].name, "run_id"))

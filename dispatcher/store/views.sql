@@ -37,7 +37,8 @@ SELECT runs.run_id,
     jobs.run,
     closed.measures,
     closed.violation,
-    jobs.repeat
+    jobs.repeat,
+    jobs.again
 FROM jobs
 JOIN runs ON runs.run = jobs.run
 JOIN configs ON configs.run = jobs.run AND configs.config = jobs.config

@@ -150,6 +150,8 @@ struct hd_run_view {
     const char *reason;
     const struct hd_experiment *experiment; /* lives as long as the core */
     const char *experiment_json;            /* canonical; likewise */
+    const char *target_json; /* the same with the image that people set since, for attempts that
+                              * begin now; until the next step */
     const struct hd_known *known; /* results its sampler begins with; NULL: none; likewise */
     const char *image_id;         /* of the first attempt that told one; "" none yet */
     uint32_t config_count;
@@ -173,6 +175,7 @@ struct hd_job_view {
     uint32_t iteration, rung;
     double budget, budget_previous;
     uint32_t repeat;  /* from 1 on: another evaluation of a config of a noisy target */
+    uint32_t again;   /* 0, or 1 + the failed job that a person has run once more by it */
     uint32_t seed;    /* that its target is given */
     uint32_t attempt; /* number of the last one; 0 before the first */
     uint32_t retries_used;

@@ -21,6 +21,7 @@
 #define HD_INFO_JSON_MAX 4096 /* what a target may add to its result */
 #define HD_REASON_MAX 256
 #define HD_IMAGE_ID_MAX 80     /* "sha256:" and 64 digits, terminator included */
+#define HD_IMAGE_NAME_MAX 256  /* what people call one, terminator included */
 #define HD_RUN_NONE UINT32_MAX /* of a fact that belongs to no run */
 
 /* How an attempt ended; a closed list. */
@@ -64,6 +65,8 @@ enum hd_command_op {
     HD_COMMAND_RESUME_WORKER,
     HD_COMMAND_DRAIN_WORKER,
     HD_COMMAND_SHUTDOWN_WORKER,
+    HD_COMMAND_REQUEUE_JOB, /* a job that failed for good: once more, as a job of its own */
+    HD_COMMAND_SET_IMAGE,   /* attempts that begin from now on run another image */
     HD_COMMAND_OP_COUNT
 };
 const char *hd_command_op_name(enum hd_command_op op);
@@ -140,6 +143,7 @@ struct hd_fact_job_queued {
     double budget;
     double budget_previous; /* NaN for a new config and for a repeat */
     uint32_t repeat;        /* 0: the iteration generator asked for it; 1, 2 ...: the race did */
+    uint32_t again;         /* 0, or 1 + the failed job that a person has run once more by it */
 };
 
 struct hd_fact_attempt_leased {
@@ -199,10 +203,11 @@ struct hd_fact_report_refused {
 
 struct hd_fact_command_given {
     enum hd_command_op op;
-    uint32_t job; /* CANCEL_JOB */
+    uint32_t job; /* CANCEL_JOB, REQUEUE_JOB */
     const char *reason;
     enum hd_limit limit; /* SET_LIMIT */
     double value;        /* likewise */
+    const char *image;   /* SET_IMAGE; "" or NULL: none */
 };
 
 struct hd_fact_run_state {

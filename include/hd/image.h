@@ -13,7 +13,6 @@
 #include <hd/fact.h>
 #include <hd/os.h>
 
-#define HD_IMAGE_NAME_MAX 256
 #define HD_BUILD_ENTRIES_MAX 100000                            /* of a directory */
 #define HD_BUILD_BYTES_MAX (UINT64_C(2) * 1024 * 1024 * 1024)  /* likewise, after .dockerignore */
 #define HD_IMAGE_BYTES_MAX (UINT64_C(64) * 1024 * 1024 * 1024) /* of one that is handed over */

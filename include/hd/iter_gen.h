@@ -187,6 +187,12 @@ void hd_iter_gen_ended(struct hd_iter_gen *gen, uint32_t iteration, uint32_t run
 /* The same with all losses and the violation of constraints. */
 void hd_iter_gen_ended_score(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                              uint32_t config_number, bool ok, const struct hd_score *score);
+/* A job of the generator that ended without success, and was not to be stopped, runs once more by a
+ * person's wish: it counts as running again, until ended() is called for it anew. false: its rung
+ * is over, and whatever comes of it the generator does not want to hear. Between the two calls of
+ * ended() a reserve() as for queued(). */
+bool hd_iter_gen_reopen(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
+                        uint32_t config_number);
 /* Nothing more is handed out (a stop rule was reached): next() answers DONE from now on, and the
  * generator is finished when the running jobs have ended. */
 void hd_iter_gen_close(struct hd_iter_gen *gen);
@@ -201,8 +207,8 @@ void hd_iter_gen_open_new(struct hd_iter_gen *gen);
 void hd_iter_gen_set_iterations(struct hd_iter_gen *gen, uint32_t iterations_max);
 bool hd_iter_gen_finished(const struct hd_iter_gen *gen); /* nothing running, nothing to come */
 /* Over everything that decides the future: equal after the same calls of queued(), report(),
- * ended(), close*(), open_new() and set_iterations(). O(configs in the current rungs of the open
- * iterations), O(1) for asynchronous kinds. */
+ * ended(), reopen(), close*(), open_new() and set_iterations(). O(configs in the current rungs of
+ * the open iterations), O(1) for asynchronous kinds. */
 uint64_t hd_iter_gen_digest(const struct hd_iter_gen *gen);
 
 #endif

@@ -122,6 +122,7 @@ struct hd_request {
     enum hd_limit limit;     /* SET_LIMIT */
     const char *limit_value; /* a number; "none" for no goal */
     const char *subject;     /* *_WORKER: whom it is about; TEST: likewise, "" all */
+    const char *image;       /* SET_IMAGE */
     /* TEST: a number that the person chose, not 0. PING: the number of the test that the worker
      * answers with it, and what it says of itself. */
     uint64_t echo;

@@ -514,6 +514,26 @@ static void asynchronous_ended(void *state, uint32_t iteration, uint32_t rung,
         remember(gen, 1, config_number, score->violation);
 }
 
+/* Results and failures of the rung are counted as before its end; its quota stays, as quotas never
+ * shrink. */
+static bool asynchronous_reopen(void *state, uint32_t iteration, uint32_t rung,
+                                uint32_t config_number)
+{
+    struct asynchronous *gen = state;
+    hd_assert(config_number < gen->member_count);
+    struct member *member = &gen->members[config_number];
+    bool stopping = gen->spec.type == HD_ASHA_TYPE_STOPPING;
+    if (member->iteration != iteration || member->state != MEMBER_RESTING ||
+        (!stopping && member->rung != rung) || gen->rungs[member->rung].failed_count == 0)
+        return false;
+    gen->rungs[member->rung].failed_count--;
+    member->state = MEMBER_RUNNING;
+    expect(gen, member, 1);
+    gen->running_count++;
+    remember(gen, 5, config_number, 0.0);
+    return true;
+}
+
 /* ---- reports --------------------------------------------------------------------------------- */
 
 /* The stopping rule looks at a rung as it stands: too few results to judge, or among the best. */
@@ -635,6 +655,7 @@ const struct hd_iter_engine hd_iter_engine_asynchronous = {
     .next = asynchronous_next,
     .queued = asynchronous_queued,
     .ended = asynchronous_ended,
+    .reopen = asynchronous_reopen,
     .report = asynchronous_report,
     .close = asynchronous_close,
     .close_new = asynchronous_close_new,

@@ -118,6 +118,16 @@ void hd_iter_gen_ended_score(struct hd_iter_gen *gen, uint32_t iteration, uint32
         hd_stopper_ended(gen->stopper, config_number, ok, score->losses[0]);
 }
 
+bool hd_iter_gen_reopen(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
+                        uint32_t config_number)
+{
+    if (!gen->engine->reopen(gen->state, iteration, rung, config_number))
+        return false;
+    if (gen->stopper != NULL)
+        hd_stopper_reopened(gen->stopper, config_number);
+    return true;
+}
+
 void hd_iter_gen_close(struct hd_iter_gen *gen)
 {
     gen->engine->close(gen->state);

@@ -232,6 +232,12 @@ void hd_stopper_ended(struct hd_stopper *stopper, uint32_t config_number, bool o
         stopper->incumbent = loss;
 }
 
+void hd_stopper_reopened(struct hd_stopper *stopper, uint32_t config_number)
+{
+    curve_of(stopper, config_number)->stopped = false;
+    stopper->running_count++;
+}
+
 uint64_t hd_stopper_digest(const struct hd_stopper *stopper, uint64_t hash)
 {
     hash = hd_hash_u64(hash, stopper->history);

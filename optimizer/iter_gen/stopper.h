@@ -33,6 +33,8 @@ enum hd_decision hd_stopper_report(struct hd_stopper *stopper, uint32_t config_n
 /* The last milestone of the config, NaN before the first. */
 double hd_stopper_budget(const struct hd_stopper *stopper, uint32_t config_number);
 void hd_stopper_ended(struct hd_stopper *stopper, uint32_t config_number, bool ok, double loss);
+/* A job that ended without success runs once more; memory as for started(). */
+void hd_stopper_reopened(struct hd_stopper *stopper, uint32_t config_number);
 uint64_t hd_stopper_digest(const struct hd_stopper *stopper, uint64_t hash);
 
 #endif

@@ -305,12 +305,20 @@ static void number_insert(struct bracket *bracket, uint32_t index)
     bracket->by_number[place] = index;
 }
 
-static struct member *member_find(const struct bracket *bracket, uint32_t config_number)
+/* NULL: it is not in the current rung. */
+static struct member *member_look(const struct bracket *bracket, uint32_t config_number)
 {
     uint32_t place = number_place(bracket, bracket->member_count, config_number);
-    hd_assert(place < bracket->member_count);
+    if (place == bracket->member_count)
+        return NULL;
     struct member *member = &bracket->members[bracket->by_number[place]];
-    hd_assert(member->config_number == config_number);
+    return member->config_number == config_number ? member : NULL;
+}
+
+static struct member *member_find(const struct bracket *bracket, uint32_t config_number)
+{
+    struct member *member = member_look(bracket, config_number);
+    hd_assert(member != NULL);
     return member;
 }
 
@@ -348,7 +356,8 @@ static void bracket_refresh(struct synchronous *gen, struct bracket *bracket)
     bracket->ready = ready;
 }
 
-static uint32_t open_place(const struct synchronous *gen, uint32_t iteration)
+/* Where the bracket of this iteration is among the open ones; false: it is over. */
+static bool open_look(const struct synchronous *gen, uint32_t iteration, uint32_t *ret_place)
 {
     uint32_t low = 0, high = gen->open_count;
     while (low < high) {
@@ -358,8 +367,16 @@ static uint32_t open_place(const struct synchronous *gen, uint32_t iteration)
         else
             high = middle;
     }
-    hd_assert(low < gen->open_count && gen->open[low]->iteration == iteration);
-    return low;
+    *ret_place = low;
+    return low < gen->open_count && gen->open[low]->iteration == iteration;
+}
+
+static uint32_t open_place(const struct synchronous *gen, uint32_t iteration)
+{
+    uint32_t place;
+    bool found = open_look(gen, iteration, &place);
+    hd_assert(found);
+    return place;
 }
 
 /* Takes it out of the open ones; its memory serves the next opening when none is spare. */
@@ -503,6 +520,22 @@ static void synchronous_ended(void *state, uint32_t iteration, uint32_t rung,
         bracket_close(gen, place);
 }
 
+static bool synchronous_reopen(void *state, uint32_t iteration, uint32_t rung,
+                               uint32_t config_number)
+{
+    struct synchronous *gen = state;
+    uint32_t place;
+    if (!open_look(gen, iteration, &place) || gen->open[place]->rung != rung)
+        return false;
+    struct bracket *bracket = gen->open[place];
+    struct member *member = member_look(bracket, config_number);
+    if (member == NULL || member->state != MEMBER_FAILED)
+        return false;
+    member->state = MEMBER_RUNNING;
+    bracket->ended_count--;
+    return true;
+}
+
 static void close_as(struct synchronous *gen, enum closing closing)
 {
     if (gen->closing >= closing)
@@ -581,6 +614,7 @@ const struct hd_iter_engine hd_iter_engine_synchronous = {
     .next = synchronous_next,
     .queued = synchronous_queued,
     .ended = synchronous_ended,
+    .reopen = synchronous_reopen,
     .report = NULL,
     .close = synchronous_close,
     .close_new = synchronous_close_new,

@@ -440,6 +440,58 @@ static void closing_at_any_moment_leads_to_finished_without_new_configs(void **s
 }
 
 /* Every allocation fails once; a failed reserve changes nothing and the next try goes on. */
+/* Two generators get the same results; to the second one some come as failures first, which are
+ * taken back. */
+static void check_reopen(const struct hd_iter_gen_spec *spec)
+{
+    for (uint64_t seed = 1; seed < 12; seed += 2) { /* without reports: nothing stops early */
+        struct world world;
+        struct hd_iter_gen *twin = NULL;
+        uint32_t taken_back = 0;
+        world_open(&world, spec, seed);
+        world.keep_steps = true;
+        assert_hd_ok(hd_iter_gen_new(spec, &twin, &err));
+        for (size_t at = 0; world_move(&world); at++) {
+            const struct step *step = &world.steps[at];
+            struct hd_slot slot, same;
+            assert_hd_ok(hd_iter_gen_reserve(twin, &err));
+            if (step->queued) {
+                hd_iter_gen_queued(twin, &step->slot, step->config_number);
+            } else {
+                hd_iter_gen_ended(twin, step->job.iteration, step->job.rung,
+                                  step->job.config_number, false, NAN);
+                if (!hd_iter_gen_reopen(twin, step->job.iteration, step->job.rung,
+                                        step->job.config_number)) {
+                    /* The rung is over with this end: from here on they may differ. */
+                    assert_false(is_asynchronous(spec));
+                    break;
+                }
+                taken_back++;
+                assert_false(hd_iter_gen_finished(twin));
+                assert_false(hd_iter_gen_reopen(twin, step->job.iteration, step->job.rung,
+                                                step->job.config_number));
+                assert_hd_ok(hd_iter_gen_reserve(twin, &err));
+                hd_iter_gen_ended(twin, step->job.iteration, step->job.rung,
+                                  step->job.config_number, step->ok, step->loss);
+            }
+            hd_iter_gen_next(world.gen, true, &slot);
+            hd_iter_gen_next(twin, true, &same);
+            assert_int_equal(slot.kind, same.kind);
+            assert_int_equal(slot.rung, same.rung);
+            assert_int_equal(slot.config_number, same.config_number);
+        }
+        assert_true(taken_back > 0 || !is_asynchronous(spec));
+        hd_iter_gen_free(twin);
+        world_close(&world);
+    }
+}
+
+static void a_failure_that_is_taken_back_in_time_never_was(void **state)
+{
+    (void)state;
+    on_every_generator(check_reopen);
+}
+
 static void check_torture(const struct hd_iter_gen_spec *spec)
 {
     for (int64_t countdown = 0;; countdown++) {
@@ -522,6 +574,7 @@ int main(void)
         cmocka_unit_test(new_count_is_what_can_be_handed_out_without_a_result),
         cmocka_unit_test(ids_are_unique_and_budgets_of_a_config_rise),
         cmocka_unit_test(closing_at_any_moment_leads_to_finished_without_new_configs),
+        cmocka_unit_test(a_failure_that_is_taken_back_in_time_never_was),
         cmocka_unit_test(every_allocation_may_fail_once),
         cmocka_unit_test(without_a_maximum_there_is_always_something_to_do),
     };

@@ -125,6 +125,8 @@ static void make_job(struct story *story, struct run_state *run, struct hd_fact 
         .rung = below(story, 4),
         .budget = some_number(story),
         .budget_previous = some_number(story),
+        .repeat = below(story, 3),
+        .again = below(story, 3) == 0 ? 1 + below(story, 1000) : 0,
     };
 }
 
@@ -208,15 +210,21 @@ static void make_refusal(struct story *story, struct hd_fact *fact)
     };
 }
 
+/* Those that are facts of a run. */
+static const enum hd_command_op run_ops[] = {
+    HD_COMMAND_PAUSE_RUN, HD_COMMAND_RESUME_RUN,  HD_COMMAND_CANCEL_RUN, HD_COMMAND_CANCEL_JOB,
+    HD_COMMAND_SET_LIMIT, HD_COMMAND_REQUEUE_JOB, HD_COMMAND_SET_IMAGE};
+
 static void make_command(struct story *story, struct hd_fact *fact)
 {
     fact->kind = HD_FACT_COMMAND_GIVEN;
     fact->as.command_given = (struct hd_fact_command_given){
-        .op = (enum hd_command_op)below(story, HD_COMMAND_SET_LIMIT + 1),
+        .op = run_ops[below(story, HD_COUNT(run_ops))],
         .job = below(story, 100),
         .reason = some_text(story),
         .limit = (enum hd_limit)below(story, HD_LIMIT_COUNT),
         .value = below(story, 5) == 0 ? (double)NAN : below(story, 1000),
+        .image = some_text(story),
     };
 }
 
@@ -440,6 +448,8 @@ static void job_equal(const struct hd_fact *a, const struct hd_fact *b)
     EQ(rung);
     EQ_DOUBLE(budget);
     EQ_DOUBLE(budget_previous);
+    EQ(repeat);
+    EQ(again);
 }
 
 static void point_equal(const struct hd_fact *a, const struct hd_fact *b)
@@ -459,6 +469,7 @@ static void command_equal(const struct hd_fact *a, const struct hd_fact *b)
     EQ_TEXT(reason);
     EQ(limit);
     EQ_DOUBLE(value);
+    EQ_TEXT(image);
 }
 
 static void state_equal(const struct hd_fact *a, const struct hd_fact *b)

@@ -182,6 +182,7 @@ static struct sim_person_task *new_task(struct sim *sim, uint32_t run)
         .reason = "",
         .limit_value = "",
         .subject = "",
+        .image = "",
         .view = "",
         .view_json = "",
         .result = {.message = "", .info_json = "", .directory = "", .image_id = ""},

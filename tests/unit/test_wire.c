@@ -153,6 +153,7 @@ static struct hd_request any_request(void)
         .job = any_u32(),
         .reason = any_text(HD_REASON_MAX - 1),
         .subject = any_text(HD_WORKER_ID_MAX - 1),
+        .image = any_text(HD_IMAGE_NAME_MAX - 1),
         .echo = any_u64(),
         .about = any_text(HD_ABOUT_MAX - 1),
         .doing = any_text(HD_DOING_MAX - 1),
