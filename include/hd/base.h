@@ -145,21 +145,6 @@ uint64_t hd_hash_text(uint64_t hash, const char *text); /* with its terminator *
 /* All NaNs hash alike; 0.0 and -0.0 hash alike. */
 uint64_t hd_hash_double(uint64_t hash, double number);
 
-/* SHA-256 (FIPS 180-4), for checksums and content addresses. */
-#define HD_SHA256_SIZE 32
-#define HD_SHA256_TEXT_SIZE 65
-struct hd_sha256 {
-    uint32_t state[8];
-    uint64_t size; /* taken so far */
-    unsigned char block[64];
-};
-void hd_sha256_init(struct hd_sha256 *sha);
-void hd_sha256_add(struct hd_sha256 *sha, const void *bytes, size_t size);
-/* Once; the struct is used up. */
-void hd_sha256_end(struct hd_sha256 *sha, unsigned char ret_digest[HD_SHA256_SIZE]);
-/* Lower-case hexadecimal digits. */
-void hd_sha256_text(const unsigned char digest[HD_SHA256_SIZE], char ret_text[HD_SHA256_TEXT_SIZE]);
-
 /* ---- random streams --------------------------------------------------------------------- */
 
 /*

@@ -37,6 +37,16 @@ HD_NODISCARD enum hd_code hd_pki_check_pair(const char *cert_file, const char *k
 /* ---- digests --------------------------------------------------------------------------------- */
 
 #define HD_SHA256_SIZE 32
+#define HD_SHA256_TEXT_SIZE (2 * HD_SHA256_SIZE + 1)
+/* SHA-256 of whatever is added, for checksums. The caller frees it. HD_E_NOMEM. */
+struct hd_sha256;
+HD_NODISCARD enum hd_code hd_sha256_new(struct hd_sha256 **ret_sha, struct hd_err *err);
+void hd_sha256_free(struct hd_sha256 *sha);
+void hd_sha256_add(struct hd_sha256 *sha, const void *bytes, size_t size);
+/* Small hexadecimal digits of all since new or restart. Once. */
+void hd_sha256_end(struct hd_sha256 *sha, char ret_text[HD_SHA256_TEXT_SIZE]);
+/* As new. */
+void hd_sha256_restart(struct hd_sha256 *sha);
 /* RFC 2104 with SHA-256. */
 HD_NODISCARD enum hd_code hd_hmac_sha256(const void *key, size_t key_size, const void *bytes,
                                          size_t size, unsigned char ret_digest[HD_SHA256_SIZE],

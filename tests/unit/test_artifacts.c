@@ -805,10 +805,42 @@ static void a_store_is_not_believed(void **state)
     hd_artifact_store_close(store);
 }
 
+/* The examples of FIPS 180-4, in pieces of every size. */
+static void sha256_matches_published_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *digest;
+    } cases[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqr"
+         "lmnopqrsmnopqrstnopqrstu",
+         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
+    };
+    for (size_t i = 0; i < HD_COUNT(cases); i++)
+        for (size_t piece = 1; piece <= 120; piece++) {
+            struct hd_sha256 *sha;
+            char text[HD_SHA256_TEXT_SIZE];
+            size_t size = strlen(cases[i].text);
+            assert_hd_ok(hd_sha256_new(&sha, &err));
+            hd_sha256_add(sha, "rubbish", piece % 7);
+            hd_sha256_restart(sha);
+            for (size_t at = 0; at < size; at += piece)
+                hd_sha256_add(sha, cases[i].text + at, size - at < piece ? size - at : piece);
+            hd_sha256_end(sha, text);
+            hd_sha256_free(sha);
+            assert_string_equal(text, cases[i].digest);
+        }
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sha256_matches_published_values),
         cmocka_unit_test(patterns_choose_files),
         cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(the_section_is_described),

@@ -501,36 +501,6 @@ static void rng_distributions(void **state)
 
 /* ---- memory ---- */
 
-/* The examples of FIPS 180-4, in pieces of every size. */
-static void sha256_matches_published_values(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *digest;
-    } cases[] = {
-        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
-        {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqr"
-         "lmnopqrsmnopqrstnopqrstu",
-         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
-    };
-    for (size_t i = 0; i < HD_COUNT(cases); i++)
-        for (size_t piece = 1; piece <= 120; piece++) {
-            struct hd_sha256 sha;
-            unsigned char digest[HD_SHA256_SIZE];
-            char text[HD_SHA256_TEXT_SIZE];
-            size_t size = strlen(cases[i].text);
-            hd_sha256_init(&sha);
-            for (size_t at = 0; at < size; at += piece)
-                hd_sha256_add(&sha, cases[i].text + at, size - at < piece ? size - at : piece);
-            hd_sha256_end(&sha, digest);
-            hd_sha256_text(digest, text);
-            assert_string_equal(text, cases[i].digest);
-        }
-}
-
 /* With a countdown of n exactly the n+1st allocation fails. */
 static void allocation_fails_once(void **state)
 {
@@ -611,7 +581,6 @@ int main(void)
         cmocka_unit_test(nearest_word_is_found),
         cmocka_unit_test(text_is_bounded),
         cmocka_unit_test(hashes_match_published_values),
-        cmocka_unit_test(sha256_matches_published_values),
         cmocka_unit_test(rng_matches_published_values),
         cmocka_unit_test(rng_forks_are_streams),
         cmocka_unit_test(rng_distributions),

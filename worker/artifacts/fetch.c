@@ -3,6 +3,8 @@
 #include "answer.h"
 #include "store.h"
 
+#include <hd/pki.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,7 +15,7 @@
 
 struct fetched {
     int fd;
-    struct hd_sha256 sha;
+    struct hd_sha256 *sha;
     uint64_t size;
 };
 
@@ -27,7 +29,7 @@ static bool take_file(void *context, const void *bytes, size_t size)
 {
     struct fetched *fetched = context;
     const char *at = bytes;
-    hd_sha256_add(&fetched->sha, bytes, size);
+    hd_sha256_add(fetched->sha, bytes, size);
     fetched->size += size;
     while (size > 0) {
         ssize_t put = write(fetched->fd, at, size);
@@ -97,17 +99,19 @@ static enum hd_code fetch_file(struct hd_artifact_store *store, const char *base
                                struct hd_err *err)
 {
     char key[HD_ARTIFACT_KEY_MAX], text[HD_SHA256_TEXT_SIZE];
-    unsigned char digest[HD_SHA256_SIZE];
     struct fetched fetched = {.fd = -1};
     if (!hd_format(key, sizeof(key), "%s/%s", base, path))
         return hd_fail(err, HD_E_LIMIT, "the name %s is too long", path);
-    enum hd_code code = create(directory, path, &fetched.fd, err);
-    if (code != HD_OK)
+    enum hd_code code = hd_sha256_new(&fetched.sha, err);
+    if (code == HD_OK)
+        code = create(directory, path, &fetched.fd, err);
+    if (code != HD_OK) {
+        hd_sha256_free(fetched.sha);
         return code;
-    hd_sha256_init(&fetched.sha);
+    }
     code = hd_artifact_get(store, key, size, take_file, &fetched, err);
-    hd_sha256_end(&fetched.sha, digest);
-    hd_sha256_text(digest, text);
+    hd_sha256_end(fetched.sha, text);
+    hd_sha256_free(fetched.sha);
     if (close(fetched.fd) != 0 && code == HD_OK)
         code = hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
     if (code == HD_OK && (fetched.size != size || !hd_streq(text, sha256)))

@@ -10,6 +10,8 @@
 
 #include "walk.h"
 
+#include <hd/pki.h>
+
 #define HD_ITEM_BYTES_MAX 131072u
 #define HD_SHIPPED_BYTES_MAX (32u * 1024u * 1024u)
 

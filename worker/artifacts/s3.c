@@ -11,6 +11,8 @@
 #include "answer.h"
 #include "store.h"
 
+#include <hd/pki.h>
+
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -141,13 +143,14 @@ static bool add_header(struct curl_slist **list, const char *name, const char *v
 static bool make_headers(const struct s3_store *store, const struct call *call,
                          struct curl_slist **list)
 {
-    struct hd_sha256 sha;
-    unsigned char digest[HD_SHA256_SIZE];
+    struct hd_sha256 *sha;
+    struct hd_err ignored;
     char hash[HD_SHA256_TEXT_SIZE];
-    hd_sha256_init(&sha);
-    hd_sha256_add(&sha, call->body != NULL ? call->body : "", call->size);
-    hd_sha256_end(&sha, digest);
-    hd_sha256_text(digest, hash);
+    if (hd_sha256_new(&sha, &ignored) != HD_OK)
+        return false;
+    hd_sha256_add(sha, call->body != NULL ? call->body : "", call->size);
+    hd_sha256_end(sha, hash);
+    hd_sha256_free(sha);
     return (call->body == NULL || add_header(list, "Content-Type", "application/octet-stream")) &&
            add_header(list, "x-amz-content-sha256", hash) &&
            (store->access.session[0] == '\0' ||

@@ -157,24 +157,26 @@ static enum hd_code ship_contents(struct work *work, int fd, const char *path, c
         return code;
     const struct hd_stamp none = {0};
     code = hd_shipped_begin(&work->shipped, work->shipped_path, path, &none, "", work->err);
-    hd_sha256_init(sha);
+    hd_sha256_restart(sha);
     return code == HD_OK ? ship_parts(work, fd, path, key, stamp, sha) : code;
 }
 
 static enum hd_code ship_file(struct work *work, int fd, const char *path,
                               const struct hd_stamp *stamp)
 {
-    struct hd_sha256 sha;
-    unsigned char digest[HD_SHA256_SIZE];
-    char key[HD_ARTIFACT_KEY_MAX], text[HD_SHA256_TEXT_SIZE];
-    hd_sha256_init(&sha);
-    enum hd_code code = key_of(work, path, key);
-    if (code == HD_OK)
-        code = ship_contents(work, fd, path, key, stamp, &sha);
+    struct hd_sha256 *sha;
+    char key[HD_ARTIFACT_KEY_MAX], text[HD_SHA256_TEXT_SIZE] = "";
+    enum hd_code code = hd_sha256_new(&sha, work->err);
     if (code != HD_OK)
         return code;
-    hd_sha256_end(&sha, digest);
-    hd_sha256_text(digest, text);
+    code = key_of(work, path, key);
+    if (code == HD_OK)
+        code = ship_contents(work, fd, path, key, stamp, sha);
+    if (code == HD_OK)
+        hd_sha256_end(sha, text);
+    hd_sha256_free(sha);
+    if (code != HD_OK)
+        return code;
     return hd_shipped_add(&work->shipped, work->shipped_path, path, stamp, text, work->err);
 }
 
