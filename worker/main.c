@@ -33,7 +33,7 @@ struct settings {
     int64_t idle_timeout_ms;
     const char *until;
     int64_t grace_ms; /* 0: not given */
-    const char *engine, *files, *token_file, *policy_file;
+    const char *engine, *files, *token_file, *policy_file, *cgroup;
     const char *gpus;
     int64_t gpu_share;
     struct hd_net_security security;
@@ -155,6 +155,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->files,
          .hint = "HOW",
          .help = "to containers: bind, copy, or auto: as the engine sees this disk"},
+        {.name = "cgroup",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->cgroup,
+         .hint = "DIR",
+         .help = "control group (version 2) in which each command gets one of its own"},
         {.name = "policy",
          .kind = HD_OPTION_TEXT,
          .value = &settings->policy_file,
@@ -507,6 +512,7 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .slots = (uint32_t)settings->parallelism,
         .idle_timeout_ms = settings->idle_timeout_ms,
         .engine = engine,
+        .cgroup = settings->cgroup,
         .data = &settings->data,
         .env = &settings->env_list.texts,
         .stop_fd = stop_fd,

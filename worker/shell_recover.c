@@ -14,6 +14,7 @@ static enum hd_code open_engine(struct shell *shell, const char *name, struct hd
     const struct hd_engine_options options = {
         .worker = settings->seat->worker,
         .state_dir = settings->seat->state_dir,
+        .cgroup = settings->cgroup,
         .queue = shell->engine_news,
         .slots = settings->slots,
         .images = hd_fetch_source(shell->fetch),

@@ -98,10 +98,11 @@ enum hd_engine_files {
 
 struct hd_engine;
 struct hd_engine_options {
-    const char *worker;                   /* stable id */
-    const char *state_dir;                /* the worker's own directory */
-    const char *docker_host;              /* NULL: $DOCKER_HOST or the default socket */
-    struct hd_queue *queue;               /* where struct hd_engine_news * go */
+    const char *worker;      /* stable id */
+    const char *state_dir;   /* the worker's own directory */
+    const char *docker_host; /* NULL: $DOCKER_HOST or the default socket */
+    const char *cgroup;      /* process: where targets get a control group; NULL none */
+    struct hd_queue *queue;  /* where struct hd_engine_news * go */
     const struct hd_image_source *images; /* outlives the engine; NULL: only registries */
     uint32_t slots;             /* jobs at a time: idle warm targets keep within it; 0: no limit */
     enum hd_engine_files files; /* docker, podman */

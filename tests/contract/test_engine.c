@@ -52,6 +52,7 @@ static void open_engine(struct bench *bench)
 {
     struct hd_engine_options options = {.worker = "w-0",
                                         .state_dir = bench->state_dir,
+                                        .cgroup = getenv("HD_TEST_CGROUP"),
                                         .queue = bench->queue,
                                         .files = bench->files};
     assert_hd_ok(open_named(bench, &options));

@@ -5,6 +5,7 @@
  * One thread watches the shims (pidfd, child or not) and tells their ends. A shim is identified by
  * pid and start time. Limits: see shim.c.
  */
+#include "cgroup.h"
 #include "engine_ops.h"
 #include "record.h"
 
@@ -38,6 +39,7 @@ struct watch {
 struct process_engine {
     struct hd_engine engine;
     char directory[HD_RECORD_PATH_MAX]; /* of the records */
+    char cgroup[HD_CGROUP_PATH_MAX];    /* of the targets' control groups; "" none */
     char *shim_path;
     struct hd_queue *queue;
     pthread_t thread;
@@ -65,6 +67,26 @@ static bool record_of(const struct process_engine *self, struct hd_attempt_ref a
 static bool is_alive(struct hd_record_owner shim)
 {
     return shim.pid > 0 && shim.ticks > 0 && hd_process_start_ticks(shim.pid) == shim.ticks;
+}
+
+/* The control group of a target, which its shim makes; "" none. */
+static void cgroup_of(const struct process_engine *self, struct hd_attempt_ref attempt,
+                      char ret_path[HD_CGROUP_PATH_MAX])
+{
+    bool fits = self->cgroup[0] != '\0' &&
+                hd_format(ret_path, HD_CGROUP_PATH_MAX, "%s/%016" PRIx64 "-%" PRIu32 "-%" PRIu32,
+                          self->cgroup, attempt.run_uid, attempt.job, attempt.attempt);
+    if (!fits)
+        ret_path[0] = '\0';
+}
+
+/* What a killed shim left in it ends too. */
+static void end_cgroup(const struct process_engine *self, struct hd_attempt_ref attempt)
+{
+    char path[HD_CGROUP_PATH_MAX];
+    cgroup_of(self, attempt, path);
+    if (path[0] != '\0')
+        hd_cgroup_end(path);
 }
 
 /* The shim of a record, or pid 0. Taken for dead, it is kept from starting late. */
@@ -109,6 +131,7 @@ static void finish(struct process_engine *self, const struct watch *watch)
         close(watch->pidfd);
     if (!record_of(self, watch->attempt, record))
         return;
+    end_cgroup(self, watch->attempt);
     read_end_or_lost(record, &end);
     hd_engine_tell(self->queue, watch->attempt, &end);
 }
@@ -208,8 +231,8 @@ static void remove_watch(struct process_engine *self, struct hd_attempt_ref atte
 
 static bool is_kept_from_targets(const char *item)
 {
-    static const char *const secrets[] = {"HYPERDOCK_TOKEN_FILE=", "SLACK_API_TOKEN=",
-                                          "PUSHOVER_API_TOKEN=", "PUSHOVER_USER_KEY="};
+    static const char *const secrets[] = {
+        "HYPERDOCK_TOKEN_FILE=", "SLACK_API_TOKEN=", "PUSHOVER_API_TOKEN=", "PUSHOVER_USER_KEY="};
     for (size_t i = 0; i < HD_COUNT(secrets); i++)
         if (strncmp(item, secrets[i], strlen(secrets[i])) == 0)
             return true;
@@ -244,10 +267,12 @@ static char **merge_env(struct hd_arena *arena, char *const *env)
     return merged;
 }
 
-static enum hd_code write_spec(const char *record, const struct hd_engine_job *job, uint64_t turn,
-                               struct hd_err *err)
+static enum hd_code write_spec(const struct process_engine *self, const char *record,
+                               const struct hd_engine_job *job, uint64_t turn, struct hd_err *err)
 {
     struct hd_arena *arena = NULL;
+    char cgroup[HD_CGROUP_PATH_MAX];
+    cgroup_of(self, job->attempt, cgroup);
     enum hd_code code = hd_arena_new(ARENA_BYTES_MAX, &arena, err);
     if (code != HD_OK)
         return code;
@@ -261,6 +286,8 @@ static enum hd_code write_spec(const char *record, const struct hd_engine_job *j
         .pids = job->pids > 0 ? (uint64_t)job->pids : 0,
         .cpus = job->cpus > 0 ? (uint64_t)ceil(job->cpus) : 0,
         .turn = turn,
+        .cgroup = cgroup,
+        .cpu_millis = job->cpus > 0 ? (uint64_t)ceil(job->cpus * 1000) : 0,
         .program = job->program != NULL ? job->program : "",
         .argv = (char **)(uintptr_t)job->argv, /* only read */
         .env = merge_env(arena, job->env),
@@ -292,7 +319,7 @@ static struct hd_record_owner spawn_shim(struct process_engine *self, const char
                          "the process engine needs target.command; an image needs --engine docker");
         return shim;
     }
-    enum hd_code code = write_spec(record, job, turn, &err);
+    enum hd_code code = write_spec(self, record, job, turn, &err);
     if (code == HD_OK && !hd_record_path(record, "shim.log", log))
         code = hd_fail(&err, HD_E_LIMIT, "the path of %s is too long", record);
     const char *const argv[] = {self->shim_path, record, NULL};
@@ -453,6 +480,7 @@ static void process_drop(struct hd_engine *engine, struct hd_attempt_ref attempt
     }
     if (shim.pid > 0)
         (void)waitpid(shim.pid, NULL, WNOHANG);
+    end_cgroup(self, attempt);
     (void)!hd_remove_tree(record, &ignored);
 }
 
@@ -576,6 +604,24 @@ static const struct hd_engine_ops process_ops = {
     .close = process_close,
 };
 
+static enum hd_code open_cgroup(struct process_engine *self, const char *directory,
+                                struct hd_err *err)
+{
+    struct hd_cgroup_kinds kinds;
+    enum hd_code code = hd_cgroup_prepare(directory, &kinds, err);
+    if (code != HD_OK)
+        return hd_fail_in(err, "--cgroup");
+    if (!hd_copy_text(self->cgroup, sizeof(self->cgroup), directory))
+        return hd_fail(err, HD_E_LIMIT, "--cgroup: the path is too long");
+    hd_log(
+        HD_LOG_INFO,
+        "targets have control groups in %s; the kernel limits their%s%s%s%s, the rest is watched",
+        directory, kinds.memory ? " memory" : "", kinds.pids ? " processes" : "",
+        kinds.cpus ? " CPUs" : "",
+        kinds.memory || kinds.pids || kinds.cpus ? "" : " nothing (no controller is delegated)");
+    return HD_OK;
+}
+
 enum hd_code hd_engine_open_process(const struct hd_engine_options *options,
                                     struct hd_engine **ret_engine, struct hd_err *err)
 {
@@ -592,6 +638,8 @@ enum hd_code hd_engine_open_process(const struct hd_engine_options *options,
                        options->state_dir);
     if (code == HD_OK)
         code = hd_mkdirs(self->directory, 0700, err);
+    if (code == HD_OK && options->cgroup != NULL)
+        code = open_cgroup(self, options->cgroup, err);
     if (code == HD_OK)
         code = hd_sibling_program(HD_SHIM_NAME, &self->shim_path, err);
     if (code == HD_OK && (self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)

@@ -30,6 +30,8 @@ struct hd_record_spec {
     uint64_t pids;         /* 0 none */
     uint64_t cpus;         /* whole ones, 0 any */
     uint64_t turn;         /* of the targets that run, none has the same: other CPUs */
+    const char *cgroup;    /* to be made for it; "" none */
+    uint64_t cpu_millis;   /* for that: thousandths of a CPU, 0 any */
     const char *program;   /* the file that is run; "": argv[0], looked for */
     char **argv;           /* NULL-terminated, at least one */
     char **env;

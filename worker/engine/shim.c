@@ -3,13 +3,14 @@
  * shim.c: hd-shim RECORD: stands between a worker and one target of the process engine. It outlives
  * the worker, keeps the target's limits and its log, and writes down how it ended.
  *
- * Limits: time is exact; memory and the number of processes are looked at ten times a second, so
- * that a burst between two looks is not seen; CPUs are whole ones of the machine that others may
- * use too.
+ * Limits: time is exact. In a control group of its own (cgroup.h) the kernel keeps the others.
+ * Otherwise memory and the number of processes are looked at ten times a second, so that a burst
+ * between two looks is not seen; CPUs are whole ones of the machine that others may use too.
  *
  * Signals from the engine: TERM asks the target to stop (grace from the record, then KILL), USR1
  * kills it at once. Whatever the target leaves running is killed when its first process ends.
  */
+#include "cgroup.h"
 #include "family.h"
 #include "log_sink.h"
 #include "record.h"
@@ -38,6 +39,8 @@
 struct shim {
     const char *record;
     struct hd_record_spec spec;
+    bool grouped;                /* it has a control group */
+    struct hd_cgroup_kinds kept; /* by the kernel */
     struct hd_log_sink log;
     int signal_fd;
     int output_fd; /* what the target prints; -1 at its end */
@@ -99,9 +102,12 @@ static _Noreturn void run_target(const struct shim *shim, int output, int report
     (void)setrlimit(RLIMIT_CORE, &no_core);
     /* The sum of all processes is watched; this stops a single one from growing between looks. */
     const struct rlimit data = {2 * spec->memory_bytes, 2 * spec->memory_bytes};
-    if (spec->memory_bytes > 0 && setrlimit(RLIMIT_DATA, &data) != 0)
+    if (spec->memory_bytes > 0 && !shim->kept.memory && setrlimit(RLIMIT_DATA, &data) != 0)
         fail_child(report_fd, STAGE_FORK_SETUP);
-    choose_cpus(spec);
+    if (!shim->kept.cpus)
+        choose_cpus(spec);
+    if (shim->grouped && !hd_cgroup_enter(spec->cgroup))
+        fail_child(report_fd, STAGE_FORK_SETUP);
     if (chdir(spec->cwd) != 0)
         fail_child(report_fd, STAGE_DIRECTORY);
     environ = spec->env;
@@ -110,6 +116,21 @@ static _Noreturn void run_target(const struct shim *shim, int output, int report
     else
         execvp(spec->argv[0], spec->argv);
     fail_child(report_fd, STAGE_EXEC);
+}
+
+/* A target without one is watched as on machines that have none. */
+static void make_group(struct shim *shim)
+{
+    struct hd_err err;
+    const struct hd_record_spec *spec = &shim->spec;
+    const struct hd_cgroup_limits limits = {
+        .memory_bytes = spec->memory_bytes, .pids = spec->pids, .cpu_millis = spec->cpu_millis};
+    if (spec->cgroup[0] == '\0')
+        return;
+    if (hd_cgroup_make(spec->cgroup, &limits, &shim->kept, &err) == HD_OK)
+        shim->grouped = true;
+    else
+        fprintf(stderr, "hd-shim: %s\n", err.text);
 }
 
 static void note_not_started(struct shim *shim, const struct child_report *report)
@@ -135,6 +156,7 @@ static void note_not_started(struct shim *shim, const struct child_report *repor
 static bool start_target(struct shim *shim)
 {
     int output[2], report_pipe[2];
+    make_group(shim);
     struct child_report report = {STAGE_FORK_SETUP, 0};
     if (pipe2(output, O_CLOEXEC) != 0 || pipe2(report_pipe, O_CLOEXEC) != 0 ||
         (shim->target = fork()) < 0) {
@@ -168,6 +190,8 @@ static bool start_target(struct shim *shim)
 static void kill_target(struct shim *shim)
 {
     shim->kill_at_ms = HD_NEVER_MS;
+    if (shim->grouped)
+        hd_cgroup_kill(shim->spec.cgroup);
     (void)hd_family_signal(SIGKILL);
 }
 
@@ -245,9 +269,9 @@ static void keep_limits(struct shim *shim)
         shim->sample_at_ms = now_ms + USE_SAMPLE_MS;
         const struct hd_record_spec *spec = &shim->spec;
         struct hd_family_use use = hd_family_use();
-        if (spec->memory_bytes > 0 && use.memory_bytes > spec->memory_bytes)
+        if (spec->memory_bytes > 0 && !shim->kept.memory && use.memory_bytes > spec->memory_bytes)
             shim->end.oom_killed = true;
-        else if (spec->pids > 0 && use.tasks > spec->pids)
+        else if (spec->pids > 0 && !shim->kept.pids && use.tasks > spec->pids)
             shim->tasks = use.tasks;
         if (shim->end.oom_killed || shim->tasks > 0)
             kill_target(shim);
@@ -282,6 +306,18 @@ static void watch_target(struct shim *shim)
     }
 }
 
+static void note_group(struct shim *shim)
+{
+    struct hd_engine_end *end = &shim->end;
+    uint64_t oom_kills, refused;
+    hd_cgroup_count(shim->spec.cgroup, &oom_kills, &refused);
+    end->oom_killed = end->oom_killed || oom_kills > 0;
+    if (refused > 0 && end->exit_code != 0 && end->message[0] == '\0')
+        hd_format(end->message, sizeof(end->message),
+                  "it was refused processes or threads, resources.pids allows %llu",
+                  (unsigned long long)shim->spec.pids);
+}
+
 static void note_end(struct shim *shim)
 {
     struct hd_engine_end *end = &shim->end;
@@ -289,9 +325,11 @@ static void note_end(struct shim *shim)
     end->kind = HD_END_EXITED;
     end->exit_code =
         WIFEXITED(shim->status) ? WEXITSTATUS(shim->status) : 128 + WTERMSIG(shim->status);
+    if (shim->grouped)
+        note_group(shim);
     /* It may have died of the limit between two looks. */
-    if (shim->spec.memory_bytes > 0 && end->exit_code != 0 && !shim->stopping &&
-        getrusage(RUSAGE_CHILDREN, &usage) == 0 &&
+    if (shim->spec.memory_bytes > 0 && !shim->kept.memory && end->exit_code != 0 &&
+        !shim->stopping && getrusage(RUSAGE_CHILDREN, &usage) == 0 &&
         (uint64_t)usage.ru_maxrss * 1024 > shim->spec.memory_bytes)
         end->oom_killed = true;
     if (shim->tasks > 0) { /* its own doing, and no KILL from elsewhere */
@@ -305,6 +343,13 @@ static void note_end(struct shim *shim)
                   "some processes that the target started could not be ended");
     while (shim->output_fd >= 0 && take_output(shim))
         continue;
+}
+
+/* With whatever is still in it. */
+static void leave_group(struct shim *shim)
+{
+    if (shim->grouped)
+        hd_cgroup_end(shim->spec.cgroup);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -369,11 +414,13 @@ static void run(struct shim *shim)
         int64_t now_ms = hd_clock_ms();
         if (shim->spec.timeout_ms > 0)
             shim->timeout_at_ms = now_ms + shim->spec.timeout_ms;
-        if (shim->spec.memory_bytes > 0 || shim->spec.pids > 0)
+        if ((shim->spec.memory_bytes > 0 && !shim->kept.memory) ||
+            (shim->spec.pids > 0 && !shim->kept.pids))
             shim->sample_at_ms = now_ms;
         watch_target(shim);
         note_end(shim);
     }
+    leave_group(shim);
     hd_log_sink_close(&shim->log);
 }
 
