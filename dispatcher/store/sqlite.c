@@ -361,7 +361,7 @@ static enum hd_code configure(sqlite3 *db, struct hd_err *err)
         return code;
     return execute(db,
                    "PRAGMA synchronous = FULL;"
-                   "PRAGMA foreign_keys = ON;"
+                   "PRAGMA foreign_keys = OFF;" /* hd fsck checks them */
                    "PRAGMA cell_size_check = ON;"
                    "PRAGMA trusted_schema = OFF",
                    err);

@@ -33,8 +33,9 @@ void hd_store_close(struct hd_store *store);
  * retried with the same facts HD_E_IO       (a failed write or fsync) must not: the store refuses
  * everything from then on; the process exits and restores. Only then is it known whether these
  * facts are there. HD_E_INVALID, HD_E_LIMIT  these facts can never be stored: a gap, an unknown
- * enum, a text beyond 1 MiB; in SQLite also a reference to what does not exist, or a job closed
- * twice
+ * enum, a text beyond 1 MiB; in SQLite also a run, config, job or attempt that is there already, or
+ * a job closed twice. That facts refer to what exists is the core's promise: looking for it in each
+ * commit would cost a sixth of it, hd_reader_examine() looks once.
  */
 HD_NODISCARD enum hd_code hd_store_append(struct hd_store *store, const struct hd_fact *facts,
                                           size_t fact_count, struct hd_err *err);

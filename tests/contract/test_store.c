@@ -805,8 +805,8 @@ static void append_one(struct place *place, struct hd_fact fact, enum hd_code ex
         fail_msg("kind %d: %s: %s", (int)fact.kind, hd_code_name(code), err.text);
 }
 
-/* Foreign keys hold: no fact may speak of what does not exist, and a job is closed once. */
-static void references_to_nothing_are_refused(void **state)
+/* Nothing is made twice: neither a run, a config, a job, an attempt, nor the end of a job. */
+static void what_exists_is_refused(void **state)
 {
     struct place *place = *state;
     double value = 0.5;
@@ -817,20 +817,36 @@ static void references_to_nothing_are_refused(void **state)
     struct hd_fact lease = {.kind = HD_FACT_ATTEMPT_LEASED,
                             .as.attempt_leased = {.attempt = 1, .worker = "w"}};
     struct hd_fact end = {.kind = HD_FACT_ATTEMPT_ENDED, .as.attempt_ended = {.attempt = 1}};
-    append_one(place, config, HD_E_INVALID);
+    const struct hd_fact all[] = {run, config, job, lease, end};
+    for (size_t i = 0; i < HD_COUNT(all); i++) {
+        append_one(place, all[i], HD_OK);
+        append_one(place, all[i], HD_E_INVALID);
+    }
+    assert_int_equal(hd_store_last_seq(place->store), HD_COUNT(all));
+}
+
+/* The fact that is refused is named, and nothing of its commit is kept. */
+static void one_that_is_refused_takes_all_with_it(void **state)
+{
+    struct place *place = *state;
+    double value = 0.5;
+    struct hd_fact run = {.kind = HD_FACT_RUN_CREATED, .as.run_created = {.run_id = "a"}};
     append_one(place, run, HD_OK);
-    append_one(place, run, HD_E_INVALID); /* the run exists */
-    append_one(place, job, HD_E_INVALID);
-    append_one(place, config, HD_OK);
-    append_one(place, lease, HD_E_INVALID);
-    append_one(place, job, HD_OK);
-    append_one(place, job, HD_E_INVALID);
-    append_one(place, end, HD_E_INVALID);
-    append_one(place, lease, HD_OK);
-    append_one(place, lease, HD_E_INVALID);
-    append_one(place, end, HD_OK);
-    append_one(place, end, HD_E_INVALID); /* closed already */
-    assert_int_equal(hd_store_last_seq(place->store), 5);
+    struct hd_fact facts[4] = {{.kind = HD_FACT_CONFIG_PROPOSED},
+                               {.kind = HD_FACT_JOB_QUEUED, .as.job_queued = {.budget = 1}},
+                               {.kind = HD_FACT_CONFIG_PROPOSED},
+                               {.kind = HD_FACT_CONFIG_PROPOSED}};
+    for (uint32_t i = 0; i < HD_COUNT(facts); i++)
+        facts[i].seq = 2 + i;
+    for (uint32_t i = 0; i < HD_COUNT(facts); i++)
+        if (facts[i].kind == HD_FACT_CONFIG_PROPOSED)
+            facts[i].as.config_proposed = (struct hd_fact_config_proposed){
+                .config = i == 2 ? 0 : i, .values = &value, .value_count = 1};
+    assert_int_equal(hd_store_append(place->store, facts, HD_COUNT(facts), &err), HD_E_INVALID);
+    assert_non_null(strstr(err.text, "fact 4: configs"));
+    assert_int_equal(hd_store_last_seq(place->store), 1);
+    facts[2].as.config_proposed.config = 2;
+    assert_hd_ok(hd_store_append(place->store, facts, HD_COUNT(facts), &err));
 }
 
 /* A reader in the middle of its transaction does not hold up the master. */
@@ -921,7 +937,8 @@ int main(int argc, char **argv)
         ON_SQLITE(damaged_pages_are_noticed),
         ON_SQLITE(full_disk_can_be_retried),
         ON_SQLITE(failed_fsync_is_final),
-        ON_SQLITE(references_to_nothing_are_refused),
+        ON_SQLITE(what_exists_is_refused),
+        ON_SQLITE(one_that_is_refused_takes_all_with_it),
         ON_SQLITE(readers_do_not_block),
         ON_SQLITE(views_can_be_read),
     };
