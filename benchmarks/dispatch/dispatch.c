@@ -4,7 +4,8 @@
  * limits in the same process: an echo over the same sockets with messages of the same sizes,
  * and that echo plus one group commit of the same facts with no core between.
  *
- *   build/benchmarks/dispatch/bench_dispatch [--seconds S] [--workers 1,8,64] [--directory DIR]
+ *   build/benchmarks/dispatch/bench_dispatch [--seconds S] [--rounds N] [--workers 1,8,64]
+ *       [--directory DIR]
  *   build/benchmarks/dispatch/bench_dispatch --jobs 1000000 --workers 64
  *   build/benchmarks/dispatch/bench_dispatch --restore DIRECTORY/state.db
  *   build/benchmarks/dispatch/bench_dispatch --rate 500 --workers 1000 --seconds 20
@@ -31,6 +32,7 @@
 #define PING_MS 5000
 #define SECONDS_MAX 1e6
 #define TIMES_MAX 1e8 /* one double each */
+#define ROUNDS_MAX 99
 
 static const char experiment_text[] = "name: bench\n"
                                       "target: {command: [\"true\"]}\n"
@@ -396,25 +398,61 @@ static void bench_latency(unsigned workers, const char *directory, double rate, 
     free(times);
 }
 
-static void bench(unsigned workers, const char *directory, double seconds)
+/* One measurement each, one after the other. */
+struct round {
+    struct load_speed jobs, echoes, commits;
+};
+
+static struct round measure(unsigned workers, const char *directory, int number, double seconds,
+                            size_t *ret_request_size, size_t *ret_reply_size)
 {
     char real[4096], bare[4096];
-    size_t request_size, reply_size;
-    (void)hd_format(real, sizeof(real), "%s/real-%u.db", directory, workers);
-    (void)hd_format(bare, sizeof(bare), "%s/bare-%u.db", directory, workers);
-    struct load_speed jobs = bench_dispatch(workers, real, seconds, &request_size, &reply_size);
-    struct load_speed echoes = bench_echo(workers, request_size, reply_size, NULL, seconds);
-    struct load_speed commits = bench_echo(workers, request_size, reply_size, bare, seconds);
+    (void)hd_format(real, sizeof(real), "%s/real-%u-%d.db", directory, workers, number);
+    (void)hd_format(bare, sizeof(bare), "%s/bare-%u-%d.db", directory, workers, number);
+    struct round round;
+    round.jobs = bench_dispatch(workers, real, seconds, ret_request_size, ret_reply_size);
+    round.echoes = bench_echo(workers, *ret_request_size, *ret_reply_size, NULL, seconds);
+    round.commits = bench_echo(workers, *ret_request_size, *ret_reply_size, bare, seconds);
+    return round;
+}
+
+static double median(double *numbers, size_t count)
+{
+    qsort(numbers, count, sizeof(*numbers), compare_doubles);
+    return numbers[count / 2];
+}
+
+/* The ratios are those of each round, since the machine may change from one to the next. */
+static void bench(unsigned workers, const char *directory, double seconds, int rounds)
+{
+    enum { RATES = 3, RATIOS = 2, CPUS = 3, NUMBERS = RATES + RATIOS + CPUS };
+    double numbers[NUMBERS][ROUNDS_MAX], medians[NUMBERS];
+    size_t request_size = 0, reply_size = 0;
+    for (int i = 0; i < rounds; i++) {
+        struct round round = measure(workers, directory, i, seconds, &request_size, &reply_size);
+        const double row[NUMBERS] = {round.echoes.rate,
+                                     round.commits.rate,
+                                     round.jobs.rate,
+                                     round.jobs.rate / round.echoes.rate,
+                                     round.jobs.rate / round.commits.rate,
+                                     round.echoes.cpu_us,
+                                     round.commits.cpu_us,
+                                     round.jobs.cpu_us};
+        for (size_t k = 0; k < NUMBERS; k++)
+            numbers[k][i] = row[k];
+    }
+    for (size_t k = 0; k < NUMBERS; k++)
+        medians[k] = median(numbers[k], (size_t)rounds);
     printf("| %7u | %7zu | %5zu | %8.0f | %13.0f | %8.0f | %9.2f | %16.2f | %4.0f | %11.0f | %3.0f "
            "|\n",
-           workers, request_size, reply_size, echoes.rate, commits.rate, jobs.rate,
-           jobs.rate / echoes.rate, jobs.rate / commits.rate, echoes.cpu_us, commits.cpu_us,
-           jobs.cpu_us);
+           workers, request_size, reply_size, medians[0], medians[1], medians[2], medians[3],
+           medians[4], medians[5], medians[6], medians[7]);
     fflush(stdout);
 }
 
 /* What is wrong with the options; NULL: nothing. */
-static const char *objection(const char *workers, int64_t jobs, double rate, double seconds)
+static const char *objection(const char *workers, int64_t rounds, int64_t jobs, double rate,
+                             double seconds)
 {
     for (const char *at = workers; *at != '\0'; at += strspn(at, ",")) {
         char *end;
@@ -423,6 +461,8 @@ static const char *objection(const char *workers, int64_t jobs, double rate, dou
             return "--workers: numbers from 1 to 1024 with commas between them are expected";
         at = end;
     }
+    if (rounds < 1 || rounds > ROUNDS_MAX)
+        return "--rounds: 1 to 99 are expected";
     if (jobs < 0)
         return "--jobs: a number of at least 0 is expected";
     if (!(rate >= 0) || !(seconds > 0) || !(seconds <= SECONDS_MAX) ||
@@ -435,13 +475,18 @@ int main(int argc, char **argv)
 {
     double seconds = 3;
     const char *workers = "1,8,64", *given = NULL, *restored = NULL;
-    int64_t jobs = 0;
+    int64_t jobs = 0, rounds = 1;
     double rate = 0;
     const struct hd_option options[] = {
         {.name = "seconds",
          .kind = HD_OPTION_DOUBLE,
          .value = &seconds,
          .help = "of each measurement"},
+        {.name = "rounds",
+         .kind = HD_OPTION_INT,
+         .value = &rounds,
+         .hint = "N",
+         .help = "so often, and the medians are told"},
         {.name = "workers",
          .kind = HD_OPTION_TEXT,
          .value = &workers,
@@ -482,7 +527,7 @@ int main(int argc, char **argv)
     }
     char directory[] = "/tmp/hd-bench-XXXXXX";
     struct hd_err err;
-    const char *wrong = objection(workers, jobs, rate, seconds);
+    const char *wrong = objection(workers, rounds, jobs, rate, seconds);
     if (wrong != NULL) {
         fprintf(stderr, "bench_dispatch: %s\n", wrong);
         return 2;
@@ -504,7 +549,7 @@ int main(int argc, char **argv)
         if (rate > 0)
             bench_latency(number, given, rate, seconds);
         else if (jobs == 0)
-            bench(number, given, seconds);
+            bench(number, given, seconds, (int)rounds);
         else
             bench_long(number, given, (uint64_t)jobs);
         at += strcspn(at, ",");

@@ -135,13 +135,14 @@ struct merge {
     sqlite3 *db;
     double *doubles;
     sqlite3_stmt *cursors[HD_FACT_KIND_COUNT];
-    bool has_row[HD_FACT_KIND_COUNT];
+    int64_t seq[HD_FACT_KIND_COUNT]; /* of the row that each stands on; INT64_MAX: at its end */
 };
 
 static enum hd_code advance(struct merge *merge, size_t kind, struct hd_err *err)
 {
     int code = sqlite3_step(merge->cursors[kind]);
-    merge->has_row[kind] = code == SQLITE_ROW;
+    merge->seq[kind] =
+        code == SQLITE_ROW ? sqlite3_column_int64(merge->cursors[kind], 0) : INT64_MAX;
     if (code == SQLITE_ROW || code == SQLITE_DONE)
         return HD_OK;
     return hd_sqlite_fail(merge->db, code, hd_table_of((enum hd_fact_kind)kind)->name, err);
@@ -174,18 +175,11 @@ static enum hd_code open_cursors(struct merge *merge, struct hd_err *err)
 /* The table whose next row has the lowest seq; HD_FACT_KIND_COUNT when all are read. */
 static size_t lowest(const struct merge *merge)
 {
-    size_t best = HD_FACT_KIND_COUNT;
-    int64_t best_seq = 0;
-    for (size_t kind = 0; kind < HD_FACT_KIND_COUNT; kind++) {
-        if (!merge->has_row[kind])
-            continue;
-        int64_t seq = sqlite3_column_int64(merge->cursors[kind], 0);
-        if (best == HD_FACT_KIND_COUNT || seq < best_seq) {
+    size_t best = 0;
+    for (size_t kind = 1; kind < HD_FACT_KIND_COUNT; kind++)
+        if (merge->seq[kind] < merge->seq[best])
             best = kind;
-            best_seq = seq;
-        }
-    }
-    return best;
+    return merge->seq[best] != INT64_MAX ? best : HD_FACT_KIND_COUNT;
 }
 
 static enum hd_code merge_all(struct merge *merge, hd_fact_fn each, void *context,
