@@ -124,6 +124,8 @@ int cmd_notify(int argc, char **argv)
         code = hd_fail(&err, HD_E_INVALID, "hd notify %s: it is test or list", positionals[0]);
     if (code == HD_OK)
         code = hd_notice_load(file, &settings, &err);
+    if (code == HD_OK && settings->warning[0] != '\0')
+        fprintf(stderr, "hd: %s\n", settings->warning);
     if (code == HD_OK && settings->channel_count == 0)
         code = hd_fail(&err, HD_E_NOTFOUND,
                        "there are no channels: write hyperdock/notify.yaml beside the token file, "

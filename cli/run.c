@@ -280,6 +280,8 @@ static enum hd_code check_notify(const struct run_arguments *arguments, struct h
     if (arguments->notify != NULL && hd_streq(arguments->notify, "none"))
         return HD_OK;
     enum hd_code code = hd_notice_load(arguments->notify, &settings, err);
+    if (code == HD_OK && settings->warning[0] != '\0')
+        fprintf(stderr, "hd: %s\n", settings->warning);
     hd_notice_settings_free(settings);
     return code;
 }

@@ -41,13 +41,14 @@ static enum hd_code make_label(const char *state_dir, const char *run_id,
 
 /* A service that runs, or one that was to end and did. */
 static bool is_whole(const struct hd_services *plan, const struct hd_service_found *found,
-                     size_t count, const char *label)
+                     size_t count, const struct hd_services_options *options)
 {
     size_t whole = 0;
     for (size_t i = 0; i < plan->count; i++) {
         const char *state = "";
         for (size_t k = 0; k < count; k++)
-            if (hd_streq(found[k].file, label) && hd_streq(found[k].name, plan->items[i].name))
+            if (hd_streq(found[k].file, options->file) && hd_streq(found[k].host, options->host) &&
+                hd_streq(found[k].name, plan->items[i].name))
                 state = found[k].state;
         bool ended = plan->items[i].ready == HD_SERVICE_READY_EXIT && hd_streq(state, "exited");
         whole += hd_streq(state, "running") || ended ? 1 : 0;
@@ -62,7 +63,7 @@ static enum hd_code look(const struct hd_services *plan, const struct hd_service
     size_t count;
     enum hd_code code = hd_services_list(options, &found, &count, err);
     if (code == HD_OK)
-        *ret_whole = is_whole(plan, found, count, options->file);
+        *ret_whole = is_whole(plan, found, count, options);
     hd_free(found);
     return code;
 }
@@ -71,10 +72,14 @@ enum hd_code run_services_up(const struct hd_experiment *experiment, const char 
                              const char *run_id, bool quiet, bool (*interrupted)(void),
                              bool *ret_made, struct hd_err *err)
 {
-    char label[HD_SERVICES_PATH_MAX], uuid[HD_SERVICES_UUID_SIZE];
+    char label[HD_SERVICES_PATH_MAX], uuid[HD_SERVICES_UUID_SIZE], host[HD_SERVICES_HOST_MAX];
     struct teller teller = {.quiet = quiet, .interrupted = interrupted};
-    struct hd_services_options options = {
-        .file = label, .uuid = uuid, .interrupted = is_interrupted, .say = say, .context = &teller};
+    struct hd_services_options options = {.file = label,
+                                          .host = services_host(host),
+                                          .uuid = uuid,
+                                          .interrupted = is_interrupted,
+                                          .say = say,
+                                          .context = &teller};
     bool whole = false;
     size_t removed;
     *ret_made = false;
@@ -112,8 +117,8 @@ enum hd_code run_services_stored(const char *state_dir, const char *run_id,
 void run_services_down(const struct hd_experiment *experiment, const char *state_dir,
                        const char *run_id)
 {
-    char label[HD_SERVICES_PATH_MAX];
-    const struct hd_services_options options = {.file = label};
+    char label[HD_SERVICES_PATH_MAX], host[HD_SERVICES_HOST_MAX];
+    const struct hd_services_options options = {.file = label, .host = services_host(host)};
     struct hd_err err;
     size_t removed;
     if (experiment == NULL || experiment->services == NULL)

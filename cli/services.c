@@ -152,7 +152,7 @@ static enum hd_code print_json(const struct hd_service_found *found, size_t coun
         const char *const members[][2] = {
             {"uuid", found[i].uuid},   {"file", found[i].file},   {"name", found[i].name},
             {"image", found[i].image}, {"state", found[i].state}, {"status", found[i].status},
-            {"id", found[i].id},
+            {"id", found[i].id},       {"host", found[i].host},
         };
         code = row != NULL ? HD_OK : HD_E_NOMEM;
         for (size_t k = 0; code == HD_OK && k < HD_COUNT(members); k++)
@@ -173,17 +173,17 @@ static enum hd_code print_json(const struct hd_service_found *found, size_t coun
 static enum hd_code list(const struct order *order, const struct hd_services_options *options,
                          struct hd_err *err)
 {
-    static const char *const titles[] = {"UUID", "SERVICE", "IMAGE", "STATUS", "FILE"};
+    static const char *const titles[] = {"UUID", "SERVICE", "IMAGE", "STATUS", "HOST", "FILE"};
     struct hd_service_found *found = NULL;
     size_t count;
     enum hd_code code = hd_services_list(options, &found, &count, err);
     if (code == HD_OK && order->json) {
         code = print_json(found, count, err);
     } else if (code == HD_OK) {
-        struct cli_table *table = cli_table_new(titles, "lllll", HD_COUNT(titles));
+        struct cli_table *table = cli_table_new(titles, "llllll", HD_COUNT(titles));
         for (size_t i = 0; i < count; i++) {
-            const char *const cells[] = {found[i].uuid, found[i].name, found[i].image,
-                                         found[i].status, found[i].file};
+            const char *const cells[] = {found[i].uuid,   found[i].name, found[i].image,
+                                         found[i].status, found[i].host, found[i].file};
             cli_table_row(table, cells);
         }
         cli_table_end(table);
@@ -196,7 +196,7 @@ static enum hd_code act(const struct order *order, struct hd_err *err)
 {
     struct hd_services_options options = {.parallel = (uint32_t)order->parallel, .say = say};
     bool is_up = hd_streq(order->action, "up"), is_down = hd_streq(order->action, "down");
-    char *file = NULL;
+    char *file = NULL, host[HD_SERVICES_HOST_MAX];
     if (hd_streq(order->action, "list"))
         return list(order, &options, err);
     if (!is_up && !is_down)
@@ -208,6 +208,7 @@ static enum hd_code act(const struct order *order, struct hd_err *err)
     enum hd_code code =
         order->file != NULL ? hd_path_absolute(NULL, order->file, &file, err) : HD_OK;
     options.file = file;
+    options.host = services_host(host);
     if (code == HD_OK && is_up)
         options.interrupted = is_interrupted;
     if (code == HD_OK)

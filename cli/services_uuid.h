@@ -5,6 +5,17 @@
 
 #include <hd/services.h>
 
+#include <unistd.h>
+
 void services_make_uuid(char uuid[HD_SERVICES_UUID_SIZE]);
+
+/* The name of this machine: engines are shared, and a path means something on one machine only. */
+static inline const char *services_host(char host[HD_SERVICES_HOST_MAX])
+{
+    if (gethostname(host, HD_SERVICES_HOST_MAX) != 0)
+        host[0] = '\0';
+    host[HD_SERVICES_HOST_MAX - 1] = '\0';
+    return host;
+}
 
 #endif

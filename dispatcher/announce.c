@@ -3,10 +3,12 @@
 
 #include <hd/os.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOST_MAX 64 /* workers that are known to be lost; beyond, one may be told of twice */
 #define PATH_MAX_BYTES 4096
@@ -448,12 +450,29 @@ void hd_announcer_see(struct hd_announcer *announcer, const struct hd_core *core
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
+static enum hd_code positions_path(const char *store_path, char path[PATH_MAX_BYTES],
+                                   struct hd_err *err)
+{
+    return hd_format(path, PATH_MAX_BYTES, "%s.notices.json", store_path)
+               ? HD_OK
+               : hd_fail(err, HD_E_LIMIT, "the path %s is too long", store_path);
+}
+
+enum hd_code hd_announcer_forget(const char *store_path, struct hd_err *err)
+{
+    char path[PATH_MAX_BYTES];
+    enum hd_code code = positions_path(store_path, path, err);
+    if (code == HD_OK && unlink(path) != 0 && errno != ENOENT)
+        code = hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
+    return code;
+}
+
 enum hd_code hd_announcer_open(const struct hd_notice_settings *settings, const char *store_path,
                                struct hd_announcer **ret_announcer, struct hd_err *err)
 {
     char path[PATH_MAX_BYTES];
-    if (!hd_format(path, sizeof(path), "%s.notices.json", store_path))
-        return hd_fail(err, HD_E_LIMIT, "the path %s is too long", store_path);
+    if (positions_path(store_path, path, err) != HD_OK)
+        return err->code;
     struct hd_announcer *announcer = hd_calloc(1, sizeof(*announcer));
     if (announcer != NULL)
         announcer->runs = hd_calloc(HD_RUNS_MAX, sizeof(*announcer->runs));

@@ -24,6 +24,9 @@ void hd_announcer_see(struct hd_announcer *announcer, const struct hd_core *core
 /* Everything restored has been seen: notices begin to go out. */
 HD_NODISCARD enum hd_code hd_announcer_start(struct hd_announcer *announcer, uint64_t last_seq,
                                              struct hd_err *err);
+/* Whoever is told of this store later hears no history: nothing of before that start. The store is
+ * locked by the caller. */
+HD_NODISCARD enum hd_code hd_announcer_forget(const char *store_path, struct hd_err *err);
 void hd_announcer_close(struct hd_announcer *announcer, int64_t flush_ms); /* also of NULL */
 
 #endif

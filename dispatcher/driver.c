@@ -681,6 +681,8 @@ enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_d
         code = hd_core_new(&options->core, &driver->core, err);
     if (code == HD_OK)
         code = hd_store_open_sqlite(options->store_path, &driver->store, err);
+    if (code == HD_OK && options->notices_off)
+        code = hd_announcer_forget(options->store_path, err);
     if (code == HD_OK && options->notices != NULL && options->notices->channel_count > 0)
         code = hd_announcer_open(options->notices, options->store_path, &driver->announcer, err);
     if (code == HD_OK)

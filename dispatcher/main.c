@@ -240,6 +240,8 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         code = hd_net_check_exposure(settings->host, &security, err);
     if (code == HD_OK && (arguments->notify == NULL || !hd_streq(arguments->notify, "none")))
         code = hd_notice_load(arguments->notify, &settings->notices, err);
+    if (code == HD_OK && settings->notices != NULL && settings->notices->warning[0] != '\0')
+        hd_log(HD_LOG_WARNING, "%s", settings->notices->warning);
     if (code == HD_OK)
         code = store_path(arguments, &settings->store_path, err);
     settings->startup.store_path = settings->store_path;
@@ -259,6 +261,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         .keyring = settings->keyring,
         .security = security,
         .notices = settings->notices,
+        .notices_off = arguments->notify != NULL && hd_streq(arguments->notify, "none"),
     };
     return code;
 }

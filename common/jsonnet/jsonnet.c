@@ -40,7 +40,9 @@ bool hd_jsonnet_is_named(const char *path)
 
 struct importer {
     struct JsonnetVm *vm;
-    char root[PATH_MAX]; /* real path of the directory, without a slash at the end; "" none */
+    char root[PATH_MAX]; /* real path of the directory, without a slash at the end unless it is "/";
+                          * "" none
+                          */
 };
 
 static char *answer(struct importer *importer, const char *text, size_t size)
@@ -62,7 +64,9 @@ static bool find_import(const struct importer *importer, const char *base, const
     bool fits = name[0] == '/'   ? hd_copy_text(joined, sizeof(joined), name)
                 : base[0] == '/' ? hd_format(joined, sizeof(joined), "%s%s", base, name)
                                  : hd_format(joined, sizeof(joined), "%s/%s", importer->root, name);
-    return fits && size > 0 && realpath(joined, real) != NULL &&
+    if (size == 1) /* "/" itself, the only one that ends with a slash */
+        size = 0;
+    return fits && importer->root[0] != '\0' && realpath(joined, real) != NULL &&
            strncmp(real, importer->root, size) == 0 && real[size] == '/';
 }
 

@@ -542,10 +542,14 @@ static enum hd_code add_from_environment(struct hd_notice_settings *settings, co
          has_user = user != NULL && user[0] != '\0';
     if ((!has_secret && !has_user) || hd_notice_find(settings, name) >= 0)
         return HD_OK;
-    if (!has_secret || !has_user)
-        return hd_fail(err, HD_E_INVALID,
-                       "%s is set and %s is not: set both, or none; --notify none tells nobody",
-                       has_secret ? secret_name : user_name, has_secret ? user_name : secret_name);
+    if (!has_secret || !has_user) { /* other programs use these names too: no reason to stop */
+        size_t used = strlen(settings->warning);
+        (void)hd_format(settings->warning + used, sizeof(settings->warning) - used,
+                        "%s%s is set and %s is not: nobody is told by %s", used > 0 ? "; " : "",
+                        has_secret ? secret_name : user_name, has_secret ? user_name : secret_name,
+                        name);
+        return HD_OK;
+    }
     if (!is_plain(secret) || !is_plain(user) || strlen(secret) >= HD_NOTICE_ADDRESS_MAX ||
         strlen(user) >= HD_NOTICE_ADDRESS_MAX)
         return hd_fail(err, HD_E_INVALID, "%s and %s: expected texts of one line", secret_name,

@@ -26,6 +26,7 @@ struct hd_driver_options {
     struct hd_net_security security;
     const struct hd_notice_settings
         *notices;            /* who is told what; outlives the driver; NULL: nobody */
+    bool notices_off;        /* nobody is to be told of what happens in this life, later either */
     int64_t notice_flush_ms; /* at the end, for notices that are still to go out; 0: 10 s */
 };
 

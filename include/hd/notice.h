@@ -61,6 +61,7 @@ struct hd_notice_settings {
     struct hd_notice_channel channels[HD_NOTICE_CHANNELS_MAX];
     size_t channel_count;
     int64_t incumbent_every_ms; /* at most one new incumbent of a run in this time */
+    char warning[256];          /* what a person should hear of the environment; "" nothing */
 };
 
 /* ---- settings.c ------------------------------------------------------------------------------ */
@@ -73,7 +74,8 @@ HD_NODISCARD enum hd_code hd_notice_parse(const char *text, size_t size, const c
 /* The file (NULL: the user's, hyperdock/notify.yaml beside the token file, when it is there), which
  * others must not be able to read, and the channels of the environment: "slack" from
  * SLACK_API_TOKEN and SLACK_RECIPIENT, "pushover" from PUSHOVER_API_TOKEN and PUSHOVER_USER_KEY,
- * unless the file has channels of these names. No channel at all is no error. */
+ * unless the file has channels of these names; one variable without the other is no channel, and a
+ * warning in the settings. No channel at all is no error. */
 HD_NODISCARD enum hd_code hd_notice_load(const char *path, struct hd_notice_settings **ret_settings,
                                          struct hd_err *err);
 void hd_notice_settings_free(struct hd_notice_settings *settings); /* wipes secrets */

@@ -19,7 +19,8 @@
 #define HD_SERVICE_READY_MS_DEFAULT 60000
 #define HD_SERVICES_UUID_SIZE 17 /* 16 of [A-Za-z0-9], as combu made them */
 #define HD_SERVICES_PATH_MAX 4096
-#define HD_SERVICES_STOP_S 10 /* what a service gets to end by itself */
+#define HD_SERVICES_HOST_MAX 256 /* terminator included */
+#define HD_SERVICES_STOP_S 10    /* what a service gets to end by itself */
 
 struct hd_service_port {
     char address[64]; /* "" all */
@@ -77,10 +78,11 @@ void hd_services_free(struct hd_services *plan);
 /* ---- worker/engine/services.c: over a Docker engine ------------------------------------------ */
 
 struct hd_services_options {
-    const char *docker_host;            /* NULL: as Docker's own client finds it */
-    const char *file;                   /* absolute: what the set is called by */
-    const char *uuid;                   /* of a new set */
-    uint32_t parallel;                  /* 0: the default */
+    const char *docker_host; /* NULL: as Docker's own client finds it */
+    const char *file;        /* absolute: what the set is called by */
+    const char *host;        /* whose path that is: engines are shared; NULL: anybody's */
+    const char *uuid;        /* of a new set */
+    uint32_t parallel;       /* 0: the default */
     bool (*interrupted)(void *context); /* looked at often, from several threads; may be NULL */
     void (*say)(void *context, const char *name, const char *text); /* one thread at a time */
     void *context;
@@ -99,6 +101,7 @@ struct hd_service_found {
     char id[72];
     char uuid[HD_SERVICES_UUID_SIZE];
     char file[HD_SERVICES_PATH_MAX];
+    char host[HD_SERVICES_HOST_MAX];       /* "" not said */
     char name[128], image[256], state[32]; /* "running", "exited" ... */
     char status[128];                      /* "Up 2 hours" */
     uint32_t layer;

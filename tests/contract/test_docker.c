@@ -456,7 +456,8 @@ static void test_pull_refusals(void **state)
         {"invalid reference format", true, 1, "check its name"},
         {"toomanyrequests: slow down", false, 3, "does not answer now): toomanyrequests"},
         {"received unexpected HTTP status: 503 Service Unavailable", false, 3, "503"},
-        {"Get https://r/v2/: dial tcp: lookup r: no such host", false, 3, "no such host"},
+        {"Get https://r/v2/: dial tcp: lookup r: no such host", true, 1, "knows its registry"},
+        {"lookup r on 127.0.0.53:53: server misbehaving", true, 1, "load it into the engine"},
         {"dial tcp 127.0.0.1:5: connect: connection refused", false, 3, "connection refused"},
         {"write /layer.tar: no space left on device", false, 1, "make room"},
     };

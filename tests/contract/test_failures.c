@@ -208,10 +208,16 @@ static const struct failure failures[] = {
      .message = COULD_NOT_BE_PULLED "(check its name, or log in (docker login) as the user who "
                                     "runs this worker): no basic auth credentials"},
     {.name = "registry_silent",
-     PULL_REFUSED("dial tcp: lookup r: no such host"),
+     PULL_REFUSED("dial tcp 127.0.0.1:5: connect: connection refused"),
      .outcome = HD_OUTCOME_INFRA,
      .message = COULD_NOT_BE_PULLED
-     "(its registry does not answer now): dial tcp: lookup r: no such host"},
+     "(its registry does not answer now): dial tcp 127.0.0.1:5: connect: connection refused"},
+    {.name = "registry_unknown",
+     PULL_REFUSED("dial tcp: lookup r: no such host"),
+     .outcome = HD_OUTCOME_CONFIG_ERROR,
+     .message = COULD_NOT_BE_PULLED
+     "(nobody here knows its registry: check the name and the network, or load it into the engine "
+     "of this worker): dial tcp: lookup r: no such host"},
     /* memory */
     {.name = "memory_limit",
      .deed = ENDS,

@@ -47,6 +47,8 @@ static int teardown(void **state)
     return 0;
 }
 
+static bool off; /* --notify none */
+
 static void open_driver(void)
 {
     struct hd_driver_options options = {.core = {.ping_ms = 5000},
@@ -55,7 +57,8 @@ static void open_driver(void)
                                         .nameserver = "",
                                         .master_id = "m",
                                         .token = TOKEN,
-                                        .notices = settings,
+                                        .notices = off ? NULL : settings,
+                                        .notices_off = off,
                                         .notice_flush_ms = flush_ms};
     assert_hd_ok(hd_driver_open(&options, &driver, &err));
 }
@@ -327,6 +330,27 @@ static void a_service_that_hangs_holds_nobody(void **state)
     free(kept);
 }
 
+/* Whoever switches notices off for a while does not hear of it afterwards. */
+static void what_happened_in_silence_is_not_told(void **state)
+{
+    (void)state;
+    open_driver();
+    close_driver();
+    off = true;
+    open_driver();
+    submit("quiet", 1, "");
+    command("quiet", HD_COMMAND_CANCEL_RUN);
+    close_driver();
+    off = false;
+    open_driver();
+    submit("loud", 2, "");
+    command("loud", HD_COMMAND_CANCEL_RUN);
+    close_driver();
+    assert_true(sink_count(sink) > 0);
+    for (size_t i = 0; i < sink_count(sink); i++)
+        assert_null(strstr(sink_message(sink, i), "quiet"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_position_is_a_fact, setup, teardown),
         cmocka_unit_test_setup_teardown(history_is_not_news, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_person_does_is_no_failure, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_happened_in_silence_is_not_told, setup, teardown),
         cmocka_unit_test_setup_teardown(the_experiment_chooses, setup, teardown),
         cmocka_unit_test_setup_teardown(a_service_that_hangs_holds_nobody, setup, teardown),
     };

@@ -454,7 +454,7 @@ static void test_refusals(void **state)
         const char *text;
         bool config_error;
     } rows[] = {
-        {HD_DOCKER_PULL, 500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host", false},
+        {HD_DOCKER_PULL, 500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host", true},
         {HD_DOCKER_PULL, 500, "dial tcp 127.0.0.1:5999: connect: connection refused", false},
         {HD_DOCKER_PULL, 500, "manifest unknown", true},
         {HD_DOCKER_PULL, 404, "pull access denied for x, repository does not exist", true},

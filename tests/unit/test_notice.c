@@ -138,8 +138,12 @@ static void a_file_is_private_and_the_environment_counts(void **state)
     assert_hd_fails(hd_notice_load(path, &settings, &err), HD_E_INVALID, "chmod 600");
     assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(setenv("SLACK_API_TOKEN", "sesame", 1), 0);
-    assert_hd_fails(hd_notice_load(path, &settings, &err), HD_E_INVALID,
-                    "SLACK_API_TOKEN is set and SLACK_RECIPIENT is not");
+    assert_hd_ok(hd_notice_load(path, &settings, &err));
+    assert_string_equal(settings->warning, "SLACK_API_TOKEN is set and SLACK_RECIPIENT is not: "
+                                           "nobody is told by slack");
+    assert_int_equal(settings->channel_count, 1);
+    hd_notice_settings_free(settings);
+    settings = NULL;
     assert_int_equal(setenv("SLACK_RECIPIENT", "#x", 1), 0);
     assert_int_equal(setenv("PUSHOVER_API_TOKEN", "t", 1), 0);
     assert_int_equal(setenv("PUSHOVER_USER_KEY", "u", 1), 0);

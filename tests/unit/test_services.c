@@ -149,6 +149,24 @@ static void the_engine_is_asked_for_this(void **state)
         ",\"NetworkingConfig\":{\"EndpointsConfig\":{\"host\":{}}}}");
 }
 
+/* Several machines may share an engine: a path means nothing without whose it is. */
+static void a_set_is_found_by_its_host_too(void **state)
+{
+    (void)state;
+    char filter[1024];
+    const struct hd_services_options options = {.file = "/s", .host = "box", .uuid = "U"};
+    struct hd_buf body;
+    hd_buf_init(&body, 4096);
+    assert_hd_ok(services_write_network("n", &options, &body, &err));
+    assert_non_null(strstr(hd_buf_text(&body), "\"hyperdock.services.host\":\"box\""));
+    hd_buf_release(&body);
+    assert_hd_ok(services_write_filter("a", "/s", "box", filter, sizeof(filter), &err));
+    assert_string_equal(filter, "filters=%7B%22label%22%3A%5B%22a%3D%2Fs%22%2C%22hyperdock.services"
+                                ".host%3Dbox%22%5D%7D");
+    assert_hd_ok(services_write_filter("a", NULL, NULL, filter, sizeof(filter), &err));
+    assert_string_equal(filter, "filters=%7B%22label%22%3A%5B%22a%22%5D%7D");
+}
+
 /* The engine's list, sorted by set and layer; what does not carry our labels is not in it. */
 static void the_list_is_by_set_and_layer(void **state)
 {
@@ -316,6 +334,9 @@ static void jsonnet_has_bounds(void **state)
     assert_hd_ok(evaluate("(import 'lib.libsonnet').a", inside, &value));
     assert_string_equal(value->as.string, "UUID"); /* only the file's own source, as combu did */
     hd_value_free(value);
+    (void)hd_format(link, sizeof(link), "(import '%s').a", file + 1); /* of a file that lies in / */
+    assert_hd_ok(evaluate(link, "/", &value));
+    hd_value_free(value);
     test_dir_remove(dir);
 }
 
@@ -325,6 +346,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_told_by_line),
         cmocka_unit_test(layers_follow_dependencies),
         cmocka_unit_test(the_engine_is_asked_for_this),
+        cmocka_unit_test(a_set_is_found_by_its_host_too),
         cmocka_unit_test(the_list_is_by_set_and_layer),
         cmocka_unit_test(an_experiment_keeps_its_services),
         cmocka_unit_test(jsonnet_becomes_a_plan),

@@ -514,10 +514,12 @@ enum hd_pull_trouble hd_docker_pull_trouble(const char *text)
          {"toomanyrequests", "too many requests", "429 too many",
           "received unexpected http status: 5", "500 internal", "502 bad gateway", "503 service",
           "504 gateway", "i/o timeout", "handshake timeout", "timeout exceeded", "timeout awaiting",
-          "unexpected eof", "connection reset", "request canceled", "server misbehaving",
-          "temporary failure"}},
+          "unexpected eof", "connection reset", "request canceled"}},
+        {HD_PULL_NO_NAME,
+         {"no such host", "server misbehaving", "temporary failure in name resolution",
+          "name or service not known"}},
         {HD_PULL_NO_ANSWER,
-         {"connection refused", "no such host", "no route to host", "network is unreachable",
+         {"temporary failure", "connection refused", "no route to host", "network is unreachable",
           "connection timed out", "context deadline exceeded", "broken pipe", ": eof"}},
         {HD_PULL_NO_LOGIN,
          {"no basic auth credentials", "unauthorized", "authentication required",
@@ -540,6 +542,7 @@ static bool is_pull_trouble(const char *text)
     case HD_PULL_NO_ROOM:
         return true;
     case HD_PULL_NO_SUCH_IMAGE:
+    case HD_PULL_NO_NAME: /* a machine without a network: others may have the image, or one */
     case HD_PULL_NO_LOGIN:
     case HD_PULL_OTHER:
         break;

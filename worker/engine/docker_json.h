@@ -121,6 +121,7 @@ HD_NODISCARD enum hd_code hd_docker_write_command_line(const struct hd_engine_jo
 enum hd_pull_trouble {
     HD_PULL_NO_SUCH_IMAGE, /* or none that we may read without a login */
     HD_PULL_NO_LOGIN,      /* the login is missing or wrong */
+    HD_PULL_NO_NAME,       /* its registry's name leads nowhere from here */
     HD_PULL_NO_ANSWER,     /* network, too many requests, an error of the registry's own */
     HD_PULL_NO_ROOM,       /* the machine's disk */
     HD_PULL_OTHER,         /* not known: as if there were no such image */

@@ -350,6 +350,10 @@ static const char *advice_of(enum hd_pull_trouble trouble)
         return "check its name, or load it into the engine of this worker";
     case HD_PULL_NO_LOGIN:
         return "check its name, or log in (docker login) as the user who runs this worker";
+    case HD_PULL_NO_NAME:
+        return "nobody here knows its registry: check the name and the network, or load it into "
+               "the "
+               "engine of this worker";
     case HD_PULL_NO_ANSWER:
         return "its registry does not answer now";
     case HD_PULL_NO_ROOM:

@@ -164,12 +164,12 @@ static enum hd_code get(struct hd_docker_api *api, const char *path, const char 
 }
 
 static enum hd_code list_by(struct hd_docker_api *api, const char *label, const char *value,
-                            struct hd_service_found **ret_found, size_t *ret_count,
-                            struct hd_err *err)
+                            const char *host, struct hd_service_found **ret_found,
+                            size_t *ret_count, struct hd_err *err)
 {
     char filter[HD_DOCKER_URL_MAX - 64], path[HD_DOCKER_URL_MAX];
     struct hd_buf body;
-    enum hd_code code = services_write_filter(label, value, filter, sizeof(filter), err);
+    enum hd_code code = services_write_filter(label, value, host, filter, sizeof(filter), err);
     if (code != HD_OK)
         return code;
     (void)hd_format(path, sizeof(path), "/containers/json?all=1&%s", filter);
@@ -182,8 +182,10 @@ static enum hd_code list_by(struct hd_docker_api *api, const char *label, const 
 }
 
 /* The set or sets that are meant. */
-static const char *label_of(const struct hd_services_options *options, const char **ret_value)
+static const char *label_of(const struct hd_services_options *options, const char **ret_value,
+                            const char **ret_host)
 {
+    *ret_host = options->file != NULL ? options->host : NULL; /* a UUID says it all */
     *ret_value = options->file != NULL ? options->file : options->uuid;
     return options->file != NULL ? SERVICES_FILE_LABEL : SERVICES_LABEL;
 }
@@ -257,10 +259,10 @@ static enum hd_code remove_networks(struct hd_docker_api *api,
 {
     const struct hd_value_limits limits = {HD_DOCKER_BODY_MAX, 1000000, 32};
     char filter[HD_DOCKER_URL_MAX - 64], path[HD_DOCKER_URL_MAX];
-    const char *value, *label = label_of(options, &value);
+    const char *value, *host, *label = label_of(options, &value, &host);
     struct hd_buf body;
     struct hd_value *list = NULL;
-    enum hd_code code = services_write_filter(label, value, filter, sizeof(filter), err);
+    enum hd_code code = services_write_filter(label, value, host, filter, sizeof(filter), err);
     if (code != HD_OK)
         return code;
     (void)hd_format(path, sizeof(path), "/networks?%s", filter);
@@ -461,11 +463,11 @@ static enum hd_code sink(struct hd_docker_endpoint *endpoint,
     struct client client;
     struct hd_service_found *found = NULL;
     size_t count = 0, removed = 0;
-    const char *value, *label = label_of(options, &value);
+    const char *value, *host, *label = label_of(options, &value, &host);
     enum hd_code code = open_client(endpoint, options, false, &client, err);
     if (code != HD_OK)
         return code;
-    code = list_by(&client.api, label, value, &found, &count, err);
+    code = list_by(&client.api, label, value, host, &found, &count, err);
     enum hd_code first = code;
     if (code == HD_OK)
         first = sink_layers(endpoint, options, found, count, &removed, err);
@@ -507,7 +509,8 @@ static enum hd_code refuse_second(struct hd_docker_api *api,
 {
     struct hd_service_found *found = NULL;
     size_t count;
-    enum hd_code code = list_by(api, SERVICES_FILE_LABEL, options->file, &found, &count, err);
+    enum hd_code code =
+        list_by(api, SERVICES_FILE_LABEL, options->file, options->host, &found, &count, err);
     if (code == HD_OK && count > 0)
         code = hd_fail(err, HD_E_EXISTS,
                        "services of %s are there already (%zu, UUID %s): hd services down %s takes "
@@ -573,7 +576,7 @@ enum hd_code hd_services_list(const struct hd_services_options *options,
         return code;
     code = open_client(endpoint, options, true, &client, err);
     if (code == HD_OK) {
-        code = list_by(&client.api, SERVICES_LABEL, NULL, ret_found, ret_count, err);
+        code = list_by(&client.api, SERVICES_LABEL, NULL, NULL, ret_found, ret_count, err);
         close_client(&client);
     }
     hd_free(endpoint);

@@ -9,6 +9,7 @@
 
 #define SERVICES_LABEL "hyperdock.services"
 #define SERVICES_FILE_LABEL "hyperdock.services.file"
+#define SERVICES_HOST_LABEL "hyperdock.services.host"
 #define SERVICES_LAYER_LABEL "hyperdock.services.layer"
 #define SERVICES_NAME_LABEL "hyperdock.services.name"
 
@@ -22,9 +23,9 @@ HD_NODISCARD enum hd_code services_write_network(const char *name,
                                                  struct hd_buf *out, struct hd_err *err);
 HD_NODISCARD enum hd_code services_write_connect(const struct hd_service *service, const char *id,
                                                  struct hd_buf *out, struct hd_err *err);
-/* The query "filters={...}" for a label, escaped. */
+/* The query "filters={...}" for a label and, unless it is NULL, the host, escaped. */
 HD_NODISCARD enum hd_code services_write_filter(const char *label, const char *value,
-                                                char *ret_text, size_t text_size,
+                                                const char *host, char *ret_text, size_t text_size,
                                                 struct hd_err *err);
 /* GET /containers/json. */
 HD_NODISCARD enum hd_code services_parse_list(const char *text, size_t size,

@@ -52,6 +52,10 @@ static void put_set_labels(struct writer *w, const struct hd_services_options *o
     put_pair(w, SERVICES_LABEL, options->uuid);
     put(w, ",");
     put_pair(w, SERVICES_FILE_LABEL, options->file);
+    if (options->host == NULL)
+        return;
+    put(w, ",");
+    put_pair(w, SERVICES_HOST_LABEL, options->host);
 }
 
 static bool same_key(const struct hd_service_port *a, const struct hd_service_port *b)
@@ -227,25 +231,38 @@ enum hd_code services_write_connect(const struct hd_service *service, const char
     return w.code;
 }
 
-enum hd_code services_write_filter(const char *label, const char *value, char *ret_text,
-                                   size_t text_size, struct hd_err *err)
+/* One condition of a filter. */
+static enum hd_code write_condition(const char *label, const char *value, struct hd_buf *filter,
+                                    struct hd_err *err)
 {
-    struct hd_buf text, filter;
-    char escaped[HD_DOCKER_URL_MAX - 128];
+    struct hd_buf text;
     hd_buf_init(&text, HD_DOCKER_URL_MAX);
-    hd_buf_init(&filter, HD_DOCKER_URL_MAX);
     enum hd_code code = hd_buf_printf(&text, err, "%s%s%s", label, value != NULL ? "=" : "",
                                       value != NULL ? value : "");
     if (code == HD_OK)
-        code = hd_buf_puts(&filter, "{\"label\":[", err);
+        code = hd_json_write_string(hd_buf_text(&text), filter, err);
+    hd_buf_release(&text);
+    return code;
+}
+
+enum hd_code services_write_filter(const char *label, const char *value, const char *host,
+                                   char *ret_text, size_t text_size, struct hd_err *err)
+{
+    struct hd_buf filter;
+    char escaped[HD_DOCKER_URL_MAX - 128];
+    hd_buf_init(&filter, HD_DOCKER_URL_MAX);
+    enum hd_code code = hd_buf_puts(&filter, "{\"label\":[", err);
     if (code == HD_OK)
-        code = hd_json_write_string(hd_buf_text(&text), &filter, err);
+        code = write_condition(label, value, &filter, err);
+    if (code == HD_OK && host != NULL)
+        code = hd_buf_puts(&filter, ",", err);
+    if (code == HD_OK && host != NULL)
+        code = write_condition(SERVICES_HOST_LABEL, host, &filter, err);
     if (code == HD_OK)
         code = hd_buf_puts(&filter, "]}", err);
     if (code == HD_OK && (!hd_docker_url_escape(hd_buf_text(&filter), escaped, sizeof(escaped)) ||
                           !hd_format(ret_text, text_size, "filters=%s", escaped)))
         code = HD_E_LIMIT;
-    hd_buf_release(&text);
     hd_buf_release(&filter);
     return code == HD_E_LIMIT ? hd_fail(err, HD_E_LIMIT, "the path of the file is too long") : code;
 }
@@ -268,6 +285,7 @@ static bool take_entry(const struct hd_value *entry, struct hd_service_found *fo
         layer = 0;
     found->layer = (uint32_t)layer;
     (void)hd_copy_text(found->name, sizeof(found->name), text_at(labels, SERVICES_NAME_LABEL));
+    (void)hd_copy_text(found->host, sizeof(found->host), text_at(labels, SERVICES_HOST_LABEL));
     (void)hd_copy_text(found->image, sizeof(found->image), text_at(entry, "Image"));
     (void)hd_copy_text(found->state, sizeof(found->state), text_at(entry, "State"));
     (void)hd_copy_text(found->status, sizeof(found->status), text_at(entry, "Status"));
@@ -282,6 +300,8 @@ static int by_set_and_layer(const void *a, const void *b)
 {
     const struct hd_service_found *x = a, *y = b;
     int order = strcmp(x->file, y->file);
+    if (order == 0)
+        order = strcmp(x->host, y->host);
     if (order == 0)
         order = strcmp(x->uuid, y->uuid);
     if (order == 0)
