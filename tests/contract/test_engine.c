@@ -296,15 +296,16 @@ static void a_huge_log_is_cut_in_the_middle(void **state)
     /* An engine keeps 32 MiB itself, in two files that it changes now and then; what it has to do
      * for each byte is most of the time that this takes. */
     struct hd_engine_job job =
-        job_of(bench, 1, "print", bench->docker ? "134217728" : "1073741824");
+        job_of(bench, 1, "print", bench->docker ? "100663296" : "1073741824");
     struct hd_engine_end end = run(bench, &job);
     assert_int_equal(end.exit_code, 0);
     struct stat st;
     assert_int_equal(stat(bench->log_path, &st), 0);
     assert_true(st.st_size <= HD_LOG_BYTES_MAX);
+    if (bench->podman)
+        return; /* it empties its own file when that is full, whether somebody has read it or not */
     assert_true(log_holds(bench, "first line\n"));
-    if (!bench->podman) /* it empties its own file when that is full, also while it is read */
-        assert_true(log_holds(bench, "last line\n"));
+    assert_true(log_holds(bench, "last line\n"));
 }
 
 /* More than any pipe holds, on the stream that nobody expects it on. */
