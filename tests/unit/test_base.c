@@ -198,6 +198,45 @@ static void doubles_round_trip(void **state)
     }
 }
 
+/* A number of each of the shapes that people and samplers make. */
+static double some_number(struct hd_rng *rng, int shape)
+{
+    double part = hd_rng_double(rng);
+    uint64_t bits = hd_rng_u64(rng);
+    switch (shape % 5) {
+    case 0:
+        return part * pow(10, (double)(bits % 24) - 6);
+    case 1: /* few digits */
+        return -(double)(bits % 2000001) / pow(10, (double)(bits >> 32 & 7));
+    case 2: /* whole */
+        return (double)(bits >> (bits & 63));
+    case 3: /* beside a power of ten */
+        return nextafter(pow(10, (double)(bits % 24) - 6), (bits & 32) != 0 ? 0 : INFINITY);
+    default: /* at and beside a power of two */
+        part = ldexp(1, (int)(bits % 80) - 20);
+        return (bits >> 32 & 1) != 0 ? nextafter(part, 0) : part;
+    }
+}
+
+/* A number is printed in the fewest of 15 to 17 digits that read back as it, as the C library
+ * prints them. */
+static void doubles_are_printed_in_the_fewest_digits(void **state)
+{
+    (void)state;
+    struct hd_rng rng;
+    hd_rng_seed(&rng, 2);
+    for (int i = 0; i < 50000; i++) {
+        double number = some_number(&rng, i);
+        char text[HD_DOUBLE_TEXT_SIZE], expected[400];
+        int digits = 15;
+        do {
+            (void)snprintf(expected, sizeof(expected), "%.*g", digits++, number);
+        } while (strtod(expected, NULL) < number || strtod(expected, NULL) > number);
+        hd_format_double(text, sizeof(text), number);
+        assert_string_equal(text, expected);
+    }
+}
+
 /* Only a whole decimal number is a number; a refusal leaves the output alone. */
 static void doubles_parse_strictly(void **state)
 {
@@ -573,6 +612,7 @@ int main(void)
         cmocka_unit_test(arena_allocates),
         cmocka_unit_test(doubles_print_short),
         cmocka_unit_test(doubles_round_trip),
+        cmocka_unit_test(doubles_are_printed_in_the_fewest_digits),
         cmocka_unit_test(doubles_parse_strictly),
         cmocka_unit_test(integers_parse_to_their_limits),
         cmocka_unit_test(durations_parse),
