@@ -165,12 +165,15 @@ static void start(struct room *room, const char *program)
 
 static struct hd_engine_end next_end(struct room *room)
 {
-    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
-    assert_non_null(news);
-    assert_true(news->ended);
-    struct hd_engine_end end = news->end;
-    hd_free(news);
-    return end;
+    for (;;) {
+        struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+        assert_non_null(news);
+        struct hd_engine_end end = news->end;
+        bool ended = news->ended;
+        hd_free(news);
+        if (ended)
+            return end;
+    }
 }
 
 static bool was_sent(struct room *room, const char *words, char *ret_where)
