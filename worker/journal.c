@@ -94,7 +94,7 @@ static struct hd_value *measures_of(const struct hd_result *result)
 }
 
 enum hd_code hd_journal_keep_result(const char *directory, const struct hd_result *result,
-                                    struct hd_err *err)
+                                    bool sync, struct hd_err *err)
 {
     struct hd_value *object = hd_value_new_object();
     enum hd_code code = object != NULL ? HD_OK : HD_E_NOMEM;
@@ -113,7 +113,7 @@ enum hd_code hd_journal_keep_result(const char *directory, const struct hd_resul
         set(object, "rule", hd_value_new_int(result->rule), &code);
         set(object, "image_id", hd_value_new_string(result->image_id), &code);
     }
-    return write_value(directory, result->attempt, RESULT_SUFFIX, true, object, code, err);
+    return write_value(directory, result->attempt, RESULT_SUFFIX, sync, object, code, err);
 }
 
 void hd_journal_note_begun(const char *directory, struct hd_attempt_ref attempt)

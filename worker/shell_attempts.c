@@ -95,7 +95,8 @@ static bool may_be_forgotten(const struct hd_result *result)
 static void keep(struct shell *shell, struct entry *entry)
 {
     struct hd_err err;
-    if (hd_journal_keep_result(shell->journal_dir, &entry->result, &err) != HD_OK &&
+    bool warm = entry->experiment != NULL && entry->experiment->target.warm.on;
+    if (hd_journal_keep_result(shell->journal_dir, &entry->result, !warm, &err) != HD_OK &&
         !may_be_forgotten(&entry->result)) {
         complain(shell, entry, err.text);
         return;

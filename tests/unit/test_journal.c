@@ -88,7 +88,7 @@ static void what_is_kept_is_read_back(void **state)
         assert_false(has_result);
         assert_false(read.begun);
         hd_journal_note_begun(place->dir, kept.attempt);
-        assert_hd_ok(hd_journal_keep_result(place->dir, &result, &err));
+        assert_hd_ok(hd_journal_keep_result(place->dir, &result, true, &err));
         assert_hd_ok(hd_journal_read(place->dir, kept.attempt, place->arena, &read, &read_result,
                                      &has_result, &err));
         assert_true(has_result);
@@ -132,7 +132,7 @@ static void what_is_listed_is_what_is_not_forgotten(void **state)
         struct hd_journal_attempt kept = attempt_of(i);
         struct hd_result result = result_of(i, 1);
         assert_hd_ok(hd_journal_keep_attempt(place->dir, &kept, &err));
-        assert_hd_ok(hd_journal_keep_result(place->dir, &result, &err));
+        assert_hd_ok(hd_journal_keep_result(place->dir, &result, true, &err));
     }
     static const char *const rubbish[] = {"1-2.attempt.tmp", "x.attempt", "1-2.result", "7-1"};
     for (size_t i = 0; i < HD_COUNT(rubbish); i++) {
@@ -162,7 +162,7 @@ static void a_broken_file_is_an_error_and_a_broken_result_is_none(void **state)
                                     &has_result, &err),
                     HD_E_NOTFOUND, "7-2.attempt");
     assert_hd_ok(hd_journal_keep_attempt(place->dir, &kept, &err));
-    assert_hd_ok(hd_journal_keep_result(place->dir, &result, &err));
+    assert_hd_ok(hd_journal_keep_result(place->dir, &result, true, &err));
     static const char *const broken[] = {"", "{", "[]", "{\"version\":1}",
                                          "{\"version\":1,\"outcome\":\"splendid\"}"};
     path_in(place, "7-2.result", path);

@@ -14,6 +14,7 @@
  *     box/                              -> /hyperdock of the inner target
  *       socket                          gone once the target has connected
  *       <job>-<attempt>/{out,work}, and control once it is asked to stop
+ *       .spare/                       an empty one, for the next job
  *
  * A target sees the directories of its one job and of no other, though mounts cannot change while
  * it runs: the config's directory is moved into the box and back. Everything in a box may be a
@@ -80,6 +81,8 @@ struct hd_warm_target {
     char dir[HD_WARM_PATH_MAX];
     int box_fd, listen_fd, fd, log_fd, note_fd; /* -1: none */
     struct hd_buf in;
+    bool has_spare;
+    struct stat spare; /* the directory of the last job, to know it again */
     bool stops;
     uint32_t jobs, jobs_max; /* answered */
     int64_t idle_ms, grace_ms;
