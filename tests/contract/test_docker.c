@@ -873,6 +873,26 @@ static void test_engine_restart_kills(void **state)
     expect_end(room, HD_END_ENGINE_LOST, 0, "away or restarting");
 }
 
+/* An engine says 255 of a container whose end it did not see: that is no word of the target's, and
+ * without a restart it is one. */
+static void test_engine_restart_misses_the_end(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_crash(room->fake);
+    fake_docker_exit(room->fake, room->name, 255, false);
+    fake_docker_come_back(room->fake);
+    expect_end(room, HD_END_ENGINE_LOST, 0, "did not see its end");
+}
+
+static void test_a_target_may_say_255(void **state)
+{
+    struct room *room = *state;
+    run_until_started(room, "run");
+    fake_docker_exit(room->fake, room->name, 255, false);
+    expect_end(room, HD_END_EXITED, 255, "");
+}
+
 static void test_container_vanishes(void **state)
 {
     struct room *room = *state;
@@ -1106,6 +1126,8 @@ int main(void)
         TEST(test_engine_restarts_container_survives),
         TEST(test_engine_restarts_container_runs_on),
         TEST(test_engine_restart_kills),
+        TEST(test_engine_restart_misses_the_end),
+        TEST(test_a_target_may_say_255),
         TEST(test_container_vanishes),
         TEST(test_engine_stays_away),
         TEST(test_wait_hangs),

@@ -487,7 +487,10 @@ static void happen(struct room *room)
         int looks = fake_docker_count(room->fake, FAKE_INSPECT);
         fake_docker_pause(room->fake, room->name);
         fake_docker_await(room->fake, FAKE_INSPECT, looks + 2);
-        assert_null(hd_queue_pop(room->queue, 0));
+        for (struct hd_engine_news *news; (news = hd_queue_pop(room->queue, 0)) != NULL;) {
+            assert_false(news->ended);
+            hd_free(news);
+        }
         end(room);
         break;
     }

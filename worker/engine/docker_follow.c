@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
+#define EXIT_UNSEEN 255 /* what an engine says of a container that ended while it was not there */
 #define LOGS_RETRY_MS 1000
 #define KILL_RETRY_MS 5000
 #define EVENT_LINES_MAX 65536
@@ -452,10 +453,15 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch)
         if (fetched != HD_DOCKER_FOLLOW)
             return fetched;
     }
+    bool restarted = watch->engine_was_lost || !watch->followed;
     bool killed = seen->exit_code == 128 + SIGKILL || seen->exit_code == 128 + SIGTERM;
     bool asked = watch->timed_out || hd_docker_watch_stop_asked(watch);
     if (killed && !asked && !seen->oom_killed)
         return judge_kill(watch);
+    if (seen->exit_code == EXIT_UNSEEN && restarted && !asked && !seen->oom_killed) {
+        hd_docker_lost(watch, "the Docker engine did not see its end: it was away or restarting");
+        return HD_DOCKER_ENDED;
+    }
     if ((seen->exit_code == 126 || seen->exit_code == 127) &&
         hd_docker_init_failure(&watch->api, watch->id, text, sizeof(text)))
         hd_docker_refused_to(watch, true, "its command could not be executed", text);

@@ -613,12 +613,11 @@ static enum hd_code open_cgroup(struct process_engine *self, const char *directo
         return hd_fail_in(err, "--cgroup");
     if (!hd_copy_text(self->cgroup, sizeof(self->cgroup), directory))
         return hd_fail(err, HD_E_LIMIT, "--cgroup: the path is too long");
-    hd_log(
-        HD_LOG_INFO,
-        "targets have control groups in %s; the kernel limits their%s%s%s%s, the rest is watched",
-        directory, kinds.memory ? " memory" : "", kinds.pids ? " processes" : "",
-        kinds.cpus ? " CPUs" : "",
-        kinds.memory || kinds.pids || kinds.cpus ? "" : " nothing (no controller is delegated)");
+    bool any = kinds.memory || kinds.pids || kinds.cpus;
+    hd_log(HD_LOG_INFO, "targets have control groups in %s; the kernel limits%s%s%s%s", directory,
+           any ? "" : " nothing there (no controller is delegated), and all is watched",
+           kinds.memory ? " memory" : "", kinds.pids ? " processes" : "",
+           kinds.cpus ? " CPUs" : "");
     return HD_OK;
 }
 
