@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define CONTROLLERS_BYTES_MAX 4096
 #define VERSION_BYTES_MAX 4096
 #define QUEUE_ITEMS 16
 
@@ -107,6 +108,17 @@ static void check_engine(struct patient *patient)
                     "commands need none (--engine process)");
     hd_engine_close(engine);
     hd_queue_free(queue);
+}
+
+static void check_cgroups(struct patient *patient)
+{
+    struct hd_buf buf;
+    struct hd_err ignored;
+    hd_buf_init(&buf, CONTROLLERS_BYTES_MAX + 1);
+    bool there = hd_file_read("/sys/fs/cgroup/cgroup.controllers", CONTROLLERS_BYTES_MAX, false,
+                              &buf, &ignored) == HD_OK;
+    doctor_judge_cgroups(&patient->doctor, there ? hd_buf_text(&buf) : NULL);
+    hd_buf_release(&buf);
 }
 
 /* ---- directories ------------------------------------------------------------------------------
@@ -430,6 +442,7 @@ static int examine(struct patient *patient)
     const char *state_dir = cli_state_dir(patient->common.state_dir);
     check_programs(patient);
     check_engine(patient);
+    check_cgroups(patient);
     check_directory(patient, "state directory", state_dir);
     check_store(patient, state_dir);
     if (patient->work_dir != NULL)

@@ -44,6 +44,9 @@ void doctor_judge_version(struct doctor *doctor, const char *whose, const char *
                           const char *theirs);
 void doctor_judge_expiry(struct doctor *doctor, const char *cert, int64_t now_s, int64_t from_s,
                          int64_t until_s);
+/* What the kernel could limit for commands: the controllers of its control groups of version 2, as
+ * cgroup.controllers lists them; NULL: there are none. */
+void doctor_judge_cgroups(struct doctor *doctor, const char *controllers);
 /* Files that this process may have open at a time. */
 void doctor_judge_files(struct doctor *doctor, uint64_t soft_max, uint64_t hard_max);
 

@@ -68,6 +68,14 @@ static void values_are_judged(void **state)
     assert_line(&doctor, DOCTOR_FAIL, "expired 10 days ago");
     doctor_judge_expiry(&doctor, "a.pem", 100 * DAY_S, 101 * DAY_S, 190 * DAY_S);
     assert_line(&doctor, DOCTOR_FAIL, "not valid yet");
+    doctor_judge_cgroups(&doctor, "cpuset cpu io memory hugetlb pids rdma\n");
+    assert_line(&doctor, DOCTOR_OK, "can limit memory processes CPUs of commands");
+    doctor_judge_cgroups(&doctor, "cpu");
+    assert_line(&doctor, DOCTOR_OK, "can limit CPUs of");
+    doctor_judge_cgroups(&doctor, "hugetlb cpuset\n");
+    assert_line(&doctor, DOCTOR_SKIP, "are watched instead");
+    doctor_judge_cgroups(&doctor, NULL);
+    assert_line(&doctor, DOCTOR_SKIP, "are watched instead");
     doctor_judge_files(&doctor, 65536, 65536);
     assert_line(&doctor, DOCTOR_OK, "65536 open files");
     doctor_judge_files(&doctor, 1024, 65536); /* servers raise it themselves */
