@@ -2,6 +2,8 @@
 /* doctor_judge.c: what is well, what is worth a word, what will not work. */
 #include "doctor.h"
 
+#include "cgroup.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,32 +140,14 @@ void doctor_judge_files(struct doctor *doctor, uint64_t soft_max, uint64_t hard_
                     FILES_WARN);
 }
 
-static bool lists(const char *words, const char *word)
-{
-    size_t size = strlen(word);
-    for (words += strspn(words, " \n"); *words != '\0'; words += strspn(words, " \n")) {
-        size_t length = strcspn(words, " \n");
-        if (length == size && strncmp(words, word, size) == 0)
-            return true;
-        words += length;
-    }
-    return false;
-}
-
 void doctor_judge_cgroups(struct doctor *doctor, const char *controllers)
 {
-    static const struct {
-        const char *controller, *limit;
-    } all[] = {{"memory", " memory"}, {"pids", " processes"}, {"cpu", " CPUs"}};
-    char limits[64] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < HD_COUNT(all) && controllers != NULL; i++)
-        if (lists(controllers, all[i].controller) &&
-            hd_copy_text(limits + used, sizeof(limits) - used, all[i].limit))
-            used += strlen(all[i].limit);
-    if (used > 0)
+    const struct hd_cgroup_kinds kinds = hd_cgroup_kinds_of(controllers);
+    if (kinds.memory || kinds.pids || kinds.cpus)
         (void)doctor_add(doctor, "cgroup", DOCTOR_OK,
-                         "the kernel can limit%s of commands (hd-worker --cgroup)", limits);
+                         "the kernel can limit%s%s%s of commands (hd-worker --cgroup)",
+                         kinds.memory ? " memory" : "", kinds.pids ? " processes" : "",
+                         kinds.cpus ? " CPUs" : "");
     else
         (void)doctor_add(doctor, "cgroup", DOCTOR_SKIP,
                          "no control groups of version 2 with limits here: memory and processes of "

@@ -88,8 +88,9 @@ static uint64_t number_in(const char *directory, const char *name, const char *k
 
 /* ---- the directory of all ------------------------------------------------------------------- */
 
-static struct hd_cgroup_kinds kinds_of(const char *text)
+struct hd_cgroup_kinds hd_cgroup_kinds_of(const char *text)
 {
+    text = text != NULL ? text : "";
     return (struct hd_cgroup_kinds){
         .memory = has_word(text, "memory"),
         .pids = has_word(text, "pids"),
@@ -122,7 +123,7 @@ enum hd_code hd_cgroup_prepare(const char *directory, struct hd_cgroup_kinds *re
             (void)write_file(directory, "cgroup.subtree_control", controllers[i].wish);
     *ret_kinds = (struct hd_cgroup_kinds){false};
     if (read_text(directory, "cgroup.subtree_control", text))
-        *ret_kinds = kinds_of(text);
+        *ret_kinds = hd_cgroup_kinds_of(text);
     return HD_OK;
 }
 

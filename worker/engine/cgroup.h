@@ -19,6 +19,9 @@ struct hd_cgroup_kinds {
     bool memory, pids, cpus;
 };
 
+/* What these controllers limit, as cgroup.controllers lists them; NULL: nothing. */
+struct hd_cgroup_kinds hd_cgroup_kinds_of(const char *controllers);
+
 /* Makes the directory when its parent lets us, and hands its controllers on to the groups below
  * it. HD_E_UNSUPPORTED: it is no control group of version 2; HD_E_IO: this user may make no groups
  * there. */
