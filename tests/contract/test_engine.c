@@ -439,11 +439,10 @@ static bool is_there(const char *directory, const char *name, mode_t kind)
     return lstat(path, &st) == 0 && (st.st_mode & S_IFMT) == kind;
 }
 
-/* Through the directories or by copies: what is given is there, and what is left is here. */
-static void a_target_has_its_files_and_leaves_its_own(void **state)
+static void run_with_files(struct bench *bench, const struct hd_container *container)
 {
-    struct bench *bench = *state;
     struct hd_engine_job job = job_of(bench, 1, "files", "");
+    job.container = container;
     /* A command has its work directory elsewhere: it is told where, and this one is not. */
     if (!bench->docker)
         assert_true(hd_format(bench->work_dir, PATH_SIZE, "%s/work", bench->run_dir));
@@ -492,6 +491,20 @@ static void a_curve_is_here_while_it_grows_and_a_request_to_stop_arrives(void **
     char *text = read_in(bench->run_dir, "metrics.jsonl");
     assert_int_equal(strlen(text), 3 * strlen("{\"step\": 1, \"loss\": 1.5}\n"));
     free(text);
+}
+
+/* Through the directories or by copies: what is given is there, and what is left is here. */
+static void a_target_has_its_files_and_leaves_its_own(void **state)
+{
+    run_with_files(*state, NULL);
+}
+
+static void a_root_that_may_only_be_read_does_not_hinder_its_files(void **state)
+{
+    struct bench *bench = *state;
+    const struct hd_container container = {.read_only = true};
+    if (bench->docker)
+        run_with_files(bench, &container);
 }
 
 /* ---- stopping ------------------------------------------------------------------------------- */
@@ -745,6 +758,7 @@ int main(void)
         ON_BENCH(a_program_is_run_under_the_name_it_is_called_by),
         ON_BENCH(a_target_that_leaves_children_leaves_none),
         ON_BENCH(a_target_has_its_files_and_leaves_its_own),
+        ON_BENCH(a_root_that_may_only_be_read_does_not_hinder_its_files),
         ON_BENCH(a_curve_is_here_while_it_grows_and_a_request_to_stop_arrives),
         ON_BENCH(a_target_may_end_itself_when_stopped),
         ON_BENCH(a_target_that_ignores_the_request_is_killed_after_the_grace),
