@@ -67,7 +67,7 @@ static void fuzz_answer(uint8_t which, const char *text, size_t size)
     char id[HD_DOCKER_ID_SIZE];
     size_t count;
     int exit_code;
-    bool rootless;
+    struct hd_docker_info info;
     if (which == 0 && hd_docker_parse_inspect(text, size, &container, &err) == HD_OK)
         hd_assert(container.id[0] != '\0');
     if (which == 1 && hd_docker_parse_list(text, size, found, FOUND_MAX, &count, &err) == HD_OK)
@@ -76,7 +76,7 @@ static void fuzz_answer(uint8_t which, const char *text, size_t size)
         hd_assert(strspn(id, "0123456789abcdefABCDEF") == strlen(id));
     if (which == 3 && hd_docker_parse_wait(text, size, &exit_code, &err) == HD_OK)
         hd_assert(size > 0);
-    if (which == 5 && hd_docker_parse_rootless(text, size, &rootless, &err) == HD_OK)
+    if (which == 5 && hd_docker_parse_info(text, size, &info, &err) == HD_OK)
         hd_assert(size > 0);
 }
 

@@ -127,14 +127,17 @@ static void test_wait(void **state)
 static void test_info(void **state)
 {
     (void)state;
-    bool rootless = false;
+    struct hd_docker_info info = {.no_memory = true};
     struct hd_err err;
-    static const char info[] = "{\"SecurityOptions\":[\"name=seccomp,profile=default\","
-                               "\"name=rootless\"]}";
-    assert_hd_ok(hd_docker_parse_rootless(info, strlen(info), &rootless, &err));
-    assert_true(rootless);
-    assert_hd_ok(hd_docker_parse_rootless("{}", 2, &rootless, &err));
-    assert_false(rootless);
+    static const char text[] = "{\"SecurityOptions\":[\"name=seccomp,profile=default\","
+                               "\"name=rootless\"],\"MemoryLimit\":false}";
+    static const char ordinary[] = "{\"MemoryLimit\":true}";
+    assert_hd_ok(hd_docker_parse_info(text, strlen(text), &info, &err));
+    assert_true(info.rootless && info.no_memory);
+    assert_hd_ok(hd_docker_parse_info(ordinary, strlen(ordinary), &info, &err));
+    assert_false(info.rootless || info.no_memory);
+    assert_hd_ok(hd_docker_parse_info("{}", 2, &info, &err));
+    assert_false(info.rootless || info.no_memory);
 }
 
 /* The event stream is read line by line; a broken line hides nothing after it. */

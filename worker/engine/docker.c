@@ -405,16 +405,21 @@ static void choose_user(struct hd_docker *docker, bool rootless)
 static enum hd_code connect_docker(struct hd_docker *docker, const char *docker_host,
                                    struct hd_err *err)
 {
-    bool rootless = false;
+    struct hd_docker_info info = {0};
     enum hd_code code = hd_docker_endpoint_init(&docker->endpoint, docker_host, err);
     if (code == HD_OK)
         code = hd_docker_http_new(&docker->endpoint, &docker->api.http, err);
     if (code == HD_OK)
         code = hd_docker_negotiate(&docker->api, err);
     if (code == HD_OK)
-        code = hd_docker_rootless(&docker->api, &rootless, err);
+        code = hd_docker_describe(&docker->api, &info, err);
     if (code == HD_OK)
-        choose_user(docker, rootless);
+        choose_user(docker, info.rootless);
+    if (code == HD_OK && info.no_memory)
+        hd_log(HD_LOG_WARNING,
+               "%s cannot limit memory (without root, cgroups of version 2 are needed for it): "
+               "resources.memory has no effect",
+               docker->endpoint.display);
     return code;
 }
 

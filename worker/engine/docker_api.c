@@ -171,7 +171,8 @@ enum hd_code hd_docker_negotiate(struct hd_docker_api *api, struct hd_err *err)
     return code;
 }
 
-enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *ret_rootless, struct hd_err *err)
+enum hd_code hd_docker_describe(struct hd_docker_api *api, struct hd_docker_info *ret_info,
+                                struct hd_err *err)
 {
     const struct hd_docker_request request = {.method = "GET", .path = "/info"};
     struct reply reply;
@@ -179,8 +180,7 @@ enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *ret_rootless, s
     if (code != HD_OK)
         return code;
     if (reply.status == 200)
-        code =
-            hd_docker_parse_rootless(hd_buf_text(&reply.body), reply.body.size, ret_rootless, err);
+        code = hd_docker_parse_info(hd_buf_text(&reply.body), reply.body.size, ret_info, err);
     else
         code = refuse(&reply, "describe itself", NULL, err);
     hd_buf_release(&reply.body);

@@ -27,8 +27,8 @@ struct hd_docker_refusal {
 
 /* Agrees on a version; says what to do when nothing answers. */
 HD_NODISCARD enum hd_code hd_docker_negotiate(struct hd_docker_api *api, struct hd_err *err);
-HD_NODISCARD enum hd_code hd_docker_rootless(struct hd_docker_api *api, bool *ret_rootless,
-                                             struct hd_err *err);
+HD_NODISCARD enum hd_code hd_docker_describe(struct hd_docker_api *api,
+                                             struct hd_docker_info *ret_info, struct hd_err *err);
 /* limit_ms 0: as long as any short call may take. */
 HD_NODISCARD enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
                                          int64_t limit_ms, struct hd_engine_found *found,

@@ -389,14 +389,16 @@ enum hd_code hd_docker_parse_wait(const char *text, size_t size, int *ret_exit_c
     return code;
 }
 
-enum hd_code hd_docker_parse_rootless(const char *text, size_t size, bool *ret_rootless,
-                                      struct hd_err *err)
+enum hd_code hd_docker_parse_info(const char *text, size_t size, struct hd_docker_info *ret_info,
+                                  struct hd_err *err)
 {
     struct hd_value *value = NULL;
     enum hd_code code = parse_object(text, size, "info", &value, err);
     if (code != HD_OK)
         return code;
-    bool rootless = false;
+    struct hd_docker_info info = {0};
+    const struct hd_value *memory = hd_value_get(value, "MemoryLimit");
+    info.no_memory = memory != NULL && memory->kind == HD_VALUE_BOOL && !memory->as.boolean;
     const struct hd_value *options = hd_value_get(value, "SecurityOptions");
     if (options != NULL && options->kind == HD_VALUE_ARRAY)
         for (size_t i = 0; i < options->as.array.count; i++) {
@@ -404,9 +406,9 @@ enum hd_code hd_docker_parse_rootless(const char *text, size_t size, bool *ret_r
             if (option->kind == HD_VALUE_STRING &&
                 (says(option->as.string, "name=rootless") ||
                  strncmp(option->as.string, "name=rootless,", 14) == 0))
-                rootless = true;
+                info.rootless = true;
         }
-    *ret_rootless = rootless;
+    *ret_info = info;
     hd_value_free(value);
     return HD_OK;
 }

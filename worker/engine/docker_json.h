@@ -64,9 +64,13 @@ HD_NODISCARD enum hd_code hd_docker_parse_created(const char *text, size_t size,
 /* POST /containers/{id}/wait: the exit code, or the engine's own error. */
 HD_NODISCARD enum hd_code hd_docker_parse_wait(const char *text, size_t size, int *ret_exit_code,
                                                struct hd_err *err);
-/* GET /info: whether root in a container is the person who runs the engine. */
-HD_NODISCARD enum hd_code hd_docker_parse_rootless(const char *text, size_t size,
-                                                   bool *ret_rootless, struct hd_err *err);
+/* GET /info. */
+struct hd_docker_info {
+    bool rootless;  /* root in a container is the person who runs the engine */
+    bool no_memory; /* it says that it cannot limit memory */
+};
+HD_NODISCARD enum hd_code hd_docker_parse_info(const char *text, size_t size,
+                                               struct hd_docker_info *ret_info, struct hd_err *err);
 /* GET /images/NAME/json: its id; ret_id: HD_IMAGE_ID_MAX bytes. */
 HD_NODISCARD enum hd_code hd_docker_parse_image_id(const char *text, size_t size, char *ret_id,
                                                    struct hd_err *err);
