@@ -30,12 +30,16 @@ verdict $? "a nameserver listens on the interface named, and says where"
     --fixed_queue_size --job_queue_sizes=-1,0 \
     >refused.log 2>&1 && grep -q queue refused.log
 verdict $? "a fixed queue without room, with which theirs waits for ever, is refused"
+"$master" old.yaml --run_id old --nameserver "$address" --nic_name lo --token-file token --working_directory "$dir" --min_budget 1 --max_budget 9 \
+    --eta 3 --n_iterations 1 --random_state 7 --time_left_for_this_task 90 --min_n_workers 1 --checkpoint_file state.db --ping_interval 1 \
+    --job_queue_sizes=-1,0 --dynamic_queue_size --shutdown_workers >master.out 2>master.log &
+runs=$!
+pids="$pids $runs"
+until_true test -s creds/hyperdock-old.json
 "$worker" --run_id old --working_directory creds --id w-1 --timeout 60 --work-dir work --engine process >worker.log 2>&1 &
 served=$!
 pids="$pids $served"
-"$master" old.yaml --run_id old --nameserver "$address" --nic_name lo --token-file token --working_directory "$dir" --min_budget 1 --max_budget 9 \
-    --eta 3 --n_iterations 1 --random_state 7 --time_left_for_this_task 90 --min_n_workers 1 --checkpoint_file state.db --ping_interval 1 \
-    --job_queue_sizes=-1,0 --dynamic_queue_size --shutdown_workers >master.out 2>master.log
+wait "$runs"
 verdict $? "a master takes every parameter of theirs that there is here, and its run ends"
 [ "$(closed --state-dir state.db)" -eq 13 ] && "$hd" workers --state-dir state.db | grep -q '^w-1 '
 verdict $? "one iteration of Hyperband from 1 to 9 is 13 jobs, by the worker of that name"
