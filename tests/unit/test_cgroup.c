@@ -82,6 +82,21 @@ static void a_directory_is_prepared(void **state)
     assert_false(kinds.memory || kinds.pids || kinds.cpus);
 }
 
+/* A group above that is ours too hands its controllers down first. */
+static void controllers_come_from_above(void **state)
+{
+    (void)state;
+    struct hd_cgroup_kinds kinds;
+    test_file_write(in("cgroup.controllers"), "pids\n");
+    test_file_write(in("cgroup.subtree_control"), "");
+    assert_int_equal(mkdir(in("targets"), 0755), 0);
+    test_file_write(in("targets/cgroup.controllers"), "pids\n");
+    test_file_write(in("targets/cgroup.subtree_control"), "");
+    assert_hd_ok(hd_cgroup_prepare(in("targets"), &kinds, &err));
+    assert_string_equal(said("cgroup.subtree_control"), "+pids");
+    assert_string_equal(said("targets/cgroup.subtree_control"), "+pids");
+}
+
 /* Each limit goes where the kernel reads it; a group without the controller leaves it to others. */
 static void limits_are_written_where_they_can_be_kept(void **state)
 {
@@ -189,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_TREE(a_directory_is_prepared),
+        WITH_TREE(controllers_come_from_above),
         WITH_TREE(limits_are_written_where_they_can_be_kept),
         WITH_TREE(events_are_counted),
         cmocka_unit_test(nothing_gets_out_of_a_group),

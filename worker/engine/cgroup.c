@@ -98,18 +98,43 @@ struct hd_cgroup_kinds hd_cgroup_kinds_of(const char *text)
     };
 }
 
-enum hd_code hd_cgroup_prepare(const char *directory, struct hd_cgroup_kinds *ret_kinds,
-                               struct hd_err *err)
+/* One by one, since a refused one takes those beside it along. */
+static void hand_on(const char *directory)
 {
     static const struct {
         const char *name, *wish;
     } controllers[] = {{"memory", "+memory"}, {"pids", "+pids"}, {"cpu", "+cpu"}};
+    char text[FILE_BYTES_MAX];
+    if (!read_text(directory, "cgroup.controllers", text))
+        return;
+    for (size_t i = 0; i < HD_COUNT(controllers); i++)
+        if (has_word(text, controllers[i].name))
+            (void)write_file(directory, "cgroup.subtree_control", controllers[i].wish);
+}
+
+/* So that the directory has the controllers that its parent has, which may be ours as well. */
+static void hand_on_above(const char *directory)
+{
+    char parent[HD_CGROUP_PATH_MAX];
+    if (!hd_copy_text(parent, sizeof(parent), directory))
+        return;
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL || slash == parent)
+        return;
+    *slash = '\0';
+    hand_on(parent);
+}
+
+enum hd_code hd_cgroup_prepare(const char *directory, struct hd_cgroup_kinds *ret_kinds,
+                               struct hd_err *err)
+{
     char text[FILE_BYTES_MAX];
     if (directory[0] != '/')
         return hd_fail(err, HD_E_INVALID, "%s is not an absolute path", directory);
     if (mkdir(directory, 0755) != 0 && errno != EEXIST)
         return hd_fail(err, HD_E_IO, "%s: %s; a group above it must belong to this user", directory,
                        strerror(errno));
+    hand_on_above(directory);
     if (!read_text(directory, "cgroup.controllers", text))
         return hd_fail(err, HD_E_UNSUPPORTED,
                        "%s is no control group of version 2 (it has no cgroup.controllers)",
@@ -117,10 +142,7 @@ enum hd_code hd_cgroup_prepare(const char *directory, struct hd_cgroup_kinds *re
     if (access(directory, W_OK) != 0)
         return hd_fail(err, HD_E_IO, "%s: %s; it must belong to this user", directory,
                        strerror(errno));
-    /* One by one, since a refused one takes those beside it along. */
-    for (size_t i = 0; i < HD_COUNT(controllers); i++)
-        if (has_word(text, controllers[i].name))
-            (void)write_file(directory, "cgroup.subtree_control", controllers[i].wish);
+    hand_on(directory);
     *ret_kinds = (struct hd_cgroup_kinds){false};
     if (read_text(directory, "cgroup.subtree_control", text))
         *ret_kinds = hd_cgroup_kinds_of(text);
