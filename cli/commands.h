@@ -29,6 +29,7 @@ int cmd_run(int argc, char **argv);
 int cmd_runs(int argc, char **argv);
 int cmd_services(int argc, char **argv);
 int cmd_set(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_submit(int argc, char **argv);

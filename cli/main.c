@@ -24,6 +24,7 @@ static const struct command {
     {"submit", "add a run to a live master", cmd_submit},
     {"try", "run one job in the foreground; records nothing", cmd_try},
     {"rerun", "run a job once more in the foreground; records nothing", cmd_rerun},
+    {"shell", "a shell or a command where a job runs, or would run", cmd_shell},
     {"ask-tell", "the optimizer on standard input and output", cmd_ask_tell},
     {"check", "validate an experiment, print its space and brackets; costs nothing", cmd_check},
     {"runs", "list the runs of a state directory", cmd_runs},

@@ -7,6 +7,7 @@
 #include "common/cli.h"
 #include "contract.h"
 #include "run_services.h"
+#include "shell.h"
 
 #include <hd/driver.h>
 #include <hd/image.h>
@@ -40,6 +41,7 @@ struct try_job {
     const char *data; /* host directory or NULL */
     const struct hd_text_list *env;
     const char *engine_name;
+    const struct shell_wish *wish; /* NULL: the target runs */
     double *values;
     double budget;
     const char *image;             /* instead of the experiment's; NULL none */
@@ -55,6 +57,7 @@ struct try_job {
     struct hd_queue *news;
     struct hd_buf params_json;
     struct hd_buf experiment_json;
+    bool keep; /* the directory: what was printed needs it */
 };
 
 /* ---- the config ------------------------------------------------------------------------------ */
@@ -219,6 +222,17 @@ static int print_outcome(const struct try_job *job, const struct hd_engine_end *
     return result.outcome == HD_OUTCOME_OK ? HD_EXIT_OK : HD_EXIT_FAILED;
 }
 
+/* Of what the person gave with --env only the names are printed: the client takes the values from
+ * the environment that it is started in. */
+static void hide_values(struct try_job *job)
+{
+    char *const *env = job->plan.job.image != NULL ? job->plan.job.env : NULL;
+    for (; env != NULL && *env != NULL; env++)
+        for (size_t i = 0; i < job->env->count; i++)
+            if (hd_streq(*env, job->env->items[i]))
+                *strchr(*env, '=') = '\0';
+}
+
 static enum hd_code run_job(struct try_job *job, int *ret_exit, struct hd_err *err)
 {
     bool made = false;
@@ -228,6 +242,12 @@ static enum hd_code run_job(struct try_job *job, int *ret_exit, struct hd_err *e
                                err);
     if (code != HD_OK)
         return code;
+    if (job->wish != NULL) {
+        job->keep = job->wish->print;
+        if (job->wish->print)
+            hide_values(job);
+        return shell_by_hand(job->engine, &job->plan.job, job->wish, ret_exit, err);
+    }
     print_command(job);
     code = hd_engine_start(job->engine, &job->plan.job, err);
     if (code != HD_OK)
@@ -265,7 +285,7 @@ static void release(struct try_job *job)
     hd_buf_release(&job->params_json);
     hd_buf_release(&job->experiment_json);
     hd_free(job->values);
-    if (job->root_path[0] != '\0' && hd_remove_tree(job->root_path, &err) != HD_OK)
+    if (job->root_path[0] != '\0' && !job->keep && hd_remove_tree(job->root_path, &err) != HD_OK)
         fprintf(stderr, "hd try: %s\n", err.text);
 }
 
@@ -288,6 +308,7 @@ static enum hd_code find_data(const struct hd_experiment *experiment,
 struct try_options {
     struct hd_text_list sets, data, env;
     const char *engine, *image;
+    const struct shell_wish *wish;
     double budget;
 };
 
@@ -326,6 +347,7 @@ static enum hd_code try_job(struct try_job *job, const struct try_options *optio
     char *data_dir = NULL;
     job->env = &options->env;
     job->engine_name = options->engine;
+    job->wish = options->wish;
     if (!isnan(options->budget))
         job->budget = options->budget;
     hd_buf_init(&job->params_json, HD_EXPERIMENT_BYTES_MAX);
@@ -402,6 +424,16 @@ static uint64_t seed_of(const struct hd_value *answer)
     return number;
 }
 
+/* What people had set when its last attempt began; NULL: the experiment's. */
+static const char *image_of(const struct hd_value *answer)
+{
+    const struct hd_value *attempts = hd_value_get(answer, "attempts");
+    size_t count =
+        attempts != NULL && attempts->kind == HD_VALUE_ARRAY ? attempts->as.array.count : 0;
+    const char *image = count > 0 ? cli_text(attempts->as.array.items[count - 1], "image") : "";
+    return image[0] != '\0' ? image : NULL;
+}
+
 static enum hd_code rerun(const struct cli_common *common, int64_t number,
                           const struct try_options *options, int *ret_exit, struct hd_err *err)
 {
@@ -420,9 +452,17 @@ static enum hd_code rerun(const struct cli_common *common, int64_t number,
         code = hd_fail(err, HD_E_CORRUPT, "the run has no experiment");
     if (code == HD_OK)
         code = hd_experiment_parse(experiment, "the stored experiment", NULL, &job.experiment, err);
-    if (code == HD_OK) {
+    struct try_options known = *options;
+    if (known.image == NULL)
+        known.image = image_of(answer);
+    bool there = false;
+    if (code == HD_OK && options->wish != NULL && !options->wish->print)
+        code = shell_in_running(answer, options->wish, known.engine, ret_exit, &there, err);
+    if (code == HD_OK && !there) {
         take_job(&job, answer, seed_of(stored));
-        code = try_job(&job, options, ret_exit, err);
+        code = try_job(&job, &known, ret_exit, err);
+    } else {
+        hd_experiment_free(job.experiment);
     }
     hd_value_free(arguments);
     hd_value_free(answer);
@@ -458,6 +498,7 @@ static enum hd_code rerun(const struct cli_common *common, int64_t number,
 int cmd_rerun(int argc, char **argv)
 {
     struct try_options told = {.budget = NAN};
+    struct shell_wish wish = {0};
     struct cli_common common = {0};
     const char *words[1];
     int64_t number = 0;
@@ -476,6 +517,10 @@ int cmd_rerun(int argc, char **argv)
          .value = &told.budget,
          .hint = "B",
          .help = "another budget than the job's"},
+        {.name = "print",
+         .kind = HD_OPTION_FLAG,
+         .value = &wish.print,
+         .help = "print the line to run it by hand, and run nothing"},
     };
     const struct hd_program program = {
         .name = "hd rerun",
@@ -494,6 +539,60 @@ int cmd_rerun(int argc, char **argv)
     struct hd_err err;
     int exit_code = HD_EXIT_FAILED;
     catch_signals();
+    enum hd_code code = cli_parse_job(words[0], &number, &err);
+    if (wish.print)
+        told.wish = &wish;
+    if (code == HD_OK)
+        code = rerun(&common, number, &told, &exit_code, &err);
+    return code == HD_OK ? exit_code : cli_fail(&err);
+}
+
+int cmd_shell(int argc, char **argv)
+{
+    static char shell[] = "/bin/sh", *just_a_shell[] = {shell, NULL};
+    struct try_options told = {.budget = NAN};
+    struct shell_wish wish = {.command = just_a_shell};
+    struct cli_common common = {0};
+    const char *words[1];
+    int64_t number = 0;
+    const struct hd_option options[] = {
+        CLI_RUN_OPTION(common),
+        CLI_STATE_DIR_OPTION(common),
+        CLI_REMOTE_OPTIONS(common.remote),
+        TRY_OPTIONS(told),
+        {.name = "image",
+         .kind = HD_OPTION_TEXT,
+         .value = &told.image,
+         .hint = "IMAGE",
+         .help = "another image than the run's"},
+        {.name = "fresh",
+         .kind = HD_OPTION_FLAG,
+         .value = &wish.fresh,
+         .help = "a container of its own, also while the job runs"},
+    };
+    const struct hd_program program = {
+        .name = "hd shell",
+        .summary = "a shell, or a command, where a job runs or would run",
+        .usage = "hd shell JOB [RUN] [options] [-- COMMAND...]",
+        .epilogue =
+            "In the container of a job that runs on this machine; otherwise in a fresh one with "
+            "the params, budget, data and environment that the job had, from the start.",
+        .options = options,
+        .option_count = HD_COUNT(options),
+        .positional_min = 1,
+        .positional_max = 2,
+    };
+    int own = 0;
+    while (own < argc && !hd_streq(argv[own], "--"))
+        own++;
+    if (own + 1 < argc)
+        wish.command = argv + own + 1; /* argv ends with a NULL */
+    told.wish = &wish;
+    enum hd_parse_answer parsed = cli_parse(&program, own, argv, &common, words, 1);
+    if (parsed != HD_PARSE_GO)
+        return parsed == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
+    struct hd_err err;
+    int exit_code = HD_EXIT_FAILED;
     enum hd_code code = cli_parse_job(words[0], &number, &err);
     if (code == HD_OK)
         code = rerun(&common, number, &told, &exit_code, &err);
