@@ -32,7 +32,7 @@ struct room {
 
 static void path_of(struct room *room, const char *name, char path[512])
 {
-    snprintf(path, 512, "%s/%s", room->dir, name);
+    assert_true(hd_format(path, 512, "%s/%s", room->dir, name));
 }
 
 static void move_file(struct room *room, const char *from, const char *to)
