@@ -17,6 +17,7 @@
 #define WORK_DIR_DEFAULT "./hyperdock-work"
 #define GRACE_MS_DEFAULT 30000
 #define GRACE_MS_MAX 86400000
+#define RUNTIME_MAX 256
 #define ARTIFACTS_WAIT_MS_DEFAULT 60000
 #define CREDENTIALS_TRIES 100 /* as the reference systems: the master may start after us */
 #define CREDENTIALS_INTERVAL_MS 3000
@@ -25,6 +26,7 @@ struct settings {
     const char *nameserver, *run_id, *credentials_dir;
     int64_t parallelism;
     const char *worker_id, *work_dir;
+    const char *data_dir, *runtime; /* for experiments that name none */
     struct hd_text_list data, env;
     struct hd_env_list env_list; /* made of `env` */
     const char *work_limit, *run_limit;
@@ -85,6 +87,7 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .hint = "NAME",
          .help = "instead of the host name and a number"},
         {.name = "work-dir",
+         .aliases = "result-dir",
          .kind = HD_OPTION_TEXT,
          .value = &settings->work_dir,
          .hint = "DIR",
@@ -124,6 +127,16 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->data,
          .hint = "NAME=PATH",
          .help = "where a data set is on this machine"},
+        {.name = "data-dir",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->data_dir,
+         .hint = "DIR",
+         .help = "the data of experiments that name none"},
+        {.name = "runtime",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->runtime,
+         .hint = "NAME",
+         .help = "of containers whose experiment names none"},
         {.name = "env",
          .kind = HD_OPTION_LIST,
          .value = &settings->env,
@@ -212,6 +225,39 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
     return hd_options_parse(&program, argc, argv, NULL, NULL);
 }
 
+/* As workers of Hyperdock were told, by the environment; the command line wins. */
+static void read_environment(struct settings *settings)
+{
+    const char *result_dir = getenv("HYPERDOCK_RESULT_DIR");
+    const struct {
+        const char *name;
+        const char **value;
+    } rows[] = {{"HYPERDOCK_DATA_DIR", &settings->data_dir},
+                {"HYPERDOCK_RUNTIME", &settings->runtime}};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        const char *given = getenv(rows[i].name);
+        if (given != NULL && given[0] != '\0')
+            *rows[i].value = given;
+    }
+    if (result_dir != NULL && result_dir[0] != '\0')
+        settings->work_dir = result_dir;
+}
+
+static enum hd_code check_defaults(const struct settings *settings, struct hd_err *err)
+{
+    struct stat st;
+    const char *runtime = settings->runtime, *data_dir = settings->data_dir;
+    if (runtime != NULL && (runtime[0] == '\0' || strlen(runtime) >= RUNTIME_MAX ||
+                            strpbrk(runtime, " \t\r\n\"\\") != NULL))
+        return hd_fail(err, HD_E_INVALID,
+                       "--runtime or HYPERDOCK_RUNTIME: \"%.100s\" is no name of a runtime",
+                       runtime);
+    if (data_dir != NULL && (stat(data_dir, &st) != 0 || !S_ISDIR(st.st_mode)))
+        return hd_fail(err, HD_E_INVALID,
+                       "--data-dir or HYPERDOCK_DATA_DIR: %.200s is no directory here", data_dir);
+    return HD_OK;
+}
+
 /* ---- checks --------------------------------------------------------------------------------- */
 
 /* What will never be allowed is refused at start rather than tried for ever. */
@@ -291,6 +337,8 @@ static enum hd_code check(const struct settings *settings, enum hd_engine_choice
         code = hd_fail(err, HD_E_INVALID, "--grace: must be at most 1d");
     if (code == HD_OK)
         code = check_nameserver(settings, err);
+    if (code == HD_OK)
+        code = check_defaults(settings, err);
     return code;
 }
 
@@ -481,8 +529,11 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
                           int stop_fd, struct hd_err *err)
 {
     char host[HD_ID_MAX + 1], token[HD_OS_TOKEN_SIZE];
+    char runtime[RUNTIME_MAX] = "";
     struct hd_root root;
     struct hd_seat seat;
+    (void)hd_copy_text(runtime, sizeof(runtime),
+                       settings->runtime != NULL ? settings->runtime : "");
     if (gethostname(host, sizeof(host)) != 0)
         (void)hd_copy_text(host, sizeof(host), "worker");
     host[sizeof(host) - 1] = '\0';
@@ -514,6 +565,8 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .engine = engine,
         .cgroup = settings->cgroup,
         .data = &settings->data,
+        .data_dir = settings->data_dir,
+        .runtime = settings->runtime != NULL ? runtime : NULL,
         .env = &settings->env_list.texts,
         .stop_fd = stop_fd,
     };
@@ -537,6 +590,7 @@ int main(int argc, char **argv)
                                 .files = "auto",
                                 .log_level = "info",
                                 .log_format = "text"};
+    read_environment(&settings);
     enum hd_parse_answer answer = parse(&settings, argc, argv);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;

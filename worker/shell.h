@@ -38,6 +38,8 @@ struct hd_shell_settings {
     const char *cgroup;                        /* for targets of the process engine; NULL none */
     const struct hd_policy *policy;            /* NULL: the defaults */
     const struct hd_text_list *data;           /* "NAME=PATH" */
+    const char *data_dir;                      /* of experiments that name none; NULL none */
+    char *runtime;                             /* likewise, of containers; NULL the engine's own */
     const struct hd_text_list *env;            /* "K=V" */
     uint64_t work_limit_bytes;                 /* of work directories; 0 none */
     uint64_t run_limit_bytes;                  /* of directories of attempts; 0 none */

@@ -290,7 +290,9 @@ static enum hd_code find_data(const struct shell *shell, const struct hd_target 
     const char *mapped = NULL;
     char *path = NULL;
     if (target->data == NULL)
-        return HD_OK;
+        return shell->settings->data_dir != NULL
+                   ? hd_path_absolute(NULL, shell->settings->data_dir, ret_path, err)
+                   : HD_OK;
     bool is_mapped = find_mapped(shell, target->data_name, &mapped);
     bool base = target->base_dir != NULL && target->base_dir[0] != '\0';
     enum hd_code code =
@@ -451,6 +453,12 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
         plan.job.handed_by = master_address;
     }
     code = hd_policy_apply(settings->policy, entry->experiment, plan.arena, &plan.job, err);
+    /* After the policy, which judges what the experiment asks for. */
+    struct hd_container container = entry->experiment->target.container;
+    if (plan.job.container != NULL && container.runtime == NULL && settings->runtime != NULL) {
+        container.runtime = settings->runtime;
+        plan.job.container = &container;
+    }
     if (code == HD_OK)
         code = keep_attempt(shell, entry, lease, err);
     if (code == HD_OK)
