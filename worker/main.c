@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <hd/message.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ struct settings {
     int64_t idle_timeout_ms;
     const char *until;
     int64_t grace_ms; /* 0: not given */
-    const char *engine, *files, *token_file, *policy_file, *cgroup;
+    const char *engine, *files, *token_file, *policy_file, *cgroup, *target_user;
     const char *gpus;
     int64_t gpu_share;
     struct hd_net_security security;
@@ -173,6 +174,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->cgroup,
          .hint = "DIR",
          .help = "control group (version 2) in which each command gets one of its own"},
+        {.name = "target-user",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->target_user,
+         .hint = "USER",
+         .help = "who runs targets that are commands, when the worker is root"},
         {.name = "policy",
          .kind = HD_OPTION_TEXT,
          .value = &settings->policy_file,
@@ -525,6 +531,20 @@ static enum hd_code run_shell(const struct settings *settings, struct hd_shell_s
     return code;
 }
 
+/* Through the work root to the directories that are open to targets. Other users stay out: within
+ * it these are anybody's. */
+static enum hd_code let_in(const char *user, const char *work_root, struct hd_err *err)
+{
+    struct stat st;
+    const struct passwd *entry = user != NULL && geteuid() == 0 ? getpwnam(user) : NULL;
+    if (entry == NULL || stat(work_root, &st) != 0 || (st.st_mode & S_IXOTH) != 0)
+        return HD_OK; /* nothing to do, or the engine says what is wrong */
+    if (chown(work_root, (uid_t)-1, entry->pw_gid) != 0 ||
+        chmod(work_root, (st.st_mode & 07777) | S_IXGRP) != 0)
+        return hd_fail(err, HD_E_IO, "cannot let %s into %s: %s", user, work_root, strerror(errno));
+    return HD_OK;
+}
+
 static enum hd_code serve(const struct settings *settings, enum hd_engine_choice engine,
                           int stop_fd, struct hd_err *err)
 {
@@ -564,6 +584,7 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .idle_timeout_ms = settings->idle_timeout_ms,
         .engine = engine,
         .cgroup = settings->cgroup,
+        .target_user = settings->target_user,
         .data = &settings->data,
         .data_dir = settings->data_dir,
         .runtime = settings->runtime != NULL ? runtime : NULL,
@@ -571,6 +592,8 @@ static enum hd_code serve(const struct settings *settings, enum hd_engine_choice
         .stop_fd = stop_fd,
     };
     code = parse_files(settings->files, &shell.files, err);
+    if (code == HD_OK)
+        code = let_in(settings->target_user, root.path, err);
     if (code == HD_OK)
         code = run_shell(settings, &shell, err);
     hd_notify_stopping();

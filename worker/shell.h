@@ -35,6 +35,7 @@ struct hd_shell_settings {
     bool term_is_notice; /* SIGTERM: the machine goes away in grace_ms */
     enum hd_engine_choice engine;
     enum hd_engine_files files;
+    const char *target_user;                   /* of the process engine; NULL: ours */
     const char *cgroup;                        /* for targets of the process engine; NULL none */
     const struct hd_policy *policy;            /* NULL: the defaults */
     const struct hd_text_list *data;           /* "NAME=PATH" */

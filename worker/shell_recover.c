@@ -15,6 +15,7 @@ static enum hd_code open_engine(struct shell *shell, const char *name, struct hd
         .worker = settings->seat->worker,
         .state_dir = settings->seat->state_dir,
         .cgroup = settings->cgroup,
+        .user = settings->target_user,
         .queue = shell->engine_news,
         .slots = settings->slots,
         .images = hd_fetch_source(shell->fetch),

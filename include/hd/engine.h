@@ -102,6 +102,7 @@ struct hd_engine_options {
     const char *state_dir;   /* the worker's own directory */
     const char *docker_host; /* NULL: $DOCKER_HOST or the default socket */
     const char *cgroup;      /* process: where targets get a control group; NULL none */
+    const char *user;        /* process: that targets run as; NULL: the worker's */
     struct hd_queue *queue;  /* where struct hd_engine_news * go */
     const struct hd_image_source *images; /* outlives the engine; NULL: only registries */
     uint32_t slots;             /* jobs at a time: idle warm targets keep within it; 0: no limit */

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 
 #define WATCHES_MAX (2 * HD_HELD_MAX)
 #define DROP_WAIT_MS 5000
+#define USER_MAX 64
 #define POLL_MS 100 /* where the kernel has no pidfd */
 #define ARENA_BYTES_MAX (64u * 1024u * 1024u)
 
@@ -40,6 +42,7 @@ struct process_engine {
     struct hd_engine engine;
     char directory[HD_RECORD_PATH_MAX]; /* of the records */
     char cgroup[HD_CGROUP_PATH_MAX];    /* of the targets' control groups; "" none */
+    char user[USER_MAX + 1];            /* that targets run as; "" ours */
     char *shim_path;
     struct hd_queue *queue;
     pthread_t thread;
@@ -287,6 +290,7 @@ static enum hd_code write_spec(const struct process_engine *self, const char *re
         .cpus = job->cpus > 0 ? (uint64_t)ceil(job->cpus) : 0,
         .turn = turn,
         .cgroup = cgroup,
+        .user = self->user,
         .cpu_millis = job->cpus > 0 ? (uint64_t)ceil(job->cpus * 1000) : 0,
         .program = job->program != NULL ? job->program : "",
         .argv = (char **)(uintptr_t)job->argv, /* only read */
@@ -604,6 +608,16 @@ static const struct hd_engine_ops process_ops = {
     .close = process_close,
 };
 
+static enum hd_code take_user(struct process_engine *self, const char *name, struct hd_err *err)
+{
+    if (geteuid() != 0)
+        return hd_fail(err, HD_E_INVALID,
+                       "--target-user %s: only root may start targets as another user", name);
+    if (getpwnam(name) == NULL || !hd_copy_text(self->user, sizeof(self->user), name))
+        return hd_fail(err, HD_E_INVALID, "--target-user %s: there is no such user", name);
+    return HD_OK;
+}
+
 static enum hd_code open_cgroup(struct process_engine *self, const char *directory,
                                 struct hd_err *err)
 {
@@ -637,6 +651,8 @@ enum hd_code hd_engine_open_process(const struct hd_engine_options *options,
                        options->state_dir);
     if (code == HD_OK)
         code = hd_mkdirs(self->directory, 0700, err);
+    if (code == HD_OK && options->user != NULL)
+        code = take_user(self, options->user, err);
     if (code == HD_OK && options->cgroup != NULL)
         code = open_cgroup(self, options->cgroup, err);
     if (code == HD_OK)

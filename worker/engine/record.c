@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPEC_VERSION "hyperdock-shim 4"
+#define SPEC_VERSION "hyperdock-shim 5"
 #define SPEC_WORDS_MAX 1000000u
 #define LINE_MAX_BYTES 4096
 
@@ -93,6 +93,7 @@ enum hd_code hd_record_write_spec(const char *record, const struct hd_record_spe
     put_number(&out, spec->turn, &code, err);
     put_text(&out, spec->cgroup, &code, err);
     put_number(&out, spec->cpu_millis, &code, err);
+    put_text(&out, spec->user, &code, err);
     put_text(&out, spec->program, &code, err);
     put_words(&out, spec->argv, &code, err);
     put_words(&out, spec->env, &code, err);
@@ -166,6 +167,7 @@ enum hd_code hd_record_read_spec(const char *record, struct hd_arena *arena,
         spec.turn = take_number(&reader);
         spec.cgroup = take_text(&reader);
         spec.cpu_millis = take_number(&reader);
+        spec.user = take_text(&reader);
         spec.program = take_text(&reader);
         spec.argv = take_words(&reader);
         spec.env = take_words(&reader);

@@ -32,6 +32,7 @@ struct hd_record_spec {
     uint64_t turn;         /* of the targets that run, none has the same: other CPUs */
     const char *cgroup;    /* to be made for it; "" none */
     uint64_t cpu_millis;   /* for that: thousandths of a CPU, 0 any */
+    const char *user;      /* that it runs as; "" the worker's */
     const char *program;   /* the file that is run; "": argv[0], looked for */
     char **argv;           /* NULL-terminated, at least one */
     char **env;

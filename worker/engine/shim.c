@@ -17,7 +17,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,7 +57,7 @@ struct shim {
 
 /* ---- the target ----------------------------------------------------------------------------- */
 
-enum stage { STAGE_DIRECTORY = 1, STAGE_FORK_SETUP, STAGE_EXEC };
+enum stage { STAGE_DIRECTORY = 1, STAGE_FORK_SETUP, STAGE_USER, STAGE_EXEC };
 struct child_report {
     enum stage stage;
     int number;
@@ -83,6 +85,23 @@ static void choose_cpus(const struct hd_record_spec *spec)
     (void)sched_setaffinity(0, sizeof(chosen), &chosen);
 }
 
+/* For good, with that user's groups, name and home. */
+static bool become(const char *user)
+{
+    if (user[0] == '\0')
+        return true;
+    const struct passwd *entry = getpwnam(user);
+    if (entry == NULL) {
+        errno = ENOENT;
+        return false;
+    }
+    uid_t uid = entry->pw_uid;
+    gid_t gid = entry->pw_gid;
+    return setenv("HOME", entry->pw_dir, 1) == 0 && setenv("USER", user, 1) == 0 &&
+           setenv("LOGNAME", user, 1) == 0 && initgroups(user, gid) == 0 &&
+           setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0;
+}
+
 /* In the child, before exec. The parent is single-threaded, so every call is allowed. */
 static _Noreturn void run_target(const struct shim *shim, int output, int report_fd)
 {
@@ -93,7 +112,6 @@ static _Noreturn void run_target(const struct shim *shim, int output, int report
         (void)signal(number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setpgid(0, 0);
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a killed shim takes its target along */
     int empty = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (empty < 0 || dup2(empty, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
         dup2(output, STDERR_FILENO) < 0)
@@ -108,9 +126,13 @@ static _Noreturn void run_target(const struct shim *shim, int output, int report
         choose_cpus(spec);
     if (shim->grouped && !hd_cgroup_enter(spec->cgroup))
         fail_child(report_fd, STAGE_FORK_SETUP);
+    environ = spec->env;
+    if (!become(spec->user))
+        fail_child(report_fd, STAGE_USER);
+    /* A killed shim takes its target along. After the change of user, which would undo it. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (chdir(spec->cwd) != 0)
         fail_child(report_fd, STAGE_DIRECTORY);
-    environ = spec->env;
     if (spec->program[0] != '\0')
         execv(spec->program, spec->argv);
     else
@@ -138,12 +160,16 @@ static void note_not_started(struct shim *shim, const struct child_report *repor
     const struct hd_record_spec *spec = &shim->spec;
     struct hd_engine_end *end = &shim->end;
     end->kind = HD_END_NOT_STARTED;
-    end->config_error = report->stage != STAGE_FORK_SETUP && report->number != EAGAIN &&
-                        report->number != ENOMEM && report->number != ENOSPC;
+    end->config_error = report->stage != STAGE_FORK_SETUP && report->stage != STAGE_USER &&
+                        report->number != EAGAIN && report->number != ENOMEM &&
+                        report->number != ENOSPC;
     const char *reason = strerror(report->number);
     if (report->stage == STAGE_DIRECTORY)
         hd_format(end->message, sizeof(end->message), "cannot enter the directory %.300s: %s",
                   spec->cwd, reason);
+    else if (report->stage == STAGE_USER)
+        hd_format(end->message, sizeof(end->message), "cannot become user %.100s: %s", spec->user,
+                  reason);
     else if (report->stage == STAGE_EXEC)
         hd_format(end->message, sizeof(end->message), "cannot run %.300s (in %.100s): %s",
                   spec->argv[0], spec->cwd, reason);
