@@ -113,6 +113,9 @@ static void print_head(const struct hd_value *answer)
     print_line("started", cli_time(answer, "started", cell));
     print_line("finished", cli_time(answer, "finished", cell));
     print_line("message", cli_cell(answer, "message", cell));
+    (void)hd_format(cell, sizeof(cell), "hd rerun %lld %s --print",
+                    (long long)cli_integer(answer, "job"), cli_text(answer, "run_id"));
+    print_line("by hand", cell);
 }
 
 static void print_job(const struct hd_value *answer)
