@@ -3,13 +3,10 @@
  * Three terminals, and kill -9 of master, nameserver or a worker at random moments: the run
  * completes, no accepted result is lost, no job has two, and the targets' own books agree.
  *
- * With HD_TEST_IMAGE the targets are containers, otherwise processes of HD_TEST_TARGET. With the
- * argument "engine" they are containers of a Docker engine of the test's own, in namespaces of its
- * own, which is killed as well, and comes back with or without live-restore. The moments come from
- * a seed that is printed; HD_KILL_SEED repeats them; HD_KILL_ITERATIONS is for longer runs.
+ * With HD_TEST_IMAGE the targets are containers, otherwise processes of HD_TEST_TARGET. The
+ * moments come from a seed that is printed; HD_KILL_SEED repeats them.
  */
 #include "cluster.h"
-#include "real_docker.h"
 
 #include <hd/iter_gen.h>
 
@@ -24,32 +21,21 @@
 #define RUN "t"
 #define KILLS 22
 #define KILLS_OF_CONTAINERS 14 /* each costs far more time there */
-#define KILLS_FEW 8            /* with an engine of our own, which takes seconds to come back */
-#define KILLS_MIN 6            /* a fast machine ends the run before all of them */
+#define KILLS_MIN 6 /* a fast machine ends the run before all of them */
 #define WORKERS 2
 #define MOMENT_MS_MAX 400
 #define DOWN_MS_MAX 500
 #define LONG_DOWN_MS 3000 /* longer than the lease */
 
-enum victim {
-    VICTIM_MASTER,
-    VICTIM_NAMESERVER,
-    VICTIM_WORKER_0,
-    VICTIM_WORKER_1,
-    VICTIM_ENGINE,
-    VICTIM_COUNT
-};
+enum victim { VICTIM_MASTER, VICTIM_NAMESERVER, VICTIM_WORKER_0, VICTIM_WORKER_1, VICTIM_COUNT };
 
-static const char *const victim_names[] = {"master", "nameserver", "worker-0", "worker-1",
-                                           "engine"};
+static const char *const victim_names[] = {"master", "nameserver", "worker-0", "worker-1"};
 
 struct story {
     struct cluster cluster;
     struct hd_rng rng;
     struct results known; /* all accepted results seen so far */
     const char *image;
-    bool own_engine;
-    struct child *spaces; /* keeps the namespaces of that engine */
     char *experiment;
     uint32_t iterations;
     unsigned kills[VICTIM_COUNT];
@@ -89,10 +75,9 @@ static void write_experiment(void)
     struct cluster *cluster = &story.cluster;
     const char *target =
         story.image != NULL
-            ? cluster_text(
-                  cluster,
-                  "  image: %s\n  command: [/data/ledger, '20', '10']\n  data: ./books\n%s",
-                  story.image, story.own_engine ? "  container: {network: none}\n" : "")
+            ? cluster_text(cluster,
+                           "  image: %s\n  command: [/data/ledger, '20', '10']\n  data: ./books\n",
+                           story.image)
             : cluster_text(cluster, "  command: ['%s', '%s', '60', '15']\n",
                            cluster_program("HD_TEST_TARGET"), cluster->ledger);
     story.experiment = cluster_path(cluster, "experiment.yaml");
@@ -110,62 +95,6 @@ static void write_experiment(void)
                                  "stop: {iterations: %u}\n"
                                  "seed: 7\nlease: 2s\nping: 500ms\nholder_wait: 1s\n",
                                  target, story.iterations));
-}
-
-/* ---- an engine of our own ------------------------------------------------------------------- */
-
-static void start_engine(bool live_restore)
-{
-    struct cluster *cluster = &story.cluster;
-    char *pid = cluster_text(cluster, "%ld", (long)story.spaces->pid);
-    const char *const argv[] = {"/usr/bin/nsenter",
-                                "--target",
-                                pid,
-                                "--net",
-                                "--mount",
-                                "dockerd",
-                                "--host",
-                                getenv("DOCKER_HOST"),
-                                "--data-root",
-                                cluster_path(cluster, "engine/data"),
-                                "--exec-root",
-                                cluster_path(cluster, "engine/exec"),
-                                "--pidfile",
-                                cluster_path(cluster, "engine/pid"),
-                                "--bridge",
-                                "none",
-                                "--iptables=false",
-                                live_restore ? "--live-restore=true" : "--live-restore=false",
-                                NULL};
-    struct child *engine = cluster_child(cluster, "engine");
-    cluster_start(cluster, engine, argv);
-    CLUSTER_WAIT(cluster, real_docker_answers() || !child_runs(cluster, engine));
-}
-
-/* false: this machine does not let us have one. */
-static bool make_engine(void)
-{
-    struct cluster *cluster = &story.cluster;
-    struct hd_err err;
-    assert_hd_ok(hd_mkdirs(cluster_path(cluster, "engine"), 0700, &err));
-    char *host = cluster_text(cluster, "unix://%s", cluster_path(cluster, "engine/docker.sock"));
-    assert_int_equal(setenv("DOCKER_HOST", host, 1), 0);
-    story.spaces = cluster_child(cluster, "spaces");
-    cluster_start(cluster, story.spaces,
-                  (const char *const[]){"/usr/bin/unshare", "--net", "--mount", "--propagation",
-                                        "private", "/bin/sh", "-c",
-                                        "echo apart; exec sleep infinity", NULL});
-    CLUSTER_WAIT(cluster, child_has_said(cluster, story.spaces, "apart") ||
-                              !child_runs(cluster, story.spaces));
-    if (!child_runs(cluster, story.spaces))
-        return false;
-    start_engine(true);
-    if (!real_docker_answers())
-        return false;
-    assert_hd_ok(
-        real_docker_import(cluster_program("HD_TEST_TARGET"), "hyperdock-kill", "1", true, &err));
-    story.image = "hyperdock-kill:1";
-    return true;
 }
 
 static void start_victim(enum victim victim)
@@ -186,9 +115,6 @@ static void start_victim(enum victim victim)
     case VICTIM_WORKER_1:
         cluster_worker(cluster, 1, (const char *const[]){"--engine", engine, NULL});
         break;
-    case VICTIM_ENGINE:
-        start_engine(below(2) == 0);
-        break;
     case VICTIM_COUNT:
         break;
     }
@@ -208,23 +134,6 @@ static void look(void)
     assert_results_kept(&story.cluster, &story.known, &now);
     results_release(&story.known);
     story.known = now;
-}
-
-/* A worker that is started while its engine is away says so and ends: whoever starts it tries
- * again, when the engine is back. */
-static void start_again(void)
-{
-    if (!story.own_engine || !child_runs(&story.cluster, cluster_child(&story.cluster, "engine")))
-        return;
-    for (enum victim victim = VICTIM_WORKER_0; victim <= VICTIM_WORKER_1; victim++) {
-        struct child *worker = cluster_child(&story.cluster, victim_names[victim]);
-        if (child_runs(&story.cluster, worker) || worker->exit != HD_EXIT_FAILED)
-            continue;
-        if (!child_has_said(&story.cluster, worker, "Docker engine") &&
-            !child_has_said(&story.cluster, worker, "no such engine answers"))
-            cluster_fail(&story.cluster, "%s ended by itself", worker->name);
-        start_victim(victim);
-    }
 }
 
 static void look_for(int64_t wait_ms)
@@ -254,7 +163,6 @@ static void wait_for_results(size_t count)
         if (hd_clock_ms() > until_ms)
             cluster_fail(&story.cluster, "no more than %zu results, of %zu", story.known.count,
                          count);
-        start_again();
         cluster_tick(&story.cluster);
         look();
     }
@@ -269,14 +177,11 @@ static bool kill_one(unsigned number, size_t window)
     look_for(below(MOMENT_MS_MAX));
     if (run_is_over())
         return false;
-    start_again();
-    enum victim victim = (enum victim)below(VICTIM_ENGINE);
+    enum victim victim = (enum victim)below(VICTIM_COUNT);
     while (victim == last)
-        victim = (enum victim)below(VICTIM_ENGINE);
-    if (story.own_engine && number % 2 == 0)
-        victim = VICTIM_ENGINE;
+        victim = (enum victim)below(VICTIM_COUNT);
     last = victim;
-    bool worker = victim == VICTIM_WORKER_0 || victim == VICTIM_WORKER_1;
+    bool worker = victim >= VICTIM_WORKER_0;
     int64_t down_ms = worker && below(6) == 0 ? LONG_DOWN_MS : below(DOWN_MS_MAX);
     struct child *child = cluster_child(&story.cluster, victim_names[victim]);
     if (victim != VICTIM_MASTER && !child_runs(&story.cluster, child))
@@ -335,10 +240,9 @@ static void check_end(void)
                          results.rows[i].outcome, results.rows[i].message);
     assert_ledger_agrees(cluster, RUN, &results, &ledger);
     compare_with_export(&results);
-    printf("# %u jobs, %zu lines in the ledger, kills: master %u, nameserver %u, workers %u, "
-           "engine %u\n",
+    printf("# %u jobs, %zu lines in the ledger, kills: master %u, nameserver %u, workers %u\n",
            jobs, ledger.count, story.kills[VICTIM_MASTER], story.kills[VICTIM_NAMESERVER],
-           story.kills[VICTIM_WORKER_0] + story.kills[VICTIM_WORKER_1], story.kills[VICTIM_ENGINE]);
+           story.kills[VICTIM_WORKER_0] + story.kills[VICTIM_WORKER_1]);
     results_release(&results);
     ledger_release(&ledger);
 }
@@ -348,17 +252,12 @@ static void kill_anything_at_any_time(void **state)
     (void)state;
     struct cluster *cluster = &story.cluster;
     uint32_t jobs, configs;
-    if (story.own_engine && story.image == NULL)
-        skip();
     planned(&jobs, &configs);
-    for (int victim = VICTIM_WORKER_1; victim >= 0; victim--)
+    for (int victim = VICTIM_COUNT - 1; victim >= 0; victim--)
         if (victim != VICTIM_NAMESERVER)
             start_victim((enum victim)victim);
     unsigned kills = 0, kills_max = story.image != NULL ? KILLS_OF_CONTAINERS : KILLS;
-    if (story.own_engine)
-        kills_max = getenv("HD_KILL_ITERATIONS") == NULL ? KILLS_FEW : KILLS;
-    size_t window = jobs >= kills_max + 3 ? jobs / (kills_max + 3) : 1;
-    while (kills < kills_max && kill_one(kills, window))
+    while (kills < kills_max && kill_one(kills, jobs / (kills_max + 3)))
         kills++;
     if (kills < KILLS_MIN)
         cluster_fail(cluster, "the run was over after %u kills", kills);
@@ -367,13 +266,11 @@ static void kill_anything_at_any_time(void **state)
         if (hd_clock_ms() > until_ms)
             cluster_fail(cluster, "the run does not end; %zu of %u results", story.known.count,
                          jobs);
-        start_again();
         cluster_tick(cluster);
         look();
     }
     for (enum victim victim = VICTIM_WORKER_0; victim <= VICTIM_WORKER_1; victim++) {
         struct child *worker = cluster_child(cluster, victim_names[victim]);
-        start_again();
         /* It may have been started this moment, and not watch for signals yet. */
         child_wait_text(cluster, worker, "at a time, in");
         child_kill(cluster, worker, SIGTERM);
@@ -392,15 +289,8 @@ static int setup(void **state)
     printf("# HD_KILL_SEED=%" PRIu64 "\n", seed);
     hd_rng_seed(&story.rng, seed);
     story.image = getenv("HD_TEST_IMAGE");
+    story.iterations = story.image != NULL ? 9 : 27;
     cluster_open(&story.cluster);
-    if (story.own_engine && !make_engine()) {
-        printf("# no Docker engine of one's own can be had here (root, unshare, dockerd)\n");
-        return 0;
-    }
-    const char *iterations = getenv("HD_KILL_ITERATIONS");
-    story.iterations = story.own_engine ? 2 : story.image != NULL ? 9 : 27;
-    if (iterations != NULL)
-        story.iterations = (uint32_t)strtoul(iterations, NULL, 10);
     cluster_ledger_open(&story.cluster, story.image != NULL);
     write_experiment();
     start_victim(VICTIM_NAMESERVER);
@@ -415,14 +305,12 @@ static int teardown(void **state)
     return 0;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    story.own_engine = argc > 1 && hd_streq(argv[1], "engine");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(kill_anything_at_any_time, setup, teardown),
     };
-    const char *name = story.own_engine                  ? "kill on docker and docker"
-                       : getenv("HD_TEST_IMAGE") != NULL ? "kill on docker"
-                                                         : "kill on processes";
-    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+    return cmocka_run_group_tests_name(getenv("HD_TEST_IMAGE") != NULL ? "kill on docker"
+                                                                       : "kill on processes",
+                                       tests, NULL, NULL);
 }
