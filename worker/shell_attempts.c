@@ -122,9 +122,9 @@ void shell_end(struct shell *shell, struct entry *entry, const struct hd_result 
     entry->result.info_json = entry->info_json;
     entry->result.image_id = entry->image_id;
     entry->result.directory = entry->workspace.directory;
+    keep(shell, entry); /* before anybody reads of it */
     hd_log(HD_LOG_INFO, "job %u, attempt %u: %s%s%s", entry->attempt.job, entry->attempt.attempt,
            hd_outcome_name(result->outcome), entry->message[0] != '\0' ? ": " : "", entry->message);
-    keep(shell, entry);
 }
 
 void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outcome outcome,

@@ -46,8 +46,10 @@ until_true quarantined >/dev/null
 verdict $? "three jobs that cannot be prepared put the worker into quarantine"
 quarantined | grep -q "this worker's disk is full, make room on it" && kill -0 "$small"
 verdict $? "people are told why, and the worker lives on"
+until_true grep -q "run full: paused" master.log # nobody else is there yet
 "$worker" --nameserver "$address" --token-file token --run-id full --work-dir work --worker-id large --engine process >large.log 2>&1 &
 pids="$pids $!"
+until_true grep -q "worker large: hello" master.log # or the small one, which resume trusts again, would be the only one
 "$hd" resume full --state-dir state >resume.log 2>&1
 until_true grep -q "run full: finished" full.out && [ "$("$hd" export --state-dir state | grep -c ',ok,')" -eq 6 ]
 verdict $? "another worker does every job, also those that were begun there"
