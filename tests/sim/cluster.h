@@ -367,6 +367,7 @@ struct sim_container {
     bool removed;        /* dropped or acknowledged: nothing is left of it */
     bool on_disk;        /* its result is */
     bool settled;        /* acknowledged, or dropped by order: nothing is owed to it any more */
+    uint32_t settled_by; /* which master's word it was */
     bool told;           /* this incarnation's agent knows its end */
     uint64_t stop_order; /* a stop changes its end; older end events are void */
     struct hd_result result;

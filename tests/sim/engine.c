@@ -352,6 +352,7 @@ static void kill_container(struct sim *sim, struct sim_container *container)
     container->running = false;
     container->removed = true;
     container->settled = true;
+    container->settled_by = container->worker->heard_from;
 }
 
 /* Two attempts never write one directory: what this machine still runs of the config dies first. */

@@ -78,7 +78,8 @@ static const struct sim_container *find_settled(struct sim *sim, struct sim_work
     const struct sim_container *found = NULL;
     uint64_t count = 0;
     for (const struct sim_container *c = worker->containers; c != NULL; c = c->next)
-        if (c->settled && c->removed && c->master_id != NULL && below(sim, ++count) == 0)
+        if (c->settled && c->removed && c->master_id != NULL && c->settled_by == c->granted_by &&
+            below(sim, ++count) == 0)
             found = c;
     return found;
 }
