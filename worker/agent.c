@@ -32,7 +32,7 @@ void agent_note(struct hd_agent *agent, const char *fmt, ...)
 
 struct held *agent_find_held(const struct hd_agent *agent, struct hd_attempt_ref attempt)
 {
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++)
+    for (uint32_t i = 0; i < agent->held_end; i++)
         if (agent->held[i].state != HELD_FREE &&
             hd_attempt_ref_equal(agent->held[i].attempt, attempt))
             return &agent->held[i];
@@ -50,6 +50,8 @@ struct held *agent_add_held(struct hd_agent *agent, struct hd_attempt_ref attemp
         held->master = master;
         agent->held_count++;
         agent->running_count++;
+        if (i >= agent->held_end)
+            agent->held_end = i + 1;
         return held;
     }
     return NULL;
@@ -160,7 +162,7 @@ static void take_description(struct hd_agent *agent, const struct hd_agent_event
 {
     (void)hd_copy_text(agent->about, sizeof(agent->about), event->about);
     agent->unfit = event->unfit;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++) {
+    for (uint32_t m = 0; m < agent->masters_end; m++) {
         struct master *master = &agent->masters[m];
         if (!master->used || master->echo == 0)
             continue;
@@ -176,7 +178,7 @@ static void drain(struct hd_agent *agent)
     if (agent->draining)
         return;
     agent->draining = true;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++) {
+    for (uint32_t m = 0; m < agent->masters_end; m++) {
         struct master *master = &agent->masters[m];
         master->ping_due_ms = agent->now_ms;
         if (master->lanes[HD_LANE_LEASE].state == LANE_IN_DOUBT)
@@ -209,7 +211,7 @@ void agent_leave(struct hd_agent *agent, int64_t by_ms)
                              : agent->options.stop_grace_ms + AGENT_GIVE_UP_MS);
     if (by_ms != HD_NEVER_MS && (agent->running_count > 0 || by_ms < agent->leave_deadline_ms))
         agent->leave_deadline_ms = by_ms;
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++) {
+    for (uint32_t i = 0; i < agent->held_end; i++) {
         struct held *held = &agent->held[i];
         if (held->state != HELD_RUNNING)
             continue;
@@ -236,7 +238,7 @@ static void leave_in_time(struct hd_agent *agent)
 static bool all_over(const struct hd_agent *agent)
 {
     bool any = false;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++) {
+    for (uint32_t m = 0; m < agent->masters_end; m++) {
         const struct master *master = &agent->masters[m];
         if (!master->used || master->address[0] == '\0')
             continue;

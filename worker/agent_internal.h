@@ -95,6 +95,8 @@ struct hd_agent {
     struct hd_agent_options options;
     struct master *masters; /* HD_AGENT_MASTERS_MAX */
     struct held *held;      /* HD_HELD_MAX */
+    /* Beyond the highest places that were ever used: most never are. */
+    uint32_t masters_end, held_end;
     uint32_t held_count;
     uint32_t running_count; /* RUNNING and STOPPING */
     uint64_t end_order;

@@ -8,7 +8,7 @@
 
 uint32_t agent_find_master(const struct hd_agent *agent, const char *id)
 {
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
+    for (uint32_t m = 0; m < agent->masters_end; m++)
         if (agent->masters[m].used && strcmp(agent->masters[m].id, id) == 0)
             return m;
     return AGENT_NONE;
@@ -16,7 +16,7 @@ uint32_t agent_find_master(const struct hd_agent *agent, const char *id)
 
 static bool master_holds(const struct hd_agent *agent, uint32_t master)
 {
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++)
+    for (uint32_t i = 0; i < agent->held_end; i++)
         if (agent->held[i].state != HELD_FREE && agent->held[i].master == master)
             return true;
     return false;
@@ -51,7 +51,7 @@ static void forget_master(struct hd_agent *agent, uint32_t m)
 static uint64_t highest_sequence(const struct hd_agent *agent, int lane)
 {
     uint64_t highest = 0;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
+    for (uint32_t m = 0; m < agent->masters_end; m++)
         if (agent->masters[m].lanes[lane].sequence > highest)
             highest = agent->masters[m].lanes[lane].sequence;
     return highest;
@@ -83,6 +83,8 @@ uint32_t agent_add_master(struct hd_agent *agent, const char *id)
         master->lanes[lane].sequence = sequences[lane];
     master->lease_seen = sequences[HD_LANE_LEASE];
     master->used = true;
+    if (place >= agent->masters_end)
+        agent->masters_end = place + 1;
     master->ping_ms = AGENT_PING_MS_DEFAULT;
     (void)hd_copy_text(master->id, sizeof(master->id), id);
     return place;
@@ -106,7 +108,7 @@ static void hang_up(struct hd_agent *agent, uint32_t m)
 
 static bool other_master_serves(const struct hd_agent *agent, uint32_t but)
 {
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
+    for (uint32_t m = 0; m < agent->masters_end; m++)
         if (m != but && agent->masters[m].used && agent->masters[m].hello == HELLO_DONE)
             return true;
     return false;
@@ -158,7 +160,7 @@ void agent_take_masters(struct hd_agent *agent, const struct hd_agent_event *eve
 {
     agent->looking_up = false;
     bool alone = true;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++) {
+    for (uint32_t m = 0; m < agent->masters_end; m++) {
         struct master *master = &agent->masters[m];
         master->listed = false;
         alone = alone && !(master->used && master->hello == HELLO_DONE);
@@ -170,7 +172,7 @@ void agent_take_masters(struct hd_agent *agent, const struct hd_agent_event *eve
             agent->masters[m].listed = true;
     }
     /* Gone from the list and silent, and nothing of it in our hands. */
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX && event->master_count > 0; m++) {
+    for (uint32_t m = 0; m < agent->masters_end && event->master_count > 0; m++) {
         const struct master *master = &agent->masters[m];
         if (master->used && !master->listed && master->hello != HELLO_DONE &&
             !master_holds(agent, m))
@@ -182,6 +184,6 @@ void agent_take_masters(struct hd_agent *agent, const struct hd_agent_event *eve
 
 void agent_wake_masters(struct hd_agent *agent)
 {
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
+    for (uint32_t m = 0; m < agent->masters_end; m++)
         agent->masters[m].quiet = false;
 }

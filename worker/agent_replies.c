@@ -46,7 +46,7 @@ static void give_back(struct hd_agent *agent, struct held *held)
  * master's word about it is still on its way. */
 static void drop_older(struct hd_agent *agent, struct hd_attempt_ref attempt)
 {
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++) {
+    for (uint32_t i = 0; i < agent->held_end; i++) {
         struct held *held = &agent->held[i];
         if (!agent_is_running(held) || held->attempt.run_uid != attempt.run_uid ||
             held->attempt.job != attempt.job || held->attempt.attempt >= attempt.attempt)

@@ -74,7 +74,7 @@ static void send_control(struct hd_agent *agent, uint32_t m, enum hd_request_kin
     struct lane *lane = &master->lanes[HD_LANE_CONTROL];
     lane->told_draining = agent->draining;
     size_t held_count = 0;
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++)
+    for (uint32_t i = 0; i < agent->held_end; i++)
         if (agent->held[i].state != HELD_FREE && agent->held[i].master == m)
             master->held[held_count++] = agent->held[i].attempt;
     request->held = master->held;
@@ -106,7 +106,7 @@ static bool wants_lease(const struct hd_agent *agent)
  * knows it, whatever was lost on the way. */
 static bool result_waits(const struct hd_agent *agent, uint32_t m)
 {
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++)
+    for (uint32_t i = 0; i < agent->held_end; i++)
         if (agent->held[i].state == HELD_ENDED && agent->held[i].master == m)
             return true;
     return false;
@@ -124,7 +124,7 @@ static bool may_poll(struct hd_agent *agent, uint32_t m, bool riding)
 static uint32_t serving_count(const struct hd_agent *agent)
 {
     uint32_t count = 0;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
+    for (uint32_t m = 0; m < agent->masters_end; m++)
         if (agent->masters[m].used && agent->masters[m].hello == HELLO_DONE)
             count++;
     return count;
@@ -137,7 +137,8 @@ static uint32_t choose_master(struct hd_agent *agent, bool riding, int64_t *ret_
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < HD_AGENT_MASTERS_MAX; i++) {
             uint32_t m = (agent->lease_turn + i) % HD_AGENT_MASTERS_MAX;
-            if (!may_poll(agent, m, riding) || (pass == 0 && agent->masters[m].quiet && !alone))
+            if (m >= agent->masters_end || !may_poll(agent, m, riding) ||
+                (pass == 0 && agent->masters[m].quiet && !alone))
                 continue;
             *ret_wait_ms = alone ? HD_LEASE_WAIT_MS_MAX : pass == 0 ? 0 : AGENT_WAIT_MS_SHARED;
             return m;
@@ -202,7 +203,7 @@ static bool has_points(const struct master *master, struct hd_attempt_ref attemp
 static const struct held *oldest_ended(const struct hd_agent *agent, uint32_t m, bool *ret_waits)
 {
     const struct held *oldest = NULL;
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++) {
+    for (uint32_t i = 0; i < agent->held_end; i++) {
         const struct held *held = &agent->held[i];
         if (held->state != HELD_ENDED || held->master != m)
             continue;
@@ -216,7 +217,7 @@ static const struct held *oldest_ended(const struct hd_agent *agent, uint32_t m,
 
 static const struct held *find_ended(const struct hd_agent *agent, struct hd_attempt_ref attempt)
 {
-    for (uint32_t i = 0; i < HD_HELD_MAX; i++)
+    for (uint32_t i = 0; i < agent->held_end; i++)
         if (agent->held[i].state == HELD_ENDED &&
             hd_attempt_ref_equal(agent->held[i].attempt, attempt))
             return &agent->held[i];
@@ -351,7 +352,7 @@ static void quit(struct hd_agent *agent)
 static bool say_bye(struct hd_agent *agent)
 {
     bool all_told = true;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++) {
+    for (uint32_t m = 0; m < agent->masters_end; m++) {
         struct master *master = &agent->masters[m];
         if (!master->used || master->hello != HELLO_DONE || master->bye_answered)
             continue;
@@ -404,7 +405,7 @@ void agent_pump(struct hd_agent *agent)
     agent->deadline_ms = HD_NEVER_MS;
     if (pump_leaving(agent))
         return;
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
+    for (uint32_t m = 0; m < agent->masters_end; m++)
         if (agent->masters[m].used)
             pump_master(agent, m);
     pump_leases(agent);

@@ -59,12 +59,17 @@ bool sim_checker_find(const char *name, size_t *ret_index)
     return false;
 }
 
-void sim_probe(struct sim *sim, const struct sim_probe *probe)
+void sim_checkers_choose(struct sim *sim)
 {
     size_t count = sim_checker_count();
-    for (size_t c = 0; c < count && !sim->result->failed; c++) {
-        const struct sim_checker *checker = checker_at(c);
+    hd_assert(count <= SIM_CHECKERS_MAX);
+    for (size_t c = 0; c < count; c++)
         if (!sim->options->disabled[c])
-            checker->check(sim, checker, probe);
-    }
+            sim->checkers[sim->checker_count++] = checker_at(c);
+}
+
+void sim_probe(struct sim *sim, const struct sim_probe *probe)
+{
+    for (size_t c = 0; c < sim->checker_count && !sim->result->failed; c++)
+        sim->checkers[c]->check(sim, sim->checkers[c], probe);
 }

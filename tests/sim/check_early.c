@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#define ETA_DEFAULT 3
+
 static uint32_t rung_count(const struct sim_ledger_run *run, double *ret_budgets)
 {
     const struct sim_run_plan *plan = run->plan;
@@ -50,7 +52,8 @@ static uint32_t rank_of(const struct sim_rung *list, uint32_t config, double los
 /* How many milestones lie at or below this step, and the last of them. */
 static uint32_t milestones_below(const struct sim_run_plan *plan, double step, double *ret_last)
 {
-    double factor = plan->early == SIM_EARLY_CURVE ? sqrt(2) : plan->eta;
+    double eta = plan->full ? ETA_DEFAULT : plan->eta; /* such a plan does not write it */
+    double factor = plan->early == SIM_EARLY_CURVE ? sqrt(2) : eta;
     uint32_t count = 0;
     for (double at = plan->budget_min;
          at < plan->budget_max * (1 - 1e-9) && at <= step * (1 + 1e-9) && count < SIM_RUNGS_MAX;

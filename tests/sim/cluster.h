@@ -521,6 +521,7 @@ struct sim_probe {
     struct hd_attempt_ref attempt;     /* ACKNOWLEDGED */
     enum hd_verdict verdict;
 };
+void sim_checkers_choose(struct sim *sim);
 void sim_probe(struct sim *sim, const struct sim_probe *probe);
 
 /* How many configs an iteration begins with, by the formulas of check_brackets.c. */
@@ -572,7 +573,9 @@ struct sim {
     int64_t storm_end_ms;
     int64_t calm_limit_ms;
     int64_t over_since_ms;
-    int64_t awake_ms;                    /* by then no worker sleeps any more */
+    int64_t awake_ms;                                     /* by then no worker sleeps any more */
+    const struct sim_checker *checkers[SIM_CHECKERS_MAX]; /* that look, at every probe */
+    size_t checker_count;
     uint32_t master_count;               /* the rival included */
     uint64_t copied_facts;               /* that a rival began with */
     struct hd_registry *second_registry; /* of a plant */

@@ -438,6 +438,7 @@ void sim_run(uint64_t seed, const struct sim_plan *plan, const struct sim_option
     sim->cover = cover;
     sim->result = ret_result;
     sim->digest = HD_HASH_INIT;
+    sim_checkers_choose(sim);
     /* The updates are large: they live outside the chunks, once a call. */
     sim->update = malloc(sizeof(*sim->update));
     sim->agent_update = malloc(sizeof(*sim->agent_update));
