@@ -78,6 +78,8 @@ HD_NODISCARD enum hd_code hd_workspace_make(const struct hd_root *root, const ch
                                             struct hd_workspace *ret_workspace, struct hd_err *err);
 /* Who wrote it last, and whether that is this worker. */
 bool hd_workspace_is_owner(const char *work_dir, const char *worker);
+/* Its state has been trained to this budget: said before the result is told. */
+void hd_workspace_reach(const char *work_dir, const char *worker, double budget);
 /* Its config has been evaluated at its highest budget: it goes before others when room is
  * needed. */
 void hd_workspace_finish(const char *work_dir, const char *worker);

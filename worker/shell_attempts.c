@@ -122,6 +122,8 @@ void shell_end(struct shell *shell, struct entry *entry, const struct hd_result 
     entry->result.info_json = entry->info_json;
     entry->result.image_id = entry->image_id;
     entry->result.directory = entry->workspace.directory;
+    if (result->outcome == HD_OUTCOME_OK && entry->workspace.directory[0] != '\0')
+        hd_workspace_reach(entry->workspace.work_dir, shell->settings->seat->worker, entry->budget);
     keep(shell, entry); /* before anybody reads of it */
     hd_log(HD_LOG_INFO, "job %u, attempt %u: %s%s%s", entry->attempt.job, entry->attempt.attempt,
            hd_outcome_name(result->outcome), entry->message[0] != '\0' ? ": " : "", entry->message);

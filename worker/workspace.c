@@ -58,30 +58,44 @@ static enum hd_code find_run_home(const struct hd_root *root, const struct hd_le
 /* ---- the work directory --------------------------------------------------------------------- */
 
 #define FINISHED_LINE "finished\n"
+#define BUDGET_WORD "budget "
+#define OWNER_BYTES_MAX 2048 /* a line for each budget that it has reached, at most */
 
-static enum hd_code write_owner(const char *work_dir, const char *worker, const char *more,
+/* Whose it is, and the budget that its state has reached, NaN none. */
+static enum hd_code write_owner(const char *work_dir, const char *worker, double budget,
                                 struct hd_err *err)
 {
-    char path[HD_PATH_MAX], lines[HD_WORKER_ID_MAX + sizeof(FINISHED_LINE) + 1];
+    char path[HD_PATH_MAX], number[HD_DOUBLE_TEXT_SIZE] = "";
+    char lines[HD_WORKER_ID_MAX + sizeof(BUDGET_WORD) + HD_DOUBLE_TEXT_SIZE + 2];
+    bool known = !isnan(budget);
+    if (known)
+        hd_format_double(number, sizeof(number), budget);
     if (!hd_format(path, sizeof(path), "%s.owner", work_dir) ||
-        !hd_format(lines, sizeof(lines), "%s\n%s", worker, more))
+        !hd_format(lines, sizeof(lines), "%s\n%s%s%s", worker, known ? BUDGET_WORD : "", number,
+                   known ? "\n" : ""))
         return too_long(work_dir, err);
     return hd_file_replace(path, lines, strlen(lines), 0644, err);
 }
 
-/* Nothing of the line before is at risk, and no file takes the place of another one. */
-void hd_workspace_finish(const char *work_dir, const char *worker)
+/* Nothing of the lines before is at risk, and no file takes the place of another one. */
+static void add_line(const char *work_dir, const char *worker, const char *line)
 {
     char path[HD_PATH_MAX];
-    if (!hd_workspace_is_owner(work_dir, worker) || hd_workspace_is_finished(work_dir) ||
+    if (!hd_workspace_is_owner(work_dir, worker) ||
         !hd_format(path, sizeof(path), "%s.owner", work_dir))
         return;
     int fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return;
-    /* Without it the directory only goes later than it might. */
-    (void)!write(fd, FINISHED_LINE, sizeof(FINISHED_LINE) - 1);
+    (void)!write(fd, line, strlen(line));
     close(fd);
+}
+
+/* Without it the directory only goes later than it might. */
+void hd_workspace_finish(const char *work_dir, const char *worker)
+{
+    if (!hd_workspace_is_finished(work_dir))
+        add_line(work_dir, worker, FINISHED_LINE);
 }
 
 void hd_workspace_touch(const char *work_dir)
@@ -95,10 +109,9 @@ static bool read_owner(const char *work_dir, struct hd_buf *buf)
 {
     char path[HD_PATH_MAX];
     struct hd_err err;
-    hd_buf_init(buf, HD_WORKER_ID_MAX + sizeof(FINISHED_LINE) + 1);
+    hd_buf_init(buf, OWNER_BYTES_MAX + 1);
     return hd_format(path, sizeof(path), "%s.owner", work_dir) &&
-           hd_file_read(path, HD_WORKER_ID_MAX + sizeof(FINISHED_LINE), true, buf, &err) == HD_OK &&
-           buf->size > 0;
+           hd_file_read(path, OWNER_BYTES_MAX, true, buf, &err) == HD_OK && buf->size > 0;
 }
 
 bool hd_workspace_is_owner(const char *work_dir, const char *worker)
@@ -119,6 +132,36 @@ bool hd_workspace_is_finished(const char *work_dir)
     bool finished = read_owner(work_dir, &buf) && strstr(buf.data, "\n" FINISHED_LINE) != NULL;
     hd_buf_release(&buf);
     return finished;
+}
+
+/* Of the last line that says one; NaN: none. */
+static double read_budget(const char *work_dir)
+{
+    struct hd_buf buf;
+    double budget = NAN;
+    char *line = read_owner(work_dir, &buf) ? strstr(buf.data, "\n" BUDGET_WORD) : NULL;
+    while (line != NULL) {
+        line += strlen("\n" BUDGET_WORD);
+        size_t size = strcspn(line, "\n");
+        bool whole = line[size] == '\n';
+        line[size] = '\0';
+        if (!whole || !hd_parse_double(line, &budget))
+            budget = NAN;
+        line[size] = whole ? '\n' : '\0';
+        line = strstr(line + size, "\n" BUDGET_WORD);
+    }
+    hd_buf_release(&buf);
+    return budget;
+}
+
+/* Without it the next budget begins from the start, and says so. */
+void hd_workspace_reach(const char *work_dir, const char *worker, double budget)
+{
+    char number[HD_DOUBLE_TEXT_SIZE], line[sizeof(BUDGET_WORD) + HD_DOUBLE_TEXT_SIZE + 1];
+    hd_format_double(number, sizeof(number), budget);
+    if (read_budget(work_dir) != budget &&
+        hd_format(line, sizeof(line), BUDGET_WORD "%s\n", number))
+        add_line(work_dir, worker, line);
 }
 
 static bool is_directory(const char *path)
@@ -175,6 +218,13 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
     bool here = lease->directory[0] != '\0' && hd_streq(lease->root, root->id) &&
                 hd_check_id("directory", lease->directory, &ignored) == HD_OK &&
                 hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) && is_directory(from);
+    double reached = here ? read_budget(from) : NAN;
+    if (here && !isnan(lease->budget_previous) && !(reached >= lease->budget_previous)) {
+        hd_log(HD_LOG_WARNING,
+               "%s: an older state than the master knows, as of a copied disk: beginning afresh",
+               from);
+        here = false;
+    }
     workspace->budget_previous = here ? lease->budget_previous : NAN;
     if (here && hd_streq(lease->directory_owner, worker) && hd_workspace_is_owner(from, worker)) {
         workspace->start = HD_START_IN_PLACE;
@@ -201,7 +251,8 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
     }
     if (code == HD_OK && !here)
         code = hd_make_open_dir(workspace->work_dir, err);
-    return code == HD_OK ? write_owner(workspace->work_dir, worker, "", err) : code;
+    return code == HD_OK ? write_owner(workspace->work_dir, worker, here ? reached : NAN, err)
+                         : code;
 }
 
 enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,

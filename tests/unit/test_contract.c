@@ -168,6 +168,7 @@ static void the_work_directory_goes_on_in_place_for_its_owner(void **state)
     assert_true(isnan(first.budget_previous));
     test_file_write(join(first.work_dir, "weights"), "w1");
     test_file_write(join(first.run_dir, "rubbish"), "x");
+    hd_workspace_reach(first.work_dir, "w-0", 1);
 
     lease = lease_of(place, 9, 1);
     lease.root = place->root.id;
@@ -188,6 +189,37 @@ static void the_work_directory_goes_on_in_place_for_its_owner(void **state)
     assert_false(hd_path_exists(join(next.work_dir, "weights")));
 }
 
+/* On a disk that was copied or restored the state may be older than the master believes: the
+ * target begins from the start, and is told so. What has gone further is good enough. */
+static void a_state_older_than_the_lease_says_is_not_gone_on_from(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        double reached; /* NaN: the attempt never ended well */
+        enum hd_start start;
+    } rows[] = {{(double)NAN, HD_START_FRESH},
+                {0.5, HD_START_FRESH},
+                {1, HD_START_IN_PLACE},
+                {1.0 / 3 + 1, HD_START_IN_PLACE}};
+    for (uint32_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_workspace first, next;
+        struct hd_lease lease = lease_of(place, 20 + 2 * i, 1);
+        assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
+        if (!isnan(rows[i].reached))
+            hd_workspace_reach(first.work_dir, "w-0", rows[i].reached);
+        hd_workspace_finish(first.work_dir, "w-0"); /* forgets nothing */
+        lease = lease_of(place, 21 + 2 * i, 1);
+        lease.root = place->root.id;
+        lease.directory = first.directory;
+        lease.directory_owner = "w-0";
+        assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &next, &err));
+        assert_int_equal(next.start, rows[i].start);
+        assert_int_equal(isnan(next.budget_previous), rows[i].start == HD_START_FRESH);
+        assert_int_equal(hd_streq(next.work_dir, first.work_dir),
+                         rows[i].start == HD_START_IN_PLACE);
+    }
+}
+
 static void another_worker_on_a_shared_root_works_on_a_copy(void **state)
 {
     struct place *place = *state;
@@ -195,6 +227,7 @@ static void another_worker_on_a_shared_root_works_on_a_copy(void **state)
     struct hd_lease lease = lease_of(place, 7, 1);
     assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
     test_file_write(join(first.work_dir, "weights"), "w1");
+    hd_workspace_reach(first.work_dir, "w-0", 1);
     lease = lease_of(place, 7, 2);
     lease.root = place->root.id;
     lease.directory = first.directory;
@@ -805,6 +838,7 @@ int main(void)
         WITH_PLACE(workers_of_one_host_get_the_lowest_free_names),
         WITH_PLACE(a_copied_seat_is_another_incarnation),
         WITH_PLACE(the_work_directory_goes_on_in_place_for_its_owner),
+        WITH_PLACE(a_state_older_than_the_lease_says_is_not_gone_on_from),
         WITH_PLACE(another_worker_on_a_shared_root_works_on_a_copy),
         WITH_PLACE(what_vanishes_while_it_is_copied_is_not_copied_in_part),
         WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
