@@ -107,13 +107,16 @@ static void lease_ends(struct sim *sim, const struct sim_checker *self,
 }
 
 /* Its worker has said, since it was leased, what it holds, and this attempt was not in it. */
-static bool let_go(const struct sim_probe *probe, uint32_t job, const struct sim_attempt *attempt)
+static bool let_go(const struct sim *sim, const struct sim_probe *probe, uint32_t job,
+                   const struct sim_attempt *attempt)
 {
     if (attempt->worker[0] != 'w')
         return false;
     const struct sim_heard *heard = &probe->master->heard[attempt->worker[1] - '0'];
     if (heard->request == NULL || heard->at_ms > probe->fact->wall_ms)
         return false;
+    if (attempt->stamp == 0 && sim->plan->rival.kind == SIM_RIVAL_COPY)
+        return true; /* its worker never heard of it, and may hold what has the same number */
     struct hd_attempt_ref ref = {probe->master->ledger.runs[probe->fact->run].run_uid, job,
                                  attempt->number, attempt->stamp};
     for (size_t h = 0; h < heard->request->held_count; h++)
@@ -135,7 +138,7 @@ static void full_term(struct sim *sim, const struct sim_checker *self,
     if (job == NULL || ended->by_report || ended->outcome != HD_OUTCOME_INFRA)
         return;
     const struct sim_attempt *attempt = sim_job_open(job);
-    if (attempt == NULL || let_go(probe, ended->job, attempt))
+    if (attempt == NULL || let_go(sim, probe, ended->job, attempt))
         return;
     /* Of two processes with its id the one that holds it not spoke first; then came the other. */
     if (sim_has_twin(sim, (uint32_t)(attempt->worker[1] - '0')))

@@ -87,7 +87,8 @@ static void repeats_differ(struct sim *sim, const struct sim_checker *self,
     for (const struct sim_container *other = probe->container->worker->containers; other != NULL;
          other = other->next) {
         if (other == probe->container || other->attempt.run_uid != lease->attempt.run_uid ||
-            other->config != lease->config || other->attempt.job == lease->attempt.job)
+            other->granted_by != probe->container->granted_by || other->config != lease->config ||
+            other->attempt.job == lease->attempt.job)
             continue;
         if (other->seed == lease->seed)
             sim_fail(sim, self->name, "jobs %u and %u of config %u have one seed",

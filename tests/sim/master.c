@@ -329,6 +329,7 @@ static void note_renewals(struct sim *sim, struct sim_master *master,
         for (size_t j = 0; j < run->job_count; j++) {
             struct sim_attempt *attempt = sim_job_open(&run->jobs[j]);
             if (attempt == NULL || !hd_streq(attempt->worker, request->worker) ||
+                (attempt->stamp == 0 && sim->plan->rival.kind == SIM_RIVAL_COPY) ||
                 ended_in_batch(master, (uint32_t)r, (uint32_t)j))
                 continue;
             struct hd_attempt_ref ref = {run->run_uid, (uint32_t)j, attempt->number,
