@@ -19,7 +19,8 @@ static bool rival_has_started(const struct sim *sim)
 
 uint32_t sim_run_total(const struct sim *sim)
 {
-    return sim->plan->run_count + sim->plan->rival.run_count;
+    bool theirs = sim->plan->rival.kind == SIM_RIVAL_EMPTY;
+    return sim->plan->run_count + (theirs ? sim->plan->rival.run_count : 0);
 }
 
 uint32_t sim_serving(const struct sim *sim, uint32_t run)
