@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "common/cli.h"
 #include "contract.h"
+#include "mounts.h"
 #include "run_services.h"
 #include "shell.h"
 
@@ -38,7 +39,7 @@ static bool is_interrupted(void)
 
 struct try_job {
     struct hd_experiment *experiment;
-    const char *data; /* host directory or NULL */
+    struct hd_mounts mounts;
     const struct hd_text_list *env;
     const char *engine_name;
     const struct shell_wish *wish; /* NULL: the target runs */
@@ -153,7 +154,7 @@ static enum hd_code prepare(struct try_job *job, struct hd_err *err)
         .lease = &lease,
         .experiment = job->experiment,
         .workspace = &job->workspace,
-        .data_dir = job->data,
+        .mounts = &job->mounts,
         .extra_env = job->env->items,
         .extra_env_count = job->env->count,
         .container = job->engine != NULL && !hd_streq(hd_engine_name(job->engine), "process"),
@@ -289,21 +290,6 @@ static void release(struct try_job *job)
         fprintf(stderr, "hd try: %s\n", err.text);
 }
 
-/* Where the experiment's data are: --data NAME=PATH, or beside the file. */
-static enum hd_code find_data(const struct hd_experiment *experiment,
-                              const struct hd_text_list *given, char **ret_path, struct hd_err *err)
-{
-    const struct hd_target *target = &experiment->target;
-    *ret_path = NULL;
-    if (target->data == NULL)
-        return HD_OK;
-    size_t size = strlen(target->data_name);
-    for (size_t i = 0; i < given->count; i++)
-        if (strncmp(given->items[i], target->data_name, size) == 0 && given->items[i][size] == '=')
-            return hd_path_absolute(NULL, given->items[i] + size + 1, ret_path, err);
-    return hd_path_absolute(target->base_dir, target->data, ret_path, err);
-}
-
 /* What both commands are told. */
 struct try_options {
     struct hd_text_list sets, data, env;
@@ -344,7 +330,6 @@ static enum hd_code build_image(const struct try_job *job, struct hd_err *err)
 static enum hd_code try_job(struct try_job *job, const struct try_options *options, int *ret_exit,
                             struct hd_err *err)
 {
-    char *data_dir = NULL;
     job->env = &options->env;
     job->engine_name = options->engine;
     job->wish = options->wish;
@@ -352,8 +337,8 @@ static enum hd_code try_job(struct try_job *job, const struct try_options *optio
         job->budget = options->budget;
     hd_buf_init(&job->params_json, HD_EXPERIMENT_BYTES_MAX);
     hd_buf_init(&job->experiment_json, HD_EXPERIMENT_BYTES_MAX);
-    enum hd_code code = find_data(job->experiment, &options->data, &data_dir, err);
-    job->data = data_dir;
+    enum hd_code code =
+        hd_mounts_find(&job->experiment->target, &options->data, NULL, &job->mounts, err);
     if (code == HD_OK)
         code = use_image(job, options->image, err);
     if (code == HD_OK)
@@ -365,7 +350,7 @@ static enum hd_code try_job(struct try_job *job, const struct try_options *optio
     if (code == HD_OK)
         code = run_job(job, ret_exit, err);
     release(job);
-    hd_free(data_dir);
+    hd_mounts_release(&job->mounts);
     hd_experiment_free(job->experiment);
     return code;
 }

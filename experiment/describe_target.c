@@ -81,7 +81,7 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
         put(map, "pull", hd_value_new_string(hd_pull_names[target->pull])) &&
         put(map, "strict", hd_value_new_bool(target->strict)) &&
         put(map, "command", describe_command(target)) && put(map, "env", describe_env(target)) &&
-        put(map, "data", new_text(target->data)) && put(map, "base_dir", new_text(base_dir)) &&
+        put(map, "data", hd_data_describe(target)) && put(map, "base_dir", new_text(base_dir)) &&
         put(map, "resources", describe_resources(target)) &&
         put(map, "container", hd_container_describe(&target->container)) &&
         put(map, "args", hd_value_new_string(target->args_cli ? "cli" : "template")) &&
@@ -90,6 +90,7 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
         put(map, "checkpoint", hd_value_new_bool(target->checkpoint)) &&
         put(map, "retries", describe_retries(target)) &&
         put(map, "warm", hd_warm_describe(&target->warm)) &&
+        (target->volume_count == 0 || put(map, "volumes", hd_volumes_describe(target))) &&
         (!target->as_hyperdock || put(map, "contract", hd_value_new_string("hyperdock"))) &&
         (target->from_output_count == 0 || put(map, "from_output", describe_from_output(target)));
     return finish(map, good);

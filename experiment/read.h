@@ -154,6 +154,15 @@ struct hd_value *hd_objectives_describe(const struct hd_experiment *experiment);
 struct hd_value *hd_constraints_describe(const struct hd_experiment *experiment);
 struct hd_value *hd_noise_describe(const struct hd_experiment *experiment);
 
+/* volumes.c; image and base_dir are parsed before. */
+HD_NODISCARD enum hd_code hd_data_parse(const struct hd_reader *reader,
+                                        const struct hd_value *object, struct hd_target *target);
+HD_NODISCARD enum hd_code hd_volumes_parse(const struct hd_reader *reader,
+                                           const struct hd_value *object, struct hd_target *target);
+void hd_volumes_release(struct hd_target *target);
+struct hd_value *hd_data_describe(const struct hd_target *target); /* NULL: no memory */
+struct hd_value *hd_volumes_describe(const struct hd_target *target);
+
 /* target.c; the space is parsed before. */
 HD_NODISCARD enum hd_code hd_target_parse(const struct hd_reader *reader,
                                           const struct hd_value *root, const struct hd_space *space,

@@ -22,8 +22,7 @@ void hd_target_release(struct hd_target *target)
         hd_free(target->env[i].value);
     }
     hd_free(target->env);
-    hd_free(target->data);
-    hd_free(target->data_name);
+    hd_volumes_release(target);
     hd_free(target->base_dir);
     hd_container_release(&target->container);
     hd_from_output_release(target);
@@ -273,27 +272,6 @@ static enum hd_code parse_env(const struct hd_reader *reader, const struct hd_va
 
 /* ---- data ---- */
 
-/* The last component of the path, "data" where it has no name of its own. */
-static char *name_of_data(const char *path)
-{
-    size_t end = strlen(path);
-    while (end > 0 && path[end - 1] == '/')
-        end--;
-    size_t start = end;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    const char *last = path + start;
-    size_t size = end - start;
-    if (size == 0 || (size == 1 && last[0] == '.') || (size == 2 && strncmp(last, "..", 2) == 0))
-        return hd_strdup("data");
-    char *name = hd_malloc(size + 1);
-    if (name != NULL) {
-        memcpy(name, last, size);
-        name[size] = '\0';
-    }
-    return name;
-}
-
 /* Where relative paths begin: told, or the directory of an absolute file name, or unknown. */
 static enum hd_code parse_base_dir(const struct hd_reader *reader, const struct hd_value *object,
                                    struct hd_target *target)
@@ -321,11 +299,8 @@ static enum hd_code parse_data(const struct hd_reader *reader, const struct hd_v
 {
     enum hd_code code = parse_base_dir(reader, object, target);
     if (code == HD_OK)
-        code = hd_read_text(reader, object, PATH, "data", &target->data);
-    if (code != HD_OK || target->data == NULL)
-        return code;
-    target->data_name = name_of_data(target->data);
-    return target->data_name != NULL ? HD_OK : hd_read_nomem(reader);
+        code = hd_data_parse(reader, object, target);
+    return code == HD_OK ? hd_volumes_parse(reader, object, target) : code;
 }
 
 /* ---- limits ---- */
@@ -439,7 +414,7 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
     static const char *const names[] = {
         "image",   "command",    "env",         "data",    "base_dir",  "resources",
         "timeout", "stop_grace", "checkpoint",  "retries", "container", "args",
-        "warm",    "contract",   "from_output", "pull",    "strict"};
+        "warm",    "contract",   "from_output", "pull",    "strict",    "volumes"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)

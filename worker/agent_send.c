@@ -59,6 +59,7 @@ static struct hd_request *send(struct hd_agent *agent, uint32_t m, enum hd_lane 
     request->host = agent->options.host;
     request->slots = agent->options.slots;
     request->gpus = agent->options.gpus;
+    request->data = agent->options.data;
     request->lease_seen = master->lease_seen;
     request->draining = agent->draining;
     request->result.message = request->result.info_json = request->result.directory = "";

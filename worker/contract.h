@@ -102,12 +102,14 @@ void hd_workspace_own(const struct hd_root *root, const char *directory);
 
 /* ---- what a target is given ----------------------------------------------------------------- */
 
+struct hd_mounts; /* mounts.h */
+
 struct hd_plan_input {
     const char *worker;
     const struct hd_lease *lease;
     const struct hd_experiment *experiment;
     const struct hd_workspace *workspace;
-    const char *data_dir;         /* host path, NULL none */
+    const struct hd_mounts *mounts; /* NULL none */
     const char *const *extra_env; /* --env, "K=V" */
     size_t extra_env_count;
     const char *gpus; /* UUIDs it may use, with commas; "" none of those that there are; NULL: the

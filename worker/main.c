@@ -285,14 +285,6 @@ static enum hd_code check_nameserver(const struct settings *settings, struct hd_
                    settings->nameserver);
 }
 
-static enum hd_code check_data(const struct hd_text_list *list, struct hd_err *err)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strchr(list->items[i], '=') == NULL || list->items[i][0] == '=')
-            return hd_fail(err, HD_E_INVALID, "--data %s: must be NAME=PATH", list->items[i]);
-    return HD_OK;
-}
-
 static enum hd_code parse_engine(const char *name, enum hd_engine_choice *ret_choice,
                                  struct hd_err *err)
 {
@@ -337,8 +329,6 @@ static enum hd_code check(const struct settings *settings, enum hd_engine_choice
     if (code == HD_OK && settings->credentials_dir != NULL && settings->nameserver != NULL)
         code = hd_fail(err, HD_E_INVALID,
                        "give --nameserver or --credentials-dir, not both: the file names one");
-    if (code == HD_OK)
-        code = check_data(&settings->data, err);
     if (code == HD_OK && (settings->grace_ms < 0 || settings->grace_ms > GRACE_MS_MAX))
         code = hd_fail(err, HD_E_INVALID, "--grace: must be at most 1d");
     if (code == HD_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a target is given: params.json, job.json, its command and its environment. */
 #include "contract_internal.h"
+#include "mounts.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -14,7 +15,7 @@
 
 #define PLAN_BYTES_MAX (8u * 1024u * 1024u)
 #define PLAN_WORD_MAX (256u * 1024u)
-#define PLAN_OWN_ENV_MAX 19 /* HYPERDOCK_... */
+#define PLAN_OWN_ENV_MAX (19 + HD_MOUNTS_MAX) /* HYPERDOCK_... */
 
 /* What all steps of one plan need. */
 struct making {
@@ -30,6 +31,11 @@ struct making {
     char *warm_line; /* NULL: the target runs for this job alone */
     struct hd_err *err;
 };
+
+static const char *data_dir(const struct making *making)
+{
+    return making->input->mounts != NULL ? making->input->mounts->data_dir : NULL;
+}
 
 static enum hd_code nomem(struct making *making)
 {
@@ -267,18 +273,35 @@ static enum hd_code link_folder(struct making *making, const char *name, const c
                                             path, strerror(errno));
 }
 
+/* data/NAME for each data set. */
+static enum hd_code link_data_sets(struct making *making)
+{
+    const struct hd_mounts *mounts = making->input->mounts;
+    enum hd_code code = make_folder(making, "data");
+    for (size_t i = 0; i < mounts->count && code == HD_OK; i++) {
+        char name[HD_ID_MAX + 8];
+        if (mounts->items[i].data == NULL)
+            continue;
+        (void)hd_format(name, sizeof(name), "data/%s", mounts->items[i].data);
+        code = link_folder(making, name, mounts->items[i].source);
+    }
+    return code;
+}
+
 /* work and data below run_dir. In a container they are mount points, which must be ours: the
- * Docker daemon would make them as root. */
+ * Docker daemon would make them as root; its engine makes those of data sets. */
 static enum hd_code make_inner(struct making *making)
 {
     const struct hd_plan_input *input = making->input;
-    bool data = input->data_dir != NULL;
+    const char *data = data_dir(making);
     if (input->container) {
         enum hd_code code = make_folder(making, "work");
-        return code == HD_OK && data ? make_folder(making, "data") : code;
+        return code == HD_OK && data != NULL ? make_folder(making, "data") : code;
     }
     enum hd_code code = link_folder(making, "work", input->workspace->work_dir);
-    return code == HD_OK && data ? link_folder(making, "data", input->data_dir) : code;
+    if (code != HD_OK || data != NULL)
+        return code == HD_OK ? link_folder(making, "data", data) : code;
+    return input->mounts != NULL && input->mounts->count > 0 ? link_data_sets(making) : HD_OK;
 }
 
 static enum hd_code write_files(struct making *making)
@@ -404,13 +427,44 @@ static void put_env_format(struct env *env, const char *fmt, ...)
                      : NULL);
 }
 
+/* HYPERDOCK_DATA_NAME, and the directory with all of them where there is one: a warm target that is
+ * no container has none. */
+static void put_data_set_env(struct env *env)
+{
+    const struct making *making = env->making;
+    const struct hd_mounts *mounts = making->input->mounts;
+    bool container = making->input->container, listed = false;
+    for (size_t i = 0; mounts != NULL && i < mounts->count; i++) {
+        const struct hd_found_mount *mount = &mounts->items[i];
+        char name[HD_ID_MAX + 1];
+        size_t size = 0;
+        if (mount->data == NULL)
+            continue;
+        for (const char *c = mount->data; *c != '\0' && size + 1 < sizeof(name); c++)
+            name[size++] = isalnum((unsigned char)*c) ? (char)toupper((unsigned char)*c) : '_';
+        name[size] = '\0';
+        listed = listed || mount->at == NULL;
+        if (!container)
+            put_env_format(env, "HYPERDOCK_DATA_%s=%s", name, mount->source);
+        else if (mount->at != NULL)
+            put_env_format(env, "HYPERDOCK_DATA_%s=%s", name, mount->at);
+        else
+            put_env_format(env, "HYPERDOCK_DATA_%s=/data/%s", name, mount->data);
+    }
+    if (listed && container)
+        put_env_format(env, "HYPERDOCK_DATA_DIR=/data");
+    else if (listed && !making->input->experiment->target.warm.on)
+        put_env_format(env, "HYPERDOCK_DATA_DIR=%s/data", making->run_dir_seen);
+}
+
 /* What all jobs of a run have in common. */
 static void put_run_env(struct env *env)
 {
     const struct making *making = env->making;
-    if (making->input->data_dir != NULL)
+    if (data_dir(making) != NULL)
         put_env_format(env, "HYPERDOCK_DATA_DIR=%s",
-                       making->input->container ? "/data" : making->input->data_dir);
+                       making->input->container ? "/data" : data_dir(making));
+    put_data_set_env(env);
     put_env_format(env, "HYPERDOCK_RUN_ID=%s", making->input->lease->run_id);
     /* Many images say `all`, which an engine with NVIDIA's runtime obeys although nobody leased a
      * GPU. Who names the runtime or the variable in the experiment wants it so. */
@@ -528,6 +582,39 @@ static enum hd_code read_params(struct making *making)
                          : code;
 }
 
+static bool add_mount(struct making *making, struct hd_mount *mounts, size_t *count,
+                      const struct hd_found_mount *found, const char *directory)
+{
+    char target[HD_VOLUME_PATH_MAX];
+    bool fits = found->at != NULL
+                    ? hd_copy_text(target, sizeof(target), found->at)
+                    : hd_format(target, sizeof(target), "%s/%s", directory, found->data);
+    struct hd_mount *mount = &mounts[(*count)++];
+    *mount = (struct hd_mount){.source = hd_arena_strdup(making->arena, found->source),
+                               .target = hd_arena_strdup(making->arena, target),
+                               .read_only = found->read_only};
+    return fits && mount->source != NULL && mount->target != NULL;
+}
+
+/* A data set of `data` is in both places that the data directory is in. */
+static enum hd_code fill_mounts(struct making *making, struct hd_engine_job *job)
+{
+    const struct hd_mounts *found = making->input->mounts;
+    size_t count = 0;
+    if (found == NULL || found->count == 0 || !making->input->container)
+        return HD_OK;
+    struct hd_mount *mounts = hd_arena_alloc(making->arena, 2 * found->count * sizeof(*mounts));
+    bool good = mounts != NULL;
+    for (size_t i = 0; good && i < found->count; i++) {
+        good = add_mount(making, mounts, &count, &found->items[i], "/data");
+        if (good && found->items[i].at == NULL)
+            good = add_mount(making, mounts, &count, &found->items[i], HD_RUN_DIR_INSIDE "/data");
+    }
+    job->mounts = mounts;
+    job->mount_count = count;
+    return good ? HD_OK : nomem(making);
+}
+
 static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
 {
     const struct hd_plan_input *input = making->input;
@@ -567,8 +654,11 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
         if (cwd == workspace->work_dir)
             job->cwd = NULL; /* it is one job's: the engine has a place for the target itself */
     }
-    if (input->data_dir != NULL)
-        job->data_dir = hd_arena_strdup(making->arena, input->data_dir);
+    if (data_dir(making) != NULL)
+        job->data_dir = hd_arena_strdup(making->arena, data_dir(making));
+    enum hd_code code = fill_mounts(making, job);
+    if (code != HD_OK)
+        return code;
     if (input->gpus != NULL && (job->gpus = hd_arena_strdup(making->arena, input->gpus)) == NULL)
         return nomem(making);
     if (target->image != NULL)
@@ -579,7 +669,7 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
     if (job->worker == NULL || job->run_id == NULL || job->config_id == NULL ||
         job->run_dir == NULL || job->work_dir == NULL || job->log_path == NULL ||
         (job->cwd == NULL && job->warm == NULL) ||
-        (input->data_dir != NULL && job->data_dir == NULL) ||
+        (data_dir(making) != NULL && job->data_dir == NULL) ||
         (target->image != NULL && job->image == NULL))
         return nomem(making);
     return HD_OK;

@@ -18,7 +18,8 @@ struct list {
 };
 
 struct hd_policy {
-    struct list images, commands, mounts, engines, runtimes, networks, capabilities, users;
+    struct list images, commands, mounts, writable, engines, runtimes, networks, capabilities,
+        users;
     bool privileged, host_network, builds;
     double cpus; /* these: 0 no limit */
     uint64_t memory_bytes, shm_bytes;
@@ -29,9 +30,9 @@ void hd_policy_free(struct hd_policy *policy)
 {
     if (policy == NULL)
         return;
-    struct list *lists[] = {&policy->images,       &policy->commands, &policy->mounts,
-                            &policy->engines,      &policy->runtimes, &policy->networks,
-                            &policy->capabilities, &policy->users};
+    struct list *lists[] = {&policy->images,   &policy->commands,     &policy->mounts,
+                            &policy->writable, &policy->engines,      &policy->runtimes,
+                            &policy->networks, &policy->capabilities, &policy->users};
     for (size_t i = 0; i < HD_COUNT(lists); i++) {
         for (size_t k = 0; k < lists[i]->count; k++)
             hd_free(lists[i]->items[k]);
@@ -200,6 +201,9 @@ static enum hd_code check_words(const struct reader *reader, const struct hd_pol
     for (size_t i = 0; i < policy->mounts.count; i++)
         if (policy->mounts.items[i][0] != '/')
             return wrong(reader, NULL, "mounts", "expected absolute paths");
+    for (size_t i = 0; i < policy->writable.count; i++)
+        if (policy->writable.items[i][0] != '/')
+            return wrong(reader, NULL, "writable", "expected absolute paths");
     for (size_t i = 0; i < policy->engines.count; i++)
         if (!hd_streq(policy->engines.items[i], "docker") &&
             !hd_streq(policy->engines.items[i], "podman") &&
@@ -211,17 +215,17 @@ static enum hd_code check_words(const struct reader *reader, const struct hd_pol
 static enum hd_code read_policy(const struct reader *reader, const struct hd_value *root,
                                 struct hd_policy *policy)
 {
-    static const char *const names[] = {"images",     "commands",     "mounts",       "engines",
-                                        "runtimes",   "networks",     "capabilities", "users",
-                                        "privileged", "host_network", "max",          "builds"};
+    static const char *const names[] = {
+        "images",       "commands", "mounts",     "writable",     "engines", "runtimes", "networks",
+        "capabilities", "users",    "privileged", "host_network", "max",     "builds"};
     if (root->kind == HD_VALUE_NULL)
         return HD_OK; /* an empty file has no rules of its own */
     if (root->kind != HD_VALUE_OBJECT)
         return wrong(reader, root, "policy", "expected a map of rules");
     enum hd_code code = check_keys(reader, root, "", names, HD_COUNT(names));
-    struct list *lists[] = {&policy->images,       &policy->commands, &policy->mounts,
-                            &policy->engines,      &policy->runtimes, &policy->networks,
-                            &policy->capabilities, &policy->users};
+    struct list *lists[] = {&policy->images,   &policy->commands,     &policy->mounts,
+                            &policy->writable, &policy->engines,      &policy->runtimes,
+                            &policy->networks, &policy->capabilities, &policy->users};
     for (size_t i = 0; i < HD_COUNT(lists) && code == HD_OK; i++)
         code = read_list(reader, root, names[i], lists[i]);
     if (code == HD_OK)
@@ -271,19 +275,20 @@ static enum hd_code check_owner(const char *path, struct hd_err *err)
     return HD_OK;
 }
 
-static enum hd_code resolve_mounts(struct hd_policy *policy, const char *path, struct hd_err *err)
+static enum hd_code resolve_roots(struct list *roots, const char *rule, const char *path,
+                                  struct hd_err *err)
 {
-    for (size_t i = 0; i < policy->mounts.count; i++) {
-        char *real = realpath(policy->mounts.items[i], NULL);
+    for (size_t i = 0; i < roots->count; i++) {
+        char *real = realpath(roots->items[i], NULL);
         if (real == NULL)
-            return hd_fail(err, HD_E_INVALID, "%s: mounts: %s: %s", path, policy->mounts.items[i],
+            return hd_fail(err, HD_E_INVALID, "%s: %s: %s: %s", path, rule, roots->items[i],
                            strerror(errno));
         char *copy = hd_strdup(real);
         free(real);
         if (copy == NULL)
             return hd_fail(err, HD_E_NOMEM, "%s: no memory", path);
-        hd_free(policy->mounts.items[i]);
-        policy->mounts.items[i] = copy;
+        hd_free(roots->items[i]);
+        roots->items[i] = copy;
     }
     return HD_OK;
 }
@@ -300,7 +305,9 @@ enum hd_code hd_policy_load(const char *path, struct hd_policy **ret_policy, str
         code = hd_policy_parse(hd_buf_text(&buf), buf.size, path, &policy, err);
     hd_buf_release(&buf);
     if (code == HD_OK)
-        code = resolve_mounts(policy, path, err);
+        code = resolve_roots(&policy->mounts, "mounts", path, err);
+    if (code == HD_OK)
+        code = resolve_roots(&policy->writable, "writable", path, err);
     if (code != HD_OK) {
         hd_policy_free(policy);
         return code;
@@ -363,27 +370,44 @@ static bool is_below(const char *path, const char *root)
     return size == 1 || (strncmp(path, root, size) == 0 && strchr("/", path[size]) != NULL);
 }
 
-enum hd_code hd_policy_data(const struct hd_policy *policy, const char *path, char **ret_path,
-                            struct hd_err *err)
+static bool below_any(const struct list *roots, const char *path)
+{
+    for (size_t i = 0; i < roots->count; i++)
+        if (is_below(path, roots->items[i]))
+            return true;
+    return false;
+}
+
+enum hd_code hd_policy_volume(const struct hd_policy *policy, const char *path, bool writable,
+                              char **ret_path, struct hd_err *err)
 {
     char *real = realpath(path, NULL);
     if (real == NULL)
         return hd_fail(err, HD_E_NOTFOUND, "%s: %s", path, strerror(errno));
-    bool allowed = policy == NULL || !policy->mounts.given;
-    for (size_t i = 0; !allowed && i < policy->mounts.count; i++)
-        allowed = is_below(real, policy->mounts.items[i]);
-    char *copy = hd_strdup(real);
+    bool writing_ruled = policy != NULL && policy->writable.given;
+    bool below_writable = writing_ruled && below_any(&policy->writable, real);
+    bool seen = policy == NULL || !policy->mounts.given || below_writable ||
+                below_any(&policy->mounts, real);
+    bool written = !writable || (writing_ruled ? below_writable : geteuid() != 0);
+    enum hd_code code = HD_OK;
+    if (!seen)
+        code = refuse(err, "mounts", "%.*s is below none of its roots", NAME_MAX_SHOWN, real);
+    else if (!written)
+        code = refuse(err, "writable", "%.*s is below none of its roots: mount it read-only",
+                      NAME_MAX_SHOWN, real);
+    char *copy = code == HD_OK ? hd_strdup(real) : NULL;
     free(real);
-    if (copy == NULL)
+    if (code == HD_OK && copy == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for a path");
-    if (!allowed) {
-        enum hd_code code =
-            refuse(err, "mounts", "%.*s is below none of its roots", NAME_MAX_SHOWN, copy);
-        hd_free(copy);
-        return code;
-    }
-    *ret_path = copy;
-    return HD_OK;
+    if (code == HD_OK)
+        *ret_path = copy;
+    return code;
+}
+
+enum hd_code hd_policy_data(const struct hd_policy *policy, const char *path, char **ret_path,
+                            struct hd_err *err)
+{
+    return hd_policy_volume(policy, path, false, ret_path, err);
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop: waits for what happens, tells the agent, does what it says. */
+#include "mounts.h"
 #include "shell_internal.h"
 
 #include <errno.h>
@@ -387,6 +388,9 @@ static enum hd_code open_agent(struct shell *shell, struct hd_err *err)
         .end_ms = settings->end_ms,
         .grace_ms = settings->grace_ms,
     };
+    enum hd_code code = hd_mounts_names(settings->data, options.data, err);
+    if (code != HD_OK)
+        return code;
     if (!hd_copy_text(options.worker, sizeof(options.worker), settings->seat->worker) ||
         !hd_copy_text(options.root, sizeof(options.root), settings->root->id) ||
         !hd_copy_text(options.run_id, sizeof(options.run_id), settings->run_id))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Targets, from the lease to the acknowledgement. */
+#include "mounts.h"
 #include "shell_internal.h"
 
 #include <math.h>
@@ -262,60 +263,6 @@ static struct hd_engine *pick_engine(struct shell *shell, const struct hd_experi
     return shell->docker;
 }
 
-static bool find_mapped(const struct shell *shell, const char *name, const char **ret_path)
-{
-    const struct hd_text_list *data = shell->settings->data;
-    size_t size = strlen(name);
-    for (size_t i = 0; i < data->count; i++)
-        if (strncmp(data->items[i], name, size) == 0 && data->items[i][size] == '=') {
-            *ret_path = data->items[i] + size + 1;
-            return true;
-        }
-    return false;
-}
-
-/* What the worker's owner did not name himself is looked at with all links resolved. */
-static enum hd_code resolve_data(const struct shell *shell, char **path, struct hd_err *err)
-{
-    char *named = *path;
-    *path = NULL;
-    enum hd_code code = hd_policy_data(shell->settings->policy, named, path, err);
-    hd_free(named);
-    return code;
-}
-
-/* The host path of the experiment's data. HD_E_INVALID: the experiment is wrong; HD_E_NOTFOUND:
- * this worker has no such data. */
-static enum hd_code find_data(const struct shell *shell, const struct hd_target *target,
-                              char **ret_path, struct hd_err *err)
-{
-    const char *mapped = NULL;
-    char *path = NULL;
-    if (target->data == NULL)
-        return shell->settings->data_dir != NULL
-                   ? hd_path_absolute(NULL, shell->settings->data_dir, ret_path, err)
-                   : HD_OK;
-    bool is_mapped = find_mapped(shell, target->data_name, &mapped);
-    bool base = target->base_dir != NULL && target->base_dir[0] != '\0';
-    enum hd_code code =
-        is_mapped ? hd_path_absolute(NULL, mapped, &path, err)
-                  : hd_path_absolute(base ? target->base_dir : NULL, target->data, &path, err);
-    if (code != HD_OK)
-        return code;
-    if (hd_path_exists(path)) {
-        *ret_path = path;
-        return is_mapped ? HD_OK : resolve_data(shell, ret_path, err);
-    }
-    if (!is_mapped && base && hd_path_exists(target->base_dir))
-        code = hd_fail(err, HD_E_INVALID, "target.data: %s does not exist", path);
-    else
-        code = hd_fail(err, HD_E_NOTFOUND,
-                       "this worker has no data set %s (%s): give it --data %s=PATH",
-                       target->data_name, path, target->data_name);
-    hd_free(path);
-    return code;
-}
-
 static enum hd_code keep_attempt(struct shell *shell, const struct entry *entry,
                                  const struct hd_lease *lease, struct hd_err *err)
 {
@@ -415,7 +362,7 @@ static enum hd_code judge_early(const struct shell *shell, const struct entry *e
 
 static enum hd_code run_lease(struct shell *shell, struct entry *entry,
                               const struct hd_lease *lease, const char *master_address,
-                              char *data_dir, struct hd_err *err)
+                              const struct hd_mounts *mounts, struct hd_err *err)
 {
     const struct hd_shell_settings *settings = shell->settings;
     struct hd_plan plan;
@@ -438,7 +385,7 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
         .lease = lease,
         .experiment = entry->experiment,
         .workspace = &entry->workspace,
-        .data_dir = data_dir,
+        .mounts = mounts,
         .extra_env = settings->env->items,
         .extra_env_count = settings->env->count,
         .gpus = shell->gpus.count > 0 ? entry->gpus : NULL,
@@ -495,7 +442,7 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
 {
     struct hd_err err = {0};
     char name[HD_ID_MAX + 32];
-    char *data_dir = NULL;
+    struct hd_mounts mounts = {0};
     const char *why = "";
     enum hd_outcome outcome;
     struct entry *entry = shell_add_entry(shell, lease->attempt);
@@ -513,7 +460,12 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     enum hd_code code = hd_experiment_parse_text(lease->target_json, strlen(lease->target_json),
                                                  name, NULL, &entry->experiment, &err);
     if (code == HD_OK)
-        code = find_data(shell, &entry->experiment->target, &data_dir, &err);
+        code = hd_mounts_find(&entry->experiment->target, shell->settings->data,
+                              shell->settings->policy, &mounts, &err);
+    const struct hd_target *target = code == HD_OK ? &entry->experiment->target : NULL;
+    if (target != NULL && target->data == NULL && target->data_sets == NULL &&
+        shell->settings->data_dir != NULL)
+        code = hd_path_absolute(NULL, shell->settings->data_dir, &mounts.data_dir, &err);
     if (code != HD_OK) {
         fail_start(shell, entry, lease, outcome_of(code), err.text);
         return;
@@ -521,7 +473,7 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     entry->engine = pick_engine(shell, entry->experiment, &outcome, &why);
     if (entry->engine == NULL) {
         fail_start(shell, entry, lease, outcome, why);
-    } else if ((code = run_lease(shell, entry, lease, shell->clients[master].address, data_dir,
+    } else if ((code = run_lease(shell, entry, lease, shell->clients[master].address, &mounts,
                                  &err)) != HD_OK) {
         if (code == HD_E_FULL)
             code = hd_fail_in(&err, "this worker's disk is full, make room on it");
@@ -531,7 +483,7 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
                lease->attempt.job, lease->attempt.attempt, lease->run_id, lease->budget,
                entry->workspace.run_dir);
     }
-    hd_free(data_dir);
+    hd_mounts_release(&mounts);
 }
 
 /* ---- stopping and forgetting ---------------------------------------------------------------- */

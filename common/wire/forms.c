@@ -161,6 +161,7 @@ static const struct hd_field request_fields[] = {
     BOOL("dr", hd_request, draining),
     U32("sl", hd_request, slots),
     U32("gp", hd_request, gpus),
+    TEXT("ds", hd_request, data, HD_DATA_NAMES_MAX - 1),
     TEXT("ro", hd_request, root, HD_ROOT_ID_MAX - 1),
     TEXT("ho", hd_request, host, HD_ADDRESS_MAX - 1),
     MANY("p", HD_FIELD_LIST, hd_request, points, point_count, HD_PING_POINTS_MAX, &point_shape),

@@ -241,8 +241,9 @@ struct worker {
     uint64_t poll_answered; /* lease sequence that was told that there is no job */
     uint64_t connection;
     uint32_t slots;
-    uint32_t gpus;      /* as it said */
-    uint32_t gpus_used; /* by its live attempts; like `running` */
+    char data[HD_DATA_NAMES_MAX]; /* data sets, with commas, as it said */
+    uint32_t gpus;                /* as it said */
+    uint32_t gpus_used;           /* by its live attempts; like `running` */
     uint32_t root;
     uint32_t running; /* live attempts; a fold over facts, kept for speed */
     int64_t last_seen_ms;
@@ -357,9 +358,11 @@ bool core_time_stands(const struct run *run); /* paused or over: its time does n
 
 /* workers.c: who may take jobs, and why not */
 bool core_is_excluded(const struct run *run, uint32_t worker);
-/* Can be relied on to take jobs of this run. */
 /* GPUs that a job of the run needs. */
 uint32_t core_gpus_needed(const struct run *run);
+/* The first data set of the run that the worker does not have; NULL: it has them all. */
+const char *core_missing_data(const struct run *run, const struct worker *worker);
+/* Can be relied on to take jobs of this run. */
 bool core_is_able(const struct hd_core *core, const struct run *run, const struct worker *worker);
 bool core_another_is_able(const struct hd_core *core, const struct run *run,
                           const struct worker *worker);

@@ -169,6 +169,8 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     worker->root = core_add_root(core, request->root);
     hear_whether_it_drains(core, worker, request);
     worker->last_seen_ms = core->now_ms;
+    (void)hd_copy_text(worker->data, sizeof(worker->data),
+                       request->data != NULL ? request->data : "");
     (void)hd_copy_text(worker->host, sizeof(worker->host), request->host);
     (void)hd_copy_text(worker->run_id, sizeof(worker->run_id), request->run_id);
     struct hd_reply *reply = answer(core, event, HD_REPLY_OK);

@@ -200,7 +200,8 @@ static uint32_t next_run(struct hd_core *core, const struct worker *worker)
         struct run *run = core->runs[core->open[i]];
         if (run->visited || !core_serves(worker, run) || is_spent(core, run))
             continue;
-        if (core_is_excluded(run, (uint32_t)(worker - core->workers)))
+        if (core_is_excluded(run, (uint32_t)(worker - core->workers)) ||
+            core_missing_data(run, worker) != NULL)
             continue;
         /* It has more slots than GPUs: other runs may use the rest of them. */
         if (core_gpus_needed(run) > 0 &&

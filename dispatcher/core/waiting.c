@@ -143,7 +143,9 @@ static void say_running(const struct hd_core *core, const struct run *run, struc
 struct crowd {
     uint32_t known, able, free;
     uint32_t quarantined, paused, leaving, excluded, silent, others, fewer_gpus, most_gpus;
-    uint32_t no_gpus; /* of those that are free: their GPUs are taken */
+    uint32_t no_data;
+    const char *missing_data; /* the first data set that one of those does not have */
+    uint32_t no_gpus;         /* of those that are free: their GPUs are taken */
     const struct worker *quarantined_one;
 };
 
@@ -168,6 +170,10 @@ static void count_worker(const struct hd_core *core, const struct run *run, uint
     } else if (worker->gpus < core_gpus_needed(run)) {
         crowd->fewer_gpus++;
         crowd->most_gpus = worker->gpus > crowd->most_gpus ? worker->gpus : crowd->most_gpus;
+    } else if (core_missing_data(run, worker) != NULL) {
+        crowd->no_data++;
+        if (crowd->missing_data == NULL)
+            crowd->missing_data = core_missing_data(run, worker);
     } else {
         crowd->able++;
         crowd->free += worker->parked.active;
@@ -185,7 +191,7 @@ static void add_part(char *text, size_t size, uint32_t count, const char *what)
 
 static void say_nobody(const struct run *run, const struct crowd *crowd, struct hd_waits *waits)
 {
-    char parts[HD_REASON_MAX / 2] = "", gpus[96];
+    char parts[HD_REASON_MAX / 2] = "", gpus[96], data[128];
     add_part(parts, sizeof(parts), crowd->quarantined, "quarantined");
     add_part(parts, sizeof(parts), crowd->paused, "paused");
     add_part(parts, sizeof(parts), crowd->leaving, "leaving");
@@ -195,6 +201,10 @@ static void say_nobody(const struct run *run, const struct crowd *crowd, struct 
     (void)hd_format(gpus, sizeof(gpus), "with too few GPUs: its jobs need %u, the most here is %u",
                     core_gpus_needed(run), crowd->most_gpus);
     add_part(parts, sizeof(parts), crowd->fewer_gpus, gpus);
+    const char *missing = crowd->missing_data != NULL ? crowd->missing_data : "";
+    (void)hd_format(data, sizeof(data), "without the data set %.40s: give it --data %.40s=PATH",
+                    missing, missing);
+    add_part(parts, sizeof(parts), crowd->no_data, data);
     const struct worker *worker = crowd->quarantined_one;
     (void)hd_format(waits->text, sizeof(waits->text),
                     "a worker: of %u here none may take its jobs (%s)%s%s%s%.80s", crowd->known,

@@ -27,6 +27,27 @@ uint32_t core_gpus_needed(const struct run *run)
     return (uint32_t)run->experiment->target.gpus;
 }
 
+static bool has_data(const char *names, const char *name)
+{
+    size_t size = strlen(name);
+    for (const char *at = names; *at != '\0';) {
+        size_t length = strcspn(at, ",");
+        if (length == size && strncmp(at, name, size) == 0)
+            return true;
+        at += length + (at[length] == ',' ? 1 : 0);
+    }
+    return false;
+}
+
+const char *core_missing_data(const struct run *run, const struct worker *worker)
+{
+    const char *name;
+    for (size_t i = 0; (name = hd_target_needed_data(&run->experiment->target, i)) != NULL; i++)
+        if (!has_data(worker->data, name))
+            return name;
+    return NULL;
+}
+
 bool core_is_able(const struct hd_core *core, const struct run *run, const struct worker *worker)
 {
     /* One that has been silent for a lease is not worth waiting for, connected or not. */
@@ -34,6 +55,7 @@ bool core_is_able(const struct hd_core *core, const struct run *run, const struc
            worker->state == HD_WORKER_ACTIVE &&
            core->now_ms - worker->last_seen_ms < run->experiment->lease_ms &&
            core_serves(worker, run) && worker->gpus >= core_gpus_needed(run) &&
+           core_missing_data(run, worker) == NULL &&
            !core_is_excluded(run, (uint32_t)(worker - core->workers));
 }
 

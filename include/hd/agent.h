@@ -49,13 +49,14 @@ struct hd_agent_options {
     uint64_t incarnation; /* rises with each start of the worker */
     char root[HD_ROOT_ID_MAX];
     char host[HD_ID_MAX + 1];
-    char run_id[HD_ID_MAX + 1]; /* "" any */
-    uint32_t slots;             /* 1..HD_HELD_MAX */
-    uint32_t gpus;              /* for jobs; see struct hd_request */
-    int64_t idle_timeout_ms;    /* 0: never leaves by itself */
-    int64_t stop_grace_ms;      /* between TERM and KILL of a target */
-    int64_t end_ms;             /* on the clock of the events: gone by then; 0: not known */
-    int64_t grace_ms;           /* with end_ms: how long before it targets are stopped; 1 or more */
+    char run_id[HD_ID_MAX + 1];   /* "" any */
+    uint32_t slots;               /* 1..HD_HELD_MAX */
+    uint32_t gpus;                /* for jobs; see struct hd_request */
+    char data[HD_DATA_NAMES_MAX]; /* likewise */
+    int64_t idle_timeout_ms;      /* 0: never leaves by itself */
+    int64_t stop_grace_ms;        /* between TERM and KILL of a target */
+    int64_t end_ms;               /* on the clock of the events: gone by then; 0: not known */
+    int64_t grace_ms; /* with end_ms: how long before it targets are stopped; 1 or more */
 };
 
 enum hd_agent_event_kind {

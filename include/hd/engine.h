@@ -26,6 +26,13 @@ struct hd_warm_job {
     int64_t heartbeat_ms;
 };
 
+/* A directory or file of the host inside a container. */
+struct hd_mount {
+    const char *source, *target;
+    bool read_only;
+};
+#define HD_ENGINE_MOUNTS_MAX (2 * (HD_DATA_SETS_MAX + HD_VOLUMES_MAX))
+
 /* What to run: everything is already expanded and made. Borrowed during start(). */
 struct hd_engine_job {
     struct hd_attempt_ref attempt;
@@ -35,6 +42,8 @@ struct hd_engine_job {
     const char *run_dir;   /* host directory -> /hyperdock */
     const char *work_dir;  /* host directory -> /hyperdock/work */
     const char *data_dir;  /* host directory, read-only -> /data and /hyperdock/data; NULL none */
+    const struct hd_mount *mounts; /* docker: further ones; no two at one place */
+    size_t mount_count;
     const char *log_path;  /* stdout and stderr of the target */
     const char *cwd;       /* process: where the target starts */
     const char *image;     /* docker */

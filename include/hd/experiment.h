@@ -33,6 +33,9 @@
 #define HD_ARTIFACT_PATTERNS_MAX 32
 #define HD_ARTIFACT_PATTERN_MAX 256 /* bytes */
 #define HD_ARTIFACT_KEEP_MAX 1000
+#define HD_DATA_SETS_MAX 16 /* that one experiment needs */
+#define HD_VOLUMES_MAX 64
+#define HD_VOLUME_PATH_MAX 4096 /* bytes, terminator included */
 
 struct hd_key_value {
     char *key;
@@ -79,6 +82,14 @@ struct hd_output_value {
     char *match; /* within hd_log_pattern_check(); its first group is the number */
 };
 
+/* A path or a data set of the worker's machine that a container sees. */
+struct hd_volume {
+    char *host; /* absolute, or relative to base_dir; NULL: a data set */
+    char *data; /* name of a data set; NULL: a path */
+    char *container;
+    bool read_only;
+};
+
 struct hd_target {
     char *image; /* docker; NULL: none. Of one that is built: by the content of its directory, or
                     HD_IMAGE_UNBUILT until that has been read */
@@ -90,8 +101,11 @@ struct hd_target {
     size_t command_count;
     struct hd_key_value *env; /* values may hold templates */
     size_t env_count;
-    char *data;            /* as written in the file, NULL none */
-    char *data_name;       /* last component of data ("./data" -> "data") */
+    char *data;       /* as written in the file, NULL none */
+    char *data_name;  /* last component of data ("./data" -> "data") */
+    char **data_sets; /* by name: each worker says where they are; NULL-terminated, NULL none */
+    struct hd_volume *volumes; /* of an image only */
+    size_t volume_count;
     char *base_dir;        /* directory of the experiment file, absolute; "" unknown */
     double cpus;           /* 0: no limit */
     uint64_t memory_bytes; /* 0: no limit */
@@ -110,6 +124,12 @@ struct hd_target {
     uint32_t retries_failed;      /* default 0 */
     struct hd_warm_spec warm;
 };
+
+/* The names of all data sets that a worker must have: those of `data`, then those of volumes; NULL
+ * at the end. A name may come twice. */
+const char *hd_target_needed_data(const struct hd_target *target, size_t index);
+/* HD_E_INVALID: what may not be called so. */
+HD_NODISCARD enum hd_code hd_data_name_check(const char *name, struct hd_err *err);
 
 /* What the target's output says about a failed attempt. The first rule that matches counts. */
 enum hd_log_action {
@@ -210,7 +230,7 @@ struct hd_experiment {
     struct hd_log_rule *log_rules;
     size_t log_rule_count;
     struct hd_notify notify;
-    struct hd_services *services;  /* that the run needs; NULL none */
+    struct hd_services *services; /* that the run needs; NULL none */
     struct hd_artifacts_spec artifacts;
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */

@@ -28,6 +28,8 @@
 #define HD_DOING_MAX 160 /* what a worker does for an attempt before its target runs */
 #define HD_ABOUT_MAX 240 /* what a worker says of itself when it is tested */
 #define HD_VIEW_JSON_MAX (768u * 1024u)
+#define HD_DATA_NAMES_MAX 1024 /* of all data sets of a worker, with commas, terminator included   \
+                                */
 
 enum hd_lane { HD_LANE_CONTROL, HD_LANE_LEASE, HD_LANE_REPORT, HD_LANE_COUNT };
 
@@ -98,6 +100,7 @@ struct hd_request {
     /* HELLO */
     uint32_t slots;
     uint32_t gpus;    /* that it gives to jobs; one that two jobs may share counts twice */
+    const char *data; /* names of the data sets it has, with commas; "" none */
     const char *root; /* HELLO and LEASE: work root id */
     const char *host; /* for display */
     /* PING */

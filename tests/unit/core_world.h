@@ -175,17 +175,18 @@ static inline void assert_answer(uint64_t address, enum hd_reply_kind kind)
     "\"iteration_generator\":{\"name\":\"successive_halving\",\"eta\":2},"                         \
     "\"budget\":{\"min\":1,\"max\":2},\"stop\":{\"iterations\":1}"
 
-static uint32_t gpus_of_jobs; /* of runs that are submitted from now on */
+static uint32_t gpus_of_jobs;             /* of runs that are submitted from now on */
+static const char *data_of_jobs = "null"; /* likewise */
 
 static inline uint64_t submit(const char *run_id, uint64_t run_uid, const char *more)
 {
     char text[1024];
     assert_true(hd_format(text, sizeof(text),
                           "{\"name\":\"%s\",\"target\":{\"command\":[\"./t\"],"
-                          "\"resources\":{\"gpus\":%u}},"
+                          "\"resources\":{\"gpus\":%u},\"data\":%s},"
                           "\"space\":{\"x\":{\"type\":\"float\",\"low\":0,\"high\":1}},"
                           "\"sampler\":{\"name\":\"random\"},%s}",
-                          run_id, gpus_of_jobs, more));
+                          run_id, gpus_of_jobs, data_of_jobs, more));
     struct hd_request request = blank();
     request.kind = HD_REQUEST_SUBMIT;
     request.run_id = run_id;
@@ -215,6 +216,7 @@ struct worker {
     uint64_t incarnation;
     uint64_t control, lease, report; /* sequences */
     uint32_t gpus;
+    const char *data; /* data sets; NULL none */
 };
 
 static inline struct hd_request from(const struct worker *worker, enum hd_request_kind kind,
@@ -229,6 +231,7 @@ static inline struct hd_request from(const struct worker *worker, enum hd_reques
     request.sequence = sequence;
     request.slots = 1;
     request.gpus = worker->gpus;
+    request.data = worker->data;
     request.wait_ms = 10000;
     return request;
 }

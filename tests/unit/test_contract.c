@@ -4,6 +4,7 @@
 #include "testlib.h"
 
 #include "contract.h"
+#include "mounts.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -407,18 +408,66 @@ static void make_plan(struct place *place, bool container, struct hd_workspace *
     static const char *const extra[] = {"OMP_NUM_THREADS=2", "MODE=mine"};
     struct hd_lease lease = lease_of(place, 7, 2);
     assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, workspace, &err));
+    static char tmp[] = "/tmp";
+    const struct hd_mounts mounts = {.data_dir = tmp};
     struct hd_plan_input input = {
         .worker = "w-0",
         .lease = &lease,
         .experiment = place->experiment,
         .workspace = workspace,
-        .data_dir = "/tmp",
+        .mounts = &mounts,
         .extra_env = extra,
         .extra_env_count = HD_COUNT(extra),
         .container = container,
         .now_wall_ms = 1000500,
     };
     assert_hd_ok(hd_plan_make(&input, plan, &err));
+}
+
+/* A data set is below /data, or beside the job's files of a command, and its variable says where;
+ * a volume is where the experiment wants it. */
+static void data_sets_reach_the_target(void **state)
+{
+    struct place *place = *state;
+    static char tmp[] = "/tmp", usr[] = "/usr";
+    const struct hd_mounts mounts = {
+        .items = {{.source = tmp, .data = "my-set", .read_only = true},
+                  {.source = usr, .data = "b", .at = "/sets/b", .read_only = true},
+                  {.source = tmp, .at = "/scratch"}},
+        .count = 3,
+    };
+    for (int container = 0; container < 2; container++) {
+        struct hd_workspace workspace;
+        struct hd_plan plan;
+        struct hd_lease lease = lease_of(place, 7, 3 + (uint32_t)container);
+        assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+        const struct hd_plan_input input = {.worker = "w-0",
+                                            .lease = &lease,
+                                            .experiment = place->experiment,
+                                            .workspace = &workspace,
+                                            .mounts = &mounts,
+                                            .container = container == 1};
+        assert_hd_ok(hd_plan_make(&input, &plan, &err));
+        assert_string_equal(env_of(&plan, "HYPERDOCK_DATA_MY_SET"),
+                            container ? "/data/my-set" : "/tmp");
+        assert_string_equal(env_of(&plan, "HYPERDOCK_DATA_B"), container ? "/sets/b" : "/usr");
+        assert_string_equal(env_of(&plan, "HYPERDOCK_DATA_DIR"),
+                            container ? "/data" : join(workspace.run_dir, "data"));
+        static const struct hd_mount expected[] = {{"/tmp", "/data/my-set", true},
+                                                   {"/tmp", "/hyperdock/data/my-set", true},
+                                                   {"/usr", "/sets/b", true},
+                                                   {"/tmp", "/scratch", false}};
+        assert_int_equal(plan.job.mount_count, container ? HD_COUNT(expected) : 0);
+        for (size_t i = 0; i < plan.job.mount_count; i++) {
+            assert_string_equal(plan.job.mounts[i].source, expected[i].source);
+            assert_string_equal(plan.job.mounts[i].target, expected[i].target);
+            assert_int_equal(plan.job.mounts[i].read_only, expected[i].read_only);
+        }
+        char *to = container ? NULL : realpath(join(workspace.run_dir, "data/my-set"), NULL);
+        assert_true(container || (to != NULL && strcmp(to, "/tmp") == 0));
+        free(to);
+        hd_plan_release(&plan);
+    }
 }
 
 static void a_target_is_given_its_files(void **state)
@@ -844,6 +893,7 @@ int main(void)
         WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
         WITH_PLACE(two_runs_of_one_name_do_not_meet),
         WITH_PLACE(what_a_target_left_becomes_the_owners_without_following_links),
+        WITH_PLACE(data_sets_reach_the_target),
         WITH_PLACE(a_target_is_given_its_files),
         WITH_PLACE(command_and_environment_are_filled_in),
         WITH_PLACE(outside_a_container_paths_are_the_hosts),

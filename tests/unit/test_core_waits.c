@@ -127,6 +127,26 @@ static void jobs_go_where_their_gpus_are(void **state)
     v.gpus = w.gpus = 0;
 }
 
+/* A job that needs data sets goes to a worker that has them all, and the run says which one is
+ * missing; a name that only begins alike is another one. */
+static void jobs_go_where_their_data_is(void **state)
+{
+    (void)state;
+    data_of_jobs = "[\"mnist\",\"cifar\"]";
+    start("\"stop\":{\"jobs\":9}");
+    data_of_jobs = "null";
+    w.data = "mnist,cifar2,xcifar";
+    hello(&w, NULL, 0);
+    assert_null(answer_to(poll(&w)));
+    assert_waits("of 1 here none may take its jobs (1 without the data set cifar: give it --data "
+                 "cifar=PATH)");
+    v.incarnation = 2;
+    v.data = "cifar,mnist";
+    hello(&v, NULL, 0);
+    lease(&v);
+    v.data = w.data = NULL;
+}
+
 /* More slots than GPUs: the other slots are for others, until a job gives its GPUs back. */
 static void no_gpu_is_given_twice(void **state)
 {
@@ -288,6 +308,7 @@ int main(void)
         WITH_CORE(a_back_off_is_told_with_its_end),
         WITH_CORE(too_few_workers_are_counted),
         WITH_CORE(a_quarantine_is_told_with_its_reason),
+        WITH_CORE(jobs_go_where_their_data_is),
         WITH_CORE(jobs_go_where_their_gpus_are),
         WITH_CORE(no_gpu_is_given_twice),
         WITH_CORE(a_test_reaches_every_worker_and_is_no_fact),

@@ -237,6 +237,9 @@ static char *sample_argv[] = {word_train, word_quoted, NULL};
 static char env_threads[] = "OMP_NUM_THREADS=1";
 static char *sample_env[] = {env_threads, NULL};
 
+static const struct hd_mount sample_mounts[] = {{"/sets/m", "/data/m", true},
+                                                {"/var/cache/x", "/cache", false}};
+
 static struct hd_engine_job sample_job(void)
 {
     return (struct hd_engine_job){
@@ -247,6 +250,8 @@ static struct hd_engine_job sample_job(void)
         .run_dir = "/r/7-2",
         .work_dir = "/r/w,1",
         .data_dir = "/data dir",
+        .mounts = sample_mounts,
+        .mount_count = HD_COUNT(sample_mounts),
         .image = "hyperdock/digits:1",
         .argv = sample_argv,
         .env = sample_env,
@@ -276,7 +281,12 @@ static void test_create_body(void **state)
     assert_true(hd_value_get(host, "MemorySwap")->as.integer == 536870912);
     assert_true(hd_value_get(host, "NanoCpus")->as.integer == 1500000000);
     assert_int_equal(hd_value_get(host, "PidsLimit")->as.integer, 100);
-    assert_int_equal(hd_value_get(host, "Mounts")->as.array.count, 4);
+    const struct hd_value *mounts = hd_value_get(host, "Mounts");
+    assert_int_equal(mounts->as.array.count, 6);
+    assert_string_equal(hd_value_get(mounts->as.array.items[4], "Source")->as.string, "/sets/m");
+    assert_true(hd_value_get(mounts->as.array.items[4], "ReadOnly")->as.boolean);
+    assert_string_equal(hd_value_get(mounts->as.array.items[5], "Target")->as.string, "/cache");
+    assert_null(hd_value_get(mounts->as.array.items[5], "ReadOnly"));
     assert_string_equal(hd_value_get(host, "SecurityOpt")->as.array.items[0]->as.string,
                         "no-new-privileges");
     assert_string_equal(hd_value_get(value, "User")->as.string, "1000:1000");
@@ -292,6 +302,7 @@ static void test_create_body(void **state)
     job.memory_bytes = 0;
     job.pids = 0;
     job.data_dir = NULL;
+    job.mount_count = 0;
     hd_buf_clear(&out);
     assert_hd_ok(hd_docker_write_create(&job, &anybody, &out, &err));
     static const char *const absent[] = {"\"Cmd\"",   "NanoCpus", "Memory",
@@ -357,6 +368,8 @@ static void test_command_line(void **state)
                         "--mount 'type=bind,\"source=/r/w,1\",target=/hyperdock/work' "
                         "--mount 'type=bind,source=/data dir,target=/data,readonly' "
                         "--mount 'type=bind,source=/data dir,target=/hyperdock/data,readonly' "
+                        "--mount type=bind,source=/sets/m,target=/data/m,readonly "
+                        "--mount type=bind,source=/var/cache/x,target=/cache "
                         "--env OMP_NUM_THREADS=1 hyperdock/digits:1 train 'it'\\''s \"5\"'");
     hd_buf_release(&out);
 }

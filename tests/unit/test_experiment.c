@@ -251,6 +251,13 @@ static void aliases(void **state)
          "\"command\":[\"a\",\"b c\",\"d ${params.x}\"]"},
         {"target: {image: a, command: []}\n" SPACE, "\"command\":null"},
         {"target: {image: a, data: ../..}\n" SPACE, "\"data\":\"../..\""},
+        {"target: {command: a, data: [mnist, b.2]}\n" SPACE, "\"data\":[\"mnist\",\"b.2\"]"},
+        {"target: {image: a, volumes: ['./a b:/x', '/y:/z/:ro', 'data:m:/m', "
+         "{host: 'c:d', container: /e, read_only: true}]}\n" SPACE,
+         "\"volumes\":[{\"host\":\"./a b\",\"container\":\"/x\",\"read_only\":false},"
+         "{\"host\":\"/y\",\"container\":\"/z/\",\"read_only\":true},"
+         "{\"data\":\"m\",\"container\":\"/m\",\"read_only\":true},"
+         "{\"host\":\"c:d\",\"container\":\"/e\",\"read_only\":true}]"},
     };
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
         struct hd_experiment *experiment = parse_good(rows[i].text);
@@ -334,6 +341,28 @@ static void errors(void **state)
         {"target: {image: a, env: [A=1, A=2]}\n" SPACE, "target.env: A is given twice"},
         {"target: {image: a, env: {A: \"${x}\"}}\n" SPACE,
          "target.env.A: unknown ${x}, did you mean ${params.x}?"},
+        {"target: {image: a, data: [m, m]}\n" SPACE, "target.data: m is given twice"},
+        {"target: {image: a, data: [../x]}\n" SPACE, "target.data: "},
+        {"target: {image: a, data: [3]}\n" SPACE, "target.data: expected the name of a data set"},
+        {"target: {command: a, volumes: [/a:/b]}\n" SPACE, "target.volumes: needs an image"},
+        {"target: {image: a, volumes: /a:/b}\n" SPACE, "target.volumes: expected a list"},
+        {"target: {image: a, volumes: [/a]}\n" SPACE, "target.volumes[0]: needs an absolute path"},
+        {"target: {image: a, volumes: [/a:b]}\n" SPACE, "needs an absolute path in the container"},
+        {"target: {image: a, volumes: ['/a:/b/../c']}\n" SPACE, "needs an absolute path"},
+        {"target: {image: a, volumes: ['/a://']}\n" SPACE, "needs an absolute path"},
+        {"target: {image: a, volumes: [/a:/hyperdock/work]}\n" SPACE, "/hyperdock is where"},
+        {"target: {image: a, data: d, volumes: [/a:/data/x]}\n" SPACE, "/data is where"},
+        {"target: {image: a, volumes: [/a:/b, /c:/b]}\n" SPACE,
+         "target.volumes[1]: two volumes are at /b"},
+        {"target: {image: a, volumes: ['/a:/b:rx']}\n" SPACE, "ro or rw, not \"rx\""},
+        {"target: {image: a, volumes: ['data:m:/b:rw']}\n" SPACE, "a data set is read-only"},
+        {"target: {image: a, volumes: ['data:../m:/b']}\n" SPACE, "target.volumes[0]"},
+        {"target: {image: a, volumes: [':/b']}\n" SPACE, "needs a path of the worker's machine"},
+        {"target: {image: a, volumes: [{host: /a, data: b, container: /b}]}\n" SPACE,
+         "needs a path of the worker's machine, or a data set"},
+        {"target: {image: a, volumes: [{hots: /a, container: /b}]}\n" SPACE,
+         "target.volumes[0].hots: unknown key"},
+        {"target: {image: a, volumes: [3]}\n" SPACE, "target.volumes[0]: expected HOST:CONTAINER"},
         {"target: {image: a, base_dir: b}\n" SPACE, "target.base_dir: must be an absolute path"},
         {"target: {image: a, resources: {cpu: 1}}\n" SPACE,
          "target.resources.cpu: unknown key, did you mean \"cpus\"?"},

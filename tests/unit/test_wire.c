@@ -136,6 +136,7 @@ static struct hd_request any_request(void)
         .draining = any_bool(),
         .slots = any_u32(),
         .gpus = any_u32(),
+        .data = any_text(HD_DATA_NAMES_MAX - 1),
         .root = any_text(HD_ROOT_ID_MAX - 1),
         .host = any_text(HD_ADDRESS_MAX - 1),
         .points = points,
@@ -280,6 +281,7 @@ static void same_request(const struct hd_request *a, const struct hd_request *b)
         same_double(a->points[i].step, b->points[i].step);
         same_double(a->points[i].loss, b->points[i].loss);
     }
+    assert_string_equal(a->data, b->data);
     assert_true(a->wait_ms == b->wait_ms);
     assert_true(a->left_ms == b->left_ms);
     same_result(&a->result, &b->result);

@@ -130,6 +130,22 @@ static bool copy_container(struct hd_arena *arena, const struct hd_container *co
            copy_words(arena, container->cap_drop, &copy->cap_drop);
 }
 
+static bool copy_mounts(struct hd_arena *arena, const struct hd_engine_job *job,
+                        const struct hd_mount **ret_mounts)
+{
+    if (job->mount_count == 0)
+        return true;
+    struct hd_mount *mounts = hd_arena_alloc(arena, job->mount_count * sizeof(*mounts));
+    bool good = mounts != NULL;
+    for (size_t i = 0; good && i < job->mount_count; i++) {
+        mounts[i] = job->mounts[i];
+        good = copy_text(arena, job->mounts[i].source, &mounts[i].source) &&
+               copy_text(arena, job->mounts[i].target, &mounts[i].target);
+    }
+    *ret_mounts = mounts;
+    return good;
+}
+
 static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
                      struct hd_engine_job *ret_job)
 {
@@ -146,7 +162,7 @@ static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
            copy_text(arena, job->image_id, &ret_job->image_id) &&
            copy_text(arena, job->handed_by, &ret_job->handed_by) &&
            copy_list(arena, job->argv, &ret_job->argv) &&
-           copy_list(arena, job->env, &ret_job->env) &&
+           copy_list(arena, job->env, &ret_job->env) && copy_mounts(arena, job, &ret_job->mounts) &&
            copy_container(arena, job->container, &ret_job->container);
 }
 

@@ -132,6 +132,10 @@ static void put_mounts(struct writer *w, const struct hd_engine_job *job)
         put(w, ",");
         put_mount(w, job->data_dir, "/hyperdock/data", true);
     }
+    for (size_t i = 0; i < job->mount_count; i++) {
+        put(w, ",");
+        put_mount(w, job->mounts[i].source, job->mounts[i].target, job->mounts[i].read_only);
+    }
     put(w, "]");
 }
 
@@ -485,6 +489,9 @@ enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job, const
         put_mount_option(&w, job->data_dir, "/data", ",readonly");
         put_mount_option(&w, job->data_dir, "/hyperdock/data", ",readonly");
     }
+    for (size_t i = 0; i < job->mount_count; i++)
+        put_mount_option(&w, job->mounts[i].source, job->mounts[i].target,
+                         job->mounts[i].read_only ? ",readonly" : "");
     for (size_t i = 0; job->env != NULL && job->env[i] != NULL; i++)
         put_option(&w, "--env", job->env[i]);
     put_word(&w, job->image);

@@ -46,6 +46,8 @@ static enum hd_code make_key(const struct hd_engine_job *job, char **ret_key, st
         job->attempt.run_uid, job->memory_bytes, job->pids, job->image != NULL ? job->image : "",
         job->cwd != NULL ? job->cwd : "", job->data_dir != NULL ? job->data_dir : "",
         job->program != NULL ? job->program : "", job->run_id, job->gpus != NULL ? job->gpus : "");
+    for (size_t i = 0; i < job->mount_count && code == HD_OK; i++)
+        code = hd_buf_printf(&key, err, "\n%s %s", job->mounts[i].source, job->mounts[i].target);
     put_words(&key, job->argv, &code, err);
     put_words(&key, job->env, &code, err);
     *ret_key = code == HD_OK ? hd_strdup(hd_buf_text(&key)) : NULL;
