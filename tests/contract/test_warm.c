@@ -131,6 +131,8 @@ static struct hd_engine_job job_of(struct bench *bench, uint32_t job, const char
 static struct hd_engine_end next_end(struct bench *bench, uint32_t job)
 {
     struct hd_engine_news *news = hd_queue_pop(bench->queue, NEWS_WAIT_MS);
+    for (; news != NULL && !news->ended; news = hd_queue_pop(bench->queue, NEWS_WAIT_MS))
+        hd_free(news);
     assert_non_null(news);
     assert_int_equal(news->attempt.run_uid, bench->run_uid);
     assert_int_equal(news->attempt.job, job);
