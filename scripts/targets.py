@@ -11,11 +11,14 @@ def read(name):
         return json.load(file)
 
 files = {target["id"]: target["filename"] for target in read("intro-targets.json")}
+owners = {name: target for target, names in files.items() for name in names}
 needed = set()
 for test in read("intro-tests.json"):
     suites = {suite.split(":")[-1] for suite in test["suite"]}
     if suites & wanted and not suites & unwanted:
         needed.update(test["depends"])
+        words = test["cmd"] + list(test["env"].values())
+        needed.update(owners[word] for word in words if word in owners)
 top = os.path.realpath(build)
 for target in sorted(needed):
     for name in files[target]:
