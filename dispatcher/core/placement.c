@@ -23,6 +23,12 @@ static bool will_ask(const struct hd_core *core, const struct worker *worker)
            (worker->asked && core->now_ms - worker->asked_ms < HD_ASKED_MS);
 }
 
+/* One that leaves soon may find a job too long. */
+static bool is_waiting(const struct worker *worker)
+{
+    return worker->parked.active && worker->parked.leaves_ms == HD_NEVER_MS;
+}
+
 static void count_workers(struct hd_core *core, struct run *run)
 {
     struct placement *placement = &run->placement;
@@ -37,8 +43,7 @@ static void count_workers(struct hd_core *core, struct run *run)
         if (!core_is_able(core, run, worker))
             continue;
         placement->others += will_ask(core, worker) ? 1 : 0;
-        /* One that leaves soon may find a job too long. */
-        placement->waiting += worker->parked.active && worker->parked.leaves_ms == HD_NEVER_MS;
+        placement->waiting += is_waiting(worker) ? 1 : 0;
         if (worker->root < run->root_able_capacity)
             run->root_able[worker->root]++;
     }
@@ -46,15 +51,20 @@ static void count_workers(struct hd_core *core, struct run *run)
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-/* The worker that asks is one of those who wait. Another one that waits too goes first; one that is
- * busy for long does not keep a job from the only one that is free. */
+/* Another one that waits too goes first; one that is busy for long does not keep a job from the
+ * only one that is free. The one to be avoided is not among those who wait when it leaves soon, and
+ * so it is taken out by name. */
 static bool avoids(const struct hd_core *core, const struct run *run, const struct queued *queued)
 {
     if (queued->avoid == HD_NONE || HD_PLANTED(core, HD_PLANT_SAME_WORKER))
         return false;
+    const struct worker *avoided = &core->workers[queued->avoid];
+    uint32_t waiting = run->placement.waiting;
+    if (is_waiting(avoided) && core_is_able(core, run, avoided))
+        waiting--;
     int64_t since_ms =
         queued->not_before_ms > queued->since_ms ? queued->not_before_ms : queued->since_ms;
-    return run->placement.waiting > 1 ||
+    return waiting > 0 ||
            (run->placement.others > 1 && core->now_ms - since_ms < run->experiment->holder_wait_ms);
 }
 

@@ -54,6 +54,21 @@ static void it_does_not_wait_for_a_straggler(void **state)
     assert_answer(again, HD_REPLY_LEASE);
 }
 
+/* Nor does the one that failed it go first because it leaves soon, when another waits with it. */
+static void one_that_leaves_soon_does_not_try_again_first(void **state)
+{
+    (void)state;
+    start("\"holder_wait\":\"0s\"," JOBS("1"));
+    report(&a, lease(&a), HD_OUTCOME_INFRA, (double)NAN);
+    struct hd_request leaving = from(&a, HD_REQUEST_LEASE, HD_LANE_LEASE, ++a.lease);
+    leaving.left_ms = (int64_t)3600 * 1000;
+    uint64_t again = post(&leaving, a.incarnation);
+    uint64_t other = poll(&b);
+    pass(5000);
+    assert_answer(other, HD_REPLY_LEASE);
+    assert_null(answer_to(again));
+}
+
 /* With nobody else there it is tried on the same worker, after the back-off. */
 static void a_lone_worker_tries_again(void **state)
 {
@@ -397,6 +412,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, two_workers, teardown)
         T(infra_is_tried_elsewhere),
         T(it_does_not_wait_for_a_straggler),
+        T(one_that_leaves_soon_does_not_try_again_first),
         T(a_lone_worker_tries_again),
         T(it_does_not_wait_for_who_has_gone),
         T(a_lost_job_goes_elsewhere),
