@@ -34,7 +34,7 @@ static bool is_last(const struct hd_core *core, const struct run *run, struct hd
                                                     : hd_attempt_ref_same(ref, last);
 }
 
-/* Renews one held attempt, or has it dropped when it is no longer the worker's. */
+/* Renews one held attempt, or has it ended when it is no longer the worker's. */
 static bool renew(struct hd_core *core, const struct worker *worker, struct hd_attempt_ref held,
                   struct hd_reply *reply)
 {
@@ -55,9 +55,12 @@ static bool renew(struct hd_core *core, const struct worker *worker, struct hd_a
             return true;
         }
     }
-    /* An end that its own report made: the worker waits for the acknowledgement and will resend. */
-    if (!last || job->state == JOB_RUNNING || !job->last_by_report)
-        command(reply, held, HD_ACTION_DROP);
+    /* An end that its own report made: the worker waits for the acknowledgement and will resend,
+     * and an order to end what has ended already is nothing to it. But what reported may have been
+     * another machine with a copy of its disk, and the target still runs here, for nothing. */
+    command(reply, held,
+            last && job->state != JOB_RUNNING && job->last_by_report ? HD_ACTION_CANCEL
+                                                                     : HD_ACTION_DROP);
     return false;
 }
 

@@ -176,6 +176,28 @@ static void what_a_copy_of_this_state_granted_is_not_ours(void **state)
     assert_true(job_view(next.job).queued); /* nobody holds it */
 }
 
+/* Another machine with a copy of the worker's disk may have reported what still runs here: that is
+ * ended, not dropped, for a worker that only waits for its acknowledgement says it holds it too. */
+static void what_another_process_has_reported_is_ended(void **state)
+{
+    (void)state;
+    struct worker first = {.id = "w", .root = "", .incarnation = 1};
+    struct worker twin = {.id = "w", .root = "", .incarnation = 2};
+    struct worker again = {.id = "w", .root = "", .incarnation = 3};
+    start(HALVING);
+    hello(&first, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&first);
+    hello(&twin, &attempt, 1);
+    report(&twin, attempt, HD_OUTCOME_OK, 0.5);
+    const struct hd_reply *reply = answer_to(hello(&again, &attempt, 1));
+    assert_int_equal(reply->command_count, 1);
+    assert_int_equal(reply->commands[0].action, HD_ACTION_CANCEL);
+    assert_true(hd_attempt_ref_same(reply->commands[0].attempt, attempt));
+    assert_int_equal(answer_to(report(&again, attempt, HD_OUTCOME_CANCELLED, (double)NAN))->verdict,
+                     HD_VERDICT_ACCEPTED);
+    assert_true(job_view(attempt.job).loss == 0.5);
+}
+
 static void a_worker_that_returns_without_its_job_loses_it_at_once(void **state)
 {
     (void)state;
@@ -687,6 +709,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_newer_process_supersedes_an_older_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_late_result_is_fenced, setup, teardown),
         cmocka_unit_test_setup_teardown(pings_renew_what_is_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_another_process_has_reported_is_ended, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_a_copy_of_this_state_granted_is_not_ours, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_worker_that_returns_without_its_job_loses_it_at_once,
