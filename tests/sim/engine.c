@@ -67,9 +67,10 @@ static void choose_directory(struct sim *sim, struct sim_worker *worker,
     struct sim_directory *held = NULL;
     if (lease->directory[0] != '\0' && hd_streq(lease->root, worker->root->id))
         held = find_directory(worker->root, lease->directory);
-    /* Of a disk that was copied it may be an older state; the worker looks. Elsewhere it would hide
-     * what the core has wrong. */
-    bool copied = sim->plan->workers[sim->plan->worker_count - 1].twin == SIM_TWIN_COPY;
+    /* Where a disk or a master's state was copied it may be an older state, or another one of the
+     * same name; the worker looks. Elsewhere it would hide what the core has wrong. */
+    bool copied = sim->plan->workers[sim->plan->worker_count - 1].twin == SIM_TWIN_COPY ||
+                  sim->plan->rival.kind == SIM_RIVAL_COPY;
     if (held != NULL && copied && held->budget < lease->budget_previous)
         held = NULL;
     if (held != NULL && copied && isnan(held->budget) && !isnan(lease->budget_previous))

@@ -550,6 +550,20 @@ static bool answer(struct sim_master *master, uint64_t address, struct sim_messa
     return false;
 }
 
+/* The same grant in the state of another master is told with the same stamp, whoever tells it. */
+static void note_stamp(struct sim *sim, struct sim_attempt *told, const struct hd_attempt_ref *ref)
+{
+    told->stamp = ref->stamp;
+    for (uint32_t m = 0; m < sim->master_count && sim_is_shared_grant(sim, told); m++) {
+        struct sim_ledger_run *run = sim_ledger_find(&sim->masters[m].ledger, ref->run_uid);
+        struct sim_attempt *other = run != NULL && ref->job < run->job_count
+                                        ? sim_job_attempt(&run->jobs[ref->job], ref->attempt)
+                                        : NULL;
+        if (other != NULL && other->leased_seq == told->leased_seq)
+            other->stamp = ref->stamp;
+    }
+}
+
 /* A lease that was spoken before: its first reply was lost, or a restart forgot that it was sent.
  */
 static void tell_repeat(struct sim *sim, struct sim_master *master, const struct hd_reply *reply)
@@ -562,7 +576,7 @@ static void tell_repeat(struct sim *sim, struct sim_master *master, const struct
     if (attempt == NULL)
         return;
     bool late = sim_master_clock(sim, master) - attempt->leased_ms > 1000;
-    attempt->stamp = ref->stamp;
+    note_stamp(sim, attempt, ref);
     if (attempt->spoken || late)
         sim_tell(sim, "m%u repeats the lease of job %u attempt %u to %s", master->index, ref->job,
                  ref->attempt, attempt->worker);
