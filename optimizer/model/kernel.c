@@ -299,7 +299,7 @@ INLINE void hd_solve_backward_lanes_body(const double *triangle, const double *i
         store(&a, at);
         store(&b, at + 4);
         if (i > 0) {
-            at -= LANES;
+            at = lanes + (size_t)before * LANES;
             load(at, &c);
             load(at + 4, &d);
             c = (c - row[before] * a) * inverses[before];
