@@ -38,6 +38,7 @@ struct sim_message *sim_message_of_request(struct sim *sim, const struct hd_requ
     copy->worker = sim_text(sim, request->worker);
     copy->run_id = sim_text(sim, request->run_id);
     copy->held = copy_array(sim, request->held, sizeof(*request->held), request->held_count);
+    copy->data = sim_text(sim, request->data);
     copy->root = sim_text(sim, request->root);
     copy->host = sim_text(sim, request->host);
     copy->points = copy_array(sim, request->points, sizeof(*request->points), request->point_count);
@@ -65,6 +66,7 @@ struct hd_reply *sim_reply_copy(struct sim *sim, const struct hd_reply *reply)
     copy->lease.root = sim_text(sim, reply->lease.root);
     copy->lease.directory = sim_text(sim, reply->lease.directory);
     copy->lease.directory_owner = sim_text(sim, reply->lease.directory_owner);
+    copy->lease.image_id = sim_text(sim, reply->lease.image_id);
     copy->lease.params_json = "";
     copy->lease.target_json = "";
     copy->view_json = "";
