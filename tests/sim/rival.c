@@ -91,6 +91,10 @@ static void fire_rival(struct sim *sim, const struct sim_event *event)
     bool copy = sim->plan->rival.kind == SIM_RIVAL_COPY;
     sim_tell(sim, "another master begins with %s", copy ? "the copy" : "nothing");
     sim->cover->faults[SIM_FAULT_RIVAL_MASTER]++;
+    struct hd_err err;
+    enum hd_code code = hd_store_open_memory(&rival->store, &err);
+    hd_assert(code == HD_OK);
+    rival->index = 1;
     sim->master_count = 2;
     hd_format(rival->id, sizeof(rival->id), "%s", copy ? "m0" : "m1");
     if (copy)
@@ -111,10 +115,6 @@ static void fire_rival(struct sim *sim, const struct sim_event *event)
 
 void sim_rival_start(struct sim *sim)
 {
-    struct hd_err err;
-    enum hd_code code = hd_store_open_memory(&sim->masters[1].store, &err);
-    hd_assert(code == HD_OK);
-    sim->masters[1].index = 1;
     sim_at(sim, sim->plan->rival.copied_ms, fire_copied, 0, 0, NULL);
     sim_at(sim, sim->plan->rival.start_ms, fire_rival, 0, 0, NULL);
 }
