@@ -43,7 +43,7 @@ wait "$runs"
 verdict $? "a master takes every parameter of theirs that there is here, and its run ends"
 [ "$(closed --state-dir state.db)" -eq 13 ] && "$hd" workers --state-dir state.db | grep -q '^w-1 '
 verdict $? "one iteration of Hyperband from 1 to 9 is 13 jobs, by the worker of that name"
-until_true gone "$served" && grep -q leaving worker.log
+until_true gone "$served" && grep -q ' left$' worker.log
 verdict $? "a worker finds its nameserver by the shared directory, and is told to leave"
 "$hd" run old.yaml --n_jobs 1 --n_iterations 1 --random_state 7 --min_budget 1 --max_budget 9 --state-dir again --engine process >run.out 2>run.log &&
     [ "$(closed --state-dir again)" -eq 13 ]
