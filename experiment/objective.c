@@ -3,6 +3,8 @@
  */
 #include "describe.h"
 
+#include <hd/expression.h>
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -170,7 +172,9 @@ static enum hd_code parse_objectives(const struct hd_reader *reader, const struc
     if (objective->name == NULL)
         return hd_read_nomem(reader);
     experiment->objective_count = 1;
-    objective->exit_code_only = value == NULL;
+    const struct hd_target *target = &experiment->target;
+    bool formula = target->command != NULL && hd_streq(target->command[0], HD_EXPRESSION_PROGRAM);
+    objective->exit_code_only = value == NULL && !formula;
     const struct hd_value *object = NULL;
     enum hd_code code = hd_read_object(reader, root, "", "objective", &object);
     return code == HD_OK && object != NULL ? parse_objective(reader, object, "objective", objective)

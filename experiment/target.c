@@ -2,6 +2,8 @@
 /* target.c: the section `target`: what runs, with what, for how long. */
 #include "read.h"
 
+#include <hd/expression.h>
+
 #include <string.h>
 
 #define PATH "target"
@@ -183,6 +185,60 @@ static enum hd_code parse_command(const struct hd_reader *reader, const struct h
         target->command = NULL;
     }
     return code;
+}
+
+/* ---- expression ---- */
+
+static bool is_known_name(const struct hd_space *space, const char *name)
+{
+    for (size_t i = 0; i < space->param_count; i++)
+        if (strcmp(space->params[i].name, name) == 0)
+            return true;
+    return strcmp(name, "budget") == 0 || strcmp(name, "pi") == 0 || strcmp(name, "e") == 0;
+}
+
+static enum hd_code check_names(const struct hd_expression *expression,
+                                const struct hd_space *space, struct hd_err *err)
+{
+    const char *name;
+    for (size_t i = 0; (name = hd_expression_name(expression, i)) != NULL; i++)
+        if (!is_known_name(space, name))
+            return hd_fail(err, HD_E_INVALID,
+                           "%.60s is no param; there are the params, budget, pi and e", name);
+    return HD_OK;
+}
+
+static enum hd_code check_expression(const char *text, const struct hd_space *space,
+                                     struct hd_err *err)
+{
+    struct hd_expression *expression;
+    enum hd_code code = hd_expression_parse(text, &expression, err);
+    if (code != HD_OK)
+        return code;
+    code = check_names(expression, space, err);
+    hd_expression_free(expression);
+    return code;
+}
+
+/* It becomes the command of a program of ours. */
+static enum hd_code parse_expression(const struct hd_reader *reader, const struct hd_value *object,
+                                     const struct hd_space *space, struct hd_target *target)
+{
+    const struct hd_value *value = hd_read_member(object, "expression");
+    if (value == NULL)
+        return HD_OK;
+    if (target->image != NULL || target->command != NULL)
+        return hd_read_fail(reader, HD_E_INVALID, value, PATH, "expression",
+                            "is a target by itself: without image and command");
+    target->command = hd_calloc(3, sizeof(*target->command));
+    if (target->command == NULL || (target->command[0] = hd_strdup(HD_EXPRESSION_PROGRAM)) == NULL)
+        return hd_read_nomem(reader);
+    enum hd_code code = hd_read_text(reader, object, PATH, "expression", &target->command[1]);
+    if (code != HD_OK)
+        return code;
+    target->command_count = 2;
+    code = check_expression(target->command[1], space, reader->err);
+    return code == HD_OK ? code : hd_read_wrap(reader, value, PATH, "expression");
 }
 
 /* ---- environment ---- */
@@ -412,9 +468,9 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
                              const struct hd_space *space, struct hd_target *target)
 {
     static const char *const names[] = {
-        "image",   "command",    "env",         "data",    "base_dir",  "resources",
-        "timeout", "stop_grace", "checkpoint",  "retries", "container", "args",
-        "warm",    "contract",   "from_output", "pull",    "strict",    "volumes"};
+        "image",       "command",    "env",     "data",      "base_dir",  "resources", "timeout",
+        "stop_grace",  "checkpoint", "retries", "container", "args",      "warm",      "contract",
+        "from_output", "pull",       "strict",  "volumes",   "expression"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -430,9 +486,12 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = parse_pull(reader, object, target);
     if (code == HD_OK)
         code = parse_command(reader, object, space, target);
+    if (code == HD_OK)
+        code = parse_expression(reader, object, space, target);
     if (code == HD_OK && target->image == NULL && target->command == NULL)
         code = hd_read_fail(reader, HD_E_INVALID, object, PATH, "",
-                            "needs an image (for docker) or a command (for the process engine)");
+                            "needs an image (for docker) or a command (for the process engine); an "
+                            "expression is enough to try things");
     if (code == HD_OK)
         code = parse_env(reader, object, space, target);
     if (code == HD_OK)

@@ -3,6 +3,9 @@
 #include "contract_internal.h"
 #include "mounts.h"
 
+#include <hd/expression.h>
+#include <hd/os.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -371,6 +374,18 @@ static enum hd_code add_cli_args(struct making *making, char **argv)
     return code;
 }
 
+/* It is installed with the worker, and not on PATH. */
+static enum hd_code find_expression(struct making *making, char **ret_word)
+{
+    char *path;
+    enum hd_code code = hd_sibling_program(HD_EXPRESSION_PROGRAM, &path, making->err);
+    if (code != HD_OK)
+        return code;
+    *ret_word = hd_arena_strdup(making->arena, path);
+    hd_free(path);
+    return *ret_word != NULL ? HD_OK : nomem(making);
+}
+
 static enum hd_code make_argv(struct making *making, struct hd_engine_job *job)
 {
     const struct hd_target *target = &making->input->experiment->target;
@@ -385,6 +400,11 @@ static enum hd_code make_argv(struct making *making, struct hd_engine_job *job)
             return code;
     }
     job->argv = argv;
+    if (target->image == NULL && hd_streq(argv[0], HD_EXPRESSION_PROGRAM)) {
+        enum hd_code code = find_expression(making, &argv[0]);
+        if (code != HD_OK)
+            return code;
+    }
     return target->args_cli ? add_cli_args(making, argv + target->command_count) : HD_OK;
 }
 

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A formula is a target. Usage: test_expression.sh HD_NAMESERVER HD_MASTER HD_WORKER HD
+# shellcheck source=tests/e2e/story.sh
+. "$(dirname "$0")/story.sh"
+hd=$4
+echo 1..4
+cat >formula.yaml <<'EXPERIMENT'
+target: {expression: "x^2 + (kind == 'a' ? 1 : 2) + (big ? 0 : 10) + 1 / budget"}
+space:
+  x: {type: ordinal, choices: [-1, 0, 2]}
+  kind: {type: categorical, choices: [a, b]}
+  big: {type: bool}
+sampler: {name: grid}
+iteration_generator: {name: full}
+budget: {min: 1, max: 4}
+EXPERIMENT
+"$hd" run formula.yaml --workers 2 --json >run.out 2>run.log
+verdict $? "every config is evaluated, and the run ends"
+"$hd" best | grep -qE "1\.25$|1\.25 " && "$hd" export --format csv >all.csv && [ "$(wc -l <all.csv)" -eq 13 ]
+verdict $? "the loss is the value for the params and the budget"
+cat >nothing.yaml <<'EXPERIMENT'
+target: {expression: "log(x) + y"}
+space:
+  x: {type: ordinal, choices: [0, 1]}
+  y: {type: float, low: 1, high: 2, when: {x: [1]}}
+iteration_generator: {name: full}
+stop: {configs: 4}
+EXPERIMENT
+"$hd" run nothing.yaml --state-dir nothing >nothing.out 2>&1
+"$hd" jobs --state-dir nothing >jobs.out 2>&1
+verdict "$(grep -q failed jobs.out && grep -q ok jobs.out && echo 0 || echo 1)" "a job fails where the formula has no value, and only there"
+sed 's/ + y/ + z/' nothing.yaml >wrong.yaml
+"$hd" check wrong.yaml >wrong.out 2>&1
+verdict "$([ $? -ne 0 ] && grep -q 'wrong.yaml:1: target.expression: z is no param; there are the params, budget, pi and e' wrong.out && echo 0 || echo 1)" \
+    "a wrong name is told before anything runs"
