@@ -128,10 +128,10 @@ static void check_owed(struct sim *sim, const struct sim_checker *self, struct s
 {
     if (!master->alive || master->busy)
         return;
-    int64_t hold_end_ms = master->last_hold_ms - master->clock_offset_ms;
     for (size_t o = 0; o < master->owed_count; o++) {
         const struct sim_owed *owed = &master->owed[o];
-        int64_t since_ms = owed->since_ms > hold_end_ms ? owed->since_ms : hold_end_ms;
+        int64_t since_ms =
+            owed->since_ms > master->hold_ended_ms ? owed->since_ms : master->hold_ended_ms;
         int64_t limit_ms = HD_LEASE_WAIT_MS_MAX + SLACK_MS + 2 * sim->plan->climate.commit_max_ms;
         if (!owed->gone && sim->now_ms - since_ms > limit_ms) {
             sim_fail(sim, self->name, "%s of %s waits for its reply since %" PRId64 " ms",

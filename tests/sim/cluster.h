@@ -309,6 +309,7 @@ struct sim_master {
     struct sim_heard heard[SIM_WORKERS_MAX]; /* in this life */
     int64_t last_held_ms;                    /* how long it was */
     int64_t last_hold_ms;                    /* clock at the end of the last hold */
+    int64_t hold_ended_ms;                   /* the same in true time: clocks jump */
     uint64_t commits;
 };
 

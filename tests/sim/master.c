@@ -164,6 +164,7 @@ void sim_master_start(struct sim *sim, uint32_t index)
     master->timer_ms = HD_NEVER_MS;
     master->hold_since_ms = -1;
     master->last_hold_ms = master->boot_ms;
+    master->hold_ended_ms = sim->now_ms;
     master->core = new_core(sim);
     if (master->shadow == NULL)
         master->shadow = new_core(sim);
@@ -700,6 +701,7 @@ static void commit_end(struct sim *sim, struct sim_master *master)
         int64_t now_ms = sim_master_clock(sim, master);
         struct hd_event hold = {.kind = HD_EVENT_HOLD, .hold_ms = now_ms - master->hold_since_ms};
         master->last_hold_ms = now_ms;
+        master->hold_ended_ms = sim->now_ms;
         master->last_held_ms = hold.hold_ms;
         if (sim->options->plant == SIM_PLANT_HOLD_FORGOTTEN)
             hold.hold_ms = 0;
