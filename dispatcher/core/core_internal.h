@@ -112,8 +112,9 @@ struct limits {
  * a change. */
 struct placement {
     uint64_t pass;
+    bool counted;               /* the two that follow, in this pass */
     uint32_t others;            /* workers that may take jobs of this run and will ask for some */
-    uint32_t waiting;           /* ... and wait for one when the pass begins */
+    uint32_t waiting;           /* ... and waited for one when they were counted */
     bool fresh;                 /* what follows fits the queue */
     uint32_t anyones;           /* best job that any worker may take */
     uint32_t avoiding, avoided; /* best job that any worker but one may take, and that one */

@@ -29,12 +29,19 @@ static bool is_waiting(const struct worker *worker)
     return worker->parked.active && worker->parked.leaves_ms == HD_NEVER_MS;
 }
 
+static void begin_pass(const struct hd_core *core, struct run *run)
+{
+    if (run->placement.pass != core->pass)
+        run->placement = (struct placement){.pass = core->pass};
+}
+
+/* Once a pass, and only when a job has a directory or a worker to avoid: most have neither. */
 static void count_workers(struct hd_core *core, struct run *run)
 {
     struct placement *placement = &run->placement;
-    if (placement->pass == core->pass)
+    if (placement->counted)
         return;
-    *placement = (struct placement){.pass = core->pass};
+    placement->counted = true;
     for (uint32_t i = 0; i < core->root_count && i < run->root_able_capacity; i++)
         run->root_able[i] = 0;
     for (uint32_t i = 0; i < core->worker_count; i++) {
@@ -54,10 +61,11 @@ static void count_workers(struct hd_core *core, struct run *run)
 /* Another one that waits too goes first; one that is busy for long does not keep a job from the
  * only one that is free. The one to be avoided is not among those who wait when it leaves soon, and
  * so it is taken out by name. */
-static bool avoids(const struct hd_core *core, const struct run *run, const struct queued *queued)
+static bool avoids(struct hd_core *core, struct run *run, const struct queued *queued)
 {
     if (queued->avoid == HD_NONE || HD_PLANTED(core, HD_PLANT_SAME_WORKER))
         return false;
+    count_workers(core, run);
     const struct worker *avoided = &core->workers[queued->avoid];
     uint32_t waiting = run->placement.waiting;
     if (is_waiting(avoided) && core_is_able(core, run, avoided))
@@ -69,9 +77,10 @@ static bool avoids(const struct hd_core *core, const struct run *run, const stru
 }
 
 /* Is its directory in nobody's reach? The worker that it avoids does not count. */
-static bool unserved(const struct hd_core *core, const struct run *run, const struct queued *queued,
+static bool unserved(struct hd_core *core, struct run *run, const struct queued *queued,
                      uint32_t root)
 {
+    count_workers(core, run);
     if (root >= run->root_able_capacity)
         return true;
     uint32_t able = run->root_able[root];
@@ -83,8 +92,7 @@ static bool unserved(const struct hd_core *core, const struct run *run, const st
     return able == 0;
 }
 
-static bool free_for_all(const struct hd_core *core, const struct run *run,
-                         const struct queued *queued)
+static bool free_for_all(struct hd_core *core, struct run *run, const struct queued *queued)
 {
     uint32_t root = core_job_root(run, &run->jobs[queued->job]);
     return root == HD_NONE || core->now_ms - queued->since_ms >= run->experiment->holder_wait_ms ||
@@ -142,7 +150,7 @@ static bool fits(struct hd_core *core, uint32_t run_number, const struct job *jo
 /* Every queued job, for a worker to whom what holds for most does not apply. */
 static uint32_t search(struct hd_core *core, uint32_t run_number, struct worker *worker)
 {
-    const struct run *run = core->runs[run_number];
+    struct run *run = core->runs[run_number];
     uint32_t index = (uint32_t)(worker - core->workers);
     uint32_t best = HD_NONE;
     bool best_own = false;
@@ -172,7 +180,7 @@ uint32_t core_pick_queued(struct hd_core *core, uint32_t run_number, struct work
     struct run *run = core->runs[run_number];
     if (run->queue_count == 0)
         return HD_NONE;
-    count_workers(core, run);
+    begin_pass(core, run);
     look_at_queue(core, run);
     const struct placement *placement = &run->placement;
     bool own = worker->root < run->root_ready_capacity && run->root_ready[worker->root] > 0;
@@ -190,7 +198,7 @@ bool core_queue_spent(struct hd_core *core, struct run *run)
 {
     if (run->queue_count == 0)
         return true;
-    count_workers(core, run);
+    begin_pass(core, run);
     look_at_queue(core, run);
     const struct placement *placement = &run->placement;
     return !placement->held && placement->anyones == HD_NONE && placement->avoiding == HD_NONE;
