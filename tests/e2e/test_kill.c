@@ -3,8 +3,10 @@
  * Three terminals, and kill -9 of master, nameserver or a worker at random moments: the run
  * completes, no accepted result is lost, no job has two, and the targets' own books agree.
  *
- * With HD_TEST_IMAGE the targets are containers, otherwise processes of HD_TEST_TARGET. The
- * moments come from a seed that is printed; HD_KILL_SEED repeats them.
+ * With HD_TEST_IMAGE the targets are containers, otherwise processes of HD_TEST_TARGET. With
+ * HD_TEST_ENGINE_PID, a file, the engine whose pid stands there is one of the victims; whoever made
+ * it starts it again. The moments come from a seed that is printed; HD_KILL_SEED repeats them, and
+ * HD_KILLS asks for another number.
  */
 #include "cluster.h"
 
@@ -19,17 +21,31 @@
 #include <unistd.h>
 
 #define RUN "t"
-#define KILLS 22
-#define KILLS_OF_CONTAINERS 14 /* each costs far more time there */
 #define KILLS_MIN 6 /* a fast machine ends the run before all of them */
 #define WORKERS 2
 #define MOMENT_MS_MAX 400
 #define DOWN_MS_MAX 500
 #define LONG_DOWN_MS 3000 /* longer than the lease */
 
-enum victim { VICTIM_MASTER, VICTIM_NAMESERVER, VICTIM_WORKER_0, VICTIM_WORKER_1, VICTIM_COUNT };
+enum victim {
+    VICTIM_MASTER,
+    VICTIM_NAMESERVER,
+    VICTIM_WORKER_0,
+    VICTIM_WORKER_1,
+    VICTIM_ENGINE,
+    VICTIM_COUNT
+};
 
-static const char *const victim_names[] = {"master", "nameserver", "worker-0", "worker-1"};
+static const char *const victim_names[] = {"master", "nameserver", "worker-0", "worker-1",
+                                           "engine"};
+
+/* Each kill costs far more time where targets are containers, and more still where their engine has
+ * to come back. */
+struct measure {
+    unsigned kills;
+    uint32_t iterations;
+};
+static const struct measure of_processes = {22, 27}, of_containers = {14, 9}, of_engine = {8, 6};
 
 struct story {
     struct cluster cluster;
@@ -37,7 +53,10 @@ struct story {
     struct results known; /* all accepted results seen so far */
     const char *image;
     char *experiment;
+    const char *engine_pid; /* a file; NULL: the engine is not ours */
     uint32_t iterations;
+    unsigned kills_max;
+    enum victim down; /* killed, and not started again yet */
     unsigned kills[VICTIM_COUNT];
 };
 
@@ -115,17 +134,45 @@ static void start_victim(enum victim victim)
     case VICTIM_WORKER_1:
         cluster_worker(cluster, 1, (const char *const[]){"--engine", engine, NULL});
         break;
+    case VICTIM_ENGINE: /* comes back by itself */
     case VICTIM_COUNT:
         break;
     }
 }
 
+/* Without a chance to end well, or with: then it ends its containers before itself. */
+static void kill_engine(void)
+{
+    int number = below(2) == 0 ? SIGTERM : SIGKILL;
+    if (access(story.engine_pid, F_OK) != 0)
+        return; /* it is down already */
+    char *text = test_file_read(story.engine_pid, NULL);
+    long pid = strtol(text, NULL, 10);
+    if (pid > 1)
+        (void)kill((pid_t)pid, number);
+    hd_free(text);
+}
+
 /* ---- watching ------------------------------------------------------------------------------- */
+
+/* A worker that is started while no engine answers says so and leaves; whoever serves machines
+ * starts it again. */
+static void serve_workers(void)
+{
+    for (enum victim victim = VICTIM_WORKER_0; victim <= VICTIM_WORKER_1; victim++) {
+        struct child *worker = cluster_child(&story.cluster, victim_names[victim]);
+        if (victim != story.down && worker->log != NULL && !child_runs(&story.cluster, worker) &&
+            child_has_said(&story.cluster, worker, "no Docker engine"))
+            start_victim(victim);
+    }
+}
 
 /* Remembers what is accepted now; what was accepted before must still be. */
 static void look(void)
 {
     struct results now;
+    if (story.engine_pid != NULL)
+        serve_workers();
     cluster_results(&story.cluster, RUN, &now);
     if (now.state[0] == '\0') { /* the file cannot be read at this moment */
         results_release(&now);
@@ -177,21 +224,29 @@ static bool kill_one(unsigned number, size_t window)
     look_for(below(MOMENT_MS_MAX));
     if (run_is_over())
         return false;
-    enum victim victim = (enum victim)below(VICTIM_COUNT);
+    int64_t choices = story.engine_pid != NULL ? VICTIM_COUNT : VICTIM_ENGINE;
+    enum victim victim = (enum victim)below(choices);
     while (victim == last)
-        victim = (enum victim)below(VICTIM_COUNT);
+        victim = (enum victim)below(choices);
     last = victim;
-    bool worker = victim >= VICTIM_WORKER_0;
+    bool worker = victim == VICTIM_WORKER_0 || victim == VICTIM_WORKER_1;
     int64_t down_ms = worker && below(6) == 0 ? LONG_DOWN_MS : below(DOWN_MS_MAX);
-    struct child *child = cluster_child(&story.cluster, victim_names[victim]);
-    if (victim != VICTIM_MASTER && !child_runs(&story.cluster, child))
-        cluster_fail(&story.cluster, "%s ended by itself with %d after %zu results", child->name,
-                     child->exit, story.known.count);
     printf("# kill %u: %s after %zu results, down for %" PRId64 " ms\n", number,
            victim_names[victim], story.known.count, down_ms);
-    child_kill(&story.cluster, child, SIGKILL);
     story.kills[victim]++;
+    if (victim == VICTIM_ENGINE) {
+        kill_engine();
+        return true;
+    }
+    struct child *child = cluster_child(&story.cluster, victim_names[victim]);
+    bool waits = worker && child_has_said(&story.cluster, child, "no Docker engine");
+    if (victim != VICTIM_MASTER && !waits && !child_runs(&story.cluster, child))
+        cluster_fail(&story.cluster, "%s ended by itself with %d after %zu results", child->name,
+                     child->exit, story.known.count);
+    child_kill(&story.cluster, child, SIGKILL);
+    story.down = victim;
     look_for(down_ms);
+    story.down = VICTIM_COUNT;
     start_victim(victim);
     return true;
 }
@@ -240,9 +295,10 @@ static void check_end(void)
                          results.rows[i].outcome, results.rows[i].message);
     assert_ledger_agrees(cluster, RUN, &results, &ledger);
     compare_with_export(&results);
-    printf("# %u jobs, %zu lines in the ledger, kills: master %u, nameserver %u, workers %u\n",
+    printf("# %u jobs, %zu lines in the ledger, kills: master %u, nameserver %u, workers %u, "
+           "engine %u\n",
            jobs, ledger.count, story.kills[VICTIM_MASTER], story.kills[VICTIM_NAMESERVER],
-           story.kills[VICTIM_WORKER_0] + story.kills[VICTIM_WORKER_1]);
+           story.kills[VICTIM_WORKER_0] + story.kills[VICTIM_WORKER_1], story.kills[VICTIM_ENGINE]);
     results_release(&results);
     ledger_release(&ledger);
 }
@@ -256,8 +312,8 @@ static void kill_anything_at_any_time(void **state)
     for (int victim = VICTIM_COUNT - 1; victim >= 0; victim--)
         if (victim != VICTIM_NAMESERVER)
             start_victim((enum victim)victim);
-    unsigned kills = 0, kills_max = story.image != NULL ? KILLS_OF_CONTAINERS : KILLS;
-    while (kills < kills_max && kill_one(kills, jobs / (kills_max + 3)))
+    unsigned kills = 0;
+    while (kills < story.kills_max && kill_one(kills, jobs / (story.kills_max + 3)))
         kills++;
     if (kills < KILLS_MIN)
         cluster_fail(cluster, "the run was over after %u kills", kills);
@@ -271,6 +327,7 @@ static void kill_anything_at_any_time(void **state)
     }
     for (enum victim victim = VICTIM_WORKER_0; victim <= VICTIM_WORKER_1; victim++) {
         struct child *worker = cluster_child(cluster, victim_names[victim]);
+        CLUSTER_WAIT(cluster, (look(), child_runs(cluster, worker) || story.engine_pid == NULL));
         /* It may have been started this moment, and not watch for signals yet. */
         child_wait_text(cluster, worker, "at a time, in");
         child_kill(cluster, worker, SIGTERM);
@@ -289,7 +346,14 @@ static int setup(void **state)
     printf("# HD_KILL_SEED=%" PRIu64 "\n", seed);
     hd_rng_seed(&story.rng, seed);
     story.image = getenv("HD_TEST_IMAGE");
-    story.iterations = story.image != NULL ? 9 : 27;
+    story.down = VICTIM_COUNT;
+    story.engine_pid = getenv("HD_TEST_ENGINE_PID");
+    const char *kills = getenv("HD_KILLS");
+    struct measure measure = story.engine_pid != NULL ? of_engine
+                             : story.image != NULL    ? of_containers
+                                                      : of_processes;
+    story.kills_max = kills != NULL ? (unsigned)strtoul(kills, NULL, 10) : measure.kills;
+    story.iterations = measure.iterations * (1 + story.kills_max / (measure.kills + 1));
     cluster_open(&story.cluster);
     cluster_ledger_open(&story.cluster, story.image != NULL);
     write_experiment();
