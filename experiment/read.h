@@ -111,6 +111,9 @@ struct hd_value *hd_container_describe_ulimits(const struct hd_container *contai
 /* warm.c; command, env and args are parsed before. */
 HD_NODISCARD enum hd_code hd_warm_parse(const struct hd_reader *reader,
                                         const struct hd_value *object, struct hd_target *target);
+/* warm.c; warm is parsed before. */
+HD_NODISCARD enum hd_code hd_ahead_parse(const struct hd_reader *reader,
+                                         const struct hd_value *object, struct hd_target *target);
 struct hd_value *hd_warm_describe(const struct hd_warm_spec *warm); /* NULL: no memory */
 /* log_rules.c */
 HD_NODISCARD enum hd_code hd_log_rules_parse(const struct hd_reader *reader,

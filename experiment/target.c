@@ -468,9 +468,9 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
                              const struct hd_space *space, struct hd_target *target)
 {
     static const char *const names[] = {
-        "image",       "command",    "env",     "data",      "base_dir",  "resources", "timeout",
-        "stop_grace",  "checkpoint", "retries", "container", "args",      "warm",      "contract",
-        "from_output", "pull",       "strict",  "volumes",   "expression"};
+        "image",       "command",    "env",     "data",      "base_dir",   "resources", "timeout",
+        "stop_grace",  "checkpoint", "retries", "container", "args",       "warm",      "contract",
+        "from_output", "pull",       "strict",  "volumes",   "expression", "ahead"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -513,6 +513,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = parse_retries(reader, object, target);
     if (code == HD_OK)
         code = hd_warm_parse(reader, object, target);
+    if (code == HD_OK)
+        code = hd_ahead_parse(reader, object, target);
     if (code == HD_OK)
         code = hd_from_output_parse(reader, object, target);
     return code;

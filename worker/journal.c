@@ -12,6 +12,7 @@
 #define ATTEMPT_SUFFIX "attempt"
 #define RESULT_SUFFIX "result"
 #define BEGUN_SUFFIX "begun"
+#define BEGUN_WARM "warm\n"
 
 static const char *const start_names[] = {"fresh", "in-place", "copy"};
 
@@ -72,6 +73,8 @@ enum hd_code hd_journal_keep_attempt(const char *directory,
         set(object, "directory", hd_value_new_string(attempt->directory), &code);
         set(object, "start", hd_value_new_string(start_names[attempt->start]), &code);
         set(object, "budget", hd_value_new_double(attempt->budget), &code);
+        if (attempt->warm)
+            set(object, "warm", hd_value_new_bool(true), &code);
         if (attempt->gpus[0] != '\0')
             set(object, "gpus", hd_value_new_string(attempt->gpus), &code);
         set(object, "experiment", hd_value_new_string(attempt->experiment_json), &code);
@@ -116,12 +119,26 @@ enum hd_code hd_journal_keep_result(const char *directory, const struct hd_resul
     return write_value(directory, result->attempt, RESULT_SUFFIX, sync, object, code, err);
 }
 
-void hd_journal_note_begun(const char *directory, struct hd_attempt_ref attempt)
+void hd_journal_note_begun(const char *directory, struct hd_attempt_ref attempt, bool warm)
 {
+    const char *text = warm ? BEGUN_WARM : "";
     char path[HD_PATH_MAX];
     struct hd_err ignored;
     if (path_of(directory, attempt, BEGUN_SUFFIX, path, &ignored) == HD_OK)
-        (void)!hd_file_replace(path, "", 0, 0600, &ignored);
+        (void)!hd_file_replace(path, text, strlen(text), 0600, &ignored);
+}
+
+static bool has_begun_warm(const char *directory, struct hd_attempt_ref attempt)
+{
+    char path[HD_PATH_MAX];
+    struct hd_buf buf;
+    struct hd_err ignored;
+    hd_buf_init(&buf, sizeof(BEGUN_WARM) + 1);
+    bool warm = path_of(directory, attempt, BEGUN_SUFFIX, path, &ignored) == HD_OK &&
+                hd_file_read(path, sizeof(BEGUN_WARM), true, &buf, &ignored) == HD_OK &&
+                hd_streq(hd_buf_text(&buf), BEGUN_WARM);
+    hd_buf_release(&buf);
+    return warm;
 }
 
 static bool has_begun(const char *directory, struct hd_attempt_ref attempt)
@@ -281,6 +298,8 @@ static enum hd_code read_attempt(const char *directory, struct hd_attempt_ref at
             .begun = has_begun(directory, attempt),
         };
         kept->attempt.stamp = stamp_of(&reader);
+        kept->warm =
+            hd_value_get(reader.object, "warm") != NULL || has_begun_warm(directory, attempt);
         kept->gpus = hd_value_get(reader.object, "gpus") != NULL ? text_of(&reader, "gpus") : "";
         const char *start = text_of(&reader, "start");
         size_t i = 0;

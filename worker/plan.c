@@ -32,6 +32,7 @@ struct making {
     const char *work_dir_seen;
     char warm_work_dir[HD_PATH_MAX];
     char *warm_line; /* NULL: the target runs for this job alone */
+    struct hd_warm_job *warm;
     struct hd_err *err;
 };
 
@@ -256,7 +257,7 @@ static enum hd_code write_job(struct making *making)
     set(job, "resume", hd_value_new_bool(input->workspace->start != HD_START_FRESH), &code);
     if (code != HD_OK)
         (void)!nomem(making);
-    else if (experiment->target.warm.on)
+    else if (experiment->target.warm.on || experiment->target.warm.by_label)
         code = make_warm_line(making, job);
     if (code == HD_OK) {
         set(job, "work_dir", hd_value_new_string(making->work_dir_seen), &code);
@@ -314,7 +315,7 @@ static enum hd_code write_files(struct making *making)
         code = write_job(making);
     if (code == HD_OK)
         code = make_folder(making, "out");
-    if (code != HD_OK || making->warm_line != NULL)
+    if (code != HD_OK || making->input->experiment->target.warm.on)
         return code; /* it sees none of the others */
     code = write_file(making, "loss.json", "");
     if (code == HD_OK)
@@ -410,6 +411,7 @@ static enum hd_code make_argv(struct making *making, struct hd_engine_job *job)
 
 struct env {
     struct making *making;
+    bool of_run; /* for a target that is started before its job is known */
     char **items;
     size_t count, max;
     enum hd_code code; /* of the first failure; later calls do nothing */
@@ -473,7 +475,7 @@ static void put_data_set_env(struct env *env)
     }
     if (listed && container)
         put_env_format(env, "HYPERDOCK_DATA_DIR=/data");
-    else if (listed && !making->input->experiment->target.warm.on)
+    else if (listed && !env->of_run)
         put_env_format(env, "HYPERDOCK_DATA_DIR=%s/data", making->run_dir_seen);
 }
 
@@ -493,14 +495,20 @@ static void put_run_env(struct env *env)
         put_env_format(env, "NVIDIA_VISIBLE_DEVICES=void");
 }
 
+/* Where its files are, whichever job it is. */
+static void put_place_env(struct env *env)
+{
+    const struct making *making = env->making;
+    put_env_format(env, "HYPERDOCK_DIR=%s", making->run_dir_seen);
+    put_env_format(env, "HYPERDOCK_WORK_DIR=%s", making->work_dir_seen);
+    put_env_format(env, "HYPERDOCK_PARAMS_FILE=%s/params.json", making->run_dir_seen);
+}
+
 static void put_job_env(struct env *env)
 {
     const struct making *making = env->making;
     const struct hd_lease *lease = making->input->lease;
     char number[HD_DOUBLE_TEXT_SIZE];
-    put_env_format(env, "HYPERDOCK_DIR=%s", making->run_dir_seen);
-    put_env_format(env, "HYPERDOCK_WORK_DIR=%s", making->work_dir_seen);
-    put_env_format(env, "HYPERDOCK_PARAMS_FILE=%s/params.json", making->run_dir_seen);
     put_env_format(env, "HYPERDOCK_CONFIG_ID=%s", making->config_id);
     put_env_format(env, "HYPERDOCK_JOB=%u", lease->attempt.job);
     put_env_format(env, "HYPERDOCK_ATTEMPT=%u", lease->attempt.attempt);
@@ -553,20 +561,22 @@ static void put_gpu_env(struct env *env)
 }
 
 /* Ours, then the experiment's, then the worker's: who runs the machine has the last word. */
-static enum hd_code make_env(struct making *making, struct hd_engine_job *job)
+static enum hd_code make_env(struct making *making, bool of_run, char *const **ret_env)
 {
     const struct hd_plan_input *input = making->input;
     const struct hd_target *target = &input->experiment->target;
-    struct env env = {.making = making};
+    struct env env = {.making = making, .of_run = of_run};
     env.max = PLAN_OWN_ENV_MAX + making->params->as.object.count + target->env_count +
               input->extra_env_count;
     env.items = hd_arena_alloc(making->arena, (env.max + 1) * sizeof(*env.items));
     if (env.items == NULL)
         return nomem(making);
     put_run_env(&env);
-    if (!target->warm.on)
+    if (!of_run)
+        put_place_env(&env);
+    if (!of_run && !target->ahead)
         put_job_env(&env);
-    for (size_t i = 0; !target->warm.on && i < making->params->as.object.count; i++)
+    for (size_t i = 0; !of_run && !target->ahead && i < making->params->as.object.count; i++)
         put_param_env(&env, making->params->as.object.keys[i], making->params->as.object.items[i]);
     for (size_t i = 0; i < target->env_count && env.code == HD_OK; i++) {
         char *item = NULL;
@@ -580,8 +590,17 @@ static enum hd_code make_env(struct making *making, struct hd_engine_job *job)
     for (size_t i = 0; i < input->extra_env_count; i++)
         put_env(&env, hd_arena_strdup(making->arena, input->extra_env[i]));
     env.items[env.count] = NULL;
-    job->env = env.items;
+    *ret_env = env.items;
     return env.code;
+}
+
+/* A target that stays is started with what all jobs have in common; where its image decides, both
+ * are there. */
+static enum hd_code make_envs(struct making *making, struct hd_engine_job *job)
+{
+    const struct hd_warm_spec *warm = &making->input->experiment->target.warm;
+    enum hd_code code = make_env(making, warm->on, &job->env);
+    return code == HD_OK && warm->by_label ? make_env(making, true, &making->warm->env) : code;
 }
 
 /* ---- all ------------------------------------------------------------------------------------ */
@@ -661,17 +680,19 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
         .memory_bytes = target->memory_bytes,
         .pids = target->pids,
         .container = target->image != NULL ? &target->container : NULL,
+        .ahead = target->ahead,
     };
-    if (target->warm.on) {
+    if (target->warm.on || target->warm.by_label) {
         struct hd_warm_job *warm = hd_arena_alloc(making->arena, sizeof(*warm));
         if (warm == NULL)
             return nomem(making);
         *warm = (struct hd_warm_job){.line = making->warm_line,
                                      .jobs = target->warm.jobs,
                                      .idle_ms = target->warm.idle_ms,
-                                     .heartbeat_ms = target->warm.heartbeat_ms};
-        job->warm = warm;
-        if (cwd == workspace->work_dir)
+                                     .heartbeat_ms = target->warm.heartbeat_ms,
+                                     .by_label = target->warm.by_label};
+        job->warm = making->warm = warm;
+        if (target->warm.on && cwd == workspace->work_dir)
             job->cwd = NULL; /* it is one job's: the engine has a place for the target itself */
     }
     if (data_dir(making) != NULL)
@@ -727,7 +748,7 @@ enum hd_code hd_plan_make(const struct hd_plan_input *input, struct hd_plan *ret
     if (code == HD_OK)
         code = make_argv(&making, &job);
     if (code == HD_OK)
-        code = make_env(&making, &job);
+        code = make_envs(&making, &job);
     hd_value_free(making.params);
     if (code != HD_OK) {
         hd_arena_free(making.arena);

@@ -96,8 +96,7 @@ static bool may_be_forgotten(const struct hd_result *result)
 static void keep(struct shell *shell, struct entry *entry)
 {
     struct hd_err err;
-    bool warm = entry->experiment != NULL && entry->experiment->target.warm.on;
-    if (hd_journal_keep_result(shell->journal_dir, &entry->result, !warm, &err) != HD_OK &&
+    if (hd_journal_keep_result(shell->journal_dir, &entry->result, !entry->warm, &err) != HD_OK &&
         !may_be_forgotten(&entry->result)) {
         complain(shell, entry, err.text);
         return;
@@ -225,7 +224,8 @@ void shell_take_end(struct shell *shell, const struct hd_engine_news *news)
     if (entry == NULL || entry->ended || entry->experiment == NULL)
         return;
     if (!news->ended && news->begun) {
-        hd_journal_note_begun(shell->journal_dir, entry->attempt);
+        entry->warm = entry->warm || news->warm;
+        hd_journal_note_begun(shell->journal_dir, entry->attempt, news->warm);
         return;
     }
     if (!news->ended) {
@@ -281,6 +281,7 @@ static enum hd_code keep_attempt(struct shell *shell, const struct entry *entry,
         .start = entry->workspace.start,
         .budget = lease->budget,
         .gpus = entry->gpus,
+        .warm = entry->warm,
         .experiment_json = lease->target_json,
     };
     return hd_journal_keep_attempt(shell->journal_dir, &kept, err);
@@ -408,6 +409,8 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
         container.runtime = settings->runtime;
         plan.job.container = &container;
     }
+    const struct hd_warm_spec *warm = &entry->experiment->target.warm;
+    entry->warm = warm->on || (warm->by_label && hd_engine_knows_warm(entry->engine, &plan.job));
     if (code == HD_OK)
         code = keep_attempt(shell, entry, lease, err);
     if (code == HD_OK)
@@ -521,7 +524,7 @@ void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outc
         return;
     entry->asked = true;
     hd_workspace_ask_stop(entry->workspace.run_dir);
-    if (target->warm.on) { /* only its engine reaches it, and sees to the rest */
+    if (entry->warm) { /* only its engine reaches it, and sees to the rest */
         entry->term_at_ms = HD_NEVER_MS;
         hd_engine_stop(entry->engine, attempt, left_ms);
     }

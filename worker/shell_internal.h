@@ -30,6 +30,7 @@ struct entry {
     double last_loss; /* of the curve; NaN none */
     double last_step;
     double budget;
+    bool warm;  /* its target stays after it */
     bool asked; /* to stop by itself, with control/stop */
     int64_t
         term_at_ms; /* when it gets its SIGTERM; HD_NEVER_MS: not to be stopped, or has got it */

@@ -64,6 +64,7 @@ static bool copy_kept(struct entry *entry, const struct hd_journal_attempt *kept
     struct hd_workspace *workspace = &entry->workspace;
     workspace->start = kept->start;
     entry->budget = kept->budget;
+    entry->warm = kept->warm;
     (void)hd_copy_text(entry->gpus, sizeof(entry->gpus), kept->gpus);
     return hd_copy_text(entry->master, sizeof(entry->master), kept->master) &&
            hd_copy_text(workspace->run_dir, sizeof(workspace->run_dir), kept->run_dir) &&
@@ -175,7 +176,7 @@ static void recover_one(struct shell *shell, struct entry *entry,
                             "the worker's journal could not be read");
     } else if (entry->engine == NULL) {
         hand_back(shell, entry);
-    } else if (entry->experiment->target.warm.on) {
+    } else if (kept->warm || entry->experiment->target.warm.on) {
         /* It ended with us; what it left in its directory is the config's. */
         shell_end_unstarted(shell, entry, HD_OUTCOME_PREEMPTED,
                             "the worker ended, and its warm targets with it");

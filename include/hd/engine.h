@@ -24,6 +24,8 @@ struct hd_warm_job {
     uint32_t jobs;    /* these as in struct hd_warm_spec */
     int64_t idle_ms;
     int64_t heartbeat_ms;
+    bool by_label;    /* only where the image says so: the job is prepared for either way */
+    char *const *env; /* by_label: what its target is started with instead of the job's own */
 };
 
 /* A directory or file of the host inside a container. */
@@ -63,6 +65,8 @@ struct hd_engine_job {
     const char *gpus;      /* docker: UUIDs that it may use, with commas; NULL or "": none */
     const struct hd_warm_job *warm;       /* NULL: it runs once, for this job */
     const struct hd_container *container; /* docker; NULL: nothing beyond the above */
+    bool ahead; /* docker: nothing above but its directories is its own, so that a container for a
+                   later one may be made meanwhile */
 };
 
 /* How it ended, raw; hd_classify() makes the outcome of it. */
@@ -79,6 +83,7 @@ struct hd_engine_end {
     bool timed_out;    /* we stopped it: its time limit */
     bool stopped;      /* we stopped it: hd_engine_stop() */
     bool uncharged;    /* what ran before it in the same target may be at fault: try again */
+    bool says_warm;    /* NOT_STARTED, between engines: the image is one of a target that stays */
     char message[HD_MESSAGE_MAX];
     char image_id[HD_IMAGE_ID_MAX]; /* docker: what it ran, whatever its name means by now; "" */
     int64_t started_wall_ms, finished_wall_ms;
@@ -88,6 +93,7 @@ struct hd_engine_news {
     struct hd_attempt_ref attempt;
     bool ended; /* otherwise only `doing`, which may come often and may be lost */
     bool begun; /* docker: its target runs now and writes where it may; may be lost as well */
+    bool warm;  /* begun: in a target that stays, as the image says; told when that was not known */
     struct hd_engine_end end;
     char doing[HD_DOING_MAX]; /* "pulling IMAGE 45 %"; "" it runs */
 };
@@ -141,6 +147,8 @@ static inline bool hd_engine_is_warm(struct hd_attempt_ref found)
 {
     return (found.job & HD_WARM_JOB_FLAG) != 0;
 }
+/* The job's image is known to say that its targets stay. */
+bool hd_engine_knows_warm(struct hd_engine *engine, const struct hd_engine_job *job);
 const char *hd_engine_name(const struct hd_engine *engine); /* "docker", "podman", "process" */
 /* Whatever goes wrong after the arguments are accepted comes as news. Starting an attempt that
  * already exists adopts it (a resend is harmless). */

@@ -59,7 +59,8 @@ struct hd_container {
 /* A target that stays alive and takes jobs one after another. */
 struct hd_warm_spec {
     bool on;
-    uint32_t jobs;        /* after so many it is ended and another one started; at least 1 */
+    bool by_label; /* the image says whether, by its label hyperdock.warm; never together with on */
+    uint32_t jobs; /* after so many it is ended and another one started; at least 1 */
     int64_t idle_ms;      /* how long it is kept without a job */
     int64_t heartbeat_ms; /* the longest silence in a job; 0: any */
 };
@@ -123,6 +124,7 @@ struct hd_target {
     uint32_t retries_infra;       /* default 2 */
     uint32_t retries_failed;      /* default 0 */
     struct hd_warm_spec warm;
+    bool ahead; /* the container of the next job is made while one runs; default false */
 };
 
 /* The names of all data sets that a worker must have: those of `data`, then those of volumes; NULL

@@ -76,6 +76,9 @@ static void fuzz_answer(uint8_t which, const char *text, size_t size)
         hd_assert(strspn(id, "0123456789abcdefABCDEF") == strlen(id));
     if (which == 3 && hd_docker_parse_wait(text, size, &exit_code, &err) == HD_OK)
         hd_assert(size > 0);
+    bool warm;
+    if (which == 4 && hd_docker_parse_image_warm(text, size, &warm, &err) == HD_OK)
+        hd_assert(size > 0);
     if (which == 5 && hd_docker_parse_info(text, size, &info, &err) == HD_OK)
         hd_assert(size > 0);
 }

@@ -81,6 +81,7 @@ struct fake_docker {
         char name[128], user[64];
     } images[IMAGES_MAX];
     size_t image_count;
+    char image_labels[256]; /* a JSON object, or "null" as engines say for none */
     struct container containers[CONTAINERS_MAX];
     unsigned made;
     struct fault faults[FAULTS_MAX];
@@ -275,7 +276,9 @@ static bool answer_image(struct fake_docker *fake, int fd, const char *name)
         return send_message(fd, fake, 404, body);
     }
     image_id(name, id);
-    (void)hd_format(body, sizeof(body), "{\"Id\":\"%s\",\"Config\":{\"User\":\"%s\"}}", id, user);
+    (void)hd_format(body, sizeof(body),
+                    "{\"Id\":\"%s\",\"Config\":{\"User\":\"%s\",\"Labels\":%s}}", id, user,
+                    fake->image_labels[0] != '\0' ? fake->image_labels : "null");
     return send_json(fd, fake, 200, body);
 }
 
@@ -1012,6 +1015,16 @@ void fake_docker_add_image(struct fake_docker *fake, const char *name, const cha
         (void)hd_format(fake->images[fake->image_count].name, 128, "%s", name);
         (void)hd_format(fake->images[fake->image_count++].user, 64, "%s", user);
     });
+}
+
+void fake_docker_label_images(struct fake_docker *fake, const char *key, const char *value)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->image_labels[0] = '\0';
+    if (value != NULL)
+        (void)hd_format(fake->image_labels, sizeof(fake->image_labels), "{\"%s\":\"%s\"}", key,
+                        value);
+    pthread_mutex_unlock(&fake->lock);
 }
 
 void fake_docker_allow_pulls(struct fake_docker *fake)

@@ -49,6 +49,8 @@ const char *fake_docker_host(const struct fake_docker *fake); /* "unix://..." */
 
 void fake_docker_set_version(struct fake_docker *fake, const char *newest, int minor_min);
 void fake_docker_add_image(struct fake_docker *fake, const char *name, const char *user);
+/* All images have this label from now on; value NULL: none. */
+void fake_docker_label_images(struct fake_docker *fake, const char *key, const char *value);
 /* A pull of any image then succeeds and adds it. */
 void fake_docker_allow_pulls(struct fake_docker *fake);
 

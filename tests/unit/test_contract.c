@@ -655,6 +655,76 @@ static void a_warm_target_reads_its_jobs_from_lines(void **state)
     hd_plan_release(&plan);
 }
 
+static void read_experiment(struct place *place, const char *text)
+{
+    hd_experiment_free(place->experiment);
+    place->experiment = NULL;
+    assert_hd_ok(
+        hd_experiment_parse_text(text, strlen(text), "w.yaml", NULL, &place->experiment, &err));
+}
+
+#define PARAMS_OF_PLACE                                                                            \
+    "objective: loss\nspace:\n  lr: {type: float, low: 0, high: 1}\n"                              \
+    "  act: {type: categorical, choices: [relu, tanh]}\n  weird-name: {type: int, low: 1, high: "  \
+    "9}\n"
+
+static bool list_has(char *const *list, const char *start)
+{
+    for (size_t i = 0; list[i] != NULL; i++)
+        if (strncmp(list[i], start, strlen(start)) == 0)
+            return true;
+    return false;
+}
+
+/* All files are there as for one that runs alone, and the line and the environment as for one that
+ * stays. */
+static void a_job_whose_image_decides_is_prepared_for_either_way(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace workspace;
+    struct hd_plan plan;
+    read_experiment(place, "target: {image: a, env: {A: b}}\n" PARAMS_OF_PLACE);
+    make_plan(place, true, &workspace, &plan);
+    const struct hd_warm_job *warm = plan.job.warm;
+    assert_non_null(warm);
+    assert_true(warm->by_label && warm->jobs == HD_WARM_JOBS_DEFAULT);
+    assert_non_null(strstr(warm->line, "\"params\":{"));
+    assert_string_equal(env_of(&plan, "HP_LR"), "0.25");
+    assert_string_equal(env_of(&plan, "HYPERDOCK_DIR"), "/hyperdock");
+    assert_true(list_has(warm->env, "A=b") && list_has(warm->env, "HYPERDOCK_RUN_ID=t"));
+    assert_false(list_has(warm->env, "HP_LR=") || list_has(warm->env, "HYPERDOCK_DIR=") ||
+                 list_has(warm->env, "HYPERDOCK_JOB="));
+    static const char *const files[] = {"params.json", "job.json", "loss.json",
+                                        "out",         "control",  "work"};
+    for (size_t i = 0; i < HD_COUNT(files); i++)
+        assert_true(hd_path_exists(join(workspace.run_dir, files[i])));
+    hd_plan_release(&plan);
+}
+
+/* It is made before its job is known, so all it can be told of it is in files. */
+static void a_container_that_is_made_ahead_knows_of_no_job(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace workspace;
+    struct hd_plan plan;
+    static const char *const absent[] = {"HYPERDOCK_JOB",       "HYPERDOCK_BUDGET",
+                                         "HYPERDOCK_SEED",      "HYPERDOCK_ATTEMPT",
+                                         "HYPERDOCK_CONFIG_ID", "HP_LR"};
+    read_experiment(place,
+                    "target: {image: a, warm: false, ahead: true, env: {A: b}}\n" PARAMS_OF_PLACE);
+    make_plan(place, true, &workspace, &plan);
+    assert_true(plan.job.ahead);
+    assert_null(plan.job.warm);
+    assert_string_equal(env_of(&plan, "A"), "b");
+    assert_string_equal(env_of(&plan, "HYPERDOCK_DIR"), "/hyperdock");
+    assert_string_equal(env_of(&plan, "HYPERDOCK_WORK_DIR"), "/hyperdock/work");
+    assert_string_equal(env_of(&plan, "HYPERDOCK_PARAMS_FILE"), "/hyperdock/params.json");
+    for (size_t i = 0; i < HD_COUNT(absent); i++)
+        assert_null(env_of(&plan, absent[i]));
+    assert_true(hd_path_exists(join(workspace.run_dir, "params.json")));
+    hd_plan_release(&plan);
+}
+
 static void params_that_do_not_fit_the_space_are_refused(void **state)
 {
     struct place *place = *state;
@@ -899,6 +969,8 @@ int main(void)
         WITH_PLACE(outside_a_container_paths_are_the_hosts),
         WITH_PLACE(gpus_are_those_of_the_lease),
         WITH_PLACE(a_warm_target_reads_its_jobs_from_lines),
+        WITH_PLACE(a_job_whose_image_decides_is_prepared_for_either_way),
+        WITH_PLACE(a_container_that_is_made_ahead_knows_of_no_job),
         WITH_PLACE(params_that_do_not_fit_the_space_are_refused),
         WITH_PLACE(a_hostile_loss_file_is_no_result_with_a_reason),
         WITH_PLACE(hyperdocks_log_is_left_for_its_contract),

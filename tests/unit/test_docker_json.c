@@ -140,6 +140,32 @@ static void test_info(void **state)
     assert_false(info.rootless || info.no_memory);
 }
 
+/* Only a label that says so does; many images have none at all. */
+static void test_image_warm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool warm;
+    } rows[] = {{"{\"Config\":{\"Labels\":{\"hyperdock.warm\":\"1\"}}}", true},
+                {"{\"Config\":{\"Labels\":{\"a\":\"b\",\"hyperdock.warm\":\"true\"}}}", true},
+                {"{\"Config\":{\"Labels\":{\"hyperdock.warm\":\"0\"}}}", false},
+                {"{\"Config\":{\"Labels\":{\"hyperdock.warm\":1}}}", false},
+                {"{\"Config\":{\"Labels\":{}}}", false},
+                {"{\"Config\":{\"Labels\":null}}", false},
+                {"{\"Config\":null}", false},
+                {"{}", false}};
+    struct hd_err err;
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        bool warm = !rows[i].warm;
+        assert_hd_ok(hd_docker_parse_image_warm(rows[i].text, strlen(rows[i].text), &warm, &err));
+        assert_int_equal(warm, rows[i].warm);
+    }
+    bool warm = true;
+    assert_hd_fails(hd_docker_parse_image_warm("[]", 2, &warm, &err), HD_E_INVALID, "an image");
+    assert_true(warm);
+}
+
 /* The event stream is read line by line; a broken line hides nothing after it. */
 static void test_events(void **state)
 {
@@ -687,17 +713,29 @@ static void test_pull_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inspect_exited), cmocka_unit_test(test_inspect_refused_start),
-        cmocka_unit_test(test_bad_answers),    cmocka_unit_test(test_list),
-        cmocka_unit_test(test_wait),           cmocka_unit_test(test_info),
-        cmocka_unit_test(test_events),         cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_times),          cmocka_unit_test(test_split_image),
-        cmocka_unit_test(test_create_body),    cmocka_unit_test(test_gpus),
-        cmocka_unit_test(test_command_line),   cmocka_unit_test(test_container_options),
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_error_text),
-        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_frames_split_anywhere),
-        cmocka_unit_test(test_frames_resume),  cmocka_unit_test(test_frames_broken),
-        cmocka_unit_test(test_pull_percent),   cmocka_unit_test(test_frames_by_count),
+        cmocka_unit_test(test_inspect_exited),
+        cmocka_unit_test(test_inspect_refused_start),
+        cmocka_unit_test(test_bad_answers),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_image_warm),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_split_image),
+        cmocka_unit_test(test_create_body),
+        cmocka_unit_test(test_gpus),
+        cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_container_options),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_error_text),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_frames_split_anywhere),
+        cmocka_unit_test(test_frames_resume),
+        cmocka_unit_test(test_frames_broken),
+        cmocka_unit_test(test_pull_percent),
+        cmocka_unit_test(test_frames_by_count),
         cmocka_unit_test(test_pull_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

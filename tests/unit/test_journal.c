@@ -87,7 +87,7 @@ static void what_is_kept_is_read_back(void **state)
                                      &has_result, &err));
         assert_false(has_result);
         assert_false(read.begun);
-        hd_journal_note_begun(place->dir, kept.attempt);
+        hd_journal_note_begun(place->dir, kept.attempt, false);
         assert_hd_ok(hd_journal_keep_result(place->dir, &result, true, &err));
         assert_hd_ok(hd_journal_read(place->dir, kept.attempt, place->arena, &read, &read_result,
                                      &has_result, &err));
@@ -116,6 +116,31 @@ static void what_is_kept_is_read_back(void **state)
         assert_string_equal(read_result.info_json, result.info_json);
         assert_string_equal(read_result.image_id, result.image_id);
         assert_string_equal(read_result.directory, result.directory);
+    }
+}
+
+/* It ends with the worker: whoever comes after looks for no target of it. */
+static void a_target_that_stays_is_known_as_one(void **state)
+{
+    static const struct {
+        bool kept, begun, begun_warm, expected;
+    } rows[] = {{false, false, false, false},
+                {false, true, false, false},
+                {true, false, false, true},
+                {false, true, true, true}};
+    struct place *place = *state;
+    for (uint32_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_journal_attempt kept = attempt_of(20 + i), read;
+        struct hd_result result;
+        bool has_result;
+        kept.warm = rows[i].kept;
+        assert_hd_ok(hd_journal_keep_attempt(place->dir, &kept, &err));
+        if (rows[i].begun)
+            hd_journal_note_begun(place->dir, kept.attempt, rows[i].begun_warm);
+        assert_hd_ok(hd_journal_read(place->dir, kept.attempt, place->arena, &read, &result,
+                                     &has_result, &err));
+        assert_int_equal(read.warm, rows[i].expected);
+        assert_int_equal(read.begun, rows[i].begun);
     }
 }
 
@@ -196,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_PLACE(what_is_kept_is_read_back),
+        IN_PLACE(a_target_that_stays_is_known_as_one),
         IN_PLACE(what_is_listed_is_what_is_not_forgotten),
         IN_PLACE(a_broken_file_is_an_error_and_a_broken_result_is_none),
     };

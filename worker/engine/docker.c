@@ -70,102 +70,6 @@ static void reap(struct hd_docker *docker)
     }
 }
 
-/* ---- copies of what is borrowed ------------------------------------------------------------- */
-
-static bool copy_text(struct hd_arena *arena, const char *text, const char **ret_copy)
-{
-    *ret_copy = text != NULL ? hd_arena_strdup(arena, text) : NULL;
-    return text == NULL || *ret_copy != NULL;
-}
-
-static bool copy_list(struct hd_arena *arena, char *const *list, char *const **ret_copy)
-{
-    size_t count = 0;
-    while (list != NULL && list[count] != NULL)
-        count++;
-    char **copy = hd_arena_alloc(arena, (count + 1) * sizeof(*copy));
-    if (copy == NULL)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        copy[i] = hd_arena_strdup(arena, list[i]);
-        if (copy[i] == NULL)
-            return false;
-    }
-    *ret_copy = list != NULL ? copy : NULL;
-    return true;
-}
-
-static bool copy_own(struct hd_arena *arena, const char *text, char **ret_copy)
-{
-    *ret_copy = text != NULL ? hd_arena_strdup(arena, text) : NULL;
-    return text == NULL || *ret_copy != NULL;
-}
-
-static bool copy_words(struct hd_arena *arena, char *const *list, char ***ret_copy)
-{
-    char *const *copy = NULL;
-    bool good = copy_list(arena, list, &copy);
-    *ret_copy = (char **)(uintptr_t)copy; /* ours: nobody else has it */
-    return good;
-}
-
-static bool copy_container(struct hd_arena *arena, const struct hd_container *container,
-                           const struct hd_container **ret_container)
-{
-    *ret_container = NULL;
-    if (container == NULL)
-        return true;
-    struct hd_container *copy = hd_arena_alloc(arena, sizeof(*copy));
-    if (copy == NULL)
-        return false;
-    *copy = *container;
-    *ret_container = copy;
-    return copy_own(arena, container->cpuset, &copy->cpuset) &&
-           copy_own(arena, container->user, &copy->user) &&
-           copy_own(arena, container->network, &copy->network) &&
-           copy_own(arena, container->runtime, &copy->runtime) &&
-           copy_words(arena, container->ulimits, &copy->ulimits) &&
-           copy_words(arena, container->tmpfs, &copy->tmpfs) &&
-           copy_words(arena, container->cap_add, &copy->cap_add) &&
-           copy_words(arena, container->cap_drop, &copy->cap_drop);
-}
-
-static bool copy_mounts(struct hd_arena *arena, const struct hd_engine_job *job,
-                        const struct hd_mount **ret_mounts)
-{
-    if (job->mount_count == 0)
-        return true;
-    struct hd_mount *mounts = hd_arena_alloc(arena, job->mount_count * sizeof(*mounts));
-    bool good = mounts != NULL;
-    for (size_t i = 0; good && i < job->mount_count; i++) {
-        mounts[i] = job->mounts[i];
-        good = copy_text(arena, job->mounts[i].source, &mounts[i].source) &&
-               copy_text(arena, job->mounts[i].target, &mounts[i].target);
-    }
-    *ret_mounts = mounts;
-    return good;
-}
-
-static bool copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
-                     struct hd_engine_job *ret_job)
-{
-    *ret_job = *job;
-    return copy_text(arena, job->worker, &ret_job->worker) &&
-           copy_text(arena, job->run_id, &ret_job->run_id) &&
-           copy_text(arena, job->config_id, &ret_job->config_id) &&
-           copy_text(arena, job->run_dir, &ret_job->run_dir) &&
-           copy_text(arena, job->work_dir, &ret_job->work_dir) &&
-           copy_text(arena, job->data_dir, &ret_job->data_dir) &&
-           copy_text(arena, job->log_path, &ret_job->log_path) &&
-           copy_text(arena, job->image, &ret_job->image) &&
-           copy_text(arena, job->gpus, &ret_job->gpus) &&
-           copy_text(arena, job->image_id, &ret_job->image_id) &&
-           copy_text(arena, job->handed_by, &ret_job->handed_by) &&
-           copy_list(arena, job->argv, &ret_job->argv) &&
-           copy_list(arena, job->env, &ret_job->env) && copy_mounts(arena, job, &ret_job->mounts) &&
-           copy_container(arena, job->container, &ret_job->container);
-}
-
 /* ---- a new watch ---------------------------------------------------------------------------- */
 
 static void write_log(void *context, const char *bytes, size_t size)
@@ -182,7 +86,7 @@ static enum hd_code prepare_watch(struct hd_docker_watch *watch, const struct hd
         code = hd_arena_new(JOB_BYTES_MAX, &watch->arena, err);
     if (code != HD_OK)
         return code;
-    if (job != NULL && !copy_job(watch->arena, job, &watch->job))
+    if (job != NULL && !hd_engine_copy_job(watch->arena, job, &watch->job))
         return hd_fail(err, HD_E_LIMIT,
                        "the job's command and environment are longer than %u bytes", JOB_BYTES_MAX);
     if (job != NULL && job->log_path != NULL)

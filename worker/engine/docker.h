@@ -72,6 +72,9 @@ struct hd_docker {
     const char *pulled[HD_DOCKER_PULLS_MAX];           /* one pull at a time of each; NULL: free */
     struct hd_docker_fresh fresh[HD_DOCKER_FRESH_MAX]; /* the oldest is overwritten */
     size_t fresh_next;
+    struct hd_docker_fresh cold[HD_DOCKER_FRESH_MAX]; /* runs whose image has no label of a target
+                                                         that stays; likewise */
+    size_t cold_next;
     bool filling; /* the volume of a data set */
     bool closing;
     int64_t closing_by_ms; /* removals that are under way may go on until then */
@@ -207,6 +210,9 @@ enum hd_docker_phase hd_docker_fetch_files(struct hd_docker_watch *watch);
 enum hd_docker_phase hd_docker_get_image(struct hd_docker_watch *watch, bool missing);
 /* pull: always, and this run's image was not asked for yet. */
 bool hd_docker_image_is_due(struct hd_docker_watch *watch);
+/* A job whose image decides: ENDED with says_warm when it says that its targets stay, MAKE when
+ * not, or when nobody asks (docker_label.c). */
+enum hd_docker_phase hd_docker_judge_label(struct hd_docker_watch *watch);
 /* target.strict: the image that the container was made of is the run's. */
 enum hd_docker_phase hd_docker_judge_image(struct hd_docker_watch *watch);
 

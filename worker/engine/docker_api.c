@@ -246,25 +246,52 @@ static bool escape_image(const char *image, char *ret_text, size_t text_size)
     return used > 0;
 }
 
-enum hd_code hd_docker_image_id(struct hd_docker_api *api, const char *image, char *ret_id,
-                                struct hd_err *err)
+/* HD_OK: the answer, which the caller releases. */
+static enum hd_code look_at_image(struct hd_docker_api *api, const char *image, struct reply *reply,
+                                  struct hd_err *err)
 {
     char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
     if (!escape_image(image, escaped, sizeof(escaped)) ||
         !hd_format(path, sizeof(path), "/images/%s/json", escaped))
         return hd_fail(err, HD_E_NOTFOUND, "no image has such a name");
     const struct hd_docker_request request = {.method = "GET", .path = path};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
-    if (code != HD_OK)
+    enum hd_code code = perform(api, &request, reply, err);
+    if (code != HD_OK || reply->status == 200)
         return code;
-    if (reply.status != 200)
-        code = refuse(&reply, "look at the image", NULL, err);
-    else
-        code = hd_docker_parse_image_id(hd_buf_text(&reply.body), reply.body.size, ret_id, err);
-    hd_buf_release(&reply.body);
+    code = refuse(reply, "look at the image", NULL, err);
+    hd_buf_release(&reply->body);
+    return code;
+}
+
+/* Whatever it answers that we cannot read: it is asked again later. */
+static enum hd_code cannot_look(enum hd_code code, struct hd_err *err)
+{
     return code == HD_E_INVALID ? hd_fail(err, HD_E_NET, "the engine cannot look at the image")
                                 : code;
+}
+
+enum hd_code hd_docker_image_id(struct hd_docker_api *api, const char *image, char *ret_id,
+                                struct hd_err *err)
+{
+    struct reply reply;
+    enum hd_code code = look_at_image(api, image, &reply, err);
+    if (code == HD_OK) {
+        code = hd_docker_parse_image_id(hd_buf_text(&reply.body), reply.body.size, ret_id, err);
+        hd_buf_release(&reply.body);
+    }
+    return cannot_look(code, err);
+}
+
+enum hd_code hd_docker_image_warm(struct hd_docker_api *api, const char *image, bool *ret_warm,
+                                  struct hd_err *err)
+{
+    struct reply reply;
+    enum hd_code code = look_at_image(api, image, &reply, err);
+    if (code == HD_OK) {
+        code = hd_docker_parse_image_warm(hd_buf_text(&reply.body), reply.body.size, ret_warm, err);
+        hd_buf_release(&reply.body);
+    }
+    return cannot_look(code, err);
 }
 
 static void feed_pull(void *context, const char *bytes, size_t size)

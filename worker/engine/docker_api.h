@@ -37,6 +37,9 @@ HD_NODISCARD enum hd_code hd_docker_list(struct hd_docker_api *api, const char *
  * HD_IMAGE_ID_MAX bytes. */
 HD_NODISCARD enum hd_code hd_docker_image_id(struct hd_docker_api *api, const char *image,
                                              char *ret_id, struct hd_err *err);
+/* Whether it says by its label that its targets stay; codes as above. */
+HD_NODISCARD enum hd_code hd_docker_image_warm(struct hd_docker_api *api, const char *image,
+                                               bool *ret_warm, struct hd_err *err);
 /* registry_auth: NULL none. The stream, which the caller zeroes, shows how far it is while the call
  * lasts. HD_E_TIMEOUT: nothing came for stall_ms. */
 HD_NODISCARD enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,

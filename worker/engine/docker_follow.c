@@ -233,7 +233,7 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
         return hd_docker_go_away(watch, err.text);
     }
     watch->followed = true;
-    hd_engine_begin(watch->engine->queue, watch->attempt);
+    hd_engine_begin(watch->engine->queue, watch->attempt, false);
     set_deadline(watch, 0);
     if (podman)
         return HD_DOCKER_LOOK;

@@ -426,6 +426,19 @@ enum hd_code hd_docker_parse_image_id(const char *text, size_t size, char *ret_i
     return code;
 }
 
+enum hd_code hd_docker_parse_image_warm(const char *text, size_t size, bool *ret_warm,
+                                        struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = parse_object(text, size, "an image", &value, err);
+    if (code != HD_OK)
+        return code;
+    const char *label = text_at(object_at(object_at(value, "Config"), "Labels"), "hyperdock.warm");
+    *ret_warm = says(label, "1") || says(label, "true");
+    hd_value_free(value);
+    return HD_OK;
+}
+
 static bool is_oom_event(const char *line, size_t size)
 {
     struct hd_value *value = NULL;

@@ -74,6 +74,9 @@ HD_NODISCARD enum hd_code hd_docker_parse_info(const char *text, size_t size,
 /* GET /images/NAME/json: its id; ret_id: HD_IMAGE_ID_MAX bytes. */
 HD_NODISCARD enum hd_code hd_docker_parse_image_id(const char *text, size_t size, char *ret_id,
                                                    struct hd_err *err);
+/* The same answer: whether its label hyperdock.warm says that its targets stay. */
+HD_NODISCARD enum hd_code hd_docker_parse_image_warm(const char *text, size_t size, bool *ret_warm,
+                                                     struct hd_err *err);
 /* GET /events: JSON lines; true when one says that memory ran out. */
 bool hd_docker_events_have_oom(const char *text, size_t size);
 /* The message of an error answer: {"message": ...} or plain text, one line, cut to fit. */

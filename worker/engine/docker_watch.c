@@ -271,6 +271,8 @@ static enum hd_docker_phase make(struct hd_docker_watch *watch)
     if (hd_docker_image_is_due(watch))
         phase = hd_docker_get_image(watch, false);
     if (phase == HD_DOCKER_MAKE)
+        phase = hd_docker_judge_label(watch);
+    if (phase == HD_DOCKER_MAKE)
         phase = make_container(watch);
     if (phase == HD_DOCKER_START_IT)
         came_back(watch);

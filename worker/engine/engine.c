@@ -56,6 +56,11 @@ enum hd_code hd_engine_command_line(const struct hd_engine *engine, const struct
     return engine->ops->command_line(engine, job, out, err);
 }
 
+bool hd_engine_knows_warm(struct hd_engine *engine, const struct hd_engine_job *job)
+{
+    return engine->ops->knows_warm != NULL && engine->ops->knows_warm(engine, job);
+}
+
 void hd_engine_close(struct hd_engine *engine)
 {
     if (engine != NULL)
@@ -88,13 +93,13 @@ void hd_engine_tell(struct hd_queue *queue, struct hd_attempt_ref attempt,
         (void)nanosleep(&pause, NULL);
 }
 
-static void say(struct hd_queue *queue, struct hd_attempt_ref attempt, bool begun,
+static void say(struct hd_queue *queue, struct hd_attempt_ref attempt, bool begun, bool warm,
                 const char *doing)
 {
     struct hd_engine_news *news = hd_malloc(sizeof(*news));
     if (news == NULL)
         return;
-    *news = (struct hd_engine_news){.attempt = attempt, .begun = begun};
+    *news = (struct hd_engine_news){.attempt = attempt, .begun = begun, .warm = warm};
     (void)hd_copy_text(news->doing, sizeof(news->doing), doing);
     if (hd_queue_push(queue, news) != HD_OK)
         hd_free(news);
@@ -102,10 +107,10 @@ static void say(struct hd_queue *queue, struct hd_attempt_ref attempt, bool begu
 
 void hd_engine_say(struct hd_queue *queue, struct hd_attempt_ref attempt, const char *doing)
 {
-    say(queue, attempt, false, doing);
+    say(queue, attempt, false, false, doing);
 }
 
-void hd_engine_begin(struct hd_queue *queue, struct hd_attempt_ref attempt)
+void hd_engine_begin(struct hd_queue *queue, struct hd_attempt_ref attempt, bool warm)
 {
-    say(queue, attempt, true, "");
+    say(queue, attempt, true, warm, "");
 }

@@ -27,6 +27,7 @@ struct hd_engine_ops {
                           const struct hd_engine_job *job, struct hd_err *err);
     enum hd_code (*command_line)(const struct hd_engine *engine, const struct hd_engine_job *job,
                                  struct hd_buf *out, struct hd_err *err);
+    bool (*knows_warm)(struct hd_engine *engine, const struct hd_engine_job *job); /* NULL: no */
     void (*close)(struct hd_engine *engine); /* frees the engine */
 };
 
@@ -44,6 +45,9 @@ void hd_engine_tell(struct hd_queue *queue, struct hd_attempt_ref attempt,
 /* News of what is done for an attempt meanwhile; lost when memory or the queue is short. */
 void hd_engine_say(struct hd_queue *queue, struct hd_attempt_ref attempt, const char *doing);
 /* News that its target runs; lost likewise. */
-void hd_engine_begin(struct hd_queue *queue, struct hd_attempt_ref attempt);
+void hd_engine_begin(struct hd_queue *queue, struct hd_attempt_ref attempt, bool warm);
+/* All that a job points to, in the arena; false: it is full. */
+bool hd_engine_copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
+                        struct hd_engine_job *ret_job);
 
 #endif

@@ -274,32 +274,65 @@ static enum hd_code start_warm(struct hd_warm *warm, const struct hd_engine_job 
     return code;
 }
 
-static enum hd_code warm_start(struct hd_engine *engine, const struct hd_engine_job *job,
+enum hd_code hd_warm_start_job(struct hd_warm *warm, const struct hd_engine_job *job,
                                struct hd_err *err)
 {
-    struct hd_warm *warm = warm_of(engine);
     char *key = NULL;
-    if (job->warm != NULL && warm->inner->copies)
+    if (warm->inner->copies)
         return hd_fail(
             err, HD_E_UNSUPPORTED,
             "warm targets need an engine that mounts this worker's directories, and this "
             "one does not see them (--files)");
-    enum hd_code code = job->warm != NULL ? make_key(job, &key, err) : HD_OK;
+    if (find_task(warm, job->attempt) != NULL)
+        return HD_OK;
+    enum hd_code code = make_key(job, &key, err);
+    return code == HD_OK ? start_warm(warm, job, key, err) : code;
+}
+
+static enum hd_code start_cold(struct hd_warm *warm, const struct hd_engine_job *job,
+                               struct hd_err *err)
+{
+    bool waits = job->warm != NULL;
+    if (waits && hd_warm_waits(warm, job->attempt))
+        return HD_OK;
+    enum hd_code code = waits ? hd_warm_wait_for_label(warm, job, err) : HD_OK;
     if (code != HD_OK)
         return code;
+    make_room(warm, job);
+    code = hd_engine_start(warm->inner, job, err);
+    warm->cold += code == HD_OK ? 1 : 0;
+    if (code != HD_OK)
+        hd_warm_forget_waiting(warm, job->attempt);
+    return code;
+}
+
+static enum hd_code warm_start(struct hd_engine *engine, const struct hd_engine_job *job,
+                               struct hd_err *err)
+{
+    struct hd_warm *warm = warm_of(engine);
+    struct hd_warm_job its;
+    enum hd_code code;
     pthread_mutex_lock(&warm->lock);
-    if (job->warm == NULL) {
-        make_room(warm, job);
-        code = hd_engine_start(warm->inner, job, err);
-        warm->cold += code == HD_OK ? 1 : 0;
-    } else if (find_task(warm, job->attempt) != NULL) {
-        hd_free(key);
+    if (job->warm != NULL && job->warm->by_label && hd_warm_is_known(warm, job)) {
+        const struct hd_engine_job own = hd_warm_as_warm(job, &its);
+        code = hd_warm_start_job(warm, &own, err);
+    } else if (job->warm == NULL || job->warm->by_label) {
+        code = start_cold(warm, job, err);
     } else {
-        code = start_warm(warm, job, key, err);
+        code = hd_warm_start_job(warm, job, err);
     }
     pthread_mutex_unlock(&warm->lock);
     hd_warm_wake(warm);
     return code;
+}
+
+static bool warm_knows(struct hd_engine *engine, const struct hd_engine_job *job)
+{
+    struct hd_warm *warm = warm_of(engine);
+    pthread_mutex_lock(&warm->lock);
+    bool known = job->image != NULL && hd_warm_is_known(warm, job);
+    pthread_mutex_unlock(&warm->lock);
+    return known;
 }
 
 /* ---- stop, drop, remove --------------------------------------------------------------------- */
@@ -344,6 +377,7 @@ static void warm_drop(struct hd_engine *engine, struct hd_attempt_ref attempt)
         hd_engine_drop(warm->inner, target->ref);
         hd_warm_free_target(warm, target);
     } else if (!forget_ended(warm, attempt)) {
+        hd_warm_forget_waiting(warm, attempt);
         hd_engine_drop(warm->inner, attempt);
         warm->cold -= warm->cold > 0 ? 1 : 0;
     }
@@ -441,6 +475,9 @@ static void warm_close(struct hd_engine *engine)
             hd_engine_drop(warm->inner, warm->targets[i]->ref);
             hd_warm_free_target(warm, warm->targets[i]);
         }
+    for (size_t i = 0; i < HD_HELD_MAX; i++)
+        if (warm->waiting[i] != NULL)
+            hd_warm_forget_waiting(warm, warm->waiting[i]->job.attempt);
     hd_engine_close(warm->inner);
     while ((news = hd_queue_pop(warm->inner_news, 0)) != NULL)
         hd_free(news);
@@ -459,6 +496,7 @@ static const struct hd_engine_ops warm_ops = {
     .answers = warm_answers,
     .adopt = warm_adopt,
     .command_line = warm_command_line,
+    .knows_warm = warm_knows,
     .close = warm_close,
 };
 

@@ -49,6 +49,7 @@
 #define HD_WARM_LOG_BYTES_MAX (HD_LOG_BYTES_MAX / 2) /* of output; then another one is started */
 #define HD_WARM_GARBAGE_MAX 16                       /* lines of a job that cannot be read */
 #define HD_WARM_KEY_BYTES_MAX (4u * 1024u * 1024u)
+#define HD_WARM_KNOWN_MAX 64
 #define HD_WARM_SOCKET "socket"
 #define HD_WARM_INSIDE "/hyperdock" /* where a container sees its box */
 
@@ -77,7 +78,7 @@ struct hd_warm_target {
     struct hd_attempt_ref ref; /* of the inner engine */
     bool container;
     char *gpus; /* as in its job; NULL none */
-    char *key; /* jobs with the same may use it; NULL: no more */
+    char *key;  /* jobs with the same may use it; NULL: no more */
     char dir[HD_WARM_PATH_MAX];
     int box_fd, listen_fd, fd, log_fd, note_fd; /* -1: none */
     struct hd_buf in;
@@ -94,6 +95,18 @@ struct hd_warm_target {
     uint64_t log_offset;
     bool has_task;
     struct hd_warm_task task;
+};
+
+/* A job whose image decides, while the inner engine finds out. */
+struct hd_warm_waiting {
+    struct hd_arena *arena;
+    struct hd_engine_job job;
+};
+
+/* An image of a run that says that its targets stay. */
+struct hd_warm_known {
+    uint64_t run_uid;
+    uint64_t image; /* hash of its name */
 };
 
 struct hd_warm {
@@ -113,7 +126,29 @@ struct hd_warm {
     struct hd_warm_target *targets[HD_WARM_MAX];
     struct hd_attempt_ref ended[HD_WARM_MAX]; /* told, not yet removed */
     size_t ended_count;
+    struct hd_warm_waiting *waiting[HD_HELD_MAX];
+    struct hd_warm_known known[HD_WARM_KNOWN_MAX]; /* the oldest is overwritten */
+    size_t known_next;
 };
+
+/* ---- warm.c -----------------------------------------------------------------------------------
+ */
+/* With the lock: gives the job, whose `warm` says no more that its image decides, to a target. */
+HD_NODISCARD enum hd_code hd_warm_start_job(struct hd_warm *warm, const struct hd_engine_job *job,
+                                            struct hd_err *err);
+
+/* ---- warm_label.c: images that say that their targets stay; all with the lock ------------------
+ */
+bool hd_warm_is_known(const struct hd_warm *warm, const struct hd_engine_job *job);
+/* As one for a target that stays, until the caller's scope ends. */
+struct hd_engine_job hd_warm_as_warm(const struct hd_engine_job *job, struct hd_warm_job *ret_warm);
+/* Keeps it until the inner engine knows. */
+HD_NODISCARD enum hd_code
+hd_warm_wait_for_label(struct hd_warm *warm, const struct hd_engine_job *job, struct hd_err *err);
+bool hd_warm_waits(const struct hd_warm *warm, struct hd_attempt_ref attempt);
+void hd_warm_forget_waiting(struct hd_warm *warm, struct hd_attempt_ref attempt);
+/* The inner engine says that its target stays: it is started as one. */
+void hd_warm_take_label(struct hd_warm *warm, struct hd_attempt_ref attempt);
 
 /* ---- warm_run.c: all with the lock ------------------------------------------------------------
  */

@@ -451,6 +451,19 @@ static void serve_sockets(struct hd_warm *warm, const struct polled *polled)
     }
 }
 
+/* A stop that came before it was known how to run it holds. */
+static void take_cold_end(struct hd_warm *warm, const struct hd_engine_news *news)
+{
+    warm->cold -= warm->cold > 0 ? 1 : 0;
+    if (news->end.says_warm && !news->end.stopped) {
+        hd_engine_remove(warm->inner, news->attempt);
+        hd_warm_take_label(warm, news->attempt);
+        return;
+    }
+    hd_warm_forget_waiting(warm, news->attempt);
+    hd_engine_tell(warm->news, news->attempt, &news->end);
+}
+
 static void serve_news(struct hd_warm *warm)
 {
     struct hd_engine_news *news;
@@ -458,16 +471,16 @@ static void serve_news(struct hd_warm *warm)
         struct hd_warm_target *target =
             hd_engine_is_warm(news->attempt) ? find(warm, news->attempt.job) : NULL;
         if (news->begun) {
+            hd_warm_forget_waiting(warm, news->attempt);
             if (!hd_engine_is_warm(news->attempt))
-                hd_engine_begin(warm->news, news->attempt);
+                hd_engine_begin(warm->news, news->attempt, false);
         } else if (!news->ended) {
             hd_engine_say(warm->news, target != NULL ? target->task.attempt : news->attempt,
                           news->doing);
         } else if (target != NULL) {
             take_inner_end(warm, target, &news->end);
         } else if (!hd_engine_is_warm(news->attempt)) {
-            warm->cold -= warm->cold > 0 ? 1 : 0;
-            hd_engine_tell(warm->news, news->attempt, &news->end);
+            take_cold_end(warm, news);
         }
         hd_free(news);
     }
