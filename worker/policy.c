@@ -393,8 +393,11 @@ enum hd_code hd_policy_volume(const struct hd_policy *policy, const char *path, 
     if (!seen)
         code = refuse(err, "mounts", "%.*s is below none of its roots", NAME_MAX_SHOWN, real);
     else if (!written)
-        code = refuse(err, "writable", "%.*s is below none of its roots: mount it read-only",
-                      NAME_MAX_SHOWN, real);
+        code =
+            refuse(err, "writable", "%.*s is below none of %s: mount it read-only (:ro)",
+                   NAME_MAX_SHOWN, real,
+                   writing_ruled ? "its roots"
+                                 : "its roots, and a worker that runs as root needs such a rule");
     char *copy = code == HD_OK ? hd_strdup(real) : NULL;
     free(real);
     if (code == HD_OK && copy == NULL)
