@@ -284,12 +284,11 @@ static void after_config_error(struct hd_core *core, uint32_t run_number, uint32
         return; /* another worker tries */
     if (core_another_is_able(core, run, worker))
         return; /* this job will not be tried again, but others may well run there */
-    core_set_state(
-        core, run_number, HD_RUN_PAUSED,
-        run->excluded_count > 1
-            ? core_text(core, "job %u could not be started, by none of %u workers: %.150s",
-                        job_number, run->excluded_count, message)
-            : core_text(core, "job %u could not be started: %.180s", job_number, message));
+    core_set_state(core, run_number, HD_RUN_PAUSED,
+                   run->excluded_count > 1
+                       ? core_text(core, "job %u could not be started, by none of %u workers: %s",
+                                   job_number, run->excluded_count, message)
+                       : core_text(core, "job %u could not be started: %s", job_number, message));
 }
 
 void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct hd_request *request)

@@ -200,8 +200,7 @@ void core_pause_without_workers(struct hd_core *core, uint32_t run_number)
     core_set_state(
         core, run_number, HD_RUN_PAUSED,
         unfit->state == HD_WORKER_QUARANTINED
-            ? core_text(core, "no worker is left: %s is quarantined: %.150s", unfit->id,
-                        unfit->reason)
+            ? core_text(core, "no worker is left: %s is quarantined: %s", unfit->id, unfit->reason)
             : core_text(core, "no worker is left: %s gets no more jobs of this run", unfit->id));
 }
 

@@ -293,16 +293,22 @@ static inline uint64_t report(struct worker *worker, struct hd_attempt_ref attem
 }
 
 /* Ends an attempt with what its log rule says. */
-static inline void report_rule(struct worker *worker, struct hd_attempt_ref attempt,
-                               enum hd_outcome outcome, uint32_t rule)
+static inline void report_saying(struct worker *worker, struct hd_attempt_ref attempt,
+                                 enum hd_outcome outcome, uint32_t rule, const char *message)
 {
     struct hd_request request = from(worker, HD_REQUEST_REPORT, HD_LANE_REPORT, ++worker->report);
     request.result.attempt = attempt;
     request.result.outcome = outcome;
     request.result.loss = (double)NAN;
     request.result.rule = rule;
-    request.result.message = "as planned";
+    request.result.message = message;
     post(&request, worker->incarnation);
+}
+
+static inline void report_rule(struct worker *worker, struct hd_attempt_ref attempt,
+                               enum hd_outcome outcome, uint32_t rule)
+{
+    report_saying(worker, attempt, outcome, rule, "as planned");
 }
 
 /* An order about a worker, or (worker NULL) a limit of run "r"; its address. */

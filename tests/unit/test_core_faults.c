@@ -165,6 +165,20 @@ static void a_worker_of_another_run_does_not_count(void **state)
     assert_state(HD_RUN_PAUSED, "could not be started: as planned");
 }
 
+/* A reason that is too long shows that it goes on. */
+static void a_long_reason_is_cut_in_sight(void **state)
+{
+    (void)state;
+    struct hd_request bye = from(&b, HD_REQUEST_BYE, HD_LANE_CONTROL, ++b.control);
+    char message[HD_MESSAGE_MAX];
+    memset(message, 'x', sizeof(message) - 1);
+    message[sizeof(message) - 1] = '\0';
+    post(&bye, b.incarnation);
+    start(JOBS("5"));
+    report_saying(&a, lease(&a), HD_OUTCOME_CONFIG_ERROR, 0, message);
+    assert_state(HD_RUN_PAUSED, "xxx...");
+}
+
 /* What it asked for before it was told to drain is answered, and no job goes there any more. */
 static void whoever_begins_to_drain_gets_nothing(void **state)
 {
@@ -421,6 +435,7 @@ int main(void)
         T(one_machine_that_cannot_start_stops_nothing),
         T(what_no_machine_can_start_stops_the_run),
         T(a_worker_of_another_run_does_not_count),
+        T(a_long_reason_is_cut_in_sight),
         T(whoever_begins_to_drain_gets_nothing),
         T(rules_decide_over_retries),
         T(a_rule_excludes_a_worker),
