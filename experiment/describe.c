@@ -121,6 +121,8 @@ static bool describe_running(const struct hd_experiment *experiment, struct hd_v
             put(map, "services", hd_services_describe(experiment->services))) &&
            (hd_artifacts_is_default(&experiment->artifacts) ||
             put(map, "artifacts", hd_artifacts_describe(&experiment->artifacts))) &&
+           (hd_checkpoints_are_default(&experiment->checkpoints) ||
+            put(map, "checkpoints", hd_checkpoints_describe(&experiment->checkpoints))) &&
            put(map, "seed", describe_seed(experiment)) &&
            put(map, "job_queue_sizes", describe_queue_sizes(experiment)) &&
            put(map, "dynamic_queue_size", hd_value_new_bool(experiment->queue_dynamic)) &&

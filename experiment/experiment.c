@@ -30,6 +30,7 @@ static const char *const top_names[] = {
     "notify",
     "services",
     "artifacts",
+    "checkpoints",
     "seed",
     "job_queue_sizes",
     "dynamic_queue_size",
@@ -341,6 +342,8 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
         code = hd_services_read(reader, root, experiment->target.base_dir, &experiment->services);
     if (code == HD_OK)
         code = hd_artifacts_parse(reader, root, experiment);
+    if (code == HD_OK)
+        code = hd_checkpoints_parse(reader, root, experiment);
     if (code == HD_OK)
         code = parse_seed(reader, root, experiment);
     if (code == HD_OK)

@@ -352,6 +352,8 @@ static void apply_attempt_ended(struct hd_core *core, struct run *run, const str
         config->root = core_add_root(core, ended->root);
         config->owner = core_add_worker(core, ended->worker);
         (void)hd_copy_text(config->directory, sizeof(config->directory), ended->directory);
+        config->state_job = ended->job;
+        config->state_attempt = ended->attempt;
         /* Only an ok attempt has reached its budget; another left what it began with, or less. */
         config->state_budget = ended->outcome == HD_OUTCOME_OK ? job->budget : from_budget;
     }

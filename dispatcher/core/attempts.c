@@ -39,7 +39,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
     const struct job *job = &run->jobs[job_number];
     const struct config *config = &run->configs[job->config];
     uint32_t root = core_job_root(run, job);
-    bool holds = root != HD_NONE && root == worker->root;
+    bool holds = root != HD_NONE && (root == worker->root || core_is_shelved(run, job));
     struct parked parked = worker->parked;
 
     struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_LEASED);
@@ -70,7 +70,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
     bool restarts = !isnan(job->budget_previous) && isnan(live->budget_previous);
     core_note(core, HD_NOTE_INFO, run_number, "job %u: attempt %u at budget %g -> %s%s", job_number,
               job->attempt, job->budget, worker->id,
-              !restarts ? ""
+              !restarts ? holds && root != worker->root ? " (its directory travels there)" : ""
               : holds   ? " (from the start: its directory holds no finished budget)"
                         : " (from the start: its directory is elsewhere)");
 }

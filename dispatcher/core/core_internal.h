@@ -71,8 +71,11 @@ struct config {
     uint32_t root;  /* where its state is: interned root, HD_NONE unknown */
     uint32_t owner; /* worker that wrote it last */
     char directory[HD_DIR_NAME_MAX];
+    uint32_t state_job, state_attempt; /* that left it; attempt 0: none */
     double state_budget; /* that the directory's state is known to have been trained to; NaN: an
                           * attempt that began from the start left it */
+    /* volatile: what the master has a copy of; attempt 0: nothing */
+    uint32_t shelved_job, shelved_attempt;
 };
 
 /* A live attempt. */
@@ -384,6 +387,13 @@ void core_handle_worker_command(struct hd_core *core, const struct hd_event *eve
 /* placement.c: which queued job a worker may have */
 uint32_t core_pick_queued(struct hd_core *core, uint32_t run, struct worker *worker);
 bool core_queue_spent(struct hd_core *core, struct run *run); /* has nothing for anybody now */
+
+/* checkpoints.c: directories that travel. The config's state is in the master's hands. */
+bool core_has_copy(const struct config *config);
+bool core_is_shelved(const struct run *run, const struct job *job);
+/* It goes to whoever is free, with that copy, rather than wait for the directory's holder. */
+bool core_may_travel(const struct hd_core *core, const struct run *run, const struct job *job);
+void core_handle_shelved(struct hd_core *core, const struct hd_event *event);
 
 /* apply.c: the only changes of durable state */
 void core_apply_fact(struct hd_core *core, const struct hd_fact *fact);

@@ -55,6 +55,8 @@ static uint64_t digest_configs(const struct hd_core *core, const struct run *run
         hash = mix(hash, config->id.running_index);
         hash = digest_place(core, hash, config->root, config->owner);
         hash = mix_text(hash, config->directory);
+        hash = mix(hash, config->state_job);
+        hash = mix(hash, config->state_attempt);
         hash = mix_double(hash, config->state_budget);
     }
     for (size_t i = 0; i < (size_t)run->config_count * run->param_count; i++)

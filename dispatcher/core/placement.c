@@ -3,9 +3,9 @@
  * Placement: which queued job a worker may have.
  *
  * A job whose config's directory is in a work root goes to a worker of that root, for as long as
- * one is there and holder_wait has not passed. A job that its last worker's infrastructure failed
- * goes to another one, as long as another is there and again for holder_wait. Among the rest, the
- * oldest iteration comes first.
+ * one is there and holder_wait has not passed; one of which the master has a copy goes to whoever
+ * is free. A job that its last worker's infrastructure failed goes to another one, as long as
+ * another is there and again for holder_wait. Among the rest, the oldest iteration comes first.
  *
  * What does not depend on who asks is found once a pass and after each change of the queue, so
  * that a thousand waiting workers look at a queue once, not a thousand times.
@@ -96,7 +96,7 @@ static bool free_for_all(struct hd_core *core, struct run *run, const struct que
 {
     uint32_t root = core_job_root(run, &run->jobs[queued->job]);
     return root == HD_NONE || core->now_ms - queued->since_ms >= run->experiment->holder_wait_ms ||
-           unserved(core, run, queued, root);
+           core_may_travel(core, run, &run->jobs[queued->job]) || unserved(core, run, queued, root);
 }
 
 static bool goes_first(const struct run *run, uint32_t job, uint32_t other)
@@ -144,7 +144,8 @@ static bool fits(struct hd_core *core, uint32_t run_number, const struct job *jo
 {
     const struct config *config = &core->runs[run_number]->configs[job->config];
     return core_fits(core, run_number, worker, job->budget,
-                     own ? config->state_budget : (double)NAN);
+                     own || core_is_shelved(core->runs[run_number], job) ? config->state_budget
+                                                                         : (double)NAN);
 }
 
 /* Every queued job, for a worker to whom what holds for most does not apply. */

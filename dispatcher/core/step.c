@@ -254,6 +254,9 @@ void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_
     case HD_EVENT_SUGGESTION:
         suggestion(core, event);
         break;
+    case HD_EVENT_SHELVED:
+        core_handle_shelved(core, event);
+        break;
     case HD_EVENT_HOLD:
         hold(core, event->hold_ms);
         break;

@@ -62,6 +62,7 @@ enum hd_event_kind {
     HD_EVENT_REQUEST,    /* authenticated; not VIEW */
     HD_EVENT_DISCONNECT, /* a connection ended */
     HD_EVENT_SUGGESTION, /* a sampler answered an ask */
+    HD_EVENT_SHELVED,    /* the master has a copy of the directory that `attempt` left */
     HD_EVENT_HOLD,       /* the last commit took hold_ms: extend every lease by as much */
 };
 
@@ -81,6 +82,8 @@ struct hd_event {
     const double *values;
     size_t value_count;
     struct hd_proposal_info info;
+    /* SHELVED */
+    struct hd_attempt_ref attempt;
     /* HOLD */
     int64_t hold_ms;
 };
@@ -233,6 +236,17 @@ bool hd_core_idle(const struct hd_core *core);
  * pass costs, as a number that does not depend on the machine. */
 uint64_t hd_core_placement_looks(const struct hd_core *core);
 uint64_t hd_core_last_seq(const struct hd_core *core);
+
+/* The directory that this attempt left is its config's, may be gone on with, and some worker here
+ * does not see it: a copy of it is worth having. */
+bool hd_core_wants_checkpoint(const struct hd_core *core, struct hd_attempt_ref attempt,
+                              uint32_t *ret_run, uint32_t *ret_config);
+/* A copy of what this attempt left is still worth its room. */
+bool hd_core_keeps_checkpoint(const struct hd_core *core, struct hd_attempt_ref attempt);
+/* A work directory of a config, by its name, on any worker: false when no attempt will go on in it
+ * and the run's `checkpoints.keep` does not want it. */
+bool hd_core_needs_directory(const struct hd_core *core, uint64_t run_uid, uint32_t config,
+                             const char *directory);
 
 struct hd_worker_view {
     const char *id;

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of configs' work directories: which of them may travel through the master, and which
+ * nobody needs any more. A directory is of a version, the attempt that wrote it last; the master
+ * says of which versions it has a copy, and that is no fact: after a restart it says so again.
+ */
+#include "core_internal.h"
+
+#include <string.h>
+
+/* ---- travelling ------------------------------------------------------------------------------ */
+
+bool core_has_copy(const struct config *config)
+{
+    return config->root != HD_NONE && config->state_attempt > 0 &&
+           config->shelved_job == config->state_job &&
+           config->shelved_attempt == config->state_attempt;
+}
+
+bool core_is_shelved(const struct run *run, const struct job *job)
+{
+    return job->repeat == 0 && core_has_copy(&run->configs[job->config]);
+}
+
+/* Its holder would take it at once, and has the directory. */
+static bool holder_waits(const struct hd_core *core, const struct run *run,
+                         const struct config *config)
+{
+    if (config->owner == HD_NONE)
+        return false;
+    const struct worker *owner = &core->workers[config->owner];
+    return owner->parked.active && owner->root == config->root && core_is_able(core, run, owner);
+}
+
+/* A first attempt need not wait for a holder that is busy. Another one does, as long as placement
+ * would have it go there: what the attempt before did lies in the holder's directory only. */
+bool core_may_travel(const struct hd_core *core, const struct run *run, const struct job *job)
+{
+    return core_is_shelved(run, job) && job->attempt == 0 &&
+           !holder_waits(core, run, &run->configs[job->config]);
+}
+
+void core_handle_shelved(struct hd_core *core, const struct hd_event *event)
+{
+    uint32_t run_number;
+    struct run *run = core_find_run_uid(core, event->attempt.run_uid, &run_number);
+    if (run == NULL || event->attempt.job >= run->job_count)
+        return;
+    struct config *config = &run->configs[run->jobs[event->attempt.job].config];
+    config->shelved_job = event->attempt.job;
+    config->shelved_attempt = event->attempt.attempt;
+    run->placement.fresh = false;
+}
+
+static bool may_go_on(const struct run *run, uint32_t config_number)
+{
+    const struct config *config = &run->configs[config_number];
+    const struct job *job = &run->jobs[config->state_job];
+    if (core_run_final(run) || run->cancelling)
+        return false;
+    return job->state != JOB_CLOSED ||
+           (job->outcome == HD_OUTCOME_OK && job->budget < run->experiment->iter_gen.budget_max);
+}
+
+static bool is_elsewhere(const struct hd_core *core, const struct run *run, uint32_t root)
+{
+    for (uint32_t i = 0; i < core->worker_count; i++) {
+        const struct worker *worker = &core->workers[i];
+        if (worker->known && worker->root != root && core_serves(worker, run) &&
+            !core_is_excluded(run, i))
+            return true;
+    }
+    return false;
+}
+
+bool hd_core_wants_checkpoint(const struct hd_core *core, struct hd_attempt_ref attempt,
+                              uint32_t *ret_run, uint32_t *ret_config)
+{
+    uint32_t run_number;
+    const struct run *run = core_find_run_uid(core, attempt.run_uid, &run_number);
+    if (run == NULL || attempt.job >= run->job_count || run->experiment->checkpoints.stay)
+        return false;
+    uint32_t number = run->jobs[attempt.job].config;
+    const struct config *config = &run->configs[number];
+    if (config->root == HD_NONE || config->state_job != attempt.job ||
+        config->state_attempt != attempt.attempt || !may_go_on(run, number) ||
+        !is_elsewhere(core, run, config->root))
+        return false;
+    *ret_run = run_number;
+    *ret_config = number;
+    return true;
+}
+
+bool hd_core_keeps_checkpoint(const struct hd_core *core, struct hd_attempt_ref attempt)
+{
+    uint32_t run_number;
+    const struct run *run = core_find_run_uid(core, attempt.run_uid, &run_number);
+    if (run == NULL || attempt.job >= run->job_count)
+        return false;
+    uint32_t number = run->jobs[attempt.job].config;
+    const struct config *config = &run->configs[number];
+    return config->state_job == attempt.job && config->state_attempt == attempt.attempt &&
+           may_go_on(run, number);
+}
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+/* The best result of a config: at the highest budget that it came to. NULL: none. */
+static const struct job *best_job(const struct run *run, uint32_t config)
+{
+    const struct job *best = NULL;
+    for (uint32_t i = 0; i < run->job_count; i++) {
+        const struct job *job = &run->jobs[i];
+        if (job->config == config && job->state == JOB_CLOSED && job->outcome == HD_OUTCOME_OK &&
+            (best == NULL || job->budget > best->budget ||
+             (job->budget >= best->budget && job->loss < best->loss)))
+            best = job;
+    }
+    return best;
+}
+
+static bool is_among_best(const struct run *run, uint32_t config)
+{
+    const struct hd_checkpoints_spec *spec = &run->experiment->checkpoints;
+    uint32_t better = 0;
+    const struct job *own = best_job(run, config);
+    if (spec->keep == 0)
+        return true;
+    if (own == NULL)
+        return false;
+    for (uint32_t i = 0; i < run->job_count && better < spec->keep; i++) {
+        const struct job *job = &run->jobs[i];
+        if (job->state != JOB_CLOSED || job->outcome != HD_OUTCOME_OK || job->config == config)
+            continue;
+        bool goes_before = job->budget > own->budget ||
+                           (job->budget >= own->budget &&
+                            (job->loss < own->loss || (job->loss <= own->loss && job < own)));
+        better += goes_before && best_job(run, job->config) == job ? 1 : 0;
+    }
+    return better < spec->keep;
+}
+
+/* Some attempt reads or writes it now. */
+static bool is_live(const struct run *run, uint32_t config_number, const char *directory)
+{
+    for (uint32_t i = 0; i < run->live_count; i++) {
+        const struct live *live = &run->live[i];
+        char own[HD_DIR_NAME_MAX];
+        (void)hd_format(own, sizeof(own), "c%u-%u-%u", config_number, live->job,
+                        run->jobs[live->job].attempt);
+        if (run->jobs[live->job].config == config_number &&
+            (hd_streq(live->directory, directory) || hd_streq(own, directory)))
+            return true;
+    }
+    return false;
+}
+
+bool hd_core_needs_directory(const struct hd_core *core, uint64_t run_uid, uint32_t config_number,
+                             const char *directory)
+{
+    uint32_t run_number;
+    const struct run *run = core_find_run_uid(core, run_uid, &run_number);
+    if (run == NULL || run->experiment->checkpoints.keep == 0 ||
+        config_number >= run->config_count || is_live(run, config_number, directory))
+        return true; /* not known here: it may be another store's */
+    const struct config *config = &run->configs[config_number];
+    if (config->root == HD_NONE || !hd_streq(config->directory, directory))
+        return !core_run_final(run); /* a result on its way may still make it the config's */
+    return may_go_on(run, config_number) || is_among_best(run, config_number);
+}

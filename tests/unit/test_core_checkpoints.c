@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Work directories of which the master has a copy, and those that nobody needs any more. */
+#include "core_world.h"
+
+static struct worker a = {.id = "a", .root = "disk-a", .incarnation = 1};
+static struct worker b = {.id = "b", .root = "disk-b", .incarnation = 2};
+static struct worker c = {.id = "c", .root = "disk-c", .incarnation = 3};
+
+#define THREE_THEN_ONE                                                                             \
+    "\"iteration_generator\":{\"name\":\"successive_halving\",\"brackets\":[[[3,1],[1,2]]]},"      \
+    "\"budget\":{\"min\":1,\"max\":2},\"holder_wait\":\"20s\",\"stop\":{\"iterations\":1}"
+
+static int fresh_world(void **state)
+{
+    a = (struct worker){.id = "a", .root = "disk-a", .incarnation = 1};
+    b = (struct worker){.id = "b", .root = "disk-b", .incarnation = 2};
+    c = (struct worker){.id = "c", .root = "disk-c", .incarnation = 3};
+    return setup(state);
+}
+
+static void shelve(struct hd_attempt_ref attempt)
+{
+    step((struct hd_event){.kind = HD_EVENT_SHELVED, .attempt = attempt});
+    settle();
+}
+
+/* Each worker has evaluated one config at the lowest budget; a's is the best, and c's result comes
+ * last, when `then` has happened. */
+static struct hd_attempt_ref evaluate(const char *more, void (*then)(struct hd_attempt_ref of_a))
+{
+    start(more);
+    struct worker *all[] = {&a, &b, &c};
+    struct hd_attempt_ref attempts[3];
+    for (size_t i = 0; i < HD_COUNT(all); i++)
+        hello(all[i], NULL, 0);
+    for (size_t i = 0; i < HD_COUNT(all); i++)
+        attempts[i] = lease(all[i]);
+    report(&a, attempts[0], HD_OUTCOME_OK, 0.1);
+    report(&b, attempts[1], HD_OUTCOME_OK, 0.5);
+    if (then != NULL)
+        then(attempts[0]);
+    report(&c, attempts[2], HD_OUTCOME_OK, 0.9);
+    return attempts[0];
+}
+
+/* Without a copy a promoted config waits for the worker that has its directory; with one it goes to
+ * whoever is free, with what the directory holds. */
+static void a_copy_goes_to_whoever_is_free(void **state)
+{
+    (void)state;
+    struct hd_attempt_ref first = evaluate(THREE_THEN_ONE, NULL);
+    uint64_t address = poll(&b);
+    assert_null(answer_to(address));
+    shelve(first);
+    assert_answer(address, HD_REPLY_LEASE);
+    const struct hd_lease *given = &answer_to(address)->lease;
+    assert_string_equal(given->root, "disk-a");
+    assert_true(given->budget_previous >= 1 && given->budget_previous <= 1);
+    assert_true(noted("its directory travels there"));
+    assert_true(last_facts[HD_FACT_ATTEMPT_LEASED].as.attempt_leased.budget_previous >= 1);
+}
+
+static void both_wait(struct hd_attempt_ref of_a)
+{
+    shelve(of_a);
+    poll(&b);
+    poll(&a);
+}
+
+/* Nothing travels when the holder waits too, even when another has waited for longer. */
+static void a_holder_that_waits_comes_first(void **state)
+{
+    (void)state;
+    evaluate(THREE_THEN_ONE, both_wait);
+    assert_string_equal(job_view(3).worker, "a");
+}
+
+/* A job whose worker lost it goes to another one, and begins with the copy instead of from the
+ * start. */
+static void a_lost_job_goes_on_from_the_copy(void **state)
+{
+    (void)state;
+    struct hd_attempt_ref first = evaluate(THREE_THEN_ONE, NULL);
+    shelve(first);
+    assert_int_equal(lease(&a).job, 3);
+    uint64_t address = poll(&b);
+    assert_null(answer_to(address));
+    a.incarnation = 9;
+    a.control = a.lease = a.report = 0;
+    hello(&a, NULL, 0); /* started again, without the attempt */
+    assert_answer(address, HD_REPLY_LEASE);
+    const struct hd_lease *given = &answer_to(address)->lease;
+    assert_int_equal(given->attempt.attempt, 2);
+    assert_string_equal(given->root, "disk-a");
+    assert_true(given->budget_previous >= 1);
+}
+
+/* A copy of a state that has been gone on from since is none, and nobody asks for one. */
+static void an_old_copy_is_none(void **state)
+{
+    (void)state;
+    uint32_t run, config;
+    struct hd_attempt_ref first = evaluate(THREE_THEN_ONE, NULL);
+    assert_true(hd_core_wants_checkpoint(core, first, &run, &config));
+    assert_int_equal(config, 0);
+    assert_true(hd_core_keeps_checkpoint(core, first));
+    struct hd_attempt_ref promoted = lease(&a);
+    report(&a, promoted, HD_OUTCOME_PREEMPTED, (double)NAN);
+    assert_false(hd_core_wants_checkpoint(core, first, &run, &config));
+    assert_false(hd_core_keeps_checkpoint(core, first));
+    assert_true(hd_core_wants_checkpoint(core, promoted, &run, &config));
+    shelve(first);
+    uint64_t address = poll(&b);
+    assert_null(answer_to(address));
+    shelve(promoted);
+    /* It was preempted: a may have more, and has 20 seconds to come back for it. */
+    assert_null(answer_to(address));
+    pass(19000);
+    address = poll(&b);
+    pass(2000);
+    assert_answer(address, HD_REPLY_LEASE);
+}
+
+/* Nothing is copied that nobody could want: all on one disk, a file that says stay, a config at its
+ * highest budget, a run that is over or unknown. */
+static void only_what_may_be_wanted_is_copied(void **state)
+{
+    (void)state;
+    uint32_t run, config;
+    struct hd_attempt_ref first = evaluate(THREE_THEN_ONE ",\"checkpoints\":\"stay\"", NULL);
+    assert_false(hd_core_wants_checkpoint(core, first, &run, &config));
+    teardown(state);
+    fresh_world(state);
+    b.root = c.root = a.root;
+    first = evaluate(THREE_THEN_ONE, NULL);
+    assert_false(hd_core_wants_checkpoint(core, first, &run, &config));
+    teardown(state);
+    fresh_world(state);
+    first = evaluate(THREE_THEN_ONE, NULL);
+    struct hd_attempt_ref last = lease(&a), strange = first;
+    strange.run_uid++;
+    assert_false(hd_core_wants_checkpoint(core, strange, &run, &config));
+    report(&a, last, HD_OUTCOME_OK, 0.1);
+    assert_false(hd_core_wants_checkpoint(core, last, &run, &config));
+    assert_false(hd_core_keeps_checkpoint(core, last));
+}
+
+/* checkpoints.keep: directories of configs that are done go, but for those of the best. What may be
+ * gone on with, what is being written and what is not known here stays. */
+static void only_the_best_are_kept(void **state)
+{
+    (void)state;
+    const char *names[] = {"c0-0-1", "c1-1-1", "c2-2-1"};
+    start("\"checkpoints\":{\"keep\":1},\"budget\":1,\"stop\":{\"configs\":3}");
+    hello(&a, NULL, 0);
+    const double losses[] = {0.5, 0.1, 0.9};
+    for (uint32_t i = 0; i < 3; i++) {
+        struct hd_attempt_ref attempt = lease(&a);
+        assert_true(hd_core_needs_directory(core, RUN_UID, i, names[i])); /* it runs */
+        report(&a, attempt, HD_OUTCOME_OK, losses[i]);
+    }
+    assert_true(hd_core_needs_directory(core, RUN_UID, 1, "config-0"));
+    assert_false(hd_core_needs_directory(core, RUN_UID, 0, "config-0"));
+    assert_false(hd_core_needs_directory(core, RUN_UID, 2, "config-0"));
+    assert_false(hd_core_needs_directory(core, RUN_UID, 1, "c1-0-9")); /* superseded, and over */
+    assert_true(hd_core_needs_directory(core, RUN_UID + 1, 0, "config-0"));
+    assert_true(hd_core_needs_directory(core, RUN_UID, 3, "config-0"));
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fresh_world, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_copy_goes_to_whoever_is_free),    TEST(a_holder_that_waits_comes_first),
+        TEST(a_lost_job_goes_on_from_the_copy),  TEST(an_old_copy_is_none),
+        TEST(only_what_may_be_wanted_is_copied), TEST(only_the_best_are_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
