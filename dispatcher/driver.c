@@ -8,6 +8,7 @@
  */
 #include "announce.h"
 #include "batch.h"
+#include "depot.h"
 #include "driver_internal.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ struct hd_driver {
     struct hd_keyring *keyring;
     struct hd_keyring *own_keyring; /* of a single token that was given; ends with the driver */
     struct hd_log_gate refusals;
+    struct hd_depot *depot;
     struct hd_shelf *shelf; /* NULL: no worker has asked for an image yet */
     char *store_path;
     char host[HD_ADDRESS_MAX];
@@ -355,11 +357,45 @@ static enum hd_code read_image(struct hd_driver *driver, const struct hd_request
     return code;
 }
 
+static bool keeps_copy(void *context, struct hd_attempt_ref attempt)
+{
+    const struct hd_driver *driver = context;
+    return hd_core_keeps_checkpoint(driver->core, attempt);
+}
+
+static void tell_shelved(struct hd_driver *driver, struct hd_attempt_ref attempt)
+{
+    struct hd_event event = {.kind = HD_EVENT_SHELVED, .attempt = attempt};
+    step(driver, &event);
+}
+
+static void take_copy(void *context, struct hd_attempt_ref attempt)
+{
+    tell_shelved(context, attempt);
+}
+
+static enum hd_code answer_checkpoint(struct hd_driver *driver, const struct hd_request *request,
+                                      struct hd_buf *json, struct hd_err *err)
+{
+    bool shelved = false;
+    struct hd_attempt_ref attempt;
+    enum hd_code code =
+        hd_depot_answer(driver->depot, driver->core, request, json, &shelved, &attempt, err);
+    if (shelved) {
+        hd_log(HD_LOG_INFO, "job %u, attempt %u: its work directory is here for other workers",
+               attempt.job, attempt.attempt);
+        tell_shelved(driver, attempt);
+    }
+    return code;
+}
+
 static enum hd_code read_view(struct hd_driver *driver, const struct hd_request *request,
                               struct hd_buf *json, struct hd_err *err)
 {
     if (hd_streq(request->view, "image"))
         return read_image(driver, request, json, err);
+    if (hd_streq(request->view, "checkpoint"))
+        return answer_checkpoint(driver, request, json, err);
     return hd_is_live_view(request->view) ? hd_read_live_view(driver->core, request, hd_clock_ms(),
                                                               hd_clock_wall_ms(), json, err)
                                           : hd_read_view(driver->store_path, request, json, err);
@@ -398,7 +434,9 @@ static unsigned role_of(const struct hd_request *request)
     case HD_REQUEST_BYE:
         return HD_ROLE_WORKER;
     case HD_REQUEST_VIEW:
-        return hd_streq(request->view, "image") ? HD_ROLE_WORKER : HD_ROLE_READER;
+        return hd_streq(request->view, "image") || hd_streq(request->view, "checkpoint")
+                   ? HD_ROLE_WORKER
+                   : HD_ROLE_READER;
     case HD_REQUEST_SUBMIT:
     case HD_REQUEST_COMMAND:
     case HD_REQUEST_TEST:
@@ -567,6 +605,7 @@ static void follow_runs(struct hd_driver *driver)
     driver->told_runs = run_count;
     driver->final_runs = final_runs;
     free_idle_actors(driver);
+    hd_depot_sweep(driver->depot);
     const char *runs[HD_NS_RUNS_PER_MASTER_MAX];
     size_t count = open_runs(driver, runs);
     if (count > 0) /* the last one stays listed, so that workers hear from us that it is over */
@@ -605,6 +644,8 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
                             : LINGER_MS;
     int64_t linger_until_ms = HD_NEVER_MS;
     int64_t woke_ms = hd_clock_ms(), deaf_ms = 0;
+    hd_depot_sweep(driver->depot);
+    hd_depot_each(driver->depot, take_copy, driver);
     for (;;) {
         hold(driver, deaf_ms);
         drain(driver);
@@ -670,6 +711,22 @@ static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_op
     return code == HD_OK ? hd_queue_new(ANSWERS_QUEUE_MAX, &driver->answers, err) : code;
 }
 
+static enum hd_code open_depot(struct hd_driver *driver, const struct hd_driver_options *options,
+                               struct hd_err *err)
+{
+    char directory[4096];
+    const struct hd_depot_settings settings = {
+        .directory = options->depot != NULL ? options->depot : directory,
+        .bytes_max = options->depot_bytes_max > 0 ? options->depot_bytes_max
+                                                  : HD_DEPOT_BYTES_DEFAULT,
+        .keeps = keeps_copy,
+        .context = driver,
+    };
+    if (!hd_format(directory, sizeof(directory), "%s.depot", driver->store_path))
+        return hd_fail(err, HD_E_LIMIT, "the path of the store is too long");
+    return hd_depot_open(&settings, &driver->depot, err);
+}
+
 enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_driver **ret_driver,
                             struct hd_err *err)
 {
@@ -691,6 +748,8 @@ enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_d
         code = hd_announcer_start(driver->announcer, hd_core_last_seq(driver->core), err);
     if (code == HD_OK)
         free_idle_actors(driver);
+    if (code == HD_OK)
+        code = open_depot(driver, options, err);
     for (uint32_t i = 0; code == HD_OK && i < hd_core_run_count(driver->core); i++)
         if (driver->actors[i] != NULL)
             code = hd_actor_start(driver->actors[i], err);
@@ -763,6 +822,7 @@ void hd_driver_close(struct hd_driver *driver)
     hd_registrar_stop(driver->registrar);
     hd_net_server_close(driver->server);
     hd_shelf_free(driver->shelf);
+    hd_depot_close(driver->depot);
     for (uint32_t i = 0; i < HD_RUNS_MAX; i++)
         hd_actor_free(driver->actors[i]);
     hd_announcer_close(driver->announcer, driver->notice_flush_ms);

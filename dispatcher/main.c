@@ -3,6 +3,7 @@
 #include "startup.h"
 
 #include <errno.h>
+#include <hd/checkpoint.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -15,7 +16,7 @@ struct arguments {
     const char *run_id, *image, *space, *nameserver, *host, *nic, *advertise, *working_directory;
     const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level,
         *log_format;
-    const char *credentials_dir, *notify;
+    const char *credentials_dir, *notify, *depot, *depot_limit;
     struct hd_text_list warm_start;
     double budget_min, budget_max, eta;
     int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
@@ -214,6 +215,20 @@ static const char *advertised(const struct arguments *arguments, struct settings
     return settings->own_name;
 }
 
+/* 0: none are taken. */
+static enum hd_code set_depot(const struct arguments *arguments, struct hd_driver_options *driver,
+                              struct hd_err *err)
+{
+    uint64_t bytes_max = HD_DEPOT_BYTES_DEFAULT;
+    if (arguments->depot_limit != NULL &&
+        hd_parse_size(arguments->depot_limit, &bytes_max, err) != HD_OK)
+        return hd_fail_in(err, "--depot-limit");
+    driver->depot = arguments->depot;
+    driver->depot_bytes_max = bytes_max;
+    driver->core.no_copies = bytes_max == 0;
+    return HD_OK;
+}
+
 static enum hd_code make_settings(const struct arguments *arguments, const char *experiment,
                                   struct settings *settings, struct hd_err *err)
 {
@@ -263,7 +278,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         .notices = settings->notices,
         .notices_off = arguments->notify != NULL && hd_streq(arguments->notify, "none"),
     };
-    return code;
+    return code == HD_OK ? set_depot(arguments, &settings->driver, err) : code;
 }
 
 static enum hd_code put_path(struct hd_buf *text, const char *key, const char *path,
@@ -447,6 +462,16 @@ int main(int argc, char **argv)
          .value = &a->checkpoint,
          .hint = "FILE",
          .help = "the same, as one file"},
+        {.name = "depot",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->depot,
+         .hint = "DIR",
+         .help = "copies of configs' work directories that travel (default: beside the state)"},
+        {.name = "depot-limit",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->depot_limit,
+         .hint = "SIZE",
+         .help = "at most so much of them; 0: directories stay where they are (default: 8GiB)"},
         {.name = "working-directory",
          .kind = HD_OPTION_TEXT,
          .value = &a->working_directory,

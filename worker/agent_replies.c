@@ -269,7 +269,7 @@ static void take_lease_reply(struct hd_agent *agent, uint32_t m, const struct hd
 }
 
 static void acknowledge(struct hd_agent *agent, struct hd_attempt_ref attempt,
-                        enum hd_verdict verdict)
+                        enum hd_verdict verdict, uint32_t wanted)
 {
     struct held *held = agent_find_held(agent, attempt);
     if (held == NULL)
@@ -277,6 +277,7 @@ static void acknowledge(struct hd_agent *agent, struct hd_attempt_ref attempt,
     struct hd_agent_action *action = agent_action(agent, HD_AGENT_ACKNOWLEDGED);
     action->attempt = attempt;
     action->verdict = verdict;
+    action->wanted = wanted;
     agent_forget_held(agent, held);
 }
 
@@ -292,9 +293,9 @@ static void take_report_reply(struct hd_agent *agent, uint32_t m, const struct h
     lane->lease_next = false;
     if (reply->kind == HD_REPLY_OK || reply->kind == HD_REPLY_LEASE) {
         master_is_well(master);
-        acknowledge(agent, lane->attempt,
-                    reply->verdict == HD_VERDICT_REFUSED ? HD_VERDICT_REFUSED
-                                                         : HD_VERDICT_ACCEPTED);
+        bool refused = reply->verdict == HD_VERDICT_REFUSED;
+        acknowledge(agent, lane->attempt, refused ? HD_VERDICT_REFUSED : HD_VERDICT_ACCEPTED,
+                    refused ? 0 : reply->wanted);
     }
     if (!polled)
         return;

@@ -76,10 +76,30 @@ struct hd_workspace {
 HD_NODISCARD enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,
                                             const struct hd_lease *lease,
                                             struct hd_workspace *ret_workspace, struct hd_err *err);
+/* Where the lease's directory is on this root, whether it is there or not. */
+HD_NODISCARD enum hd_code hd_workspace_path(const struct hd_root *root,
+                                            const struct hd_lease *lease,
+                                            char ret_path[HD_PATH_MAX], struct hd_err *err);
+/*
+ * A state of another root that comes by the way of the master: *_begin makes an empty directory for
+ * it and tells its path; *_end puts it in its place, as a directory that this worker wrote last and
+ * that has been trained to `budget` (NaN: to none), and tells its name. With that, this root and
+ * this worker in the lease, hd_workspace_make() goes on in it.
+ */
+HD_NODISCARD enum hd_code hd_workspace_import_begin(const struct hd_root *root,
+                                                    const struct hd_lease *lease,
+                                                    char ret_path[HD_PATH_MAX], struct hd_err *err);
+HD_NODISCARD enum hd_code hd_workspace_import_end(const struct hd_root *root, const char *worker,
+                                                  const char *path, double budget,
+                                                  const struct hd_lease *lease,
+                                                  char ret_directory[HD_DIR_NAME_MAX],
+                                                  struct hd_err *err);
 /* Who wrote it last, and whether that is this worker. */
 bool hd_workspace_is_owner(const char *work_dir, const char *worker);
 /* Its state has been trained to this budget: said before the result is told. */
 void hd_workspace_reach(const char *work_dir, const char *worker, double budget);
+/* NaN: none. */
+double hd_workspace_reached(const char *work_dir);
 /* Its config has been evaluated at its highest budget: it goes before others when room is
  * needed. */
 void hd_workspace_finish(const char *work_dir, const char *worker);
@@ -110,11 +130,11 @@ struct hd_plan_input {
     const struct hd_experiment *experiment;
     const struct hd_workspace *workspace;
     const struct hd_mounts *mounts; /* NULL none */
-    const char *const *extra_env; /* --env, "K=V" */
+    const char *const *extra_env;   /* --env, "K=V" */
     size_t extra_env_count;
     const char *gpus; /* UUIDs it may use, with commas; "" none of those that there are; NULL: the
                          worker knows of none */
-    bool container; /* the target sees /hyperdock instead of host paths */
+    bool container;   /* the target sees /hyperdock instead of host paths */
     int64_t now_wall_ms;
     int64_t stop_wall_ms; /* when the worker has to leave; 0: not known */
 };
@@ -136,7 +156,9 @@ void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                   struct hd_loss *ret_loss);
 
 #define HD_OUTPUT_TAIL_BYTES (1u << 20) /* of a target's log that its result is looked for in */
-#define HD_OUTPUT_POLL_BYTES_MAX (1u << 18) /* read in one poll, and for a twentieth of a second */
+#define HD_OUTPUT_POLL_BYTES_MAX                                                                   \
+    (1u << 18) /* read in one poll, and for a twentieth of a second                                \
+                */
 /* What the target has printed, by target.from_output, as the text of a loss.json: the last number
  * of each name within the log's end. "" and the name of the first measure that is missing when one
  * is; "" without a name when nothing is asked for. */

@@ -278,3 +278,66 @@ const struct hd_image_source *hd_fetch_source(const struct hd_fetch *fetch)
 {
     return &fetch->source;
 }
+
+/* ---- other views ----------------------------------------------------------------------------- */
+
+static enum hd_code write_view(struct hd_fetch *fetch, const char *run_id, const char *view,
+                               const char *view_json, struct hd_buf *out, struct hd_err *err)
+{
+    char token[HD_OS_TOKEN_SIZE];
+    pthread_mutex_lock(&fetch->lock);
+    memcpy(token, fetch->token, sizeof(token));
+    pthread_mutex_unlock(&fetch->lock);
+    const struct hd_request request = {.kind = HD_REQUEST_VIEW,
+                                       .token = token,
+                                       .worker = "",
+                                       .run_id = run_id,
+                                       .view = view,
+                                       .view_json = view_json};
+    enum hd_code code = hd_request_encode(&request, out, err);
+    explicit_bzero(token, sizeof(token));
+    return code;
+}
+
+static enum hd_code read_view(const struct hd_buf *bytes, struct hd_arena *arena,
+                              struct hd_reply *reply, struct hd_value **ret_answer,
+                              struct hd_err *err)
+{
+    static const struct hd_value_limits limits = {
+        .bytes_max = HD_VIEW_JSON_MAX, .nodes_max = 64, .depth_max = 4};
+    enum hd_code code = hd_reply_decode(bytes->data, bytes->size, arena, reply, err);
+    if (code == HD_OK && reply->kind == HD_REPLY_REFUSED)
+        code = hd_fail(err, reply->code != HD_OK ? reply->code : HD_E_INVALID, "%s", reply->text);
+    else if (code == HD_OK && reply->kind != HD_REPLY_VIEW)
+        code = hd_fail(err, HD_E_INVALID, "the master answers something else");
+    return code == HD_OK ? hd_json_parse(reply->view_json, strlen(reply->view_json), "answer",
+                                         &limits, ret_answer, err)
+                         : code;
+}
+
+enum hd_code hd_fetch_view(struct hd_fetch *fetch, const char *address, const char *run_id,
+                           const char *view, const char *view_json, struct hd_value **ret_answer,
+                           struct hd_err *err)
+{
+    struct hd_buf question, bytes;
+    struct hd_arena *arena = NULL;
+    struct hd_reply *reply = hd_calloc(1, sizeof(*reply));
+    hd_buf_init(&question, HD_MESSAGE_BYTES_MAX);
+    hd_buf_init(&bytes, HD_MESSAGE_BYTES_MAX);
+    enum hd_code code = reply != NULL ? hd_arena_new(HD_WIRE_ARENA_BYTES_MAX, &arena, err)
+                                      : hd_fail(err, HD_E_NOMEM, "no memory for a question");
+    if (code == HD_OK)
+        code = write_view(fetch, run_id, view, view_json, &question, err);
+    if (code == HD_OK)
+        code = hd_net_call(address, fetch->security, question.data, question.size, CALL_MS, &bytes,
+                           err);
+    if (code == HD_OK)
+        code = read_view(&bytes, arena, reply, ret_answer, err);
+    if (question.data != NULL)
+        explicit_bzero(question.data, question.size);
+    hd_buf_release(&question);
+    hd_buf_release(&bytes);
+    hd_arena_free(arena);
+    hd_free(reply);
+    return code;
+}

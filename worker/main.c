@@ -5,6 +5,7 @@
 #include "until.h"
 
 #include <errno.h>
+#include <hd/checkpoint.h>
 #include <hd/message.h>
 #include <pwd.h>
 #include <signal.h>
@@ -30,7 +31,7 @@ struct settings {
     const char *data_dir, *runtime; /* for experiments that name none */
     struct hd_text_list data, env;
     struct hd_env_list env_list; /* made of `env` */
-    const char *work_limit, *run_limit;
+    const char *work_limit, *run_limit, *travel_limit;
     const char *artifacts, *artifacts_credentials, *artifacts_limit;
     int64_t artifacts_wait_ms;
     int64_t idle_timeout_ms;
@@ -103,6 +104,11 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->run_limit,
          .hint = "SIZE",
          .help = "directories of ended attempts go, the oldest first, when there is more"},
+        {.name = "travel-limit",
+         .kind = HD_OPTION_TEXT,
+         .value = &settings->travel_limit,
+         .hint = "SIZE",
+         .help = "a larger work directory stays on this machine; 0: all do [1GiB]"},
         {.name = "artifacts",
          .kind = HD_OPTION_TEXT,
          .value = &settings->artifacts,
@@ -480,6 +486,10 @@ static enum hd_code run_shipping(const struct settings *settings, struct hd_shel
         code = parse_limit("--work-limit", settings->work_limit, &shell->work_limit_bytes, err);
     if (code == HD_OK)
         code = parse_limit("--run-limit", settings->run_limit, &shell->run_limit_bytes, err);
+    shell->travel_bytes_max = HD_CHECKPOINT_BYTES_DEFAULT;
+    if (code == HD_OK)
+        code = parse_limit("--travel-limit", settings->travel_limit,
+                           &shell->travel_bytes_max, err);
     if (code == HD_OK)
         code = parse_limit("--artifacts-limit", settings->artifacts_limit,
                            &shell->artifact_bytes_max, err);

@@ -86,7 +86,7 @@ static void perform(struct shell *shell, struct hd_agent_action *action)
         shell_drop(shell, action->attempt);
         break;
     case HD_AGENT_ACKNOWLEDGED:
-        shell_acknowledge(shell, action->attempt, action->verdict);
+        shell_acknowledge(shell, action->attempt, action->verdict, action->wanted);
         break;
     case HD_AGENT_DESCRIBE:
         shell_add_pending(shell, &(struct pending){.kind = HD_AGENT_EVENT_DESCRIBED});
@@ -246,6 +246,11 @@ static void take_all(struct shell *shell)
         hd_free(item);
         tell_pending(shell);
     }
+    while (!shell->leaving && (item = hd_queue_pop(shell->courier_news, 0)) != NULL) {
+        shell_take_fetched(shell, item);
+        hd_free(item);
+        tell_pending(shell);
+    }
     while (!shell->leaving && (item = hd_queue_pop(shell->net_answers, 0)) != NULL) {
         take_answer(shell, item);
         hd_net_answer_free(item);
@@ -282,6 +287,7 @@ static void loop(struct shell *shell)
             {.fd = hd_queue_fd(shell->engine_news), .events = POLLIN},
             {.fd = hd_queue_fd(shell->net_answers), .events = POLLIN},
             {.fd = hd_queue_fd(shell->lookup_answers), .events = POLLIN},
+            {.fd = hd_queue_fd(shell->courier_news), .events = POLLIN},
         };
         (void)poll(fds, HD_COUNT(fds), (int)hd_watchdog_feed(wait_ms(shell)));
         take_signals(shell);
@@ -373,7 +379,21 @@ static enum hd_code open_queues(struct shell *shell, struct hd_err *err)
     enum hd_code code = hd_queue_new(SHELL_QUEUE_MAX, &shell->engine_news, err);
     if (code == HD_OK)
         code = hd_queue_new(SHELL_QUEUE_MAX, &shell->net_answers, err);
+    if (code == HD_OK)
+        code = hd_queue_new(SHELL_QUEUE_MAX, &shell->courier_news, err);
     return code == HD_OK ? hd_queue_new(SHELL_QUEUE_MAX, &shell->lookup_answers, err) : code;
+}
+
+static enum hd_code open_courier(struct shell *shell, struct hd_err *err)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    const struct hd_courier_settings courier = {
+        .fetch = shell->fetch,
+        .state_dir = settings->seat->state_dir,
+        .bytes_max = settings->travel_bytes_max,
+        .news = shell->courier_news,
+    };
+    return hd_courier_open(&courier, &shell->courier, err);
 }
 
 static enum hd_code open_agent(struct shell *shell, struct hd_err *err)
@@ -435,8 +455,10 @@ static void close_all(struct shell *shell)
         hd_net_client_close(shell->clients[i].net);
     hd_engine_close(shell->docker);
     hd_engine_close(shell->process);
+    hd_courier_close(shell->courier);
     hd_fetch_free(shell->fetch);
     drain_queue(shell->engine_news, false);
+    drain_queue(shell->courier_news, false);
     drain_queue(shell->net_answers, true);
     drain_queue(shell->lookup_answers, false);
     shell_free_entries(shell);
@@ -468,6 +490,8 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
     if (code == HD_OK)
         code = hd_fetch_new(settings->security, &shell->fetch, err);
     if (code == HD_OK)
+        code = open_courier(shell, err);
+    if (code == HD_OK)
         code = shell_open_engines(shell, err);
     if (code == HD_OK)
         code = hd_collector_open(settings->root, settings->seat->worker, settings->work_limit_bytes,
@@ -481,6 +505,7 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         hd_notify_ready("working");
         tell_pending(shell);
         loop(shell);
+        shell_send_rest(shell);
         ship_rest(shell);
     }
     close_all(shell);

@@ -43,6 +43,7 @@ struct hd_shell_settings {
     char *runtime;                             /* likewise, of containers; NULL the engine's own */
     const struct hd_text_list *env;            /* "K=V" */
     uint64_t work_limit_bytes;                 /* of work directories; 0 none */
+    uint64_t travel_bytes_max;             /* of a work directory that is sent */
     uint64_t run_limit_bytes;                  /* of directories of attempts; 0 none */
     const struct hd_artifact_place *artifacts; /* where they are shipped to; NULL nowhere */
     struct hd_artifact_access *artifact_access;

@@ -49,6 +49,7 @@ void shell_free_entry(struct shell *shell, struct entry *entry)
         hd_gpus_release(&shell->gpus, entry->attempt);
         hd_experiment_free(entry->experiment);
         hd_collector_unpin(shell->collector, entry->pinned);
+        hd_arena_free(entry->lease_arena);
     }
     hd_free(entry);
 }
@@ -150,7 +151,7 @@ void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outco
 static void read_curve(struct shell *shell, struct entry *entry, bool over)
 {
     struct hd_point points[POINTS_MAX];
-    if (entry->experiment == NULL)
+    if (entry->experiment == NULL || entry->lease != NULL)
         return;
     int64_t until_ms = hd_clock_ms() + LAST_MS_MAX;
     for (int round = 0; over ? hd_clock_ms() < until_ms : round < ROUNDS_MAX; round++) {
@@ -428,8 +429,8 @@ static enum hd_outcome outcome_of(enum hd_code code)
                                                             : HD_OUTCOME_INFRA;
 }
 
-static void fail_start(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
-                       enum hd_outcome outcome, const char *why)
+void shell_fail_start(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                      enum hd_outcome outcome, const char *why)
 {
     struct hd_err err;
     entry->engine = NULL;
@@ -441,13 +442,41 @@ static void fail_start(struct shell *shell, struct entry *entry, const struct hd
     shell_end_unstarted(shell, entry, outcome, why);
 }
 
+void shell_start_target(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                        const char *address)
+{
+    struct hd_err err = {0};
+    struct hd_mounts mounts = {0};
+    const char *why = "";
+    enum hd_outcome outcome;
+    enum hd_code code = hd_mounts_find(&entry->experiment->target, shell->settings->data,
+                                       shell->settings->policy, &mounts, &err);
+    if (code == HD_OK && entry->experiment->target.data == NULL &&
+        entry->experiment->target.data_sets == NULL && shell->settings->data_dir != NULL)
+        code = hd_path_absolute(NULL, shell->settings->data_dir, &mounts.data_dir, &err);
+    if (code != HD_OK) {
+        shell_fail_start(shell, entry, lease, outcome_of(code), err.text);
+        return;
+    }
+    entry->engine = pick_engine(shell, entry->experiment, &outcome, &why);
+    if (entry->engine == NULL) {
+        shell_fail_start(shell, entry, lease, outcome, why);
+    } else if ((code = run_lease(shell, entry, lease, address, &mounts, &err)) != HD_OK) {
+        if (code == HD_E_FULL)
+            code = hd_fail_in(&err, "this worker's disk is full, make room on it");
+        shell_fail_start(shell, entry, lease, outcome_of(code), err.text);
+    } else {
+        hd_log(HD_LOG_INFO, "job %u, attempt %u of %s: started at budget %g in %s",
+               lease->attempt.job, lease->attempt.attempt, lease->run_id, lease->budget,
+               entry->workspace.run_dir);
+    }
+    hd_mounts_release(&mounts);
+}
+
 void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t master)
 {
     struct hd_err err = {0};
     char name[HD_ID_MAX + 32];
-    struct hd_mounts mounts = {0};
-    const char *why = "";
-    enum hd_outcome outcome;
     struct entry *entry = shell_add_entry(shell, lease->attempt);
     if (entry == NULL) {
         /* Not held here although the agent holds it: only the short memory is to blame. */
@@ -462,31 +491,10 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     hd_format(name, sizeof(name), "experiment of %s", lease->run_id);
     enum hd_code code = hd_experiment_parse_text(lease->target_json, strlen(lease->target_json),
                                                  name, NULL, &entry->experiment, &err);
-    if (code == HD_OK)
-        code = hd_mounts_find(&entry->experiment->target, shell->settings->data,
-                              shell->settings->policy, &mounts, &err);
-    const struct hd_target *target = code == HD_OK ? &entry->experiment->target : NULL;
-    if (target != NULL && target->data == NULL && target->data_sets == NULL &&
-        shell->settings->data_dir != NULL)
-        code = hd_path_absolute(NULL, shell->settings->data_dir, &mounts.data_dir, &err);
-    if (code != HD_OK) {
-        fail_start(shell, entry, lease, outcome_of(code), err.text);
-        return;
-    }
-    entry->engine = pick_engine(shell, entry->experiment, &outcome, &why);
-    if (entry->engine == NULL) {
-        fail_start(shell, entry, lease, outcome, why);
-    } else if ((code = run_lease(shell, entry, lease, shell->clients[master].address, &mounts,
-                                 &err)) != HD_OK) {
-        if (code == HD_E_FULL)
-            code = hd_fail_in(&err, "this worker's disk is full, make room on it");
-        fail_start(shell, entry, lease, outcome_of(code), err.text);
-    } else {
-        hd_log(HD_LOG_INFO, "job %u, attempt %u of %s: started at budget %g in %s",
-               lease->attempt.job, lease->attempt.attempt, lease->run_id, lease->budget,
-               entry->workspace.run_dir);
-    }
-    hd_mounts_release(&mounts);
+    if (code != HD_OK)
+        shell_fail_start(shell, entry, lease, outcome_of(code), err.text);
+    else if (!shell_fetch_state(shell, entry, lease, shell->clients[master].address))
+        shell_start_target(shell, entry, lease, shell->clients[master].address);
 }
 
 /* ---- stopping and forgetting ---------------------------------------------------------------- */
@@ -504,6 +512,11 @@ void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outc
                 int64_t deadline_ms)
 {
     struct entry *entry = shell_find(shell, attempt);
+    if (entry != NULL && !entry->ended && entry->lease != NULL) {
+        shell_fail_start(shell, entry, entry->lease, outcome,
+                         "asked to stop while its state was on the way");
+        return;
+    }
     if (entry == NULL || entry->ended || entry->engine == NULL)
         return;
     const struct hd_target *target = &entry->experiment->target;
@@ -572,7 +585,8 @@ static bool is_last_budget(const struct entry *entry)
            entry->budget >= entry->experiment->iter_gen.budget_max;
 }
 
-void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict)
+void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict,
+                       uint32_t wanted)
 {
     struct entry *entry = shell_find(shell, attempt);
     if (entry == NULL)
@@ -590,6 +604,8 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
             hd_workspace_finish(entry->workspace.work_dir, shell->settings->seat->worker);
         if (entry->result.outcome == HD_OUTCOME_OK)
             hd_collector_supersede(shell->collector, entry->workspace.copied_from);
+        if ((wanted & HD_WANTED_STATE) != 0)
+            shell_send_state(shell, entry);
     }
     /* In the queue before it leaves the journal. */
     if (verdict == HD_VERDICT_REFUSED)

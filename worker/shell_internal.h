@@ -6,6 +6,7 @@
 #define HD_SHELL_INTERNAL_H
 
 #include "collect.h"
+#include "courier.h"
 #include "fetch.h"
 #include "gpus.h"
 #include "journal.h"
@@ -30,8 +31,10 @@ struct entry {
     double last_loss; /* of the curve; NaN none */
     double last_step;
     double budget;
-    bool warm;  /* its target stays after it */
-    bool asked; /* to stop by itself, with control/stop */
+    bool warm;                    /* its target stays after it */
+    struct hd_lease *lease;       /* its state is on the way here; NULL: it has been started */
+    struct hd_arena *lease_arena; /* what that lives in */
+    bool asked;                   /* to stop by itself, with control/stop */
     int64_t
         term_at_ms; /* when it gets its SIGTERM; HD_NEVER_MS: not to be stopped, or has got it */
     int64_t term_grace_ms;
@@ -71,6 +74,8 @@ struct shell {
     struct hd_queue *engine_news, *net_answers, *lookup_answers;
     struct hd_lookup *lookup;
     struct hd_fetch *fetch;
+    struct hd_courier *courier;
+    struct hd_queue *courier_news;
     struct hd_collector *collector;
     struct hd_gpus gpus;
     struct hd_shipper *shipper; /* NULL: nothing is shipped and nothing waits */
@@ -103,6 +108,16 @@ int64_t shell_reap(struct shell *shell);
 /* shell_describe.c: true when it could run a target now. */
 bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX]);
 
+/* shell_travel.c: work directories that come from other machines, and go there. true: the lease's
+ * state is on its way, and shell_take_fetched() starts the target. */
+bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                       const char *address);
+void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news);
+/* The master has accepted what it left. */
+void shell_send_state(struct shell *shell, const struct entry *entry);
+/* Leaving: until all is sent, the time is up, or a third signal. */
+void shell_send_rest(struct shell *shell);
+
 /* shell_attempts.c */
 struct entry *shell_add_entry(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_free_entry(struct shell *shell, struct entry *entry);
@@ -118,13 +133,19 @@ void shell_end_unstarted(struct shell *shell, struct entry *entry, enum hd_outco
 /* Its directory stays where it is until the entry goes; the collector is held. */
 void shell_pin(struct shell *shell, struct entry *entry);
 void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t master);
+/* The second half of it: what could not be started has ended. */
+void shell_start_target(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                        const char *address);
+void shell_fail_start(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                      enum hd_outcome outcome, const char *why);
 /* The target has ended by deadline_ms; HD_NEVER_MS: it has the grace of its experiment. */
 void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome,
                 int64_t deadline_ms);
 /* Sends the SIGTERMs whose time has come; all of them when `hurry`. When the next one is due. */
 int64_t shell_terminate(struct shell *shell, bool hurry);
 void shell_drop(struct shell *shell, struct hd_attempt_ref attempt);
-void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict);
+void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict,
+                       uint32_t wanted);
 void shell_take_end(struct shell *shell, const struct hd_engine_news *news);
 struct entry *shell_find(struct shell *shell, struct hd_attempt_ref attempt);
 /* Reads curves and keeps what could not be kept. */

@@ -57,6 +57,7 @@ static enum hd_code find_run_home(const struct hd_root *root, const struct hd_le
 
 /* ---- the work directory --------------------------------------------------------------------- */
 
+#define IMPORT_PREFIX ".import-" /* of what is still on its way here */
 #define FINISHED_LINE "finished\n"
 #define BUDGET_WORD "budget "
 #define OWNER_BYTES_MAX 2048 /* a line for each budget that it has reached, at most */
@@ -135,7 +136,7 @@ bool hd_workspace_is_finished(const char *work_dir)
 }
 
 /* Of the last line that says one; NaN: none. */
-static double read_budget(const char *work_dir)
+double hd_workspace_reached(const char *work_dir)
 {
     struct hd_buf buf;
     double budget = NAN;
@@ -159,7 +160,7 @@ void hd_workspace_reach(const char *work_dir, const char *worker, double budget)
 {
     char number[HD_DOUBLE_TEXT_SIZE], line[sizeof(BUDGET_WORD) + HD_DOUBLE_TEXT_SIZE + 1];
     hd_format_double(number, sizeof(number), budget);
-    if (read_budget(work_dir) != budget &&
+    if (hd_workspace_reached(work_dir) != budget &&
         hd_format(line, sizeof(line), BUDGET_WORD "%s\n", number))
         add_line(work_dir, worker, line);
 }
@@ -209,16 +210,29 @@ static bool set_work_dir(const char *cfg, const char *name, struct hd_workspace 
            hd_format(workspace->work_dir, sizeof(workspace->work_dir), "%s/%s", cfg, name);
 }
 
+/* Of a directory that this attempt makes: no other attempt has it. */
+static enum hd_code own_name(const struct hd_lease *lease, char ret_name[HD_DIR_NAME_MAX],
+                             struct hd_err *err)
+{
+    return hd_format(ret_name, HD_DIR_NAME_MAX, "c%u-%u-%u", lease->config, lease->attempt.job,
+                     lease->attempt.attempt)
+               ? HD_OK
+               : hd_fail(err, HD_E_LIMIT, "a directory's name is too long");
+}
+
 static enum hd_code make_work_dir(const struct hd_root *root, const char *worker, const char *cfg,
                                   const struct hd_lease *lease, struct hd_workspace *workspace,
                                   struct hd_err *err)
 {
     char from[HD_PATH_MAX] = "", name[HD_DIR_NAME_MAX];
     struct hd_err ignored;
+    enum hd_code code = own_name(lease, name, err);
+    if (code != HD_OK)
+        return code;
     bool here = lease->directory[0] != '\0' && hd_streq(lease->root, root->id) &&
                 hd_check_id("directory", lease->directory, &ignored) == HD_OK &&
                 hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) && is_directory(from);
-    double reached = here ? read_budget(from) : NAN;
+    double reached = here ? hd_workspace_reached(from) : NAN;
     if (here && !isnan(lease->budget_previous) && !(reached >= lease->budget_previous)) {
         hd_log(HD_LOG_WARNING,
                "%s: an older state than the master knows, as of a copied disk: beginning afresh",
@@ -227,18 +241,17 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
     }
     workspace->budget_previous = here ? lease->budget_previous : NAN;
     if (here && hd_streq(lease->directory_owner, worker) && hd_workspace_is_owner(from, worker)) {
-        workspace->start = HD_START_IN_PLACE;
+        workspace->start =
+            hd_streq(lease->directory, name) ? HD_START_COPY : HD_START_IN_PLACE; /* it came here */
         return set_work_dir(cfg, lease->directory, workspace) ? HD_OK : too_long(cfg, err);
     }
-    if (!hd_format(name, sizeof(name), "c%u-%u-%u", lease->config, lease->attempt.job,
-                   lease->attempt.attempt) ||
-        !set_work_dir(cfg, name, workspace))
+    if (!set_work_dir(cfg, name, workspace))
         return too_long(cfg, err);
     workspace->start = here ? HD_START_COPY : HD_START_FRESH;
     if (here)
         (void)hd_copy_text(workspace->copied_from, sizeof(workspace->copied_from), from);
     /* A process that died between this and the start may have left one. */
-    enum hd_code code = hd_remove_tree(workspace->work_dir, err);
+    code = hd_remove_tree(workspace->work_dir, err);
     if (code == HD_OK && here)
         code = copy_work(from, cfg, workspace, err);
     if (here && code == HD_E_NOTFOUND) {
@@ -279,6 +292,58 @@ enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,
         code = hd_make_open_dir(workspace.run_dir, err);
     if (code == HD_OK)
         *ret_workspace = workspace;
+    return code;
+}
+
+static enum hd_code config_path(const struct hd_root *root, const struct hd_lease *lease,
+                                const char *prefix, const char *name, char ret_path[HD_PATH_MAX],
+                                struct hd_err *err)
+{
+    char home[HD_PATH_MAX];
+    enum hd_code code = hd_check_id("run id", lease->run_id, err);
+    if (code == HD_OK)
+        code = hd_check_id("directory", name, err);
+    if (code == HD_OK)
+        code = find_run_home(root, lease, home, err);
+    if (code == HD_OK && !hd_format(ret_path, HD_PATH_MAX, "%s/cfg/%s%s", home, prefix, name))
+        code = too_long(home, err);
+    return code;
+}
+
+enum hd_code hd_workspace_path(const struct hd_root *root, const struct hd_lease *lease,
+                               char ret_path[HD_PATH_MAX], struct hd_err *err)
+{
+    return config_path(root, lease, "", lease->directory, ret_path, err);
+}
+
+enum hd_code hd_workspace_import_begin(const struct hd_root *root, const struct hd_lease *lease,
+                                       char ret_path[HD_PATH_MAX], struct hd_err *err)
+{
+    char name[HD_DIR_NAME_MAX];
+    enum hd_code code = own_name(lease, name, err);
+    if (code == HD_OK)
+        code = config_path(root, lease, IMPORT_PREFIX, name, ret_path, err);
+    if (code == HD_OK)
+        code = hd_remove_tree(ret_path, err);
+    return code == HD_OK ? hd_make_open_dir(ret_path, err) : code;
+}
+
+enum hd_code hd_workspace_import_end(const struct hd_root *root, const char *worker,
+                                     const char *path, double budget, const struct hd_lease *lease,
+                                     char ret_directory[HD_DIR_NAME_MAX], struct hd_err *err)
+{
+    char work_dir[HD_PATH_MAX], name[HD_DIR_NAME_MAX];
+    enum hd_code code = own_name(lease, name, err);
+    if (code == HD_OK)
+        code = config_path(root, lease, "", name, work_dir, err);
+    if (code == HD_OK) /* of a process that died in this */
+        code = hd_remove_tree(work_dir, err);
+    if (code == HD_OK && rename(path, work_dir) != 0)
+        code = hd_fail(err, HD_E_IO, "cannot put %s in place: %s", work_dir, strerror(errno));
+    if (code == HD_OK)
+        code = write_owner(work_dir, worker, budget, err);
+    if (code == HD_OK)
+        (void)hd_copy_text(ret_directory, HD_DIR_NAME_MAX, name);
     return code;
 }
 

@@ -195,6 +195,7 @@ static const struct hd_field reply_fields[] = {
     ENUM("ln", hd_reply, lane, HD_LANE_COUNT - 1),
     U64("sq", hd_reply, sequence),
     ENUM("ve", hd_reply, verdict, HD_VERDICT_REFUSED),
+    U32("wa", hd_reply, wanted),
     STRUCT("l", hd_reply, lease, lease_shape),
     MANY("c", HD_FIELD_INLINE, hd_reply, commands, command_count, HD_COMMANDS_MAX, &command_shape),
     BOOL("dr", hd_reply, drain),

@@ -66,6 +66,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
         core_reply(core, parked.address, HD_REPLY_LEASE,
                    parked.combined ? HD_LANE_REPORT : HD_LANE_LEASE, parked.sequence);
     reply->verdict = parked.verdict;
+    reply->wanted = parked.wanted;
     core_fill_lease(core, run_number, live, reply);
     bool restarts = !isnan(job->budget_previous) && isnan(live->budget_previous);
     core_note(core, HD_NOTE_INFO, run_number, "job %u: attempt %u at budget %g -> %s%s", job_number,

@@ -74,11 +74,12 @@ static bool is_elsewhere(const struct hd_core *core, const struct run *run, uint
 }
 
 bool hd_core_wants_checkpoint(const struct hd_core *core, struct hd_attempt_ref attempt,
-                              uint32_t *ret_run, uint32_t *ret_config)
+                              uint32_t *ret_config)
 {
     uint32_t run_number;
     const struct run *run = core_find_run_uid(core, attempt.run_uid, &run_number);
-    if (run == NULL || attempt.job >= run->job_count || run->experiment->checkpoints.stay)
+    if (run == NULL || attempt.job >= run->job_count || core->options.no_copies ||
+        run->experiment->checkpoints.stay)
         return false;
     uint32_t number = run->jobs[attempt.job].config;
     const struct config *config = &run->configs[number];
@@ -86,8 +87,25 @@ bool hd_core_wants_checkpoint(const struct hd_core *core, struct hd_attempt_ref 
         config->state_attempt != attempt.attempt || !may_go_on(run, number) ||
         !is_elsewhere(core, run, config->root))
         return false;
-    *ret_run = run_number;
     *ret_config = number;
+    return true;
+}
+
+bool hd_core_lends_checkpoint(const struct hd_core *core, struct hd_attempt_ref leased,
+                              uint32_t *ret_config, struct hd_attempt_ref *ret_state)
+{
+    uint32_t run_number;
+    const struct run *run = core_find_run_uid(core, leased.run_uid, &run_number);
+    if (run == NULL || leased.job >= run->job_count)
+        return false;
+    const struct job *job = &run->jobs[leased.job];
+    const struct config *config = &run->configs[job->config];
+    if (job->state != JOB_RUNNING || job->attempt != leased.attempt || config->state_attempt == 0 ||
+        run->live[job->place].directory[0] == '\0')
+        return false;
+    *ret_config = job->config;
+    *ret_state = (struct hd_attempt_ref){
+        .run_uid = run->run_uid, .job = config->state_job, .attempt = config->state_attempt};
     return true;
 }
 

@@ -219,6 +219,7 @@ struct parked {
     uint64_t sequence;       /* of the lane it came on */
     uint64_t lease_sequence; /* of the lease lane */
     enum hd_verdict verdict;
+    uint32_t wanted; /* with it: bits of enum hd_wanted */
     int64_t deadline_ms;
     int64_t leaves_ms;       /* when targets there are stopped; HD_NEVER_MS: it stays */
     uint32_t next, previous; /* list of parked workers, oldest first */

@@ -53,6 +53,7 @@ void core_answer_parked(struct hd_core *core, struct worker *worker, enum hd_rep
         worker->poll_answered = parked->lease_sequence;
     struct hd_reply *reply = core_reply(core, parked->address, kind, lane, parked->sequence);
     reply->verdict = parked->verdict;
+    reply->wanted = parked->wanted;
     core_tell_worker(worker, reply);
     unlink_parked(core, worker);
 }

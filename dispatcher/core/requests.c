@@ -290,9 +290,21 @@ static bool old_lease_sequence(const struct hd_core *core, const struct worker *
            (worker->lease_incarnation == worker->incarnation && sequence < worker->lease_sequence);
 }
 
+/* What a report is answered with. */
+struct verdict {
+    enum hd_verdict verdict;
+    uint32_t wanted;
+};
+
+static void tell_verdict(struct hd_reply *reply, struct verdict verdict)
+{
+    reply->verdict = verdict.verdict;
+    reply->wanted = verdict.wanted;
+}
+
 /* A poll by LEASE, or by REPORT with lease_next; both end in exactly one reply. */
 static void poll(struct hd_core *core, const struct hd_event *event, struct worker *worker,
-                 uint64_t lease_sequence, int64_t wait_ms_max, enum hd_verdict verdict)
+                 uint64_t lease_sequence, int64_t wait_ms_max, struct verdict verdict)
 {
     const struct hd_request *request = event->request;
     bool combined = request->kind == HD_REQUEST_REPORT;
@@ -301,7 +313,8 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
         .address = event->address,
         .sequence = request->sequence,
         .lease_sequence = lease_sequence,
-        .verdict = verdict,
+        .verdict = verdict.verdict,
+        .wanted = verdict.wanted,
         .leaves_ms = request->left_ms > 0 && request->left_ms < HD_NEVER_MS - core->now_ms
                          ? core->now_ms + request->left_ms
                          : HD_NEVER_MS,
@@ -312,7 +325,7 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
         /* Its worker hears of it only now: the time until then was not its own. */
         live->until_ms = core->now_ms + core->runs[worker->lease_run]->experiment->lease_ms;
         struct hd_reply *reply = answer(core, event, HD_REPLY_LEASE);
-        reply->verdict = verdict;
+        tell_verdict(reply, verdict);
         core_fill_lease(core, worker->lease_run, live, reply);
         return;
     }
@@ -326,13 +339,13 @@ static void poll(struct hd_core *core, const struct hd_event *event, struct work
     if (old || spent || worker->draining) {
         enum hd_reply_kind kind = old && !combined ? HD_REPLY_STALE : HD_REPLY_NOTHING;
         struct hd_reply *reply = answer(core, event, combined ? HD_REPLY_OK : kind);
-        reply->verdict = verdict;
+        tell_verdict(reply, verdict);
         return;
     }
     worker->poll_sequence = lease_sequence;
     if (over_for(core, request->run_id)) {
         struct hd_reply *reply = answer(core, event, combined ? HD_REPLY_OK : HD_REPLY_DONE);
-        reply->verdict = verdict;
+        tell_verdict(reply, verdict);
         return;
     }
     int64_t wait_ms = request->wait_ms < 0 ? 0 : request->wait_ms;
@@ -419,13 +432,16 @@ static void report(struct hd_core *core, const struct hd_event *event, struct wo
         return;
     }
     note_asking(core, worker);
-    enum hd_verdict verdict = take_report(core, worker, request);
+    uint32_t config;
+    struct verdict verdict = {.verdict = take_report(core, worker, request)};
+    if (verdict.verdict == HD_VERDICT_ACCEPTED &&
+        hd_core_wants_checkpoint(core, request->result.attempt, &config))
+        verdict.wanted |= HD_WANTED_STATE;
     if (request->lease_next) {
         poll(core, event, worker, request->lease_sequence, HD_COMBINED_WAIT_MS_MAX, verdict);
         return;
     }
-    struct hd_reply *reply = answer(core, event, HD_REPLY_OK);
-    reply->verdict = verdict;
+    tell_verdict(answer(core, event, HD_REPLY_OK), verdict);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -476,7 +492,8 @@ void core_handle_request(struct hd_core *core, const struct hd_event *event)
         hello(core, event);
         break;
     case HD_REQUEST_LEASE:
-        poll(core, event, worker, request->sequence, HD_LEASE_WAIT_MS_MAX, HD_VERDICT_NONE);
+        poll(core, event, worker, request->sequence, HD_LEASE_WAIT_MS_MAX,
+             (struct verdict){HD_VERDICT_NONE, 0});
         break;
     case HD_REQUEST_PING:
         ping(core, event, worker);

@@ -128,6 +128,7 @@ struct hd_agent_action {
     struct hd_attempt_ref attempt; /* STOP, DROP, ACKNOWLEDGED */
     enum hd_outcome outcome;       /* STOP: stopped, cancelled or preempted */
     enum hd_verdict verdict;       /* ACKNOWLEDGED */
+    uint32_t wanted;               /* ACKNOWLEDGED: bits of enum hd_wanted */
     char address[HD_ADDRESS_MAX];  /* CONNECT */
 };
 

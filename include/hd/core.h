@@ -37,6 +37,7 @@ struct hd_core_options {
     int64_t ping_ms; /* workers ping at least so often; an open run's own `ping` may be shorter */
     bool shutdown_workers; /* when every run is over, tell workers to leave */
     uint32_t min_workers;  /* no job is handed out before this many have said hello */
+    bool no_copies;        /* of work directories: they stay where they are */
 #ifdef HD_PLANTS
     uint32_t plants; /* bits of enum hd_plant: bugs planted to test the simulator */
 #endif
@@ -240,9 +241,12 @@ uint64_t hd_core_last_seq(const struct hd_core *core);
 /* The directory that this attempt left is its config's, may be gone on with, and some worker here
  * does not see it: a copy of it is worth having. */
 bool hd_core_wants_checkpoint(const struct hd_core *core, struct hd_attempt_ref attempt,
-                              uint32_t *ret_run, uint32_t *ret_config);
+                              uint32_t *ret_config);
 /* A copy of what this attempt left is still worth its room. */
 bool hd_core_keeps_checkpoint(const struct hd_core *core, struct hd_attempt_ref attempt);
+/* `leased` runs, and goes on from a directory: which attempt left that one, and whose it is. */
+bool hd_core_lends_checkpoint(const struct hd_core *core, struct hd_attempt_ref leased,
+                              uint32_t *ret_config, struct hd_attempt_ref *ret_state);
 /* A work directory of a config, by its name, on any worker: false when no attempt will go on in it
  * and the run's `checkpoints.keep` does not want it. */
 bool hd_core_needs_directory(const struct hd_core *core, uint64_t run_uid, uint32_t config,

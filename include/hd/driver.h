@@ -28,6 +28,8 @@ struct hd_driver_options {
         *notices;            /* who is told what; outlives the driver; NULL: nobody */
     bool notices_off;        /* nobody is to be told of what happens in this life, later either */
     int64_t notice_flush_ms; /* at the end, for notices that are still to go out; 0: 10 s */
+    const char *depot;       /* where copies of work directories are kept; NULL: beside the store */
+    uint64_t depot_bytes_max; /* of them; 0: the default; core.no_copies: none are taken */
 };
 
 struct hd_driver;

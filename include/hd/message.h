@@ -28,8 +28,9 @@
 #define HD_DOING_MAX 160 /* what a worker does for an attempt before its target runs */
 #define HD_ABOUT_MAX 240 /* what a worker says of itself when it is tested */
 #define HD_VIEW_JSON_MAX (768u * 1024u)
-#define HD_DATA_NAMES_MAX 1024 /* of all data sets of a worker, with commas, terminator included   \
-                                */
+#define HD_DATA_NAMES_MAX                                                                          \
+    1024 /* of all data sets of a worker, with commas, terminator included                         \
+          */
 
 enum hd_lane { HD_LANE_CONTROL, HD_LANE_LEASE, HD_LANE_REPORT, HD_LANE_COUNT };
 
@@ -150,6 +151,13 @@ enum hd_reply_kind {
 };
 const char *hd_reply_kind_name(enum hd_reply_kind kind);
 
+/* Of what an attempt leaves, what the master takes a copy of. */
+enum hd_wanted {
+    HD_WANTED_STATE = 1 << 0,  /* its config's directory: others may have to go on with it */
+    HD_WANTED_RESULT = 1 << 1, /* its out/: it is the best so far */
+    HD_WANTED_MAX = HD_WANTED_STATE | HD_WANTED_RESULT,
+};
+
 enum hd_verdict { HD_VERDICT_NONE, HD_VERDICT_ACCEPTED, HD_VERDICT_REFUSED };
 
 enum hd_attempt_action {
@@ -188,6 +196,7 @@ struct hd_reply {
     enum hd_lane lane;
     uint64_t sequence;       /* echoed */
     enum hd_verdict verdict; /* REPORT */
+    uint32_t wanted;         /* REPORT: bits of enum hd_wanted */
     struct hd_lease lease;   /* LEASE */
     uint32_t lease_run;      /* not on the wire: run number, for the edge to fill params_json */
     struct hd_attempt_command commands[HD_COMMANDS_MAX]; /* PING, HELLO */

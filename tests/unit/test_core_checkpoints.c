@@ -10,11 +10,16 @@ static struct worker c = {.id = "c", .root = "disk-c", .incarnation = 3};
     "\"iteration_generator\":{\"name\":\"successive_halving\",\"brackets\":[[[3,1],[1,2]]]},"      \
     "\"budget\":{\"min\":1,\"max\":2},\"holder_wait\":\"20s\",\"stop\":{\"iterations\":1}"
 
-static int fresh_world(void **state)
+static void fresh_workers(void)
 {
     a = (struct worker){.id = "a", .root = "disk-a", .incarnation = 1};
     b = (struct worker){.id = "b", .root = "disk-b", .incarnation = 2};
     c = (struct worker){.id = "c", .root = "disk-c", .incarnation = 3};
+}
+
+static int fresh_world(void **state)
+{
+    fresh_workers();
     return setup(state);
 }
 
@@ -75,6 +80,43 @@ static void a_holder_that_waits_comes_first(void **state)
     assert_string_equal(job_view(3).worker, "a");
 }
 
+/* Whoever runs the attempt that goes on from a directory is given that one, and nobody else is. */
+static void a_copy_is_lent_to_its_attempt(void **state)
+{
+    (void)state;
+    uint32_t config;
+    struct hd_attempt_ref left;
+    struct hd_attempt_ref first = evaluate(THREE_THEN_ONE, NULL);
+    assert_false(hd_core_lends_checkpoint(core, first, &config, &left)); /* it is over */
+    shelve(first);
+    struct hd_attempt_ref leased = lease(&b);
+    assert_int_equal(leased.job, 3);
+    assert_true(hd_core_lends_checkpoint(core, leased, &config, &left));
+    assert_int_equal(config, 0);
+    assert_int_equal(left.job, first.job);
+    assert_int_equal(left.attempt, first.attempt);
+    leased.attempt++;
+    assert_false(hd_core_lends_checkpoint(core, leased, &config, &left));
+    leased.job = 9;
+    assert_false(hd_core_lends_checkpoint(core, leased, &config, &left));
+}
+
+/* The answer to a report asks for the directory when somebody else might have to go on with it, and
+ * the same report again is answered the same; an answer that waits for a job says so as well. */
+static void a_report_is_answered_with_what_is_wanted(void **state)
+{
+    (void)state;
+    evaluate(THREE_THEN_ONE, NULL);
+    assert_int_equal(inbox[inbox_count - 1].kind, HD_REPLY_OK);
+    assert_int_equal(inbox[inbox_count - 1].wanted, HD_WANTED_STATE);
+    report(&a, lease(&a), HD_OUTCOME_OK, 0.1);
+    assert_int_equal(inbox[inbox_count - 1].wanted, 0); /* at its highest budget */
+    open_core((struct hd_core_options){.no_copies = true});
+    fresh_workers();
+    evaluate(THREE_THEN_ONE, NULL);
+    assert_int_equal(inbox[inbox_count - 1].wanted, 0);
+}
+
 /* A job whose worker lost it goes to another one, and begins with the copy instead of from the
  * start. */
 static void a_lost_job_goes_on_from_the_copy(void **state)
@@ -99,16 +141,16 @@ static void a_lost_job_goes_on_from_the_copy(void **state)
 static void an_old_copy_is_none(void **state)
 {
     (void)state;
-    uint32_t run, config;
+    uint32_t config;
     struct hd_attempt_ref first = evaluate(THREE_THEN_ONE, NULL);
-    assert_true(hd_core_wants_checkpoint(core, first, &run, &config));
+    assert_true(hd_core_wants_checkpoint(core, first, &config));
     assert_int_equal(config, 0);
     assert_true(hd_core_keeps_checkpoint(core, first));
     struct hd_attempt_ref promoted = lease(&a);
     report(&a, promoted, HD_OUTCOME_PREEMPTED, (double)NAN);
-    assert_false(hd_core_wants_checkpoint(core, first, &run, &config));
+    assert_false(hd_core_wants_checkpoint(core, first, &config));
     assert_false(hd_core_keeps_checkpoint(core, first));
-    assert_true(hd_core_wants_checkpoint(core, promoted, &run, &config));
+    assert_true(hd_core_wants_checkpoint(core, promoted, &config));
     shelve(first);
     uint64_t address = poll(&b);
     assert_null(answer_to(address));
@@ -126,22 +168,22 @@ static void an_old_copy_is_none(void **state)
 static void only_what_may_be_wanted_is_copied(void **state)
 {
     (void)state;
-    uint32_t run, config;
+    uint32_t config;
     struct hd_attempt_ref first = evaluate(THREE_THEN_ONE ",\"checkpoints\":\"stay\"", NULL);
-    assert_false(hd_core_wants_checkpoint(core, first, &run, &config));
+    assert_false(hd_core_wants_checkpoint(core, first, &config));
     teardown(state);
     fresh_world(state);
     b.root = c.root = a.root;
     first = evaluate(THREE_THEN_ONE, NULL);
-    assert_false(hd_core_wants_checkpoint(core, first, &run, &config));
+    assert_false(hd_core_wants_checkpoint(core, first, &config));
     teardown(state);
     fresh_world(state);
     first = evaluate(THREE_THEN_ONE, NULL);
     struct hd_attempt_ref last = lease(&a), strange = first;
     strange.run_uid++;
-    assert_false(hd_core_wants_checkpoint(core, strange, &run, &config));
+    assert_false(hd_core_wants_checkpoint(core, strange, &config));
     report(&a, last, HD_OUTCOME_OK, 0.1);
-    assert_false(hd_core_wants_checkpoint(core, last, &run, &config));
+    assert_false(hd_core_wants_checkpoint(core, last, &config));
     assert_false(hd_core_keeps_checkpoint(core, last));
 }
 
@@ -172,6 +214,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fresh_world, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_copy_goes_to_whoever_is_free),    TEST(a_holder_that_waits_comes_first),
+        TEST(a_copy_is_lent_to_its_attempt),     TEST(a_report_is_answered_with_what_is_wanted),
         TEST(a_lost_job_goes_on_from_the_copy),  TEST(an_old_copy_is_none),
         TEST(only_what_may_be_wanted_is_copied), TEST(only_the_best_are_kept),
     };

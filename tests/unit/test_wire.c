@@ -199,6 +199,7 @@ static struct hd_reply any_reply(void)
         .lane = (enum hd_lane)hd_rng_below(&rng, HD_LANE_COUNT),
         .sequence = any_u64(),
         .verdict = (enum hd_verdict)hd_rng_below(&rng, HD_VERDICT_REFUSED + 1),
+        .wanted = (uint32_t)hd_rng_below(&rng, HD_WANTED_MAX + 1),
         .lease = any_lease(),
         .command_count = any_count(HD_COMMANDS_MAX),
         .drain = any_bool(),
@@ -327,6 +328,7 @@ static void same_reply(const struct hd_reply *a, const struct hd_reply *b)
     assert_int_equal(a->lane, b->lane);
     assert_true(a->sequence == b->sequence);
     assert_int_equal(a->verdict, b->verdict);
+    assert_int_equal(a->wanted, b->wanted);
     same_lease(&a->lease, &b->lease);
     assert_int_equal(a->command_count, b->command_count);
     for (size_t i = 0; i < a->command_count; i++) {

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "depot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <hd/os.h>
+#include <hd/pki.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define PATH_SIZE 4096
+#define FILE_SIZE (PATH_SIZE + 300)
+#define MISSING_MAX 256 /* named in one answer */
+#define LIST_NAME "list"
+#define LIST_HEAD_MAX 128
+#define LIST_BYTES_MAX (HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_HASH_SIZE + LIST_HEAD_MAX)
+#define DIGITS "0123456789abcdef"
+
+/* One config's directory here. */
+struct copy {
+    struct hd_depot_place place;
+    struct hd_attempt_ref whole;   /* whose directory it is; attempt 0: it is not whole */
+    struct hd_attempt_ref offered; /* whose directory came last, or comes; attempt 0: none */
+    uint64_t bytes;                /* of the pieces that are there */
+    int64_t used;                  /* rises: the lowest was not touched for longest */
+};
+
+struct hd_depot {
+    char directory[PATH_SIZE];
+    struct hd_depot_settings settings;
+    struct copy *copies;
+    size_t count, capacity;
+    uint64_t bytes;
+    int64_t used; /* the highest of all */
+};
+
+/* What the file `list` says. */
+struct list {
+    struct hd_attempt_ref attempt;
+    uint64_t size;
+    double budget;
+    struct hd_buf text;
+    const char *pieces; /* in text */
+};
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static bool is_hash(const char *text)
+{
+    for (size_t i = 0; i < HD_CHECKPOINT_HASH_SIZE; i++)
+        if (text[i] == '\0' || strchr(DIGITS, text[i]) == NULL)
+            return false;
+    return true;
+}
+
+static enum hd_code place_path(const struct hd_depot *depot, struct hd_depot_place place,
+                               const char *name, char ret_path[FILE_SIZE], struct hd_err *err)
+{
+    return hd_format(ret_path, FILE_SIZE, "%s/%016" PRIx64 "-%u%s%s", depot->directory,
+                     place.run_uid, place.config, name[0] != '\0' ? "/" : "", name)
+               ? HD_OK
+               : hd_fail(err, HD_E_LIMIT, "the path %s is too long", depot->directory);
+}
+
+static enum hd_code piece_path(const struct hd_depot *depot, struct hd_depot_place place,
+                               const char *hash, char ret_path[FILE_SIZE], struct hd_err *err)
+{
+    char name[HD_CHECKPOINT_HASH_SIZE + 1];
+    if (!is_hash(hash))
+        return hd_fail(err, HD_E_INVALID, "a piece is named by the digits of its SHA-256");
+    (void)hd_format(name, sizeof(name), "%.*s", HD_CHECKPOINT_HASH_SIZE, hash);
+    return place_path(depot, place, name, ret_path, err);
+}
+
+static bool parse_place(const char *name, struct hd_depot_place *ret_place)
+{
+    int used = 0;
+    return strspn(name, DIGITS) == 16 && name[16] == '-' && strspn(name + 17, DIGITS) <= 10 &&
+           sscanf(name, "%16" SCNx64 "-%" SCNu32 "%n", &ret_place->run_uid, &ret_place->config,
+                  &used) == 2 &&
+           name[used] == '\0';
+}
+
+static uint64_t size_of(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+/* ---- the index ------------------------------------------------------------------------------- */
+
+static struct copy *find(const struct hd_depot *depot, struct hd_depot_place place)
+{
+    for (size_t i = 0; i < depot->count; i++)
+        if (depot->copies[i].place.run_uid == place.run_uid &&
+            depot->copies[i].place.config == place.config)
+            return &depot->copies[i];
+    return NULL;
+}
+
+static enum hd_code add(struct hd_depot *depot, struct hd_depot_place place, struct copy **ret_copy,
+                        struct hd_err *err)
+{
+    struct copy *copy = find(depot, place);
+    if (copy == NULL && depot->count == HD_DEPOT_COPIES_MAX)
+        return hd_fail(err, HD_E_FULL, "the master keeps %u directories", HD_DEPOT_COPIES_MAX);
+    if (copy == NULL && depot->count == depot->capacity) {
+        size_t capacity = depot->capacity > 0 ? 2 * depot->capacity : 64;
+        struct copy *more = hd_realloc(depot->copies, capacity * sizeof(*more));
+        if (more == NULL)
+            return hd_fail(err, HD_E_NOMEM, "no memory for copies of directories");
+        depot->copies = more;
+        depot->capacity = capacity;
+    }
+    if (copy == NULL) {
+        copy = &depot->copies[depot->count++];
+        *copy = (struct copy){.place = place};
+    }
+    *ret_copy = copy;
+    return HD_OK;
+}
+
+static bool keeps(const struct hd_depot *depot, struct hd_attempt_ref attempt)
+{
+    return attempt.attempt > 0 && depot->settings.keeps(depot->settings.context, attempt);
+}
+
+static bool is_needed(const struct hd_depot *depot, const struct copy *copy)
+{
+    return keeps(depot, copy->whole) || keeps(depot, copy->offered);
+}
+
+static void take_off(struct hd_depot *depot, struct copy *copy, uint64_t bytes)
+{
+    hd_assert(bytes <= copy->bytes && copy->bytes <= depot->bytes);
+    copy->bytes -= bytes;
+    depot->bytes -= bytes;
+}
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+static bool parse_list(struct list *list)
+{
+    int used = 0;
+    char *text = list->text.data;
+    if (text == NULL || sscanf(text, "%" SCNu32 " %" SCNu32 " %" SCNu64 " %n", &list->attempt.job,
+                               &list->attempt.attempt, &list->size, &used) != 3)
+        return false;
+    char *budget = text + used, *end = strchr(budget, '\n');
+    if (end == NULL || list->attempt.attempt == 0)
+        return false;
+    *end = '\0';
+    list->budget = NAN;
+    list->pieces = end + 1;
+    return hd_streq(budget, "-") || hd_parse_double(budget, &list->budget);
+}
+
+static enum hd_code read_list(const struct hd_depot *depot, struct hd_depot_place place,
+                              struct list *ret_list, struct hd_err *err)
+{
+    char path[FILE_SIZE];
+    struct list list = {.attempt.run_uid = place.run_uid};
+    hd_buf_init(&list.text, LIST_BYTES_MAX);
+    enum hd_code code = place_path(depot, place, LIST_NAME, path, err);
+    if (code == HD_OK && size_of(path) == 0)
+        code = hd_fail(err, HD_E_NOTFOUND, "there is no copy of this config's directory");
+    if (code == HD_OK)
+        code = hd_file_read(path, LIST_BYTES_MAX, true, &list.text, err);
+    if (code == HD_OK && !parse_list(&list))
+        code = hd_fail(err, HD_E_CORRUPT, "%s cannot be read", path);
+    if (code != HD_OK) {
+        hd_buf_release(&list.text);
+        return code;
+    }
+    *ret_list = list;
+    return HD_OK;
+}
+
+static enum hd_code write_list(const struct hd_depot *depot, const struct hd_depot_offer *offer,
+                               struct hd_err *err)
+{
+    char path[FILE_SIZE], budget[HD_DOUBLE_TEXT_SIZE] = "-";
+    struct hd_buf text;
+    hd_buf_init(&text, LIST_BYTES_MAX);
+    if (!isnan(offer->budget))
+        hd_format_double(budget, sizeof(budget), offer->budget);
+    enum hd_code code = place_path(depot, offer->place, LIST_NAME, path, err);
+    if (code == HD_OK)
+        code = hd_buf_printf(&text, err, "%u %u %" PRIu64 " %s\n", offer->attempt.job,
+                             offer->attempt.attempt, offer->size, budget);
+    if (code == HD_OK)
+        code = hd_buf_puts(&text, offer->pieces, err);
+    if (code == HD_OK)
+        code = hd_file_replace(path, text.data, text.size, 0600, err);
+    hd_buf_release(&text);
+    return code;
+}
+
+/* ---- removing -------------------------------------------------------------------------------- */
+
+static int by_name(const void *left, const void *right)
+{
+    const char *const *a = left, *const *b = right;
+    return strncmp(*a, *b, HD_CHECKPOINT_HASH_SIZE);
+}
+
+/* Where each piece's name begins, in their order; NULL: no memory. */
+static const char **sort_pieces(const char *pieces, size_t *ret_count)
+{
+    size_t count = strlen(pieces) / HD_CHECKPOINT_HASH_SIZE;
+    const char **names = hd_malloc((count + 1) * sizeof(*names));
+    for (size_t i = 0; names != NULL && i < count; i++)
+        names[i] = pieces + i * HD_CHECKPOINT_HASH_SIZE;
+    if (names != NULL)
+        qsort(names, count, sizeof(*names), by_name);
+    *ret_count = count;
+    return names;
+}
+
+/* The pieces of earlier copies. What stays for want of memory goes the next time. */
+static void remove_unlisted(struct hd_depot *depot, struct copy *copy, const char *pieces)
+{
+    char path[FILE_SIZE], file[FILE_SIZE + 300];
+    struct hd_err ignored;
+    struct dirent *entry;
+    size_t count;
+    const char **names = sort_pieces(pieces, &count);
+    DIR *stream = names != NULL && place_path(depot, copy->place, "", path, &ignored) == HD_OK
+                      ? opendir(path)
+                      : NULL;
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        const char *name = entry->d_name;
+        if (!is_hash(name) || bsearch(&name, names, count, sizeof(*names), by_name) != NULL)
+            continue;
+        (void)hd_format(file, sizeof(file), "%s/%s", path, name);
+        uint64_t bytes = size_of(file);
+        if (unlink(file) == 0)
+            take_off(depot, copy, bytes < copy->bytes ? bytes : copy->bytes);
+    }
+    if (stream != NULL)
+        closedir(stream);
+    hd_free(names);
+}
+
+/* Its last neighbour takes its place in the index. */
+static void remove_copy(struct hd_depot *depot, struct copy *copy)
+{
+    char path[FILE_SIZE];
+    struct hd_err ignored;
+    if (place_path(depot, copy->place, "", path, &ignored) == HD_OK)
+        (void)!hd_remove_tree(path, &ignored);
+    take_off(depot, copy, copy->bytes);
+    *copy = depot->copies[--depot->count];
+    if (depot->count == 0)
+        (void)rmdir(depot->directory);
+}
+
+void hd_depot_sweep(struct hd_depot *depot)
+{
+    for (size_t i = 0; i < depot->count;)
+        if (is_needed(depot, &depot->copies[i]))
+            i++;
+        else
+            remove_copy(depot, &depot->copies[i]);
+}
+
+void hd_depot_each(const struct hd_depot *depot,
+                   void (*tell)(void *context, struct hd_attempt_ref attempt), void *context)
+{
+    for (size_t i = 0; i < depot->count; i++)
+        if (depot->copies[i].whole.attempt > 0)
+            tell(context, depot->copies[i].whole);
+}
+
+static uint64_t free_bytes(const struct hd_depot *depot)
+{
+    struct statvfs disk;
+    if (statvfs(depot->directory, &disk) != 0)
+        return UINT64_MAX; /* the write says what is wrong */
+    return (uint64_t)disk.f_bavail * disk.f_frsize;
+}
+
+static bool has_room(const struct hd_depot *depot, uint64_t bytes)
+{
+    return bytes <= depot->settings.bytes_max &&
+           depot->bytes <= depot->settings.bytes_max - bytes &&
+           free_bytes(depot) >= HD_DEPOT_SPARE_BYTES;
+}
+
+/* What nobody needs goes, the oldest first, but nothing of `place`: it has pieces in common with
+ * what comes. */
+static bool make_room(struct hd_depot *depot, struct hd_depot_place place, uint64_t bytes)
+{
+    while (!has_room(depot, bytes)) {
+        struct copy *oldest = NULL;
+        const struct copy *own = find(depot, place);
+        for (size_t i = 0; i < depot->count; i++) {
+            struct copy *copy = &depot->copies[i];
+            if (copy != own && (oldest == NULL || copy->used < oldest->used) &&
+                !is_needed(depot, copy))
+                oldest = copy;
+        }
+        if (oldest == NULL)
+            return false;
+        remove_copy(depot, oldest);
+    }
+    return true;
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+static enum hd_code check_offer(const struct hd_depot *depot, const struct hd_depot_offer *offer,
+                                struct hd_err *err)
+{
+    size_t length = strlen(offer->pieces), count = length / HD_CHECKPOINT_HASH_SIZE;
+    if (length % HD_CHECKPOINT_HASH_SIZE != 0 || strspn(offer->pieces, DIGITS) != length ||
+        count == 0 || count > HD_CHECKPOINT_PIECES_MAX || count > offer->size ||
+        offer->size > (uint64_t)count * HD_CHECKPOINT_PIECE_BYTES)
+        return hd_fail(err, HD_E_INVALID, "a directory of %" PRIu64 " bytes has other pieces",
+                       offer->size);
+    if (offer->size > depot->settings.bytes_max)
+        return hd_fail(err, HD_E_FULL, "its %" PRIu64 " bytes are more than the master keeps",
+                       offer->size);
+    return HD_OK;
+}
+
+static enum hd_code find_missing(const struct hd_depot *depot, const struct hd_depot_offer *offer,
+                                 size_t *ret_count, struct hd_buf *missing, struct hd_err *err)
+{
+    char path[FILE_SIZE];
+    size_t count = 0;
+    enum hd_code code = HD_OK;
+    for (const char *at = offer->pieces; code == HD_OK && *at != '\0' && count < MISSING_MAX;
+         at += HD_CHECKPOINT_HASH_SIZE) {
+        code = piece_path(depot, offer->place, at, path, err);
+        if (code != HD_OK || size_of(path) > 0)
+            continue;
+        code = hd_buf_append(missing, at, HD_CHECKPOINT_HASH_SIZE, err);
+        count++;
+    }
+    *ret_count = count;
+    return code;
+}
+
+static enum hd_code no_room(struct hd_err *err)
+{
+    return hd_fail(err, HD_E_FULL, "the master has no room for more directories");
+}
+
+static enum hd_code begin_copy(struct hd_depot *depot, const struct hd_depot_offer *offer,
+                               struct copy **ret_copy, struct hd_err *err)
+{
+    char path[FILE_SIZE];
+    enum hd_code code = check_offer(depot, offer, err);
+    if (code == HD_OK)
+        code = place_path(depot, offer->place, "", path, err);
+    if (code == HD_OK)
+        code = hd_mkdirs(path, 0700, err);
+    if (code == HD_OK)
+        code = add(depot, offer->place, ret_copy, err);
+    return code;
+}
+
+enum hd_code hd_depot_offer(struct hd_depot *depot, const struct hd_depot_offer *offer,
+                            bool *ret_whole, struct hd_buf *missing, struct hd_err *err)
+{
+    struct copy *copy = NULL;
+    size_t count = 0;
+    enum hd_code code = begin_copy(depot, offer, &copy, err);
+    if (code == HD_OK)
+        code = find_missing(depot, offer, &count, missing, err);
+    if (code != HD_OK)
+        return code;
+    copy->used = ++depot->used;
+    copy->offered = offer->attempt;
+    if (count > 0 && !make_room(depot, offer->place, HD_CHECKPOINT_PIECE_BYTES))
+        return no_room(err);
+    if (count == 0) {
+        code = write_list(depot, offer, err);
+        if (code != HD_OK)
+            return code;
+        copy->whole = offer->attempt;
+        remove_unlisted(depot, copy, offer->pieces);
+    }
+    *ret_whole = count == 0;
+    return HD_OK;
+}
+
+static enum hd_code check_piece(const char *hash, const void *bytes, size_t size,
+                                struct hd_err *err)
+{
+    char text[HD_SHA256_TEXT_SIZE];
+    struct hd_sha256 *sha;
+    if (size == 0 || size > HD_CHECKPOINT_PIECE_BYTES)
+        return hd_fail(err, HD_E_LIMIT, "a piece has 1 to %u bytes", HD_CHECKPOINT_PIECE_BYTES);
+    enum hd_code code = hd_sha256_new(&sha, err);
+    if (code != HD_OK)
+        return code;
+    hd_sha256_add(sha, bytes, size);
+    hd_sha256_end(sha, text);
+    hd_sha256_free(sha);
+    return strncmp(text, hash, HD_CHECKPOINT_HASH_SIZE) == 0
+               ? HD_OK
+               : hd_fail(err, HD_E_CORRUPT, "a piece is not what its name says");
+}
+
+enum hd_code hd_depot_put(struct hd_depot *depot, struct hd_depot_place place, const char *hash,
+                          const void *bytes, size_t size, struct hd_err *err)
+{
+    char path[FILE_SIZE];
+    enum hd_code code = piece_path(depot, place, hash, path, err);
+    if (code == HD_OK)
+        code = check_piece(hash, bytes, size, err);
+    if (code == HD_OK && find(depot, place) == NULL)
+        code = hd_fail(err, HD_E_NOTFOUND, "nothing that it belongs to was offered");
+    if (code != HD_OK || size_of(path) > 0)
+        return code; /* it is here: content has no second version */
+    if (!make_room(depot, place, size))
+        return no_room(err);
+    code = hd_file_replace(path, bytes, size, 0600, err);
+    if (code != HD_OK)
+        return code;
+    find(depot, place)->bytes += size;
+    depot->bytes += size;
+    return HD_OK;
+}
+
+/* ---- giving ---------------------------------------------------------------------------------- */
+
+enum hd_code hd_depot_list(const struct hd_depot *depot, struct hd_depot_place place,
+                           struct hd_attempt_ref attempt, struct hd_buf *json, struct hd_err *err)
+{
+    struct list list;
+    char budget[HD_DOUBLE_TEXT_SIZE] = "null";
+    enum hd_code code = read_list(depot, place, &list, err);
+    if (code != HD_OK)
+        return code;
+    if (!hd_attempt_ref_equal(list.attempt, attempt))
+        code = hd_fail(err, HD_E_NOTFOUND, "the copy of this config's directory is out of date");
+    if (!isnan(list.budget))
+        hd_format_double(budget, sizeof(budget), list.budget);
+    if (code == HD_OK)
+        code = hd_buf_printf(json, err, "{\"size\":%" PRIu64 ",\"budget\":%s,\"pieces\":\"",
+                             list.size, budget);
+    if (code == HD_OK)
+        code = hd_buf_puts(json, list.pieces, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(json, "\"}", err);
+    hd_buf_release(&list.text);
+    return code;
+}
+
+enum hd_code hd_depot_get(const struct hd_depot *depot, struct hd_depot_place place,
+                          const char *hash, struct hd_buf *json, struct hd_err *err)
+{
+    char path[FILE_SIZE];
+    struct hd_buf bytes;
+    hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
+    enum hd_code code = piece_path(depot, place, hash, path, err);
+    if (code == HD_OK)
+        code = hd_file_read(path, HD_CHECKPOINT_PIECE_BYTES, true, &bytes, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(json, "{\"data\":\"", err);
+    if (code == HD_OK)
+        code = hd_base64_encode(bytes.data, bytes.size, false, json, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(json, "\"}", err);
+    hd_buf_release(&bytes);
+    return code;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static uint64_t count_bytes(const char *path)
+{
+    char file[FILE_SIZE + 300];
+    uint64_t bytes = 0;
+    struct dirent *entry;
+    DIR *stream = opendir(path);
+    while (stream != NULL && (entry = readdir(stream)) != NULL)
+        if (is_hash(entry->d_name) && hd_format(file, sizeof(file), "%s/%s", path, entry->d_name))
+            bytes += size_of(file);
+    if (stream != NULL)
+        closedir(stream);
+    return bytes;
+}
+
+static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place place,
+                              struct hd_err *err)
+{
+    char path[FILE_SIZE];
+    struct copy *copy;
+    struct list list;
+    struct stat st;
+    enum hd_code code = place_path(depot, place, "", path, err);
+    if (code == HD_OK)
+        code = add(depot, place, &copy, err);
+    if (code != HD_OK)
+        return code;
+    copy->bytes = count_bytes(path);
+    depot->bytes += copy->bytes;
+    copy->used = lstat(path, &st) == 0 ? (int64_t)st.st_mtime : 0;
+    if (copy->used > depot->used)
+        depot->used = copy->used;
+    if (read_list(depot, place, &list, err) != HD_OK)
+        return HD_OK; /* half a copy, or none: it goes, or is sent again */
+    copy->whole = list.attempt;
+    hd_buf_release(&list.text);
+    return HD_OK;
+}
+
+enum hd_code hd_depot_open(const struct hd_depot_settings *settings, struct hd_depot **ret_depot,
+                           struct hd_err *err)
+{
+    struct dirent *entry;
+    enum hd_code code = HD_OK;
+    struct hd_depot *depot = hd_calloc(1, sizeof(*depot));
+    if (depot == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for copies of directories");
+    depot->settings = *settings;
+    if (!hd_copy_text(depot->directory, sizeof(depot->directory), settings->directory))
+        code = hd_fail(err, HD_E_LIMIT, "the path %s is too long", settings->directory);
+    DIR *stream = code == HD_OK ? opendir(depot->directory) : NULL;
+    while (code == HD_OK && stream != NULL && (entry = readdir(stream)) != NULL) {
+        struct hd_depot_place place;
+        if (parse_place(entry->d_name, &place))
+            code = find_copy(depot, place, err);
+    }
+    if (stream != NULL)
+        closedir(stream);
+    if (code != HD_OK) {
+        hd_depot_close(depot);
+        return code;
+    }
+    *ret_depot = depot;
+    return HD_OK;
+}
+
+void hd_depot_close(struct hd_depot *depot)
+{
+    if (depot == NULL)
+        return;
+    hd_free(depot->copies);
+    hd_free(depot);
+}
+
+uint64_t hd_depot_bytes(const struct hd_depot *depot)
+{
+    return depot->bytes;
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "courier.h"
+
+#include "pieces.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <hd/checkpoint.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NICE 10
+#define TRIES_MAX 8  /* of one call, in a row */
+#define RETRY_MS 250 /* doubled with each failure in a row */
+#define JSON_BYTES_MAX HD_VIEW_JSON_MAX
+
+struct task {
+    bool waited_for; /* by `waiter`, which writes there when it is packed */
+    struct hd_attempt_ref waiter;
+    int fd; /* of what is to be sent */
+    char address[HD_ADDRESS_MAX];
+    struct hd_attempt_ref attempt;
+    double budget; /* that it has been trained to; NaN: none */
+    char path[HD_PATH_MAX];
+};
+
+/* A thread and what it has to do, the oldest first; the first is in hand. */
+struct lane {
+    struct hd_courier *courier;
+    void (*work)(struct hd_courier *courier, struct task *task);
+    pthread_t thread;
+    bool started;
+    struct task tasks[HD_COURIER_QUEUE_MAX];
+    size_t count;
+};
+
+struct hd_courier {
+    struct hd_fetch *fetch;
+    char spool[HD_PATH_MAX];
+    uint64_t bytes_max;
+    struct hd_queue *news;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closing;
+    struct lane packing, sending, fetching;
+};
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static bool is_off(struct hd_courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    bool off = courier->closing;
+    pthread_mutex_unlock(&courier->lock);
+    return off;
+}
+
+static bool may_pass(enum hd_code code)
+{
+    return code == HD_E_NET || code == HD_E_TIMEOUT || code == HD_E_NOMEM || code == HD_E_BUSY;
+}
+
+/* False: called off. */
+static bool pause_for(struct hd_courier *courier, int64_t ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&courier->lock);
+    int waited = 0;
+    while (!courier->closing && waited == 0)
+        waited = pthread_cond_timedwait(&courier->changed, &courier->lock, &until);
+    bool off = courier->closing;
+    pthread_mutex_unlock(&courier->lock);
+    return !off;
+}
+
+/* A network that is gone for a while costs patience, not the transfer. */
+static enum hd_code ask(struct hd_courier *courier, const struct task *task,
+                        const struct hd_buf *question, struct hd_value **ret_answer,
+                        struct hd_err *err)
+{
+    for (int tries = 1;; tries++) {
+        if (is_off(courier))
+            return hd_fail(err, HD_E_CANCELLED, "called off");
+        enum hd_code code = hd_fetch_view(courier->fetch, task->address, "", "checkpoint",
+                                          hd_buf_text(question), ret_answer, err);
+        if (code == HD_OK || !may_pass(code) || tries == TRIES_MAX)
+            return code;
+        if (!pause_for(courier, (int64_t)RETRY_MS << tries))
+            return hd_fail(err, HD_E_CANCELLED, "called off");
+    }
+}
+
+static const char *text_at(const struct hd_value *answer, const char *key)
+{
+    const struct hd_value *value = hd_value_get(answer, key);
+    return value != NULL && value->kind == HD_VALUE_STRING ? value->as.string : NULL;
+}
+
+static bool is_wanted(const struct hd_value *answer)
+{
+    const struct hd_value *value = hd_value_get(answer, "wanted");
+    return value != NULL && value->kind == HD_VALUE_BOOL && value->as.boolean;
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static enum hd_code begin(const struct task *task, const char *op, struct hd_buf *question,
+                          struct hd_err *err)
+{
+    hd_buf_clear(question);
+    return hd_buf_printf(question, err,
+                         "{\"op\":\"%s\",\"run\":\"%" PRIu64 "\",\"job\":%u,\"attempt\":%u", op,
+                         task->attempt.run_uid, task->attempt.job, task->attempt.attempt);
+}
+
+/* The names of all pieces one after another. */
+static enum hd_code write_names(const struct hd_pieces *pieces, struct hd_buf *out,
+                                struct hd_err *err)
+{
+    enum hd_code code = HD_OK;
+    for (size_t i = 0; code == HD_OK && i < pieces->count; i++)
+        code = hd_buf_puts(out, pieces->items[i].hash, err);
+    return code;
+}
+
+/* What is on its way, with room for one piece of it. */
+struct parcel {
+    int fd;
+    double budget;
+    struct hd_pieces pieces;
+    char *bytes;
+    struct hd_buf question;
+};
+
+static enum hd_code send_piece(struct hd_courier *courier, const struct task *task,
+                               struct parcel *parcel, const struct hd_piece *piece,
+                               bool *ret_wanted, struct hd_err *err)
+{
+    struct hd_value *answer = NULL;
+    struct hd_buf *question = &parcel->question;
+    enum hd_code code = hd_piece_read(parcel->fd, piece, parcel->bytes, err);
+    if (code == HD_OK)
+        code = begin(task, "put", question, err);
+    if (code == HD_OK)
+        code = hd_buf_printf(question, err, ",\"piece\":\"%s\",\"data\":\"", piece->hash);
+    if (code == HD_OK)
+        code = hd_base64_encode(parcel->bytes, piece->size, false, question, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(question, "\"}", err);
+    if (code == HD_OK)
+        code = ask(courier, task, question, &answer, err);
+    *ret_wanted = code == HD_OK && is_wanted(answer);
+    hd_value_free(answer);
+    return code;
+}
+
+/* The master names the first ones that it lacks, in our order. */
+static bool is_next(const char **missing, const char *hash)
+{
+    bool next = strncmp(*missing, hash, HD_CHECKPOINT_HASH_SIZE) == 0;
+    *missing += next ? HD_CHECKPOINT_HASH_SIZE : 0;
+    return next;
+}
+
+static enum hd_code write_offer(const struct task *task, struct parcel *parcel, struct hd_err *err)
+{
+    char budget[HD_DOUBLE_TEXT_SIZE] = "null";
+    struct hd_buf *question = &parcel->question;
+    if (!isnan(parcel->budget))
+        hd_format_double(budget, sizeof(budget), parcel->budget);
+    enum hd_code code = begin(task, "offer", question, err);
+    if (code == HD_OK)
+        code = hd_buf_printf(question, err, ",\"size\":%" PRIu64 ",\"budget\":%s,\"pieces\":\"",
+                             parcel->pieces.bytes, budget);
+    if (code == HD_OK)
+        code = write_names(&parcel->pieces, question, err);
+    return code == HD_OK ? hd_buf_puts(question, "\"}", err) : code;
+}
+
+/* One round: what the master says is missing is sent. *ret_more: there may be more of that. */
+static enum hd_code send_round(struct hd_courier *courier, const struct task *task,
+                               struct parcel *parcel, bool *ret_more, struct hd_err *err)
+{
+    struct hd_value *answer = NULL;
+    enum hd_code code = write_offer(task, parcel, err);
+    if (code == HD_OK)
+        code = ask(courier, task, &parcel->question, &answer, err);
+    const char *missing = code == HD_OK ? text_at(answer, "missing") : NULL;
+    bool wanted = code == HD_OK && is_wanted(answer) && missing != NULL && missing[0] != '\0';
+    *ret_more = wanted;
+    for (size_t i = 0; code == HD_OK && wanted && i < parcel->pieces.count; i++)
+        if (is_next(&missing, parcel->pieces.items[i].hash))
+            code = send_piece(courier, task, parcel, &parcel->pieces.items[i], &wanted, err);
+    *ret_more = *ret_more && wanted;
+    hd_value_free(answer);
+    return code;
+}
+
+/* Each round brings something that was missing, so a bounded number of them does. */
+static enum hd_code send_archive(struct hd_courier *courier, const struct task *task,
+                                 struct hd_err *err)
+{
+    struct parcel parcel = {.fd = task->fd, .budget = task->budget};
+    bool more = true;
+    hd_buf_init(&parcel.question, JSON_BYTES_MAX);
+    parcel.bytes = hd_malloc(HD_CHECKPOINT_PIECE_BYTES);
+    enum hd_code code = parcel.bytes != NULL ? hd_pieces_cut(task->fd, &parcel.pieces, err)
+                                             : hd_fail(err, HD_E_NOMEM, "no memory for an archive");
+    for (size_t round = 0; code == HD_OK && more && round <= parcel.pieces.count; round++)
+        code = send_round(courier, task, &parcel, &more, err);
+    if (code == HD_OK && more)
+        code = hd_fail(err, HD_E_INVALID, "the master asks for the same pieces again and again");
+    hd_pieces_release(&parcel.pieces);
+    hd_buf_release(&parcel.question);
+    hd_free(parcel.bytes);
+    return code;
+}
+
+static void say_stays(const struct task *task, const struct hd_err *err)
+{
+    hd_log(HD_LOG_INFO, "job %u, attempt %u: its work directory stays here: %s", task->attempt.job,
+           task->attempt.attempt, err->text);
+}
+
+static void send_task(struct hd_courier *courier, struct task *task)
+{
+    struct hd_err err = {0};
+    enum hd_code code = send_archive(courier, task, &err);
+    if (code != HD_OK && code != HD_E_CANCELLED)
+        say_stays(task, &err);
+    close(task->fd);
+}
+
+static enum hd_code add(struct hd_courier *courier, struct lane *lane, size_t count_max,
+                        const struct task *task, struct hd_err *err)
+{
+    enum hd_code code = HD_OK;
+    pthread_mutex_lock(&courier->lock);
+    if (lane->count < count_max)
+        lane->tasks[lane->count++] = *task;
+    else
+        code = hd_fail(err, HD_E_LIMIT, "too many directories travel at once");
+    pthread_cond_broadcast(&courier->changed);
+    pthread_mutex_unlock(&courier->lock);
+    return code;
+}
+
+/* Into a file without a name: it goes when we go. */
+static void pack_task(struct hd_courier *courier, struct task *task)
+{
+    struct hd_err err = {0};
+    pthread_mutex_lock(&courier->lock);
+    struct task packed = *task;
+    pthread_mutex_unlock(&courier->lock);
+    packed.waited_for = false;
+    packed.budget = hd_workspace_reached(task->path);
+    (void)unlink(courier->spool); /* of a process that died */
+    packed.fd = open(courier->spool, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    enum hd_code code = packed.fd >= 0
+                            ? hd_checkpoint_pack(task->path, courier->bytes_max, packed.fd, &err)
+                            : hd_fail(&err, HD_E_IO, "%s: %s", courier->spool, strerror(errno));
+    (void)unlink(courier->spool);
+    if (code == HD_OK)
+        code = add(courier, &courier->sending, HD_COURIER_PACKED_MAX, &packed, &err);
+    if (code == HD_OK)
+        return;
+    say_stays(task, &err);
+    if (packed.fd >= 0)
+        close(packed.fd);
+}
+
+/* ---- fetching -------------------------------------------------------------------------------- */
+
+static enum hd_code ask_state(struct hd_courier *courier, const struct task *task, const char *op,
+                              const char *more, struct hd_value **ret_answer, struct hd_err *err)
+{
+    struct hd_buf question;
+    hd_buf_init(&question, 4096);
+    enum hd_code code = begin(task, op, &question, err);
+    if (code == HD_OK)
+        code = hd_buf_printf(&question, err, "%s}", more);
+    if (code == HD_OK)
+        code = ask(courier, task, &question, ret_answer, err);
+    hd_buf_release(&question);
+    return code;
+}
+
+/* One piece, checked against its name, into the archive that is being read. */
+static enum hd_code take_piece(struct hd_courier *courier, const struct task *task,
+                               const char *hash, struct hd_unpacking *unpacking, struct hd_err *err)
+{
+    char more[HD_CHECKPOINT_HASH_SIZE + 32], text[HD_CHECKPOINT_HASH_SIZE + 1];
+    struct hd_value *answer = NULL;
+    struct hd_buf bytes;
+    hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
+    (void)hd_format(more, sizeof(more), ",\"piece\":\"%.*s\"", HD_CHECKPOINT_HASH_SIZE, hash);
+    enum hd_code code = ask_state(courier, task, "get", more, &answer, err);
+    const char *data = code == HD_OK ? text_at(answer, "data") : NULL;
+    if (code == HD_OK)
+        code = data != NULL ? hd_base64_decode(data, strlen(data), &bytes, err)
+                            : hd_fail(err, HD_E_INVALID, "the master sent no piece");
+    if (code == HD_OK)
+        code = hd_piece_hash(bytes.data, bytes.size, text, err);
+    if (code == HD_OK && strncmp(text, hash, HD_CHECKPOINT_HASH_SIZE) != 0)
+        code = hd_fail(err, HD_E_CORRUPT, "a piece is not what its name says");
+    if (code == HD_OK)
+        code = hd_unpacking_feed(unpacking, bytes.data, bytes.size, err);
+    hd_value_free(answer);
+    hd_buf_release(&bytes);
+    return code;
+}
+
+static enum hd_code fetch_pieces(struct hd_courier *courier, const struct task *task,
+                                 const char *pieces, struct hd_err *err)
+{
+    struct hd_unpacking *unpacking = NULL;
+    uint64_t bytes_max = (uint64_t)HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_PIECE_BYTES;
+    size_t length = strlen(pieces);
+    if (length % HD_CHECKPOINT_HASH_SIZE != 0 || length == 0 ||
+        length > HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_HASH_SIZE)
+        return hd_fail(err, HD_E_INVALID, "the master's list of pieces is none");
+    enum hd_code code = hd_unpacking_open(task->path, bytes_max, &unpacking, err);
+    for (const char *at = pieces; code == HD_OK && *at != '\0'; at += HD_CHECKPOINT_HASH_SIZE)
+        code = take_piece(courier, task, at, unpacking, err);
+    if (code == HD_OK)
+        code = hd_unpacking_end(unpacking, err);
+    hd_unpacking_close(unpacking);
+    return code;
+}
+
+/* Without memory nothing is said: the lease ends, and nothing has been done. */
+static void tell(struct hd_courier *courier, struct hd_attempt_ref attempt, const char *path,
+                 double budget, enum hd_code code, const struct hd_err *err)
+{
+    struct hd_courier_news *news = hd_calloc(1, sizeof(*news));
+    if (news == NULL)
+        return;
+    news->attempt = attempt;
+    news->failed = code != HD_OK;
+    news->budget = budget;
+    (void)hd_copy_text(news->path, sizeof(news->path), path);
+    (void)hd_copy_text(news->why, sizeof(news->why), code != HD_OK ? err->text : "");
+    if (hd_queue_push(courier->news, news) != HD_OK)
+        hd_free(news);
+}
+
+static void fetch_task(struct hd_courier *courier, struct task *task)
+{
+    struct hd_err err = {0};
+    struct hd_value *list = NULL;
+    enum hd_code code = ask_state(courier, task, "list", "", &list, &err);
+    const char *pieces = code == HD_OK ? text_at(list, "pieces") : NULL;
+    const struct hd_value *reached = code == HD_OK ? hd_value_get(list, "budget") : NULL;
+    double budget = reached != NULL ? hd_value_number(reached) : (double)NAN;
+    if (code == HD_OK)
+        code = pieces != NULL ? fetch_pieces(courier, task, pieces, &err)
+                              : hd_fail(&err, HD_E_INVALID, "the master sent no list");
+    hd_value_free(list);
+    tell(courier, task->attempt, task->path, budget, code, &err);
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static void *work(void *argument)
+{
+    struct lane *lane = argument;
+    struct hd_courier *courier = lane->courier;
+    if (lane == &courier->sending) /* of this thread alone */
+        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    pthread_mutex_lock(&courier->lock);
+    while (!courier->closing) {
+        if (lane->count == 0) {
+            pthread_cond_wait(&courier->changed, &courier->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&courier->lock);
+        lane->work(courier, &lane->tasks[0]); /* the first stays where it is */
+        pthread_mutex_lock(&courier->lock);
+        bool waited_for = lane->tasks[0].waited_for;
+        struct hd_attempt_ref waiter = lane->tasks[0].waiter;
+        memmove(lane->tasks, lane->tasks + 1, --lane->count * sizeof(lane->tasks[0]));
+        if (waited_for)
+            tell(courier, waiter, "", NAN, HD_OK, NULL);
+    }
+    pthread_mutex_unlock(&courier->lock);
+    return NULL;
+}
+
+static bool fill(struct task *task, const char *address, const char *path)
+{
+    task->fd = -1;
+    return hd_copy_text(task->address, sizeof(task->address), address) &&
+           hd_copy_text(task->path, sizeof(task->path), path);
+}
+
+void hd_courier_send(struct hd_courier *courier, const char *address, struct hd_attempt_ref attempt,
+                     const char *work_dir)
+{
+    struct hd_err ignored;
+    struct task task = {.attempt = attempt};
+    if (fill(&task, address, work_dir))
+        (void)!add(courier, &courier->packing, HD_COURIER_QUEUE_MAX, &task, &ignored);
+}
+
+enum hd_code hd_courier_fetch(struct hd_courier *courier, const char *address,
+                              struct hd_attempt_ref attempt, const char *path, struct hd_err *err)
+{
+    struct task task = {.attempt = attempt};
+    return fill(&task, address, path)
+               ? add(courier, &courier->fetching, HD_COURIER_QUEUE_MAX, &task, err)
+               : hd_fail(err, HD_E_LIMIT, "the path %s is too long", path);
+}
+
+bool hd_courier_must_wait(struct hd_courier *courier, const char *work_dir,
+                          struct hd_attempt_ref attempt)
+{
+    bool found = false;
+    pthread_mutex_lock(&courier->lock);
+    for (size_t i = 0; i < courier->packing.count; i++) {
+        struct task *task = &courier->packing.tasks[i];
+        if (found || !hd_streq(task->path, work_dir))
+            continue;
+        task->waited_for = found = true;
+        task->waiter = attempt;
+    }
+    pthread_mutex_unlock(&courier->lock);
+    return found;
+}
+
+bool hd_courier_is_idle(struct hd_courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    bool idle = courier->packing.count + courier->sending.count == 0;
+    pthread_mutex_unlock(&courier->lock);
+    return idle;
+}
+
+static bool start(struct hd_courier *courier, struct lane *lane,
+                  void (*task)(struct hd_courier *courier, struct task *task))
+{
+    lane->courier = courier;
+    lane->work = task;
+    lane->started = pthread_create(&lane->thread, NULL, work, lane) == 0;
+    return lane->started;
+}
+
+enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
+                             struct hd_courier **ret_courier, struct hd_err *err)
+{
+    pthread_condattr_t monotonic;
+    struct hd_courier *courier = hd_calloc(1, sizeof(*courier));
+    if (courier == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory for directories that travel");
+    courier->fetch = settings->fetch;
+    courier->bytes_max = settings->bytes_max;
+    courier->news = settings->news;
+    hd_assert(pthread_mutex_init(&courier->lock, NULL) == 0);
+    hd_assert(pthread_condattr_init(&monotonic) == 0);
+    hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    hd_assert(pthread_cond_init(&courier->changed, &monotonic) == 0);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (!hd_format(courier->spool, sizeof(courier->spool), "%s/travelling.tar",
+                   settings->state_dir) ||
+        !start(courier, &courier->packing, pack_task) ||
+        !start(courier, &courier->sending, send_task) ||
+        !start(courier, &courier->fetching, fetch_task)) {
+        hd_courier_close(courier);
+        return hd_fail(err, HD_E_NOMEM, "no threads for directories that travel");
+    }
+    *ret_courier = courier;
+    return HD_OK;
+}
+
+void hd_courier_close(struct hd_courier *courier)
+{
+    if (courier == NULL)
+        return;
+    pthread_mutex_lock(&courier->lock);
+    courier->closing = true;
+    pthread_cond_broadcast(&courier->changed);
+    pthread_mutex_unlock(&courier->lock);
+    struct lane *lanes[] = {&courier->packing, &courier->sending, &courier->fetching};
+    for (size_t i = 0; i < HD_COUNT(lanes); i++)
+        if (lanes[i]->started)
+            pthread_join(lanes[i]->thread, NULL);
+    for (size_t i = 0; i < courier->sending.count; i++)
+        close(courier->sending.tasks[i].fd);
+    pthread_cond_destroy(&courier->changed);
+    pthread_mutex_destroy(&courier->lock);
+    hd_free(courier);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Work directories that travel: fetched before a target starts, sent after its end. */
+#include "shell_internal.h"
+
+#include <math.h>
+#include <poll.h>
+#include <string.h>
+
+#define LEASE_BYTES_MAX (4u * 1024u * 1024u)
+#define IDLE_LOOK_MS 200
+
+/* ---- here ------------------------------------------------------------------------------------ */
+
+static bool copy(struct hd_arena *arena, const char **text)
+{
+    *text = hd_arena_strdup(arena, *text);
+    return *text != NULL;
+}
+
+/* The lease is borrowed from a message that goes before the state is here. */
+static bool keep_lease(struct entry *entry, const struct hd_lease *lease)
+{
+    struct hd_err ignored;
+    if (hd_arena_new(LEASE_BYTES_MAX, &entry->lease_arena, &ignored) != HD_OK)
+        return false;
+    struct hd_lease *kept = hd_arena_alloc(entry->lease_arena, sizeof(*kept));
+    if (kept == NULL)
+        return false;
+    *kept = *lease;
+    if (!copy(entry->lease_arena, &kept->run_id) || !copy(entry->lease_arena, &kept->root) ||
+        !copy(entry->lease_arena, &kept->directory) ||
+        !copy(entry->lease_arena, &kept->directory_owner) ||
+        !copy(entry->lease_arena, &kept->image_id) ||
+        !copy(entry->lease_arena, &kept->params_json) ||
+        !copy(entry->lease_arena, &kept->target_json))
+        return false;
+    entry->lease = kept;
+    return true;
+}
+
+static void forget_lease(struct entry *entry)
+{
+    hd_arena_free(entry->lease_arena);
+    entry->lease_arena = NULL;
+    entry->lease = NULL;
+}
+
+/* What is packed is what the attempt before left, so nobody writes there meanwhile. */
+static bool wait_until_packed(struct shell *shell, struct entry *entry,
+                              const struct hd_lease *lease)
+{
+    char path[HD_PATH_MAX];
+    struct hd_err ignored;
+    if (hd_workspace_path(shell->settings->root, lease, path, &ignored) != HD_OK ||
+        !keep_lease(entry, lease))
+        return false;
+    if (hd_courier_must_wait(shell->courier, path, lease->attempt))
+        return true;
+    forget_lease(entry);
+    return false;
+}
+
+bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                       const char *address)
+{
+    const struct hd_root *root = shell->settings->root;
+    char path[HD_PATH_MAX];
+    struct hd_err err;
+    if (lease->directory[0] == '\0')
+        return false;
+    if (hd_streq(lease->root, root->id))
+        return wait_until_packed(shell, entry, lease);
+    hd_fetch_set_token(shell->fetch, shell->token);
+    enum hd_code code = hd_workspace_import_begin(root, lease, path, &err);
+    if (code == HD_OK && !keep_lease(entry, lease))
+        code = hd_fail(&err, HD_E_NOMEM, "no memory");
+    if (code == HD_OK)
+        code = hd_courier_fetch(shell->courier, address, lease->attempt, path, &err);
+    if (code == HD_OK)
+        return true;
+    forget_lease(entry);
+    hd_log(HD_LOG_WARNING, "job %u: it begins from the start, its state cannot be fetched: %s",
+           lease->attempt.job, err.text);
+    return false;
+}
+
+static const char *address_of(const struct shell *shell, const char *master)
+{
+    for (uint32_t i = 0; i < HD_AGENT_MASTERS_MAX; i++)
+        if (shell->clients[i].address[0] != '\0' &&
+            hd_streq(hd_agent_master_id(shell->agent, i), master))
+            return shell->clients[i].address;
+    return NULL;
+}
+
+/* Then the lease names it; otherwise the target begins from the start. */
+static void put_in_place(const struct shell *shell, const struct hd_courier_news *news,
+                         struct hd_lease *lease, char directory[HD_DIR_NAME_MAX])
+{
+    const struct hd_root *root = shell->settings->root;
+    const char *worker = shell->settings->seat->worker;
+    struct hd_err err, ignored;
+    enum hd_code code = news->failed
+                            ? hd_fail(&err, HD_E_IO, "%s", news->why)
+                            : hd_workspace_import_end(root, worker, news->path, news->budget, lease,
+                                                      directory, &err);
+    if (code != HD_OK) {
+        (void)!hd_remove_tree(news->path, &ignored);
+        hd_log(HD_LOG_WARNING, "job %u: it begins from the start, its state cannot be fetched: %s",
+               lease->attempt.job, err.text);
+        return;
+    }
+    lease->root = root->id;
+    lease->directory_owner = worker;
+    lease->directory = directory;
+    hd_log(HD_LOG_INFO, "job %u, attempt %u: its state has come from another worker",
+           lease->attempt.job, lease->attempt.attempt);
+}
+
+void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news)
+{
+    struct entry *entry = shell_find(shell, news->attempt);
+    struct hd_err err;
+    if (entry == NULL || entry->ended || entry->lease == NULL) {
+        if (news->path[0] != '\0') /* dropped or stopped meanwhile */
+            (void)!hd_remove_tree(news->path, &err);
+        return;
+    }
+    struct hd_arena *arena = entry->lease_arena;
+    struct hd_lease *lease = entry->lease;
+    entry->lease = NULL;
+    entry->lease_arena = NULL;
+    char directory[HD_DIR_NAME_MAX];
+    if (news->path[0] != '\0')
+        put_in_place(shell, news, lease, directory);
+    const char *address = address_of(shell, entry->master);
+    shell_start_target(shell, entry, lease, address != NULL ? address : "");
+    hd_arena_free(arena);
+}
+
+/* ---- there ----------------------------------------------------------------------------------- */
+
+void shell_send_state(struct shell *shell, const struct entry *entry)
+{
+    const char *address = address_of(shell, entry->master);
+    if (address == NULL || shell->settings->travel_bytes_max == 0)
+        return;
+    hd_fetch_set_token(shell->fetch, shell->token);
+    hd_courier_send(shell->courier, address, entry->attempt, entry->workspace.work_dir);
+}
+
+void shell_send_rest(struct shell *shell)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    int64_t until_ms = hd_clock_ms() + settings->artifact_wait_ms;
+    if (settings->end_ms != 0 && settings->end_ms < until_ms)
+        until_ms = settings->end_ms;
+    while (!hd_courier_is_idle(shell->courier) && hd_clock_ms() < until_ms &&
+           shell->signals < (shell->hurried ? 2 : 3)) {
+        struct pollfd fd = {.fd = settings->stop_fd, .events = POLLIN};
+        if (poll(&fd, 1, (int)hd_watchdog_feed(IDLE_LOOK_MS)) > 0)
+            break;
+    }
+}
