@@ -92,13 +92,13 @@ static void reap_seat(const struct shell *shell, const struct hd_seat *seat)
     hd_queue_free(queue);
 }
 
-/* Its warm targets live without a job. */
-static bool has_warm(const char *state_dir)
+/* Its warm targets, and containers that were made ahead, live without a job. */
+static bool has_entries(const char *state_dir, const char *name)
 {
     char path[HD_PATH_MAX];
     struct dirent *entry;
     bool found = false;
-    DIR *stream = hd_format(path, sizeof(path), "%s/warm", state_dir) ? opendir(path) : NULL;
+    DIR *stream = hd_format(path, sizeof(path), "%s/%s", state_dir, name) ? opendir(path) : NULL;
     while (stream != NULL && !found && (entry = readdir(stream)) != NULL)
         found = entry->d_name[0] != '.';
     if (stream != NULL)
@@ -119,7 +119,7 @@ static void look_at(const struct shell *shell, const char *workers_dir, const ch
         !hd_format(journal_dir, sizeof(journal_dir), "%s/attempts", state_dir) ||
         lstat(journal_dir, &st) != 0 || !S_ISDIR(st.st_mode) || !is_long_dead(state_dir) ||
         hd_journal_list(journal_dir, &attempt, 1, &count, &err) != HD_OK ||
-        (count == 0 && !has_warm(state_dir)) ||
+        (count == 0 && !has_entries(state_dir, "warm") && !has_entries(state_dir, "ahead")) ||
         hd_seat_take(shell->settings->root, shell->settings->host, name, &seat, &err) != HD_OK)
         return;
     reap_seat(shell, &seat);

@@ -22,7 +22,7 @@ verdict $? "scripts/dist makes an archive named by version and machine"
 
 mkdir "$dir/some place" "$dir/home" && tar -xzf "$1" -C "$dir/some place" && cd "$dir/some place"/hyperdock-* || exit 1
 missing=0
-for file in bin/hd bin/hd-master bin/hd-nameserver bin/hd-worker libexec/hyperdock/hd-shim \
+for file in bin/hd bin/hd-master bin/hd-nameserver bin/hd-worker libexec/hyperdock/hd-shim libexec/hyperdock/hd-launch \
     share/bash-completion/completions/hd LICENSE README.md \
     share/doc/hyperdock/libraries.txt examples/branin/experiment.yaml examples/branin/branin examples/digits/Dockerfile \
     include/hyperdock.h "$(find . -name libhyperdock.so)" "$(find . -name libhyperdock.a)" examples/ask_tell_c/ask_tell.c; do

@@ -218,6 +218,105 @@ static void test_no_such_image(void **state)
     assert_true(expect_end(room, HD_END_NOT_STARTED, 0, "does not exist here").config_error);
 }
 
+/* Its directories, as an engine with a directory of its own has them. */
+static struct hd_engine_job job_ahead(struct room *room, uint32_t number, const char *what,
+                                      const char *detail)
+{
+    struct hd_engine_job job = job_of(room, what, detail);
+    struct hd_err err = {0};
+    snprintf(room->run_dir, sizeof(room->run_dir), "%s/run-%u", room->dir, number);
+    snprintf(room->work_dir, sizeof(room->work_dir), "%s/work-%u", room->dir, number);
+    snprintf(room->log_path, sizeof(room->log_path), "%s/log-%u.txt", room->dir, number);
+    assert_hd_ok(hd_mkdirs(room->run_dir, 0755, &err));
+    assert_hd_ok(hd_mkdirs(room->work_dir, 0755, &err));
+    room->attempt.job = number;
+    job.attempt = room->attempt;
+    job.ahead = true;
+    return job;
+}
+
+static void open_with_state(struct room *room)
+{
+    struct hd_err err = {0};
+    char state_dir[700];
+    hd_engine_close(room->engine);
+    snprintf(state_dir, sizeof(state_dir), "%s/state", room->dir);
+    assert_hd_ok(hd_mkdirs(state_dir, 0700, &err));
+    const struct hd_engine_options options = {.worker = room->worker,
+                                              .state_dir = state_dir,
+                                              .queue = room->queue,
+                                              .files = HD_FILES_BIND,
+                                              .slots = 1};
+    assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
+}
+
+/* Until the container of the next job waits: it has been told apart from no other by its time. */
+static bool await_ahead(struct room *room)
+{
+    struct hd_docker *docker = (struct hd_docker *)room->engine;
+    bool ready = false, gone = false;
+    for (int64_t until_ms = hd_clock_ms() + NEWS_WAIT_MS;
+         !ready && !gone && hd_clock_ms() < until_ms;) {
+        struct hd_engine_news *news = hd_queue_pop(room->queue, 10);
+        assert_true(news == NULL || !news->ended || news->end.kind == HD_END_EXITED ||
+                    news->end.config_error);
+        hd_free(news);
+        pthread_mutex_lock(&docker->lock);
+        for (const struct hd_docker_watch *watch = docker->watches; watch != NULL;
+             watch = watch->next) {
+            ready = ready || watch->ahead.state == HD_DOCKER_AHEAD_READY;
+            gone = gone || watch->ahead.state == HD_DOCKER_AHEAD_GONE;
+        }
+        pthread_mutex_unlock(&docker->lock);
+    }
+    return ready;
+}
+
+/* The job that gets a container which runs already finds its own files in it, and what it writes is
+ * in its own directories. */
+static void test_ahead(void **state)
+{
+    struct room *room = *state;
+    char path[700];
+    size_t size;
+    open_with_state(room);
+    struct hd_engine_job job = job_ahead(room, 1, "loss", "0.5");
+    start(room, &job);
+    assert_true(await_ahead(room));
+    hd_engine_remove(room->engine, job.attempt);
+    job = job_ahead(room, 2, "loss", "0.5");
+    int64_t before_ms = hd_clock_wall_ms();
+    start(room, &job);
+    struct hd_engine_end end = expect_end(room, HD_END_EXITED, 0, "");
+    assert_true(end.started_wall_ms + 1 >= before_ms);
+    assert_true(end.finished_wall_ms >= end.started_wall_ms);
+    snprintf(path, sizeof(path), "%s/loss.json", room->run_dir);
+    char *loss = test_file_read(path, &size);
+    assert_non_null(strstr(loss, "0.5"));
+    free(loss);
+    hd_engine_remove(room->engine, job.attempt);
+}
+
+/* What cannot be executed is said to be the experiment's fault there too. */
+static void test_ahead_no_such_command(void **state)
+{
+    struct room *room = *state;
+    static char nope[] = "/nope";
+    char *argv[] = {nope, NULL};
+    open_with_state(room);
+    struct hd_engine_job job = job_ahead(room, 1, "run", "");
+    job.argv = argv;
+    start(room, &job);
+    assert_true(await_ahead(room));
+    job = job_ahead(room, 2, "run", "");
+    job.argv = argv;
+    start(room, &job);
+    struct hd_engine_end end =
+        expect_end(room, HD_END_NOT_STARTED, 0, "exec /nope failed: No such file or directory");
+    assert_true(end.config_error);
+    hd_engine_remove(room->engine, job.attempt);
+}
+
 static void test_no_such_command(void **state)
 {
     struct room *room = *state;
@@ -483,6 +582,8 @@ int main(int argc, char **argv)
         TEST(test_foreign_kill),
         TEST(test_no_such_image),
         TEST(test_no_such_command),
+        TEST(test_ahead),
+        TEST(test_ahead_no_such_command),
         TEST(test_data_absent),
         TEST(test_tiny_memory),
         TEST(test_data),

@@ -59,6 +59,18 @@ static void fuzz_text(const char *text, size_t size)
     hd_assert(memchr(out, '\0', sizeof(out)) != NULL);
 }
 
+static void fuzz_words(const char *text, size_t size)
+{
+    struct hd_arena *arena = NULL;
+    char *const *words = NULL;
+    struct hd_err err;
+    if (hd_arena_new(1u << 20, &arena, &err) != HD_OK)
+        return;
+    if (hd_docker_parse_image_words(text, size, NULL, arena, &words, &err) == HD_OK)
+        hd_assert(words[0] != NULL);
+    hd_arena_free(arena);
+}
+
 static void fuzz_answer(uint8_t which, const char *text, size_t size)
 {
     static struct hd_engine_found found[FOUND_MAX];
@@ -79,6 +91,11 @@ static void fuzz_answer(uint8_t which, const char *text, size_t size)
     bool warm;
     if (which == 4 && hd_docker_parse_image_warm(text, size, &warm, &err) == HD_OK)
         hd_assert(size > 0);
+    if (which == 4)
+        fuzz_words(text, size);
+    static struct hd_docker_found_ahead aheads[FOUND_MAX];
+    if (which == 1 && hd_docker_parse_aheads(text, size, aheads, FOUND_MAX, &count, &err) == HD_OK)
+        hd_assert(count <= FOUND_MAX);
     if (which == 5 && hd_docker_parse_info(text, size, &info, &err) == HD_OK)
         hd_assert(size > 0);
 }

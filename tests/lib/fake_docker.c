@@ -235,8 +235,13 @@ static const char *word(const struct container *c, size_t index)
 
 static void run_program(struct fake_docker *fake, struct container *c)
 {
+    const struct hd_value *entry = hd_value_get(c->body, "Entrypoint");
     c->state = STATE_RUNNING;
     stamp_now(c->started, sizeof(c->started));
+    if (entry != NULL) { /* it waits for its job: a test ends it */
+        pthread_cond_broadcast(&fake->changed);
+        return;
+    }
     if (strcmp(word(c, 0), "say") == 0)
         say(fake, c, word(c, 1));
     if (strcmp(word(c, 0), "exit") == 0)
@@ -277,8 +282,9 @@ static bool answer_image(struct fake_docker *fake, int fd, const char *name)
     }
     image_id(name, id);
     (void)hd_format(body, sizeof(body),
-                    "{\"Id\":\"%s\",\"Config\":{\"User\":\"%s\",\"Labels\":%s}}", id, user,
-                    fake->image_labels[0] != '\0' ? fake->image_labels : "null");
+                    "{\"Id\":\"%s\",\"Config\":{\"User\":\"%s\",\"Entrypoint\":null,"
+                    "\"Cmd\":[\"/own\"],\"Labels\":%s}}",
+                    id, user, fake->image_labels[0] != '\0' ? fake->image_labels : "null");
     return send_json(fd, fake, 200, body);
 }
 
@@ -480,6 +486,21 @@ static bool answer_events(struct fake_docker *fake, int fd, const struct request
     return false;
 }
 
+static bool answer_rename(struct fake_docker *fake, int fd, const struct request *request,
+                          const char *id)
+{
+    char name[128];
+    struct container *c = find(fake, id);
+    query_text(request, "name=", name, sizeof(name));
+    if (c == NULL)
+        return send_message(fd, fake, 404, "No such container: x");
+    if (find(fake, name) != NULL)
+        return send_message(fd, fake, 409, "Conflict. The container name is already in use");
+    (void)hd_copy_text(c->name, sizeof(c->name), name);
+    pthread_cond_broadcast(&fake->changed);
+    return send_json(fd, fake, 204, "");
+}
+
 static bool answer_start(struct fake_docker *fake, int fd, const char *id)
 {
     struct container *c = find(fake, id);
@@ -541,10 +562,11 @@ static bool answer_inspect(struct fake_docker *fake, int fd, const char *id)
     image_id(image != NULL ? image->as.string : "", id_of_image);
     enum hd_code code = hd_buf_printf(
         &body, &err,
-        "{\"Image\":\"%s\",\"Id\":\"%s\",\"State\":{\"Status\":\"%s\",\"OOMKilled\":%s,"
+        "{\"Image\":\"%s\",\"Id\":\"%s\",\"Name\":\"/"
+        "%s\",\"State\":{\"Status\":\"%s\",\"OOMKilled\":%s,"
         "\"ExitCode\":%d,"
         "\"Error\":\"%s\",\"StartedAt\":\"%s\",\"FinishedAt\":\"%s\"},\"Config\":{\"Labels\":%s}}",
-        id_of_image, c->id, state_name(c), c->oom && !fake->forget_oom ? "true" : "false",
+        id_of_image, c->id, c->name, state_name(c), c->oom && !fake->forget_oom ? "true" : "false",
         c->exit_code, c->error, c->started, c->finished, hd_buf_text(&labels));
     hd_assert(code == HD_OK);
     bool sent = send_json(fd, fake, 200, hd_buf_text(&body));
@@ -573,8 +595,9 @@ static bool answer_list(struct fake_docker *fake, int fd, const struct request *
             strstr(request->query, worker->as.string) == NULL)
             continue;
         labels_text(c, &labels);
-        code = hd_buf_printf(&body, &err, "%s{\"Id\":\"%s\",\"State\":\"%s\",\"Labels\":%s}",
-                             body.size > 1 ? "," : "", c->id, state_name(c), hd_buf_text(&labels));
+        code = hd_buf_printf(
+            &body, &err, "%s{\"Id\":\"%s\",\"Names\":[\"/%s\"],\"State\":\"%s\",\"Labels\":%s}",
+            body.size > 1 ? "," : "", c->id, c->name, state_name(c), hd_buf_text(&labels));
         hd_assert(code == HD_OK);
     }
     code = hd_buf_puts(&body, "]", &err);
@@ -650,6 +673,7 @@ static enum fake_route route_of(const struct request *request, char *ret_id, siz
         {"GET", "/images/", "/json", FAKE_IMAGE},
         {"POST", "/containers/create", "", FAKE_CREATE},
         {"GET", "/containers/json", "", FAKE_LIST},
+        {"POST", "/containers/", "/rename", FAKE_RENAME},
         {"POST", "/containers/", "/wait", FAKE_WAIT},
         {"POST", "/containers/", "/start", FAKE_START},
         {"GET", "/containers/", "/logs", FAKE_LOGS},
@@ -704,6 +728,8 @@ static bool carry_out(struct fake_docker *fake, int fd, enum fake_route route,
         return answer_create(fake, fd, request);
     case FAKE_WAIT:
         return answer_wait(fake, fd, request, id);
+    case FAKE_RENAME:
+        return answer_rename(fake, fd, request, id);
     case FAKE_START:
         return answer_start(fake, fd, id);
     case FAKE_LOGS:

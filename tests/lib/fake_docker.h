@@ -32,6 +32,7 @@ enum fake_route {
     FAKE_LOAD,
     FAKE_SAVE,
     FAKE_TAG,
+    FAKE_RENAME,
     FAKE_VOLUME,
     FAKE_REMOVE_VOLUME,
     FAKE_PUT_FILES,

@@ -166,6 +166,94 @@ static void test_image_warm(void **state)
     assert_true(warm);
 }
 
+/* The labels of a container that was made ahead name no job; its name does, once it has one. */
+static void test_ahead(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *number;
+        bool labelled, has_job;
+    } rows[] = {
+        {"/hyperdock-0000000000000abc-7-1", "0f", true, true},
+        {"/hyperdock-ahead-000000000000000f", "0f", false, false},
+        {"/hyperdock-0000000000000abc-7", "0f", false, false},
+        {"/hyperdock-0000000000000abc-7-1x", "0f", false, false},
+        {"/hyperdock-0000000000000abc-99999999999-1", "0f", false, false},
+        {"/hyperdock-0000000000000abcd-7-1", "0f", false, false},
+        {"hyperdock-abc-7-1", "0f", false, false},
+        {"/hyperdock-abc-7-1", "../..", true, false}, /* no number, so not made ahead */
+    };
+    static const char labels[] =
+        "{\"hyperdock.worker\":\"w\",\"hyperdock.run_dir\":\"/r\",\"hyperdock.run_uid\":\"1\","
+        "\"hyperdock.job\":\"0\",\"hyperdock.attempt\":\"0\",\"hyperdock.ahead\":\"%s\"}";
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        char text[1024], its_labels[512];
+        struct hd_docker_container container;
+        struct hd_engine_found found[2];
+        struct hd_docker_found_ahead aheads[2];
+        size_t count = 9, expected = hd_streq(rows[i].number, "0f") ? 1 : 0;
+        struct hd_err err;
+        snprintf(its_labels, sizeof(its_labels), labels, rows[i].number);
+        snprintf(text, sizeof(text),
+                 "{\"Id\":\"ab\",\"Name\":\"%s\",\"State\":{\"Status\":\"running\",\"ExitCode\":0},"
+                 "\"Config\":{\"Labels\":%s}}",
+                 rows[i].name, its_labels);
+        assert_hd_ok(hd_docker_parse_inspect(text, strlen(text), &container, &err));
+        assert_int_equal(container.labelled, rows[i].labelled);
+        if (rows[i].has_job)
+            assert_true(container.attempt.run_uid == 0xabc && container.attempt.job == 7 &&
+                        container.attempt.attempt == 1);
+        assert_string_equal(container.ahead, expected == 1 ? "0f" : "");
+        snprintf(text, sizeof(text),
+                 "[{\"Id\":\"ab\",\"Names\":[\"%s\"],\"State\":\"running\",\"Labels\":%s}]",
+                 rows[i].name, its_labels);
+        assert_hd_ok(hd_docker_parse_list(text, strlen(text), found, 2, &count, &err));
+        assert_int_equal(count, rows[i].labelled ? 1 : 0);
+        assert_hd_ok(hd_docker_parse_aheads(text, strlen(text), aheads, 2, &count, &err));
+        assert_int_equal(count, expected);
+        if (expected == 1)
+            assert_int_equal(aheads[0].has_job, rows[i].has_job);
+    }
+}
+
+/* As an engine puts them together: the job's words take the place of the image's command, never of
+ * its entry point. */
+static void test_image_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config;
+        bool with_words;
+        const char *expected; /* NULL: refused */
+    } rows[] = {
+        {"{\"Entrypoint\":[\"/e\",\"x\"],\"Cmd\":[\"c\"]}", false, "/e x c "},
+        {"{\"Entrypoint\":[\"/e\"],\"Cmd\":[\"c\"]}", true, "/e one two "},
+        {"{\"Entrypoint\":null,\"Cmd\":[\"c\"]}", false, "c "},
+        {"{\"Cmd\":[\"c\"]}", true, "one two "},
+        {"{\"Entrypoint\":null,\"Cmd\":null}", false, NULL},
+        {"{\"Entrypoint\":\"/e\"}", true, NULL},
+        {"{\"Cmd\":[3]}", false, NULL},
+        {"{}", false, NULL},
+    };
+    static char one[] = "one", two[] = "two";
+    char *argv[] = {one, two, NULL};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        char text[256], all[64] = "";
+        struct hd_arena *arena = NULL;
+        char *const *words = NULL;
+        struct hd_err err;
+        assert_hd_ok(hd_arena_new(4096, &arena, &err));
+        snprintf(text, sizeof(text), "{\"Config\":%s}", rows[i].config);
+        enum hd_code code = hd_docker_parse_image_words(
+            text, strlen(text), rows[i].with_words ? argv : NULL, arena, &words, &err);
+        assert_int_equal(code, rows[i].expected != NULL ? HD_OK : HD_E_INVALID);
+        for (size_t k = 0; code == HD_OK && words[k] != NULL; k++)
+            (void)snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s ", words[k]);
+        assert_string_equal(all, rows[i].expected != NULL ? rows[i].expected : "");
+        hd_arena_free(arena);
+    }
+}
+
 /* The event stream is read line by line; a broken line hides nothing after it. */
 static void test_events(void **state)
 {
@@ -720,6 +808,8 @@ int main(void)
         cmocka_unit_test(test_wait),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_image_warm),
+        cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_image_words),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_times),

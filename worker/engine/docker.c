@@ -26,6 +26,7 @@ const struct hd_docker_tuning hd_docker_tuning_default = {
     .load_stall_ms = 10 * 60 * 1000,
     .pull_say_ms = 2000,
     .files_ms = 2000,
+    .ahead_idle_ms = 30000,
 };
 
 static struct hd_docker *docker_of(struct hd_engine *engine)
@@ -50,6 +51,10 @@ static void free_watch(struct hd_docker_watch *watch)
     hd_log_sink_close(&watch->sink);
     hd_docker_http_free(watch->http);
     hd_arena_free(watch->arena);
+    hd_arena_free(watch->ahead.arena);
+    if (watch->ahead.go_fd >= 0)
+        close(watch->ahead.go_fd);
+    hd_free(watch->ahead.key);
     hd_free(watch);
 }
 
@@ -101,9 +106,10 @@ static enum hd_code prepare_watch(struct hd_docker_watch *watch, const struct hd
     return code;
 }
 
+/* `ahead`: NULL none; its key is the caller's on failure. */
 static enum hd_code add_watch(struct hd_docker *docker, struct hd_attempt_ref attempt,
                               enum hd_docker_task task, const struct hd_engine_job *job,
-                              struct hd_err *err)
+                              const struct hd_docker_ahead *ahead, struct hd_err *err)
 {
     if (docker->watch_count >= HD_DOCKER_WATCHES_MAX)
         return hd_fail(err, HD_E_LIMIT, "more than %d containers at once", HD_DOCKER_WATCHES_MAX);
@@ -116,6 +122,9 @@ static enum hd_code add_watch(struct hd_docker *docker, struct hd_attempt_ref at
     watch->copied = docker->copies;
     watch->gone_asked = task == HD_DOCKER_TASK_REMOVE;
     watch->sink.fd = -1;
+    watch->ahead.go_fd = -1;
+    if (ahead != NULL)
+        watch->ahead = *ahead;
     watch->away_since_ms = HD_NEVER_MS;
     watch->deadline_ms = HD_NEVER_MS;
     watch->stop_by_ms = HD_NEVER_MS;
@@ -123,6 +132,7 @@ static enum hd_code add_watch(struct hd_docker *docker, struct hd_attempt_ref at
     if (code == HD_OK && pthread_create(&watch->thread, NULL, hd_docker_watch_main, watch) != 0)
         code = hd_fail(err, HD_E_NOMEM, "no thread for watching a container");
     if (code != HD_OK) {
+        watch->ahead.key = NULL;
         free_watch(watch);
         return code;
     }
@@ -130,6 +140,12 @@ static enum hd_code add_watch(struct hd_docker *docker, struct hd_attempt_ref at
     docker->watches = watch;
     docker->watch_count++;
     return HD_OK;
+}
+
+enum hd_code hd_docker_add_ahead(struct hd_docker *docker, const struct hd_engine_job *job,
+                                 const struct hd_docker_ahead *ahead, struct hd_err *err)
+{
+    return add_watch(docker, job->attempt, HD_DOCKER_TASK_AHEAD, job, ahead, err);
 }
 
 /* An attempt that is watched already is left alone. */
@@ -140,8 +156,13 @@ static enum hd_code watch_once(struct hd_docker *docker, struct hd_attempt_ref a
     enum hd_code code = HD_OK;
     pthread_mutex_lock(&docker->lock);
     reap(docker);
-    if (find_watch(docker, attempt) == NULL)
-        code = add_watch(docker, attempt, task, job, err);
+    if (find_watch(docker, attempt) == NULL) {
+        bool run = task == HD_DOCKER_TASK_RUN;
+        if (!run || !hd_docker_hand_ahead(docker, job))
+            code = add_watch(docker, attempt, task, job, NULL, err);
+        if (run && code == HD_OK)
+            hd_docker_want_ahead(docker, job);
+    }
     pthread_mutex_unlock(&docker->lock);
     return code;
 }
@@ -163,7 +184,12 @@ static enum hd_code docker_adopt(struct hd_engine *engine, struct hd_attempt_ref
     struct hd_docker_container container;
     char name[HD_ENGINE_NAME_MAX];
     hd_docker_container_name(attempt, name, sizeof(name));
-    if (hd_docker_inspect(&docker->api, name, &container, err) == HD_E_NOTFOUND)
+    enum hd_code code = hd_docker_inspect(&docker->api, name, &container, err);
+    /* One that was made ahead and not told to begin before its worker died has ended by itself. */
+    if (code == HD_OK && container.ahead[0] != '\0' &&
+        hd_docker_ahead_begun_ms(docker->ahead_dir, container.ahead) == 0)
+        code = HD_E_NOTFOUND;
+    if (code == HD_E_NOTFOUND)
         return hd_fail(err, HD_E_NOTFOUND,
                        "the Docker engine has no container of job %u attempt %u", attempt.job,
                        attempt.attempt);
@@ -207,7 +233,7 @@ static void forget(struct hd_engine *engine, struct hd_attempt_ref attempt)
         wake(docker, watch);
     } else {
         /* When even this fails, the container is found again at the worker's next start. */
-        (void)!add_watch(docker, attempt, HD_DOCKER_TASK_REMOVE, NULL, &err);
+        (void)!add_watch(docker, attempt, HD_DOCKER_TASK_REMOVE, NULL, NULL, &err);
     }
     pthread_mutex_unlock(&docker->lock);
 }
@@ -373,6 +399,10 @@ enum hd_code hd_docker_open(const struct hd_engine_options *options,
     if (options->state_dir == NULL || !hd_format(docker->volumes_dir, sizeof(docker->volumes_dir),
                                                  "%s/volumes", options->state_dir))
         docker->volumes_dir[0] = '\0';
+    if (options->state_dir == NULL ||
+        !hd_format(docker->ahead_dir, sizeof(docker->ahead_dir), "%s/ahead", options->state_dir))
+        docker->ahead_dir[0] = '\0';
+    docker->slots = options->slots;
     docker->api.endpoint = &docker->endpoint;
     docker->api.interrupted = never_interrupted;
     pthread_mutex_init(&docker->lock, NULL);
@@ -385,6 +415,8 @@ enum hd_code hd_docker_open(const struct hd_engine_options *options,
         code = connect_docker(docker, options->docker_host, err);
     if (code == HD_OK)
         choose_files(docker, options);
+    if (code == HD_OK)
+        hd_docker_clean_aheads(docker);
     if (code != HD_OK) {
         free_docker(docker);
         return code;

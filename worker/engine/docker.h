@@ -11,6 +11,7 @@
 #ifndef HD_ENGINE_DOCKER_H
 #define HD_ENGINE_DOCKER_H
 
+#include "docker_ahead.h"
 #include "docker_api.h"
 #include "engine_ops.h"
 #include "log_sink.h"
@@ -40,6 +41,8 @@ struct hd_docker_tuning {
     int64_t load_stall_ms;    /* likewise for an archive that the engine loads */
     int64_t pull_say_ms;      /* how often it says how far it is */
     int64_t files_ms;         /* how often the curve of a target is fetched */
+    int64_t
+        ahead_idle_ms; /* how long a container waits for a job when nothing of its run is here */
 };
 extern const struct hd_docker_tuning hd_docker_tuning_default;
 
@@ -62,7 +65,10 @@ struct hd_docker {
     char
         volumes_dir[HD_DOCKER_PATH_SIZE]; /* which volumes of data are filled; "" nothing is kept */
     char images_dir[HD_DOCKER_PATH_SIZE]; /* where images that are handed over wait to be loaded */
-    struct hd_docker_api api;             /* of the worker's thread */
+    char ahead_dir[HD_DOCKER_PATH_SIZE];  /* of containers that are made ahead; "" none are */
+    uint32_t slots;                       /* 0: not known */
+    uint32_t ahead_serial;
+    struct hd_docker_api api; /* of the worker's thread */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a pull ended, a watch was asked for something, closing */
@@ -84,6 +90,7 @@ enum hd_docker_task {
     HD_DOCKER_TASK_RUN,    /* create, start, follow */
     HD_DOCKER_TASK_ADOPT,  /* look, follow */
     HD_DOCKER_TASK_REMOVE, /* nothing but remove */
+    HD_DOCKER_TASK_AHEAD,  /* make one, and run it when it has a job */
 };
 
 struct hd_docker_watch {
@@ -98,8 +105,11 @@ struct hd_docker_watch {
     bool stop_asked;
     int64_t stop_by_ms; /* when the grace ends */
     int64_t stop_grace_ms;
-    bool gone_asked; /* remove or drop */
-    bool finished;   /* the thread only needs to be joined */
+    bool gone_asked;  /* remove or drop */
+    bool begun, over; /* its target was started; its end is told */
+    bool finished;    /* the thread only needs to be joined */
+
+    struct hd_docker_ahead ahead;
 
     /* The thread's own. */
     struct hd_docker_api api;
@@ -145,6 +155,7 @@ void *hd_docker_watch_main(void *watch);
 enum hd_docker_phase {
     HD_DOCKER_MAKE,
     HD_DOCKER_START_IT,
+    HD_DOCKER_RELEASE, /* it was made ahead: the job is given to it */
     HD_DOCKER_LOOK,
     HD_DOCKER_FOLLOW,
     HD_DOCKER_AWAY,
@@ -170,6 +181,17 @@ void hd_docker_end_calls(struct hd_docker_watch *watch);
 
 /* Registers a wait for the next end, starts, and follows. */
 enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch);
+/* START_IT: an end from now on is heard of. */
+enum hd_docker_phase hd_docker_register_wait(struct hd_docker_watch *watch);
+/* Its target runs from now on. */
+void hd_docker_begin_follow(struct hd_docker_watch *watch);
+/* Gives the job to the container that was made ahead (docker_ahead.c). */
+enum hd_docker_phase hd_docker_release(struct hd_docker_watch *watch);
+/* With the lock: a watch for one that is made ahead, whose key it then owns. */
+HD_NODISCARD enum hd_code hd_docker_add_ahead(struct hd_docker *docker,
+                                              const struct hd_engine_job *job,
+                                              const struct hd_docker_ahead *ahead,
+                                              struct hd_err *err);
 /* Waits for the end of what runs already. */
 enum hd_docker_phase hd_docker_attach(struct hd_docker_watch *watch);
 enum hd_docker_phase hd_docker_follow(struct hd_docker_watch *watch);

@@ -187,14 +187,13 @@ enum hd_code hd_docker_describe(struct hd_docker_api *api, struct hd_docker_info
     return code;
 }
 
-enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker, int64_t limit_ms,
-                            struct hd_engine_found *found, size_t found_max, size_t *ret_count,
-                            struct hd_err *err)
+/* HD_OK: the list, which the caller releases. */
+static enum hd_code ask_list(struct hd_docker_api *api, const char *worker, int64_t limit_ms,
+                             struct reply *reply, struct hd_err *err)
 {
     struct hd_buf filter;
     char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
     char label[HD_WORKER_ID_MAX + 32];
-    struct reply reply;
     hd_buf_init(&filter, 1024);
     (void)hd_format(label, sizeof(label), "hyperdock.worker=%s", worker);
     enum hd_code code = hd_buf_puts(&filter, "{\"label\":[", err);
@@ -209,14 +208,54 @@ enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker, int64
     hd_buf_release(&filter);
     const struct hd_docker_request request = {.method = "GET", .path = path, .limit_ms = limit_ms};
     if (code == HD_OK)
-        code = perform(api, &request, &reply, err);
+        code = perform(api, &request, reply, err);
+    if (code != HD_OK || reply->status == 200)
+        return code;
+    code = refuse(reply, "list containers", NULL, err);
+    hd_buf_release(&reply->body);
+    return code;
+}
+
+enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker, int64_t limit_ms,
+                            struct hd_engine_found *found, size_t found_max, size_t *ret_count,
+                            struct hd_err *err)
+{
+    struct reply reply;
+    enum hd_code code = ask_list(api, worker, limit_ms, &reply, err);
     if (code != HD_OK)
         return code;
-    if (reply.status == 200)
-        code = hd_docker_parse_list(hd_buf_text(&reply.body), reply.body.size, found, found_max,
-                                    ret_count, err);
-    else
-        code = refuse(&reply, "list containers", NULL, err);
+    code = hd_docker_parse_list(hd_buf_text(&reply.body), reply.body.size, found, found_max,
+                                ret_count, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_list_aheads(struct hd_docker_api *api, const char *worker,
+                                   struct hd_docker_found_ahead *found, size_t found_max,
+                                   size_t *ret_count, struct hd_err *err)
+{
+    struct reply reply;
+    enum hd_code code = ask_list(api, worker, 0, &reply, err);
+    if (code != HD_OK)
+        return code;
+    code = hd_docker_parse_aheads(hd_buf_text(&reply.body), reply.body.size, found, found_max,
+                                  ret_count, err);
+    hd_buf_release(&reply.body);
+    return code;
+}
+
+enum hd_code hd_docker_rename(struct hd_docker_api *api, const char *id, const char *name,
+                              struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX];
+    struct reply reply;
+    (void)hd_format(path, sizeof(path), "/containers/%s/rename?name=%s", id, name);
+    const struct hd_docker_request request = {.method = "POST", .path = path};
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status != 204)
+        code = refuse(&reply, "name a container", NULL, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -292,6 +331,20 @@ enum hd_code hd_docker_image_warm(struct hd_docker_api *api, const char *image, 
         hd_buf_release(&reply.body);
     }
     return cannot_look(code, err);
+}
+
+enum hd_code hd_docker_image_words(struct hd_docker_api *api, const char *image, char *const *argv,
+                                   struct hd_arena *arena, char *const **ret_words,
+                                   struct hd_err *err)
+{
+    struct reply reply;
+    enum hd_code code = look_at_image(api, image, &reply, err);
+    if (code != HD_OK)
+        return code;
+    code = hd_docker_parse_image_words(hd_buf_text(&reply.body), reply.body.size, argv, arena,
+                                       ret_words, err);
+    hd_buf_release(&reply.body);
+    return code;
 }
 
 static void feed_pull(void *context, const char *bytes, size_t size)
@@ -651,11 +704,12 @@ static void feed_frames(void *context, const char *bytes, size_t size)
 }
 
 /* With an init process a command that does not exist is no refused start: the init starts, says
- * "[FATAL tini (7)] exec ./train failed: No such file or directory" and ends with 126 or 127. */
+ * "[FATAL tini (7)] exec ./train failed: No such file or directory" and ends with 126 or 127. So
+ * does hd-launch. */
 bool hd_docker_init_failure(struct hd_docker_api *api, const char *id, char *ret_text,
                             size_t text_size)
 {
-    static const char mark[] = "[FATAL tini";
+    static const char *const marks[] = {"[FATAL tini", "[FATAL hd-launch"};
     char path[HD_DOCKER_URL_MAX];
     struct head head = {.used = 0};
     struct hd_docker_frames frames = {.write = keep_head, .context = &head};
@@ -668,8 +722,9 @@ bool hd_docker_init_failure(struct hd_docker_api *api, const char *id, char *ret
     if (perform(api, &request, &reply, &err) != HD_OK)
         return false;
     hd_buf_release(&reply.body);
-    const char *at =
-        strncmp(head.text, mark, sizeof(mark) - 1) == 0 ? strchr(head.text, ']') : NULL;
+    const char *at = NULL;
+    for (size_t i = 0; i < HD_COUNT(marks) && at == NULL; i++)
+        at = strncmp(head.text, marks[i], strlen(marks[i])) == 0 ? strchr(head.text, ']') : NULL;
     if (at == NULL)
         return false;
     at += at[1] == ' ' ? 2 : 1;

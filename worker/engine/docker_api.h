@@ -33,6 +33,14 @@ HD_NODISCARD enum hd_code hd_docker_describe(struct hd_docker_api *api,
 HD_NODISCARD enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker,
                                          int64_t limit_ms, struct hd_engine_found *found,
                                          size_t found_max, size_t *ret_count, struct hd_err *err);
+/* Those of this worker that were made before their job was known. */
+HD_NODISCARD enum hd_code hd_docker_list_aheads(struct hd_docker_api *api, const char *worker,
+                                                struct hd_docker_found_ahead *found,
+                                                size_t found_max, size_t *ret_count,
+                                                struct hd_err *err);
+/* HD_E_EXISTS: the name is taken. */
+HD_NODISCARD enum hd_code hd_docker_rename(struct hd_docker_api *api, const char *id,
+                                           const char *name, struct hd_err *err);
 /* HD_OK with its id, or HD_E_NOTFOUND; HD_E_NET also when the engine is troubled. ret_id:
  * HD_IMAGE_ID_MAX bytes. */
 HD_NODISCARD enum hd_code hd_docker_image_id(struct hd_docker_api *api, const char *image,
@@ -40,6 +48,10 @@ HD_NODISCARD enum hd_code hd_docker_image_id(struct hd_docker_api *api, const ch
 /* Whether it says by its label that its targets stay; codes as above. */
 HD_NODISCARD enum hd_code hd_docker_image_warm(struct hd_docker_api *api, const char *image,
                                                bool *ret_warm, struct hd_err *err);
+/* What a container of it runs: see hd_docker_parse_image_words(). */
+HD_NODISCARD enum hd_code hd_docker_image_words(struct hd_docker_api *api, const char *image,
+                                                char *const *argv, struct hd_arena *arena,
+                                                char *const **ret_words, struct hd_err *err);
 /* registry_auth: NULL none. The stream, which the caller zeroes, shows how far it is while the call
  * lasts. HD_E_TIMEOUT: nothing came for stall_ms. */
 HD_NODISCARD enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image,

@@ -166,7 +166,7 @@ static void set_deadline(struct hd_docker_watch *watch, int64_t ran_ms)
 
 /* The wait must be registered before the start, or a container that ends at once is missed: the
  * engine sends the headers of its answer when it is. */
-static enum hd_docker_phase register_wait(struct hd_docker_watch *watch)
+enum hd_docker_phase hd_docker_register_wait(struct hd_docker_watch *watch)
 {
     struct hd_err err;
     if (begin_wait(watch, "next-exit", &err) != HD_OK)
@@ -186,6 +186,23 @@ static enum hd_docker_phase register_wait(struct hd_docker_watch *watch)
                                       : hd_docker_go_away(watch, "a wait was refused");
 }
 
+static void note_begun(struct hd_docker_watch *watch)
+{
+    watch->followed = true;
+    hd_engine_begin(watch->engine->queue, watch->attempt, false);
+    set_deadline(watch, 0);
+    pthread_mutex_lock(&watch->engine->lock);
+    watch->begun = true;
+    pthread_cond_broadcast(&watch->engine->changed);
+    pthread_mutex_unlock(&watch->engine->lock);
+}
+
+void hd_docker_begin_follow(struct hd_docker_watch *watch)
+{
+    note_begun(watch);
+    begin_following(watch);
+}
+
 enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
 {
     struct hd_docker_refusal refusal = {0};
@@ -200,7 +217,7 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
     /* Podman sends no headers before the end, but loses no end either: what it waits for is a
      * state, and not a change. */
     bool podman = atomic_load(&watch->engine->endpoint.podman);
-    enum hd_docker_phase phase = podman ? HD_DOCKER_START_IT : register_wait(watch);
+    enum hd_docker_phase phase = podman ? HD_DOCKER_START_IT : hd_docker_register_wait(watch);
     if (phase != HD_DOCKER_START_IT)
         return phase;
     switch (hd_docker_start(&watch->api, watch->id, &refusal, &err)) {
@@ -232,12 +249,11 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
     case HD_E_UNSUPPORTED:
         return hd_docker_go_away(watch, err.text);
     }
-    watch->followed = true;
-    hd_engine_begin(watch->engine->queue, watch->attempt, false);
-    set_deadline(watch, 0);
-    if (podman)
+    if (podman) {
+        note_begun(watch);
         return HD_DOCKER_LOOK;
-    begin_following(watch);
+    }
+    hd_docker_begin_follow(watch);
     return HD_DOCKER_FOLLOW;
 }
 
@@ -452,6 +468,11 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch)
         enum hd_docker_phase fetched = hd_docker_fetch_files(watch);
         if (fetched != HD_DOCKER_FOLLOW)
             return fetched;
+    }
+    if (watch->ahead.is && hd_docker_ahead_was_deaf(&watch->ahead)) {
+        hd_docker_not_started(watch, false, "not started",
+                              "its container, which was made ahead, ended before it had its job");
+        return HD_DOCKER_ENDED;
     }
     bool restarted = watch->engine_was_lost || !watch->followed;
     bool killed = seen->exit_code == 128 + SIGKILL || seen->exit_code == 128 + SIGTERM;

@@ -248,7 +248,40 @@ static bool parse_attempt(const struct hd_value *labels, struct hd_attempt_ref *
     return true;
 }
 
-static void read_labels(const struct hd_value *labels, struct hd_docker_container *container)
+/* "/hyperdock-<run uid>-<job>-<attempt>" */
+static bool parse_name(const char *name, struct hd_attempt_ref *ret_attempt)
+{
+    static const char start[] = "/hyperdock-";
+    char uid[HD_DOCKER_AHEAD_SIZE], job[16];
+    uint64_t numbers[3];
+    if (name == NULL || strncmp(name, start, sizeof(start) - 1) != 0)
+        return false;
+    const char *at = name + sizeof(start) - 1;
+    size_t uid_size = strcspn(at, "-");
+    const char *job_at = at + uid_size + (at[uid_size] == '-' ? 1 : 0);
+    size_t job_size = strcspn(job_at, "-");
+    if (job_at[job_size] != '-' || !hd_format(uid, sizeof(uid), "%.*s", (int)uid_size, at) ||
+        !hd_format(job, sizeof(job), "%.*s", (int)job_size, job_at) ||
+        !parse_hex(uid, &numbers[0]) || !hd_parse_u64(job, &numbers[1]) ||
+        !hd_parse_u64(job_at + job_size + 1, &numbers[2]) || numbers[1] > UINT32_MAX ||
+        numbers[2] > UINT32_MAX)
+        return false;
+    *ret_attempt = (struct hd_attempt_ref){numbers[0], (uint32_t)numbers[1], (uint32_t)numbers[2]};
+    return true;
+}
+
+/* What is no number in hex digits is none of ours. */
+static void copy_ahead(const char *text, char *ret_ahead)
+{
+    uint64_t number;
+    if (text == NULL || !parse_hex(text, &number) ||
+        !hd_copy_text(ret_ahead, HD_DOCKER_AHEAD_SIZE, text))
+        ret_ahead[0] = '\0';
+}
+
+/* `name`: of one that was made before its job was known, whose labels cannot change. */
+static void read_labels(const struct hd_value *labels, const char *name,
+                        struct hd_docker_container *container)
 {
     const char *worker = text_at(labels, "hyperdock.worker");
     const char *run_dir = text_at(labels, "hyperdock.run_dir");
@@ -257,6 +290,9 @@ static void read_labels(const struct hd_value *labels, struct hd_docker_containe
                           hd_copy_text(container->worker, sizeof(container->worker), worker) &&
                           hd_copy_text(container->run_dir, sizeof(container->run_dir), run_dir);
     container->copied = says(text_at(labels, "hyperdock.files"), "copy");
+    copy_ahead(text_at(labels, "hyperdock.ahead"), container->ahead);
+    if (container->ahead[0] != '\0')
+        container->labelled = container->labelled && parse_name(name, &container->attempt);
 }
 
 /* Unknown words are taken as running: the next wait or inspect will tell more. */
@@ -309,13 +345,23 @@ enum hd_code hd_docker_parse_inspect(const char *text, size_t size,
                        "the Docker engine's answer to inspect holds no Id, State.Status and "
                        "State.ExitCode");
     } else {
-        read_labels(object_at(object_at(value, "Config"), "Labels"), &container);
+        read_labels(object_at(object_at(value, "Config"), "Labels"), text_at(value, "Name"),
+                    &container);
         if (!copy_image_id(text_at(value, "Image"), container.image_id))
             container.image_id[0] = '\0';
         *ret_container = container;
     }
     hd_value_free(value);
     return code;
+}
+
+/* NULL: none. */
+static const char *first_name(const struct hd_value *entry)
+{
+    const struct hd_value *names = hd_value_get(entry, "Names");
+    bool has = names != NULL && names->kind == HD_VALUE_ARRAY && names->as.array.count > 0 &&
+               names->as.array.items[0]->kind == HD_VALUE_STRING;
+    return has ? names->as.array.items[0]->as.string : NULL;
 }
 
 static enum hd_code read_list(const struct hd_value *list, struct hd_engine_found *found,
@@ -325,7 +371,7 @@ static enum hd_code read_list(const struct hd_value *list, struct hd_engine_foun
     for (size_t i = 0; i < list->as.array.count; i++) {
         const struct hd_value *entry = list->as.array.items[i];
         struct hd_docker_container container = {0};
-        read_labels(object_at(entry, "Labels"), &container);
+        read_labels(object_at(entry, "Labels"), first_name(entry), &container);
         if (!container.labelled)
             continue;
         if (count == found_max)
@@ -354,6 +400,42 @@ enum hd_code hd_docker_parse_list(const char *text, size_t size, struct hd_engin
         return code;
     if (value->kind == HD_VALUE_ARRAY)
         code = read_list(value, found, found_max, ret_count, err);
+    else
+        code = hd_fail(err, HD_E_INVALID, "the Docker engine's list of containers is not an array");
+    hd_value_free(value);
+    return code;
+}
+
+static enum hd_code read_aheads(const struct hd_value *list, struct hd_docker_found_ahead *found,
+                                size_t found_max, size_t *ret_count, struct hd_err *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < list->as.array.count; i++) {
+        const struct hd_value *entry = list->as.array.items[i];
+        struct hd_docker_found_ahead one = {.has_job = false};
+        struct hd_attempt_ref attempt;
+        copy_ahead(text_at(object_at(entry, "Labels"), "hyperdock.ahead"), one.ahead);
+        if (one.ahead[0] == '\0' || !copy_id(text_at(entry, "Id"), one.id))
+            continue;
+        if (count == found_max)
+            return hd_fail(err, HD_E_LIMIT, "more than %zu containers were made ahead", found_max);
+        one.has_job = parse_name(first_name(entry), &attempt);
+        found[count++] = one;
+    }
+    *ret_count = count;
+    return HD_OK;
+}
+
+enum hd_code hd_docker_parse_aheads(const char *text, size_t size,
+                                    struct hd_docker_found_ahead *found, size_t found_max,
+                                    size_t *ret_count, struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    enum hd_code code = hd_json_parse(text, size, "list", &answer_limits, &value, err);
+    if (code != HD_OK)
+        return code;
+    if (value->kind == HD_VALUE_ARRAY)
+        code = read_aheads(value, found, found_max, ret_count, err);
     else
         code = hd_fail(err, HD_E_INVALID, "the Docker engine's list of containers is not an array");
     hd_value_free(value);
@@ -437,6 +519,56 @@ enum hd_code hd_docker_parse_image_warm(const char *text, size_t size, bool *ret
     *ret_warm = says(label, "1") || says(label, "true");
     hd_value_free(value);
     return HD_OK;
+}
+
+/* Appends what a list of texts holds; "null" and none are an empty one. */
+static bool add_words(const struct hd_value *list, struct hd_arena *arena, char **words,
+                      size_t *count)
+{
+    bool good = list == NULL || list->kind == HD_VALUE_NULL || list->kind == HD_VALUE_ARRAY;
+    for (size_t i = 0;
+         good && list != NULL && list->kind == HD_VALUE_ARRAY && i < list->as.array.count; i++) {
+        const struct hd_value *item = list->as.array.items[i];
+        good = item->kind == HD_VALUE_STRING &&
+               (words[*count] = hd_arena_strdup(arena, item->as.string)) != NULL;
+        (*count)++;
+    }
+    return good;
+}
+
+static size_t list_size(const struct hd_value *list)
+{
+    return list != NULL && list->kind == HD_VALUE_ARRAY ? list->as.array.count : 0;
+}
+
+enum hd_code hd_docker_parse_image_words(const char *text, size_t size, char *const *argv,
+                                         struct hd_arena *arena, char *const **ret_words,
+                                         struct hd_err *err)
+{
+    struct hd_value *value = NULL;
+    size_t argc = 0, count = 0;
+    enum hd_code code = parse_object(text, size, "an image", &value, err);
+    if (code != HD_OK)
+        return code;
+    const struct hd_value *config = object_at(value, "Config");
+    const struct hd_value *entry = hd_value_get(config, "Entrypoint");
+    const struct hd_value *command = hd_value_get(config, "Cmd");
+    while (argv != NULL && argv[argc] != NULL)
+        argc++;
+    size_t max = list_size(entry) + list_size(command) + argc + 1;
+    char **words = hd_arena_alloc(arena, max * sizeof(*words));
+    bool good = words != NULL && add_words(entry, arena, words, &count) &&
+                (argc > 0 || add_words(command, arena, words, &count));
+    for (size_t i = 0; good && i < argc; i++)
+        good = (words[count++] = hd_arena_strdup(arena, argv[i])) != NULL;
+    if (!good || count == 0)
+        code = hd_fail(err, HD_E_INVALID, "the image does not say what it runs");
+    hd_value_free(value);
+    if (code == HD_OK) {
+        words[count] = NULL;
+        *ret_words = words;
+    }
+    return code;
 }
 
 static bool is_oom_event(const char *line, size_t size)

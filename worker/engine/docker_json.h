@@ -26,6 +26,9 @@
 #define HD_DOCKER_MINOR_MIN 40
 #define HD_DOCKER_MINOR_MAX 47
 
+/* Of what is made before its job is known: docker_ahead.h. */
+#define HD_DOCKER_AHEAD_SIZE 17 /* a number, in hex digits */
+
 enum hd_docker_status {
     HD_DOCKER_CREATED, /* never started, or its start was refused (then state.error says why) */
     HD_DOCKER_RUNNING, /* also paused and restarting */
@@ -46,7 +49,9 @@ struct hd_docker_container {
     struct hd_attempt_ref attempt;
     char worker[HD_WORKER_ID_MAX];
     char run_dir[HD_DOCKER_PATH_SIZE];
-    bool copied; /* it has its files in itself */
+    bool copied;                      /* it has its files in itself */
+    char ahead[HD_DOCKER_AHEAD_SIZE]; /* it was made before its job was known, which its name says
+                                         since: the number of its directory; "" it was not */
 };
 
 /* GET /containers/{id}/json. */
@@ -58,6 +63,16 @@ HD_NODISCARD enum hd_code hd_docker_parse_inspect(const char *text, size_t size,
 HD_NODISCARD enum hd_code hd_docker_parse_list(const char *text, size_t size,
                                                struct hd_engine_found *found, size_t found_max,
                                                size_t *ret_count, struct hd_err *err);
+/* Likewise those that were made before their job was known. */
+struct hd_docker_found_ahead {
+    char id[HD_DOCKER_ID_SIZE];
+    char ahead[HD_DOCKER_AHEAD_SIZE];
+    bool has_job; /* that its name says */
+};
+HD_NODISCARD enum hd_code hd_docker_parse_aheads(const char *text, size_t size,
+                                                 struct hd_docker_found_ahead *found,
+                                                 size_t found_max, size_t *ret_count,
+                                                 struct hd_err *err);
 /* POST /containers/create. */
 HD_NODISCARD enum hd_code hd_docker_parse_created(const char *text, size_t size, char *ret_id,
                                                   struct hd_err *err);
@@ -77,6 +92,11 @@ HD_NODISCARD enum hd_code hd_docker_parse_image_id(const char *text, size_t size
 /* The same answer: whether its label hyperdock.warm says that its targets stay. */
 HD_NODISCARD enum hd_code hd_docker_parse_image_warm(const char *text, size_t size, bool *ret_warm,
                                                      struct hd_err *err);
+/* The same: what a container of it runs, with the job's words or its own, in the arena; ends with
+ * NULL. HD_E_INVALID: nothing. */
+HD_NODISCARD enum hd_code hd_docker_parse_image_words(const char *text, size_t size,
+                                                      char *const *argv, struct hd_arena *arena,
+                                                      char *const **ret_words, struct hd_err *err);
 /* GET /events: JSON lines; true when one says that memory ran out. */
 bool hd_docker_events_have_oom(const char *text, size_t size);
 /* The message of an error answer: {"message": ...} or plain text, one line, cut to fit. */
@@ -97,12 +117,20 @@ HD_NODISCARD bool hd_docker_split_image(const char *image, char *ret_repository,
                                         size_t repository_size, char *ret_tag, size_t tag_size);
 /* hyperdock-<run uid>-<job>-<attempt>; size >= HD_ENGINE_NAME_MAX */
 void hd_docker_container_name(struct hd_attempt_ref attempt, char *ret_name, size_t name_size);
+/* hyperdock-ahead-<number> */
+void hd_docker_ahead_name(const char *ahead, char *ret_name, size_t name_size);
 /* How a container gets at its files. */
 struct hd_docker_place {
     const char *user;        /* of the container; "" leaves the image's */
     bool copied;             /* /hyperdock is a volume of its own instead of our directories */
     const char *data_volume; /* copied: the volume that holds the data; NULL none */
+    const char *ahead;       /* made before its job is known: the number of its directory; NULL */
+    const char *launch_dir;  /* ahead: our directory with what it waits by */
+    char *const *words;      /* ahead: what it runs then */
 };
+#define HD_DOCKER_LAUNCH_INSIDE "/.hyperdock"
+#define HD_DOCKER_LAUNCH "launch"
+#define HD_DOCKER_GO "go"
 /* The body of create. */
 HD_NODISCARD enum hd_code hd_docker_write_create(const struct hd_engine_job *job,
                                                  const struct hd_docker_place *place,

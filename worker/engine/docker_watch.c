@@ -299,6 +299,8 @@ static enum hd_docker_phase look_at_created(struct hd_docker_watch *watch)
 static enum hd_docker_phase look(struct hd_docker_watch *watch)
 {
     struct hd_err err;
+    if (watch->ahead.is && !watch->ahead.told)
+        return HD_DOCKER_RELEASE;
     const char *id = watch->id[0] != '\0' ? watch->id : watch->name;
     enum hd_code code = hd_docker_inspect(&watch->api, id, &watch->seen, &err);
     if (code == HD_E_CANCELLED)
@@ -311,6 +313,9 @@ static enum hd_docker_phase look(struct hd_docker_watch *watch)
     if (code != HD_OK)
         return hd_docker_go_away(watch, err.text);
     memcpy(watch->id, watch->seen.id, sizeof(watch->id));
+    if (watch->seen.ahead[0] != '\0')
+        watch->seen.started_wall_ms =
+            hd_docker_ahead_begun_ms(watch->engine->ahead_dir, watch->seen.ahead);
     if (watch->seen.labelled)
         watch->copied = watch->seen.copied; /* as it was made, whatever is chosen now */
     switch (watch->seen.status) {
@@ -336,6 +341,8 @@ static void watch_attempt(struct hd_docker_watch *watch)
 {
     enum hd_docker_phase phase =
         watch->task == HD_DOCKER_TASK_ADOPT ? HD_DOCKER_LOOK : HD_DOCKER_MAKE;
+    if (watch->ahead.is)
+        phase = HD_DOCKER_RELEASE;
     while (phase != HD_DOCKER_ENDED && phase != HD_DOCKER_LEAVE) {
         if (hd_docker_watch_must_leave(watch)) {
             phase = HD_DOCKER_LEAVE;
@@ -343,6 +350,8 @@ static void watch_attempt(struct hd_docker_watch *watch)
             phase = make(watch);
         } else if (phase == HD_DOCKER_START_IT) {
             phase = hd_docker_start_and_wait(watch);
+        } else if (phase == HD_DOCKER_RELEASE) {
+            phase = hd_docker_release(watch);
         } else if (phase == HD_DOCKER_LOOK) {
             phase = look(watch);
         } else if (phase == HD_DOCKER_FOLLOW) {
@@ -362,6 +371,15 @@ static void watch_attempt(struct hd_docker_watch *watch)
     watch->end.timed_out = watch->timed_out;
     watch->end.stopped = stopped && !watch->timed_out;
     hd_engine_tell(watch->engine->queue, watch->attempt, &watch->end);
+}
+
+/* Whoever waits for its start waits no longer. */
+static void say_over(struct hd_docker_watch *watch)
+{
+    pthread_mutex_lock(&watch->engine->lock);
+    watch->over = true;
+    pthread_cond_broadcast(&watch->engine->changed);
+    pthread_mutex_unlock(&watch->engine->lock);
 }
 
 /* Until the attempt may be forgotten; false when the engine closes before. */
@@ -387,14 +405,19 @@ static void remove_container(struct hd_docker_watch *watch)
             break;
         hd_docker_http_pump(watch->http, REMOVE_RETRY_MS);
     }
+    hd_docker_ahead_remove_files(watch->engine->ahead_dir, watch->seen.ahead);
 }
 
 void *hd_docker_watch_main(void *context)
 {
     struct hd_docker_watch *watch = context;
-    if (watch->task != HD_DOCKER_TASK_REMOVE)
+    bool runs = watch->task != HD_DOCKER_TASK_REMOVE;
+    bool unused = watch->task == HD_DOCKER_TASK_AHEAD && !hd_docker_make_ahead(watch);
+    if (runs && !unused) {
         watch_attempt(watch);
-    if (wait_for_removal(watch))
+        say_over(watch);
+    }
+    if (!unused && wait_for_removal(watch))
         remove_container(watch);
     pthread_mutex_lock(&watch->engine->lock);
     watch->finished = true;

@@ -29,6 +29,11 @@ void hd_docker_container_name(struct hd_attempt_ref attempt, char *ret_name, siz
                     (unsigned long long)attempt.run_uid, attempt.job, attempt.attempt);
 }
 
+void hd_docker_ahead_name(const char *ahead, char *ret_name, size_t name_size)
+{
+    (void)hd_format(ret_name, name_size, "hyperdock-ahead-%s", ahead);
+}
+
 /* ---- the body of create --------------------------------------------------------------------- */
 
 /* Writes on until the first failure and remembers it. */
@@ -74,7 +79,8 @@ static void put_label(struct writer *w, const char *key, const char *value)
     put_string(w, value);
 }
 
-static void put_labels(struct writer *w, const struct hd_engine_job *job, bool copied)
+static void put_labels(struct writer *w, const struct hd_engine_job *job,
+                       const struct hd_docker_place *place)
 {
     char uid[32], number[32], attempt[32];
     (void)hd_format(uid, sizeof(uid), "%llx", (unsigned long long)job->attempt.run_uid);
@@ -88,8 +94,10 @@ static void put_labels(struct writer *w, const struct hd_engine_job *job, bool c
     put_label(w, "hyperdock.attempt", attempt);
     put_label(w, "hyperdock.config", job->config_id);
     put_label(w, "hyperdock.run_dir", job->run_dir);
-    if (copied)
+    if (place->copied)
         put_label(w, "hyperdock.files", "copy");
+    if (place->ahead != NULL)
+        put_label(w, "hyperdock.ahead", place->ahead);
     put(w, "}");
 }
 
@@ -118,7 +126,8 @@ static void put_volumes(struct writer *w, const struct hd_docker_place *place)
 }
 
 /* Mounts, not Binds: a missing source is refused instead of being made as an empty directory. */
-static void put_mounts(struct writer *w, const struct hd_engine_job *job)
+static void put_mounts(struct writer *w, const struct hd_engine_job *job,
+                       const struct hd_docker_place *place)
 {
     put(w, "\"Mounts\":[");
     put_mount(w, job->run_dir, "/hyperdock", false);
@@ -135,6 +144,10 @@ static void put_mounts(struct writer *w, const struct hd_engine_job *job)
     for (size_t i = 0; i < job->mount_count; i++) {
         put(w, ",");
         put_mount(w, job->mounts[i].source, job->mounts[i].target, job->mounts[i].read_only);
+    }
+    if (place->ahead != NULL) {
+        put(w, ",");
+        put_mount(w, place->launch_dir, HD_DOCKER_LAUNCH_INSIDE, true);
     }
     put(w, "]");
 }
@@ -278,7 +291,7 @@ static void put_host(struct writer *w, const struct hd_engine_job *job,
     if (place->copied)
         put_volumes(w, place);
     else
-        put_mounts(w, job);
+        put_mounts(w, job, place);
     put_limits(w, job);
     put_container(w, job->container);
     put_gpus(w, job);
@@ -295,9 +308,12 @@ enum hd_code hd_docker_write_create(const struct hd_engine_job *job,
     struct writer w = {out, err, HD_OK};
     put(&w, "{\"Image\":");
     put_string(&w, job->image);
-    if (job->argv != NULL && job->argv[0] != NULL) {
+    if (place->ahead != NULL)
+        put(&w, ",\"Entrypoint\":[\"" HD_DOCKER_LAUNCH_INSIDE "/" HD_DOCKER_LAUNCH "\"]");
+    char *const *words = place->ahead != NULL ? place->words : job->argv;
+    if (words != NULL && words[0] != NULL) {
         put(&w, ",\"Cmd\":");
-        put_strings(&w, job->argv);
+        put_strings(&w, words);
     }
     if (job->env != NULL) {
         put(&w, ",\"Env\":");
@@ -309,7 +325,7 @@ enum hd_code hd_docker_write_create(const struct hd_engine_job *job,
         put_string(&w, user);
     }
     put(&w, ",\"Tty\":false,");
-    put_labels(&w, job, place->copied);
+    put_labels(&w, job, place);
     put(&w, ",");
     put_host(&w, job, place);
     put(&w, "}");

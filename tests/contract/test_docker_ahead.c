@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Containers that are started before their job is known, against a recorded engine: a job gets the
+ * one that it would have made, or one of its own, and none is left over. The test reads the FIFO as
+ * the program in the container would. */
+#include "testlib.h"
+
+#include "docker.h"
+#include "fake_docker.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NEWS_WAIT_MS 30000
+#define PATH_SIZE 1024
+
+static struct hd_err err;
+static char image_name[] = "hyperdock/t:1";
+
+struct room {
+    char *dir;
+    struct fake_docker *fake;
+    struct hd_queue *queue;
+    struct hd_engine *engine;
+    struct hd_docker_tuning tuning;
+    enum hd_engine_files files;
+    char state_dir[PATH_SIZE], run_dir[PATH_SIZE], work_dir[PATH_SIZE], log_path[PATH_SIZE];
+    char *argv[2], *env[2];
+};
+
+static void open_engine(struct room *room)
+{
+    const struct hd_engine_options options = {.worker = "host-0",
+                                              .state_dir = room->state_dir,
+                                              .docker_host = fake_docker_host(room->fake),
+                                              .queue = room->queue,
+                                              .files = room->files,
+                                              .slots = 1};
+    assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
+}
+
+static int setup(void **state)
+{
+    static char word[] = "run", variable[] = "A=b";
+    struct room *room = calloc(1, sizeof(*room));
+    assert_non_null(room);
+    room->dir = test_dir_make();
+    room->fake = fake_docker_start(room->dir);
+    room->tuning = hd_docker_tuning_default;
+    room->tuning.hold_ms = 200;
+    room->tuning.backoff_ms_min = 5;
+    room->tuning.backoff_ms_max = 20;
+    room->tuning.ahead_idle_ms = 600000;
+    assert_true(hd_format(room->state_dir, PATH_SIZE, "%s/state", room->dir));
+    assert_hd_ok(hd_mkdirs(room->state_dir, 0700, &err));
+    assert_hd_ok(hd_queue_new(64, &room->queue, &err));
+    fake_docker_add_image(room->fake, image_name, "");
+    room->argv[0] = word;
+    room->env[0] = variable;
+    open_engine(room);
+    *state = room;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct room *room = *state;
+    hd_engine_close(room->engine);
+    for (void *news; (news = hd_queue_pop(room->queue, 0)) != NULL;)
+        hd_free(news);
+    hd_queue_free(room->queue);
+    fake_docker_stop(room->fake);
+    test_dir_remove(room->dir);
+    free(room);
+    return 0;
+}
+
+static struct hd_engine_job job_of(struct room *room, uint32_t job)
+{
+    char path[PATH_SIZE + 64];
+    assert_true(hd_format(room->run_dir, PATH_SIZE, "%s/run-%u", room->dir, job));
+    assert_true(hd_format(room->work_dir, PATH_SIZE, "%s/work-%u", room->dir, job));
+    assert_true(hd_format(room->log_path, PATH_SIZE, "%s/run-%u/log.txt", room->dir, job));
+    static const char *const folders[] = {"out", "control", "work"};
+    for (size_t i = 0; i < HD_COUNT(folders); i++) {
+        assert_true(hd_format(path, sizeof(path), "%s/%s", room->run_dir, folders[i]));
+        assert_hd_ok(hd_mkdirs(path, 0755, &err));
+    }
+    assert_true(hd_format(path, sizeof(path), "%s/params.json", room->run_dir));
+    test_file_write(path, "{}");
+    assert_hd_ok(hd_mkdirs(room->work_dir, 0711, &err));
+    return (struct hd_engine_job){
+        .attempt = {0xabc, job, 1},
+        .worker = "host-0",
+        .run_id = "r",
+        .config_id = "[0,0,1]",
+        .run_dir = room->run_dir,
+        .work_dir = room->work_dir,
+        .log_path = room->log_path,
+        .image = image_name,
+        .argv = room->argv,
+        .env = room->env,
+        .stop_grace_ms = 1000,
+        .ahead = true,
+    };
+}
+
+static void name_of(const struct hd_engine_job *job, char name[HD_ENGINE_NAME_MAX])
+{
+    hd_docker_container_name(job->attempt, name, HD_ENGINE_NAME_MAX);
+}
+
+static struct hd_engine_end take_end(struct room *room, uint32_t job)
+{
+    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+    for (; news != NULL && !news->ended; news = hd_queue_pop(room->queue, NEWS_WAIT_MS))
+        hd_free(news);
+    assert_non_null(news);
+    assert_int_equal(news->attempt.job, job);
+    struct hd_engine_end end = news->end;
+    hd_free(news);
+    return end;
+}
+
+static void await_begun(struct room *room, uint32_t job)
+{
+    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
+    for (; news != NULL && !news->begun; news = hd_queue_pop(room->queue, NEWS_WAIT_MS)) {
+        assert_false(news->ended);
+        hd_free(news);
+    }
+    assert_non_null(news);
+    assert_int_equal(news->attempt.job, job);
+    hd_free(news);
+}
+
+static void start(struct room *room, const struct hd_engine_job *job)
+{
+    assert_hd_ok(hd_engine_start(room->engine, job, &err));
+}
+
+/* The number of a container that was made ahead, other than `not`; how many there are. */
+static size_t find_ahead(const struct room *room, const char * not, char number[32])
+{
+    char path[PATH_SIZE + 16];
+    size_t count = 0;
+    assert_true(hd_format(path, sizeof(path), "%s/ahead", room->state_dir));
+    DIR *stream = opendir(path);
+    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
+        if (strlen(entry->d_name) != 16 || hd_streq(entry->d_name, not ))
+            continue;
+        (void)hd_copy_text(number, 32, entry->d_name);
+        count++;
+    }
+    if (stream != NULL)
+        closedir(stream);
+    return count;
+}
+
+static int open_go(const struct room *room, const char *number)
+{
+    char path[PATH_SIZE + 64];
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/box/go", room->state_dir, number));
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* As the program in the container does when it is told. */
+static void hear(int go)
+{
+    char byte;
+    assert_int_equal(read(go, &byte, 1), 1);
+    assert_int_equal(byte, 'g');
+    close(go);
+}
+
+/* Job 1 runs, and the container of the next one is there, waiting. */
+static int begin(struct room *room, char number[32])
+{
+    char name[HD_ENGINE_NAME_MAX];
+    struct hd_engine_job job = job_of(room, 1);
+    start(room, &job);
+    await_begun(room, 1);
+    fake_docker_await(room->fake, FAKE_START, 2);
+    assert_int_equal(find_ahead(room, "", number), 1);
+    hd_docker_ahead_name(number, name, sizeof(name));
+    fake_docker_await_running(room->fake, name);
+    return open_go(room, number);
+}
+
+/* Its directories are the container's, under the names and with the rights that they had. */
+static void the_next_job_gets_the_container_that_waits(void **state)
+{
+    struct room *room = *state;
+    char number[32], next[32], name[HD_ENGINE_NAME_MAX], path[PATH_SIZE + 64];
+    struct stat before, after;
+    int go = begin(room, number);
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/work", room->state_dir, number));
+    assert_int_equal(stat(path, &before), 0);
+    struct hd_engine_job job = job_of(room, 2);
+    start(room, &job);
+    await_begun(room, 2);
+    hear(go);
+    assert_int_equal(stat(room->work_dir, &after), 0);
+    assert_true(before.st_ino == after.st_ino);
+    assert_int_equal(after.st_mode & 07777, 0711);
+    static const char *const files[] = {"params.json", "out", "control", "work", "log.txt"};
+    for (size_t i = 0; i < HD_COUNT(files); i++) {
+        assert_true(hd_format(path, sizeof(path), "%s/%s", room->run_dir, files[i]));
+        assert_true(hd_path_exists(path));
+    }
+    name_of(&job, name);
+    assert_true(fake_docker_is_running(room->fake, name));
+    /* One for the job after it is made, and none was made for this one. */
+    fake_docker_await(room->fake, FAKE_START, 3);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 3);
+    assert_int_equal(find_ahead(room, number, next), 1);
+    fake_docker_say(room->fake, name, "its log");
+    fake_docker_exit(room->fake, name, 3, false);
+    struct hd_engine_end end = take_end(room, 2);
+    assert_int_equal(end.kind, HD_END_EXITED);
+    assert_int_equal(end.exit_code, 3);
+    size_t size;
+    char *log = test_file_read(room->log_path, &size);
+    assert_string_equal(log, "its log\n");
+    free(log);
+    hd_engine_remove(room->engine, job.attempt);
+    fake_docker_await_gone(room->fake, name);
+}
+
+/* What differs in anything but the job is another container; a second attempt and a config with
+ * state of its own have theirs made for them. */
+static void what_does_not_fit_gets_its_own(void **state)
+{
+    struct room *room = *state;
+    static char other_word[] = "deaf", other_variable[] = "A=c";
+    char number[32], name[HD_ENGINE_NAME_MAX], kept[PATH_SIZE + 16];
+    int go = begin(room, number), created = fake_docker_count(room->fake, FAKE_CREATE);
+    for (uint32_t i = 0; i < 6; i++) {
+        struct hd_engine_job job = job_of(room, 10 + i);
+        char *argv[] = {other_word, NULL}, *env[] = {other_variable, NULL};
+        job.argv = i == 0 ? argv : job.argv;
+        job.env = i == 1 ? env : job.env;
+        job.memory_bytes = i == 2 ? 1u << 30 : 0;
+        job.attempt.attempt = i == 3 ? 2 : 1;
+        job.attempt.run_uid += i == 4 ? 1 : 0;
+        job.ahead = i != 0 && i != 1 && i != 2 && i != 4; /* asks for no more of its own */
+        if (i == 5) {
+            assert_true(hd_format(kept, sizeof(kept), "%s/kept", room->work_dir));
+            test_file_write(kept, "state");
+        }
+        if (i < 3 || i == 4) { /* and asked, it is not given that one */
+            struct hd_engine_job asks = job;
+            asks.ahead = true;
+            struct hd_docker *docker = (struct hd_docker *)room->engine;
+            pthread_mutex_lock(&docker->lock);
+            assert_false(hd_docker_hand_ahead(docker, &asks));
+            pthread_mutex_unlock(&docker->lock);
+        }
+        start(room, &job);
+        await_begun(room, job.attempt.job);
+        assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), ++created);
+        name_of(&job, name);
+        assert_true(fake_docker_is_running(room->fake, name));
+    }
+    char byte;
+    assert_true(read(go, &byte, 1) < 0); /* nobody told it anything */
+    close(go);
+}
+
+/* Somebody ended it meanwhile: another one is made, and the job never knows. */
+static void a_container_that_has_ended_is_not_used(void **state)
+{
+    struct room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX];
+    close(begin(room, number));
+    hd_docker_ahead_name(number, name, sizeof(name));
+    fake_docker_exit(room->fake, name, 137, false);
+    struct hd_engine_job job = job_of(room, 2);
+    start(room, &job);
+    await_begun(room, 2);
+    assert_false(fake_docker_has(room->fake, name));
+    name_of(&job, name);
+    assert_true(fake_docker_is_running(room->fake, name));
+    fake_docker_exit(room->fake, name, 0, false);
+    assert_int_equal(take_end(room, 2).kind, HD_END_EXITED);
+}
+
+/* It ended between our look and our word: no target ran, so there is nothing to judge. */
+static void one_that_did_not_hear_has_not_started(void **state)
+{
+    struct room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX];
+    close(begin(room, number));
+    struct hd_engine_job job = job_of(room, 2);
+    start(room, &job);
+    await_begun(room, 2);
+    name_of(&job, name);
+    fake_docker_exit(room->fake, name, 125, false);
+    struct hd_engine_end end = take_end(room, 2);
+    assert_int_equal(end.kind, HD_END_NOT_STARTED);
+    assert_false(end.config_error);
+}
+
+static void a_name_that_is_taken_and_a_stop_are_no_trouble(void **state)
+{
+    struct room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX];
+    close(begin(room, number));
+    struct hd_engine_job job = job_of(room, 2);
+    name_of(&job, name);
+    fake_docker_add_stranger(room->fake, name);
+    start(room, &job);
+    await_begun(room, 2);
+    fake_docker_await_running(room->fake, name);
+    hd_engine_stop(room->engine, job.attempt, 0);
+    struct hd_engine_end end = take_end(room, 2);
+    assert_true(end.stopped);
+}
+
+/* Nothing of its run is here any more. */
+static void one_whose_job_never_comes_is_removed(void **state)
+{
+    struct room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX], ahead[HD_ENGINE_NAME_MAX];
+    hd_engine_close(room->engine);
+    room->tuning.ahead_idle_ms = 20;
+    open_engine(room);
+    close(begin(room, number));
+    hd_docker_ahead_name(number, ahead, sizeof(ahead));
+    struct hd_engine_job job = job_of(room, 1);
+    name_of(&job, name);
+    fake_docker_exit(room->fake, name, 0, false);
+    (void)take_end(room, 1);
+    assert_true(fake_docker_has(room->fake, ahead)); /* its run is here until it is acknowledged */
+    hd_engine_remove(room->engine, job.attempt);
+    fake_docker_await_gone(room->fake, ahead);
+}
+
+static void none_is_left_by_an_engine_that_closes_or_dies(void **state)
+{
+    struct room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX];
+    close(begin(room, number));
+    hd_docker_ahead_name(number, name, sizeof(name));
+    hd_engine_close(room->engine);
+    assert_false(fake_docker_has(room->fake, name));
+    assert_int_equal(find_ahead(room, "", number), 0);
+    open_engine(room);
+    struct hd_engine_job job = job_of(room, 2);
+    start(room, &job);
+    fake_docker_await(room->fake, FAKE_START, 4);
+    assert_int_equal(find_ahead(room, "", number), 1);
+    hd_docker_ahead_name(number, name, sizeof(name));
+    /* A removal that is refused, as by a process that is killed: the next one does it. */
+    fake_docker_fail(room->fake, FAKE_REMOVE, 500, "{\"message\":\"busy\"}", 1);
+    hd_engine_close(room->engine);
+    assert_true(fake_docker_has(room->fake, name));
+    open_engine(room);
+    assert_false(fake_docker_has(room->fake, name));
+}
+
+/* The next process of the worker finds what was told to begin under its job's name, and since when
+ * it runs; what was not told never began. */
+static void what_began_is_found_again(void **state)
+{
+    struct room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX], path[PATH_SIZE + 64];
+    struct hd_engine_found found[4];
+    size_t count = 0;
+    int64_t before_ms = hd_clock_wall_ms();
+    int go = begin(room, number);
+    struct hd_engine_job job = job_of(room, 2);
+    start(room, &job);
+    await_begun(room, 2);
+    hear(go);
+    hd_engine_close(room->engine);
+    open_engine(room);
+    assert_hd_ok(hd_engine_list(room->engine, found, HD_COUNT(found), &count, &err));
+    assert_int_equal(count, 2);
+    assert_true(found[0].attempt.job == 2 || found[1].attempt.job == 2);
+    assert_hd_ok(hd_engine_adopt(room->engine, job.attempt, &job, &err));
+    name_of(&job, name);
+    fake_docker_exit(room->fake, name, 0, false);
+    struct hd_engine_end end = take_end(room, 2);
+    assert_int_equal(end.kind, HD_END_EXITED);
+    assert_true(end.started_wall_ms + 1 >= before_ms);
+    hd_engine_close(room->engine);
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/begun", room->state_dir, number));
+    assert_int_equal(unlink(path), 0);
+    open_engine(room);
+    assert_hd_fails(hd_engine_adopt(room->engine, job.attempt, &job, &err), HD_E_NOTFOUND, "");
+}
+
+/* Where it could not work none is made. */
+static void it_is_off_where_it_cannot_work(void **state)
+{
+    struct room *room = *state;
+    static char machine[] = "kata";
+    char number[32];
+    struct hd_container container = {.runtime = machine};
+    for (uint32_t i = 0; i < 2; i++) {
+        struct hd_engine_job job = job_of(room, 1 + i);
+        if (i == 0) {
+            job.container = &container;
+        } else {
+            hd_engine_close(room->engine);
+            room->files = HD_FILES_COPY;
+            open_engine(room);
+        }
+        start(room, &job);
+        await_begun(room, job.attempt.job);
+        struct hd_docker *docker = (struct hd_docker *)room->engine;
+        pthread_mutex_lock(&docker->lock);
+        assert_int_equal(docker->watch_count, 1);
+        pthread_mutex_unlock(&docker->lock);
+        assert_int_equal(find_ahead(room, "", number), 0);
+    }
+}
+
+#define IN_ROOM(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_ROOM(the_next_job_gets_the_container_that_waits),
+        IN_ROOM(what_does_not_fit_gets_its_own),
+        IN_ROOM(a_container_that_has_ended_is_not_used),
+        IN_ROOM(one_that_did_not_hear_has_not_started),
+        IN_ROOM(a_name_that_is_taken_and_a_stop_are_no_trouble),
+        IN_ROOM(one_whose_job_never_comes_is_removed),
+        IN_ROOM(none_is_left_by_an_engine_that_closes_or_dies),
+        IN_ROOM(what_began_is_found_again),
+        IN_ROOM(it_is_off_where_it_cannot_work),
+    };
+    return cmocka_run_group_tests_name("docker_ahead", tests, NULL, NULL);
+}
