@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "common/cli.h"
 
+#include <hd/code.h>
 #include <hd/driver.h>
 #include <hd/image.h>
 #include <hd/known.h>
@@ -274,6 +275,24 @@ static void say_build(void *context, const char *line)
     fprintf(stderr, "build: %s\n", line);
 }
 
+/* Beside the master's store, where workers get it from. */
+static enum hd_code keep_code(const struct cli_common *where, bool elsewhere,
+                              const struct hd_target *target, struct hd_err *err)
+{
+    if (target->code == NULL)
+        return HD_OK;
+    if (elsewhere)
+        return hd_fail(err, HD_E_UNSUPPORTED,
+                       "target.code: its files are here and the master is elsewhere: submit on the "
+                       "master's machine, with --state-dir");
+    char *path = hd_path_join(cli_state_dir(where->state_dir), HD_STORE_FILE_NAME);
+    if (path == NULL)
+        return hd_fail(err, HD_E_NOMEM, "no memory");
+    enum hd_code code = hd_code_keep(path, target, err);
+    hd_free(path);
+    return code;
+}
+
 static enum hd_code submit(const struct cli_common *where, const char *file, const char *run_id,
                            const struct hd_text_list *warm_start, char *ret_run_id,
                            struct hd_err *err)
@@ -298,6 +317,8 @@ static enum hd_code submit(const struct cli_common *where, const char *file, con
     if (code == HD_E_NOTFOUND && !elsewhere)
         (void)hd_fail(err, code, "no master serves %s: start one with hd-master or hd run first",
                       cli_state_dir(where->state_dir));
+    if (code == HD_OK)
+        code = keep_code(where, elsewhere, &experiment->target, err);
     if (code == HD_OK) {
         struct hd_request request = {
             .kind = HD_REQUEST_SUBMIT,

@@ -10,6 +10,7 @@
 #include "run_services.h"
 #include "shell.h"
 
+#include <hd/code.h>
 #include <hd/driver.h>
 #include <hd/image.h>
 
@@ -45,6 +46,7 @@ struct try_job {
     const struct shell_wish *wish; /* NULL: the target runs */
     double *values;
     double budget;
+    const char *state_dir;         /* of the run that the job is of; NULL none */
     const char *image;             /* instead of the experiment's; NULL none */
     const struct hd_value *params; /* of a job that was; NULL: the defaults */
     struct hd_attempt_ref attempt;
@@ -52,6 +54,7 @@ struct try_job {
     uint32_t seed;
     char root_path[256];
     struct hd_root root;
+    char code_dir[HD_PATH_MAX]; /* "" none */
     struct hd_workspace workspace;
     struct hd_plan plan;
     struct hd_engine *engine;
@@ -122,6 +125,31 @@ static enum hd_code open_engine(struct try_job *job, struct hd_err *err)
                   : hd_engine_open_process(&options, &job->engine, err);
 }
 
+/* What the run was started with where it is kept, or what is in the directory now when that is the
+ * same. */
+static enum hd_code unpack_code(struct try_job *job, struct hd_err *err)
+{
+    char archive[HD_PATH_MAX] = "", store[HD_PATH_MAX];
+    const struct hd_target *target = &job->experiment->target;
+    enum hd_code code = HD_OK;
+    if (target->code == NULL)
+        return HD_OK;
+    if (target->code_hash == NULL)
+        return hd_fail(err, HD_E_INVALID, "target.code: its directory was never read");
+    if (!hd_format(job->code_dir, sizeof(job->code_dir), "%s/.hyperdock-code", job->root.path))
+        return hd_fail(err, HD_E_LIMIT, "the path %s is too long", job->root.path);
+    if (job->state_dir != NULL &&
+        hd_format(store, sizeof(store), "%s/" HD_STORE_FILE_NAME, job->state_dir))
+        code = hd_code_archive_path(store, target->code_hash, archive, sizeof(archive), err);
+    if (code == HD_OK && (archive[0] == '\0' || !hd_path_exists(archive))) {
+        (void)hd_format(store, sizeof(store), "%s/" HD_STORE_FILE_NAME, job->root_path);
+        code = hd_code_keep(store, target, err);
+        if (code == HD_OK)
+            code = hd_code_archive_path(store, target->code_hash, archive, sizeof(archive), err);
+    }
+    return code == HD_OK ? hd_code_unpack(archive, target->code_hash, job->code_dir, err) : code;
+}
+
 static enum hd_code prepare(struct try_job *job, struct hd_err *err)
 {
     const char *base = getenv("TMPDIR");
@@ -132,6 +160,8 @@ static enum hd_code prepare(struct try_job *job, struct hd_err *err)
         return hd_fail(err, HD_E_IO, "cannot make a temporary directory");
     }
     enum hd_code code = hd_root_open(job->root_path, &job->root, err);
+    if (code == HD_OK)
+        code = unpack_code(job, err);
     if (code == HD_OK)
         code = open_engine(job, err);
     struct hd_lease lease = {
@@ -155,6 +185,7 @@ static enum hd_code prepare(struct try_job *job, struct hd_err *err)
         .experiment = job->experiment,
         .workspace = &job->workspace,
         .mounts = &job->mounts,
+        .code_dir = job->code_dir[0] != '\0' ? job->code_dir : NULL,
         .extra_env = job->env->items,
         .extra_env_count = job->env->count,
         .container = job->engine != NULL && !hd_streq(hd_engine_name(job->engine), "process"),
@@ -445,6 +476,7 @@ static enum hd_code rerun(const struct cli_common *common, int64_t number,
         code = shell_in_running(answer, options->wish, known.engine, ret_exit, &there, err);
     if (code == HD_OK && !there) {
         take_job(&job, answer, seed_of(stored));
+        job.state_dir = cli_state_dir(common->state_dir);
         code = try_job(&job, &known, ret_exit, err);
     } else {
         hd_experiment_free(job.experiment);

@@ -330,19 +330,61 @@ static bool is_built(const struct hd_driver *driver, const char *image)
     return false;
 }
 
+static bool is_code(const struct hd_driver *driver, const char *hash)
+{
+    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
+        struct hd_run_view view;
+        hd_core_view_run(driver->core, i, &view);
+        const struct hd_target *target = &view.experiment->target;
+        if (target->code_hash != NULL && hd_streq(target->code_hash, hash))
+            return true;
+    }
+    return false;
+}
+
+/* {"image": NAME, "offset": N}, or {"code": HASH, "offset": N}. Free the arguments. */
+static enum hd_code read_wish(const struct hd_request *request, struct hd_value **ret_arguments,
+                              const char **ret_name, uint64_t *ret_offset, struct hd_err *err)
+{
+    enum hd_code code = hd_json_parse(request->view_json, strlen(request->view_json), "arguments",
+                                      &hd_value_limits_target, ret_arguments, err);
+    if (code != HD_OK)
+        return code;
+    const struct hd_value *name = hd_value_get(*ret_arguments, request->view);
+    const struct hd_value *offset = hd_value_get(*ret_arguments, "offset");
+    if (name == NULL || name->kind != HD_VALUE_STRING || offset == NULL ||
+        offset->kind != HD_VALUE_INT || offset->as.integer < 0)
+        return hd_fail(err, HD_E_INVALID, "%s is asked for by its name and an offset",
+                       request->view);
+    *ret_name = name->as.string;
+    *ret_offset = (uint64_t)offset->as.integer;
+    return HD_OK;
+}
+
+static enum hd_code read_code(const struct hd_driver *driver, const struct hd_request *request,
+                              struct hd_buf *json, struct hd_err *err)
+{
+    struct hd_value *arguments = NULL;
+    const char *hash = NULL;
+    uint64_t offset = 0;
+    enum hd_code code = read_wish(request, &arguments, &hash, &offset, err);
+    if (code == HD_OK && !is_code(driver, hash))
+        code = hd_fail(err, HD_E_NOTFOUND, "no run of this master has that code");
+    if (code == HD_OK)
+        code = hd_code_piece_read(driver->store_path, hash, offset, json, err);
+    hd_value_free(arguments);
+    return code;
+}
+
 static enum hd_code read_image(struct hd_driver *driver, const struct hd_request *request,
                                struct hd_buf *json, struct hd_err *err)
 {
     struct hd_value *arguments = NULL;
     char directory[4096];
-    enum hd_code code = hd_json_parse(request->view_json, strlen(request->view_json), "arguments",
-                                      &hd_value_limits_target, &arguments, err);
-    const struct hd_value *image = hd_value_get(arguments, "image");
-    const struct hd_value *offset = hd_value_get(arguments, "offset");
-    if (code == HD_OK && (image == NULL || image->kind != HD_VALUE_STRING || offset == NULL ||
-                          offset->kind != HD_VALUE_INT || offset->as.integer < 0))
-        code = hd_fail(err, HD_E_INVALID, "an image is asked for by its name and an offset");
-    else if (code == HD_OK && !is_built(driver, image->as.string))
+    const char *image = NULL;
+    uint64_t offset = 0;
+    enum hd_code code = read_wish(request, &arguments, &image, &offset, err);
+    if (code == HD_OK && !is_built(driver, image))
         code = hd_fail(err, HD_E_NOTFOUND, "no run of this master is built into that image");
     if (code == HD_OK && driver->shelf == NULL) {
         if (!hd_format(directory, sizeof(directory), "%s.images", driver->store_path))
@@ -351,8 +393,7 @@ static enum hd_code read_image(struct hd_driver *driver, const struct hd_request
             code = hd_shelf_new(directory, &driver->shelf, err);
     }
     if (code == HD_OK)
-        code =
-            hd_shelf_read(driver->shelf, image->as.string, (uint64_t)offset->as.integer, json, err);
+        code = hd_shelf_read(driver->shelf, image, offset, json, err);
     hd_value_free(arguments);
     return code;
 }
@@ -396,6 +437,8 @@ static enum hd_code read_view(struct hd_driver *driver, const struct hd_request 
         return read_image(driver, request, json, err);
     if (hd_streq(request->view, "checkpoint"))
         return answer_checkpoint(driver, request, json, err);
+    if (hd_streq(request->view, "code"))
+        return read_code(driver, request, json, err);
     return hd_is_live_view(request->view) ? hd_read_live_view(driver->core, request, hd_clock_ms(),
                                                               hd_clock_wall_ms(), json, err)
                                           : hd_read_view(driver->store_path, request, json, err);
@@ -434,7 +477,8 @@ static unsigned role_of(const struct hd_request *request)
     case HD_REQUEST_BYE:
         return HD_ROLE_WORKER;
     case HD_REQUEST_VIEW:
-        return hd_streq(request->view, "image") || hd_streq(request->view, "checkpoint")
+        return hd_streq(request->view, "image") || hd_streq(request->view, "code") ||
+                       hd_streq(request->view, "checkpoint")
                    ? HD_ROLE_WORKER
                    : HD_ROLE_READER;
     case HD_REQUEST_SUBMIT:
@@ -717,8 +761,8 @@ static enum hd_code open_depot(struct hd_driver *driver, const struct hd_driver_
     char directory[4096];
     const struct hd_depot_settings settings = {
         .directory = options->depot != NULL ? options->depot : directory,
-        .bytes_max = options->depot_bytes_max > 0 ? options->depot_bytes_max
-                                                  : HD_DEPOT_BYTES_DEFAULT,
+        .bytes_max =
+            options->depot_bytes_max > 0 ? options->depot_bytes_max : HD_DEPOT_BYTES_DEFAULT,
         .keeps = keeps_copy,
         .context = driver,
     };

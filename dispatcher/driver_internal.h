@@ -31,6 +31,16 @@ void hd_shelf_free(struct hd_shelf *shelf);
 HD_NODISCARD enum hd_code hd_shelf_read(struct hd_shelf *shelf, const char *name, uint64_t offset,
                                         struct hd_buf *json, struct hd_err *err);
 
+/* ---- piece.c: files for workers, piece by piece ---------------------------------------------- */
+
+/* {"id", "size", "offset", "data"}: what is there from `offset` on, in base64. */
+HD_NODISCARD enum hd_code hd_piece_read(int fd, uint64_t size, const char *id, uint64_t offset,
+                                        struct hd_buf *json, struct hd_err *err);
+/* Of the archive that hd_code_keep() has kept. HD_E_NOTFOUND: nobody has. */
+HD_NODISCARD enum hd_code hd_code_piece_read(const char *store_path, const char *hash,
+                                             uint64_t offset, struct hd_buf *json,
+                                             struct hd_err *err);
+
 /* ---- actor.c: one sampler a run, in a thread of its own where it takes time -------------------
  */
 

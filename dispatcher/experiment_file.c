@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <hd/driver.h>
 
+#include <hd/code.h>
 #include <hd/image.h>
 #include <hd/jsonnet.h>
 #include <hd/os.h>
@@ -66,6 +67,8 @@ enum hd_code hd_experiment_read(const char *path, const struct hd_experiment_ove
     code = parse_file(path, &with_base, &experiment, err);
     if (code == HD_OK)
         code = name_built(&experiment->target, err);
+    if (code == HD_OK)
+        code = hd_code_read(&experiment->target, err);
     if (code == HD_OK)
         *ret_experiment = experiment;
     else

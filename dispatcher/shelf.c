@@ -18,7 +18,6 @@
 
 #define IMAGES_MAX 16
 #define FORGET_FAILURE_MS 5000
-#define PIECE_BYTES (480u * 1024u) /* in base64, and with all around it, below HD_VIEW_JSON_MAX */
 
 enum state { FREE, WANTED, READY, FAILED };
 
@@ -166,24 +165,6 @@ static struct image *find_image(struct hd_shelf *shelf, const char *name)
     return place;
 }
 
-static enum hd_code read_piece(const struct image *image, uint64_t offset, struct hd_buf *json,
-                               struct hd_err *err)
-{
-    char *piece = hd_malloc(PIECE_BYTES);
-    if (piece == NULL)
-        return hd_fail(err, HD_E_NOMEM, "no memory for a piece of an image");
-    ssize_t count = offset < image->size ? pread(image->fd, piece, PIECE_BYTES, (off_t)offset) : 0;
-    enum hd_code code = count < 0 ? hd_fail(err, HD_E_IO, "%s: %s", image->name, strerror(errno))
-                                  : hd_buf_printf(json, err,
-                                                  "{\"id\":\"%s\",\"size\":%" PRIu64
-                                                  ",\"offset\":%" PRIu64 ",\"data\":\"",
-                                                  image->id, image->size, offset);
-    if (code == HD_OK)
-        code = hd_base64_encode(piece, (size_t)count, false, json, err);
-    hd_free(piece);
-    return code == HD_OK ? hd_buf_puts(json, "\"}", err) : code;
-}
-
 enum hd_code hd_shelf_read(struct hd_shelf *shelf, const char *name, uint64_t offset,
                            struct hd_buf *json, struct hd_err *err)
 {
@@ -203,5 +184,5 @@ enum hd_code hd_shelf_read(struct hd_shelf *shelf, const char *name, uint64_t of
     case READY:
         break;
     }
-    return read_piece(&image, offset, json, err);
+    return hd_piece_read(image.fd, image.size, image.id, offset, json, err);
 }

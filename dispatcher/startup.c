@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "startup.h"
 
+#include <hd/code.h>
 #include <hd/image.h>
 
 #include <inttypes.h>
@@ -89,6 +90,8 @@ static enum hd_code take_up(struct hd_driver *driver, uint32_t run_number,
     hd_core_view_run(hd_driver_core(driver), run_number, &run);
     if (experiment != NULL) {
         enum hd_code code = refuse_difference(&run, experiment, err);
+        if (code == HD_OK) /* a store that was moved may have left it behind */
+            code = hd_code_keep(startup->store_path, &experiment->target, err);
         if (code != HD_OK)
             return code;
     }
@@ -165,6 +168,8 @@ static enum hd_code create(struct hd_driver *driver, const char *run_id,
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
     hd_buf_init(&known, HD_KNOWN_BYTES_MAX);
     enum hd_code code = build_image(experiment, err);
+    if (code == HD_OK)
+        code = hd_code_keep(startup->store_path, &experiment->target, err);
     if (code == HD_OK)
         code = hd_experiment_to_json(experiment, &json, err);
     if (code == HD_OK)

@@ -91,6 +91,7 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
         put(map, "retries", describe_retries(target)) &&
         put(map, "warm", hd_warm_describe(&target->warm)) &&
         (!target->ahead || put(map, "ahead", hd_value_new_bool(true))) &&
+        (target->code == NULL || put(map, "code", hd_code_describe(target))) &&
         (target->volume_count == 0 || put(map, "volumes", hd_volumes_describe(target))) &&
         (!target->as_hyperdock || put(map, "contract", hd_value_new_string("hyperdock"))) &&
         (target->from_output_count == 0 || put(map, "from_output", describe_from_output(target)));

@@ -173,6 +173,12 @@ void hd_volumes_release(struct hd_target *target);
 struct hd_value *hd_data_describe(const struct hd_target *target); /* NULL: no memory */
 struct hd_value *hd_volumes_describe(const struct hd_target *target);
 
+/* code.c; base_dir is parsed before. */
+HD_NODISCARD enum hd_code hd_code_parse(const struct hd_reader *reader,
+                                        const struct hd_value *object, struct hd_target *target);
+void hd_code_release(struct hd_target *target);
+struct hd_value *hd_code_describe(const struct hd_target *target); /* NULL: no memory */
+
 /* target.c; the space is parsed before. */
 HD_NODISCARD enum hd_code hd_target_parse(const struct hd_reader *reader,
                                           const struct hd_value *root, const struct hd_space *space,

@@ -25,6 +25,7 @@ void hd_target_release(struct hd_target *target)
     }
     hd_free(target->env);
     hd_volumes_release(target);
+    hd_code_release(target);
     hd_free(target->base_dir);
     hd_container_release(&target->container);
     hd_from_output_release(target);
@@ -356,6 +357,8 @@ static enum hd_code parse_data(const struct hd_reader *reader, const struct hd_v
     enum hd_code code = parse_base_dir(reader, object, target);
     if (code == HD_OK)
         code = hd_data_parse(reader, object, target);
+    if (code == HD_OK)
+        code = hd_code_parse(reader, object, target);
     return code == HD_OK ? hd_volumes_parse(reader, object, target) : code;
 }
 
@@ -470,7 +473,7 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
     static const char *const names[] = {
         "image",       "command",    "env",     "data",      "base_dir",   "resources", "timeout",
         "stop_grace",  "checkpoint", "retries", "container", "args",       "warm",      "contract",
-        "from_output", "pull",       "strict",  "volumes",   "expression", "ahead"};
+        "from_output", "pull",       "strict",  "volumes",   "expression", "ahead",     "code"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)

@@ -130,6 +130,7 @@ struct hd_plan_input {
     const struct hd_experiment *experiment;
     const struct hd_workspace *workspace;
     const struct hd_mounts *mounts; /* NULL none */
+    const char *code_dir;           /* where the experiment's code is unpacked; NULL none */
     const char *const *extra_env;   /* --env, "K=V" */
     size_t extra_env_count;
     const char *gpus; /* UUIDs it may use, with commas; "" none of those that there are; NULL: the

@@ -30,7 +30,10 @@ struct hd_fetch {
 /* One transfer. */
 struct transfer {
     struct hd_fetch *fetch;
-    const char *address, *run_id, *image;
+    const char *address, *run_id;
+    const char *view; /* what it is: "image", "code" */
+    const char *name;
+    uint64_t size_max;
     int fd;
     uint64_t offset, size;
     char id[HD_IMAGE_ID_MAX];
@@ -48,16 +51,16 @@ static enum hd_code write_question(const struct transfer *transfer, struct hd_bu
     memcpy(token, transfer->fetch->token, sizeof(token));
     pthread_mutex_unlock(&transfer->fetch->lock);
     hd_buf_init(&json, 1024);
-    enum hd_code code = hd_buf_puts(&json, "{\"image\":", err);
+    enum hd_code code = hd_buf_printf(&json, err, "{\"%s\":", transfer->view);
     if (code == HD_OK)
-        code = hd_json_write_string(transfer->image, &json, err);
+        code = hd_json_write_string(transfer->name, &json, err);
     if (code == HD_OK)
         code = hd_buf_printf(&json, err, ",\"offset\":%" PRIu64 "}", transfer->offset);
     const struct hd_request request = {.kind = HD_REQUEST_VIEW,
                                        .token = token,
                                        .worker = "",
                                        .run_id = transfer->run_id,
-                                       .view = "image",
+                                       .view = transfer->view,
                                        .view_json = hd_buf_text(&json)};
     if (code == HD_OK)
         code = hd_request_encode(&request, out, err);
@@ -89,7 +92,7 @@ static enum hd_code write_piece(struct transfer *transfer, const char *text, str
             continue;
         if (count <= 0) {
             code = hd_fail(err, errno == ENOSPC ? HD_E_FULL : HD_E_IO,
-                           "an image cannot be written: %s", strerror(errno));
+                           "what the master sends cannot be written: %s", strerror(errno));
             break;
         }
         done += (size_t)count;
@@ -114,10 +117,10 @@ static enum hd_code take_answer(struct transfer *transfer, const struct hd_value
         data->kind != HD_VALUE_STRING || !number_at(answer, "size", &size) ||
         !number_at(answer, "offset", &offset) || offset != transfer->offset ||
         !hd_copy_text(transfer->id, sizeof(transfer->id), id->as.string))
-        return hd_fail(err, HD_E_INVALID, "the master's answer is no piece of an image");
-    if (size > HD_IMAGE_BYTES_MAX)
-        return hd_fail(err, HD_E_LIMIT, "the image is larger than %" PRIu64 " bytes",
-                       HD_IMAGE_BYTES_MAX);
+        return hd_fail(err, HD_E_INVALID, "the master's answer is no piece of what was asked for");
+    if (size > transfer->size_max)
+        return hd_fail(err, HD_E_LIMIT, "the %s is larger than %" PRIu64 " bytes", transfer->view,
+                       transfer->size_max);
     transfer->size = size;
     if (transfer->offset > size) { /* what is here is of another one */
         transfer->offset = 0;
@@ -153,8 +156,9 @@ static enum hd_code fetch_piece(struct transfer *transfer, struct hd_err *err)
     struct hd_reply *reply = hd_calloc(1, sizeof(*reply));
     hd_buf_init(&question, HD_MESSAGE_BYTES_MAX);
     hd_buf_init(&bytes, HD_MESSAGE_BYTES_MAX);
-    enum hd_code code = reply != NULL ? hd_arena_new(HD_WIRE_ARENA_BYTES_MAX, &arena, err)
-                                      : hd_fail(err, HD_E_NOMEM, "no memory for an image");
+    enum hd_code code = reply != NULL
+                            ? hd_arena_new(HD_WIRE_ARENA_BYTES_MAX, &arena, err)
+                            : hd_fail(err, HD_E_NOMEM, "no memory for what the master sends");
     if (code == HD_OK)
         code = write_question(transfer, &question, err);
     if (code == HD_OK)
@@ -215,8 +219,28 @@ static enum hd_code fetch_pieces(struct transfer *transfer, bool (*interrupted)(
         said = percent;
     }
     if (ftruncate(transfer->fd, (off_t)transfer->size) != 0)
-        return hd_fail(err, HD_E_IO, "an image cannot be written: %s", strerror(errno));
+        return hd_fail(err, HD_E_IO, "what the master sends cannot be written: %s",
+                       strerror(errno));
     return HD_OK;
+}
+
+static enum hd_code fetch_into(struct transfer *transfer, const char *path,
+                               bool (*interrupted)(void *watch),
+                               void (*tell)(void *watch, int percent), void *watch,
+                               struct hd_err *err)
+{
+    struct stat status;
+    transfer->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (transfer->fd < 0 || fstat(transfer->fd, &status) != 0) {
+        if (transfer->fd >= 0)
+            close(transfer->fd);
+        return hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
+    }
+    transfer->offset = (uint64_t)status.st_size;
+    enum hd_code code = fetch_pieces(transfer, interrupted, tell, watch, err);
+    if (close(transfer->fd) != 0 && code == HD_OK)
+        code = hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
+    return code;
 }
 
 static enum hd_code fetch_image(void *context, const char *address, const char *run_id,
@@ -225,22 +249,29 @@ static enum hd_code fetch_image(void *context, const char *address, const char *
                                 void (*tell)(void *watch, int percent), void *watch,
                                 struct hd_err *err)
 {
-    struct stat status;
-    struct transfer transfer = {
-        .fetch = context, .address = address, .run_id = run_id, .image = image};
-    transfer.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (transfer.fd < 0 || fstat(transfer.fd, &status) != 0) {
-        if (transfer.fd >= 0)
-            close(transfer.fd);
-        return hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
-    }
-    transfer.offset = (uint64_t)status.st_size;
-    enum hd_code code = fetch_pieces(&transfer, interrupted, tell, watch, err);
-    if (close(transfer.fd) != 0 && code == HD_OK)
-        code = hd_fail(err, HD_E_IO, "%s: %s", path, strerror(errno));
+    struct transfer transfer = {.fetch = context,
+                                .address = address,
+                                .run_id = run_id,
+                                .view = "image",
+                                .name = image,
+                                .size_max = HD_IMAGE_BYTES_MAX};
+    enum hd_code code = fetch_into(&transfer, path, interrupted, tell, watch, err);
     if (code == HD_OK)
         memcpy(ret_id, transfer.id, HD_IMAGE_ID_MAX);
     return code;
+}
+
+enum hd_code hd_fetch_code(struct hd_fetch *fetch, const char *address, const char *run_id,
+                           const char *hash, const char *path, bool (*interrupted)(void *watch),
+                           void (*tell)(void *watch, int percent), void *watch, struct hd_err *err)
+{
+    struct transfer transfer = {.fetch = fetch,
+                                .address = address,
+                                .run_id = run_id,
+                                .view = "code",
+                                .name = hash,
+                                .size_max = HD_CODE_ARCHIVE_BYTES_MAX};
+    return fetch_into(&transfer, path, interrupted, tell, watch, err);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch.h: images that a master hands over, piece by piece over the ordinary protocol, into a file
- * that an interrupted transfer goes on with. Its calls have connections of their own. */
+/* fetch.h: images and code that a master hands over, piece by piece over the ordinary protocol,
+ * into a file that an interrupted transfer goes on with. Its calls have connections of their own.
+ */
 #ifndef HD_FETCH_H
 #define HD_FETCH_H
 
+#include <hd/code.h>
 #include <hd/image.h>
 #include <hd/net.h>
 #include <hd/value.h>
@@ -21,5 +23,12 @@ HD_NODISCARD enum hd_code hd_fetch_view(struct hd_fetch *fetch, const char *addr
                                         struct hd_value **ret_answer, struct hd_err *err);
 /* Lives as long as the fetch does. */
 const struct hd_image_source *hd_fetch_source(const struct hd_fetch *fetch);
+/* The archive of code into the file `path`, as an image is fetched. Nobody has looked whether it is
+ * what the hash says. */
+HD_NODISCARD enum hd_code hd_fetch_code(struct hd_fetch *fetch, const char *address,
+                                        const char *run_id, const char *hash, const char *path,
+                                        bool (*interrupted)(void *watch),
+                                        void (*tell)(void *watch, int percent), void *watch,
+                                        struct hd_err *err);
 
 #endif

@@ -18,7 +18,7 @@
 
 #define PLAN_BYTES_MAX (8u * 1024u * 1024u)
 #define PLAN_WORD_MAX (256u * 1024u)
-#define PLAN_OWN_ENV_MAX (19 + HD_MOUNTS_MAX) /* HYPERDOCK_... */
+#define PLAN_OWN_ENV_MAX (20 + HD_MOUNTS_MAX) /* HYPERDOCK_... */
 
 /* What all steps of one plan need. */
 struct making {
@@ -300,9 +300,13 @@ static enum hd_code make_inner(struct making *making)
     const char *data = data_dir(making);
     if (input->container) {
         enum hd_code code = make_folder(making, "work");
+        if (code == HD_OK && input->code_dir != NULL)
+            code = make_folder(making, "code");
         return code == HD_OK && data != NULL ? make_folder(making, "data") : code;
     }
     enum hd_code code = link_folder(making, "work", input->workspace->work_dir);
+    if (code == HD_OK && input->code_dir != NULL)
+        code = link_folder(making, "code", input->code_dir);
     if (code != HD_OK || data != NULL)
         return code == HD_OK ? link_folder(making, "data", data) : code;
     return input->mounts != NULL && input->mounts->count > 0 ? link_data_sets(making) : HD_OK;
@@ -487,6 +491,9 @@ static void put_run_env(struct env *env)
         put_env_format(env, "HYPERDOCK_DATA_DIR=%s",
                        making->input->container ? "/data" : data_dir(making));
     put_data_set_env(env);
+    if (making->input->code_dir != NULL)
+        put_env_format(env, "HYPERDOCK_CODE_DIR=%s",
+                       making->input->container ? HD_CODE_DIR_INSIDE : making->input->code_dir);
     put_env_format(env, "HYPERDOCK_RUN_ID=%s", making->input->lease->run_id);
     /* Many images say `all`, which an engine with NVIDIA's runtime obeys although nobody leased a
      * GPU. Who names the runtime or the variable in the experiment wants it so. */
@@ -662,9 +669,10 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
     char log_path[HD_PATH_MAX];
     if (!hd_format(log_path, sizeof(log_path), "%s/log.txt", workspace->run_dir))
         return hd_fail(making->err, HD_E_LIMIT, "the path of the log is too long");
-    const char *cwd = target->base_dir != NULL && hd_path_exists(target->base_dir)
-                          ? target->base_dir
-                          : workspace->work_dir;
+    bool has_base = target->base_dir != NULL && hd_path_exists(target->base_dir);
+    const char *cwd = has_base ? target->base_dir : workspace->work_dir;
+    if (input->code_dir != NULL)
+        cwd = input->code_dir;
     *job = (struct hd_engine_job){
         .attempt = input->lease->attempt,
         .worker = hd_arena_strdup(making->arena, input->worker),
@@ -697,6 +705,9 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
     }
     if (data_dir(making) != NULL)
         job->data_dir = hd_arena_strdup(making->arena, data_dir(making));
+    if (input->code_dir != NULL &&
+        (job->code_dir = hd_arena_strdup(making->arena, input->code_dir)) == NULL)
+        return nomem(making);
     enum hd_code code = fill_mounts(making, job);
     if (code != HD_OK)
         return code;

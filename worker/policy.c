@@ -20,7 +20,7 @@ struct list {
 struct hd_policy {
     struct list images, commands, mounts, writable, engines, runtimes, networks, capabilities,
         users;
-    bool privileged, host_network, builds;
+    bool privileged, host_network, builds, code;
     double cpus; /* these: 0 no limit */
     uint64_t memory_bytes, shm_bytes;
     int64_t pids, time_ms;
@@ -217,7 +217,7 @@ static enum hd_code read_policy(const struct reader *reader, const struct hd_val
 {
     static const char *const names[] = {
         "images",       "commands", "mounts",     "writable",     "engines", "runtimes", "networks",
-        "capabilities", "users",    "privileged", "host_network", "max",     "builds"};
+        "capabilities", "users",    "privileged", "host_network", "max",     "builds",   "code"};
     if (root->kind == HD_VALUE_NULL)
         return HD_OK; /* an empty file has no rules of its own */
     if (root->kind != HD_VALUE_OBJECT)
@@ -235,6 +235,8 @@ static enum hd_code read_policy(const struct reader *reader, const struct hd_val
     if (code == HD_OK)
         code = read_flag(reader, root, "builds", &policy->builds);
     if (code == HD_OK)
+        code = read_flag(reader, root, "code", &policy->code);
+    if (code == HD_OK)
         code = read_max(reader, root, policy);
     return code == HD_OK ? check_words(reader, policy) : code;
 }
@@ -250,7 +252,7 @@ enum hd_code hd_policy_parse(const char *text, size_t size, const char *name,
         return code;
     struct hd_policy *policy = hd_calloc(1, sizeof(*policy));
     if (policy != NULL)
-        policy->builds = true;
+        policy->builds = policy->code = true;
     code = policy != NULL ? read_policy(&reader, root, policy) : nomem(&reader);
     hd_value_free(root);
     if (code != HD_OK) {
@@ -553,6 +555,13 @@ static enum hd_code limit(const struct hd_policy *policy, struct hd_engine_job *
     return HD_OK;
 }
 
+enum hd_code hd_policy_code(const struct hd_policy *policy, struct hd_err *err)
+{
+    if (policy == NULL || policy->code)
+        return HD_OK;
+    return refuse(err, "code", "no code comes from a master's machine");
+}
+
 enum hd_code hd_policy_apply(const struct hd_policy *policy, const struct hd_experiment *experiment,
                              struct hd_arena *arena, struct hd_engine_job *job, struct hd_err *err)
 {
@@ -568,6 +577,8 @@ enum hd_code hd_policy_apply(const struct hd_policy *policy, const struct hd_exp
         return refuse(err, "images", "%.*s matches none of them", NAME_MAX_SHOWN, job->image);
     if (job->image != NULL && experiment->target.build != NULL && !policy->builds)
         return refuse(err, "builds", "no image comes from a master's machine");
+    if (experiment->target.code != NULL && (code = hd_policy_code(policy, err)) != HD_OK)
+        return code;
     if (job->image == NULL)
         code = judge_command(policy, &experiment->target, arena, job, err);
     return code == HD_OK ? limit(policy, job, err) : code;

@@ -251,6 +251,11 @@ static void take_all(struct shell *shell)
         hd_free(item);
         tell_pending(shell);
     }
+    while (!shell->leaving && (item = hd_queue_pop(shell->code_news, 0)) != NULL) {
+        shell_take_code(shell, item);
+        hd_free(item);
+        tell_pending(shell);
+    }
     while (!shell->leaving && (item = hd_queue_pop(shell->net_answers, 0)) != NULL) {
         take_answer(shell, item);
         hd_net_answer_free(item);
@@ -285,6 +290,7 @@ static void loop(struct shell *shell)
         struct pollfd fds[] = {
             {.fd = shell->settings->stop_fd, .events = POLLIN},
             {.fd = hd_queue_fd(shell->engine_news), .events = POLLIN},
+            {.fd = hd_queue_fd(shell->code_news), .events = POLLIN},
             {.fd = hd_queue_fd(shell->net_answers), .events = POLLIN},
             {.fd = hd_queue_fd(shell->lookup_answers), .events = POLLIN},
             {.fd = hd_queue_fd(shell->courier_news), .events = POLLIN},
@@ -378,6 +384,8 @@ static enum hd_code open_queues(struct shell *shell, struct hd_err *err)
 {
     enum hd_code code = hd_queue_new(SHELL_QUEUE_MAX, &shell->engine_news, err);
     if (code == HD_OK)
+        code = hd_queue_new(SHELL_QUEUE_MAX, &shell->code_news, err);
+    if (code == HD_OK)
         code = hd_queue_new(SHELL_QUEUE_MAX, &shell->net_answers, err);
     if (code == HD_OK)
         code = hd_queue_new(SHELL_QUEUE_MAX, &shell->courier_news, err);
@@ -456,9 +464,11 @@ static void close_all(struct shell *shell)
     hd_engine_close(shell->docker);
     hd_engine_close(shell->process);
     hd_courier_close(shell->courier);
+    hd_code_cache_close(shell->codes);
     hd_fetch_free(shell->fetch);
     drain_queue(shell->engine_news, false);
     drain_queue(shell->courier_news, false);
+    drain_queue(shell->code_news, false);
     drain_queue(shell->net_answers, true);
     drain_queue(shell->lookup_answers, false);
     shell_free_entries(shell);
@@ -491,6 +501,9 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = hd_fetch_new(settings->security, &shell->fetch, err);
     if (code == HD_OK)
         code = open_courier(shell, err);
+    if (code == HD_OK)
+        code = hd_code_cache_open(settings->root, settings->seat->worker, shell->fetch,
+                                  shell->code_news, &shell->codes, err);
     if (code == HD_OK)
         code = shell_open_engines(shell, err);
     if (code == HD_OK)

@@ -382,12 +382,17 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
     if (code != HD_OK)
         return code;
     free_directory(shell, entry);
+    char code_dir[HD_PATH_MAX];
+    const struct hd_target *target = &entry->experiment->target;
+    if (target->code != NULL && !hd_code_cache_find(shell->codes, target->code_hash, code_dir))
+        return hd_fail(err, HD_E_NOTFOUND, "target.code: it was removed from this worker's disk");
     const struct hd_plan_input input = {
         .worker = settings->seat->worker,
         .lease = lease,
         .experiment = entry->experiment,
         .workspace = &entry->workspace,
         .mounts = mounts,
+        .code_dir = target->code != NULL ? code_dir : NULL,
         .extra_env = settings->env->items,
         .extra_env_count = settings->env->count,
         .gpus = shell->gpus.count > 0 ? entry->gpus : NULL,
@@ -442,6 +447,19 @@ void shell_fail_start(struct shell *shell, struct entry *entry, const struct hd_
     shell_end_unstarted(shell, entry, outcome, why);
 }
 
+/* What of this machine its target sees. */
+static enum hd_code find_mounts(const struct shell *shell, const struct entry *entry,
+                                struct hd_mounts *ret_mounts, struct hd_err *err)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    const struct hd_target *target = &entry->experiment->target;
+    enum hd_code code = hd_mounts_find(target, settings->data, settings->policy, ret_mounts, err);
+    if (code == HD_OK && target->data == NULL && target->data_sets == NULL &&
+        settings->data_dir != NULL)
+        code = hd_path_absolute(NULL, settings->data_dir, &ret_mounts->data_dir, err);
+    return code;
+}
+
 void shell_start_target(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                         const char *address)
 {
@@ -449,11 +467,7 @@ void shell_start_target(struct shell *shell, struct entry *entry, const struct h
     struct hd_mounts mounts = {0};
     const char *why = "";
     enum hd_outcome outcome;
-    enum hd_code code = hd_mounts_find(&entry->experiment->target, shell->settings->data,
-                                       shell->settings->policy, &mounts, &err);
-    if (code == HD_OK && entry->experiment->target.data == NULL &&
-        entry->experiment->target.data_sets == NULL && shell->settings->data_dir != NULL)
-        code = hd_path_absolute(NULL, shell->settings->data_dir, &mounts.data_dir, &err);
+    enum hd_code code = find_mounts(shell, entry, &mounts, &err);
     if (code != HD_OK) {
         shell_fail_start(shell, entry, lease, outcome_of(code), err.text);
         return;
@@ -471,6 +485,14 @@ void shell_start_target(struct shell *shell, struct entry *entry, const struct h
                entry->workspace.run_dir);
     }
     hd_mounts_release(&mounts);
+}
+
+void shell_prepare(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                   const char *address)
+{
+    if (shell_has_code(shell, entry, lease, address) &&
+        !shell_fetch_state(shell, entry, lease, address))
+        shell_start_target(shell, entry, lease, address);
 }
 
 void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t master)
@@ -493,8 +515,8 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
                                                  name, NULL, &entry->experiment, &err);
     if (code != HD_OK)
         shell_fail_start(shell, entry, lease, outcome_of(code), err.text);
-    else if (!shell_fetch_state(shell, entry, lease, shell->clients[master].address))
-        shell_start_target(shell, entry, lease, shell->clients[master].address);
+    else
+        shell_prepare(shell, entry, lease, shell->clients[master].address);
 }
 
 /* ---- stopping and forgetting ---------------------------------------------------------------- */
@@ -514,7 +536,7 @@ void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outc
     struct entry *entry = shell_find(shell, attempt);
     if (entry != NULL && !entry->ended && entry->lease != NULL) {
         shell_fail_start(shell, entry, entry->lease, outcome,
-                         "asked to stop while its state was on the way");
+                         "asked to stop while its files were on the way");
         return;
     }
     if (entry == NULL || entry->ended || entry->engine == NULL)

@@ -5,6 +5,7 @@
 #ifndef HD_SHELL_INTERNAL_H
 #define HD_SHELL_INTERNAL_H
 
+#include "code_cache.h"
 #include "collect.h"
 #include "courier.h"
 #include "fetch.h"
@@ -32,7 +33,8 @@ struct entry {
     double last_step;
     double budget;
     bool warm;                    /* its target stays after it */
-    struct hd_lease *lease;       /* its state is on the way here; NULL: it has been started */
+    struct hd_lease *lease;       /* its files are on the way here; NULL: it has been started */
+    bool wants_code;              /* it is the code of its run that is */
     struct hd_arena *lease_arena; /* what that lives in */
     bool asked;                   /* to stop by itself, with control/stop */
     int64_t
@@ -76,6 +78,8 @@ struct shell {
     struct hd_fetch *fetch;
     struct hd_courier *courier;
     struct hd_queue *courier_news;
+    struct hd_queue *code_news;
+    struct hd_code_cache *codes;
     struct hd_collector *collector;
     struct hd_gpus gpus;
     struct hd_shipper *shipper; /* NULL: nothing is shipped and nothing waits */
@@ -108,6 +112,12 @@ int64_t shell_reap(struct shell *shell);
 /* shell_describe.c: true when it could run a target now. */
 bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX]);
 
+/* The lease is borrowed from a message that goes before its files are here: keeps a copy of it with
+ * the entry. False: no memory. */
+bool shell_keep_lease(struct entry *entry, const struct hd_lease *lease);
+void shell_forget_lease(struct entry *entry);
+/* Of the master with this id; NULL: it is not known any more. */
+const char *shell_address_of(const struct shell *shell, const char *master);
 /* shell_travel.c: work directories that come from other machines, and go there. true: the lease's
  * state is on its way, and shell_take_fetched() starts the target. */
 bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
@@ -136,6 +146,10 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
 /* The second half of it: what could not be started has ended. */
 void shell_start_target(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                         const char *address);
+/* Fetches what it needs, one thing after another, and starts it; it may wait for them. */
+void shell_prepare(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                   const char *address);
+/* It never started: its end is kept for the master that leased it. */
 void shell_fail_start(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                       enum hd_outcome outcome, const char *why);
 /* The target has ended by deadline_ms; HD_NEVER_MS: it has the grace of its experiment. */
@@ -152,5 +166,11 @@ struct entry *shell_find(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_tick(struct shell *shell);
 bool shell_needs_ticks(const struct shell *shell);
 void shell_free_entries(struct shell *shell);
+
+/* shell_code.c: true when the experiment's code is here, or it has none; otherwise the entry waits
+ * for it, or has ended. */
+bool shell_has_code(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                    const char *master_address);
+void shell_take_code(struct shell *shell, const struct hd_code_news *news);
 
 #endif

@@ -17,8 +17,7 @@ static bool copy(struct hd_arena *arena, const char **text)
     return *text != NULL;
 }
 
-/* The lease is borrowed from a message that goes before the state is here. */
-static bool keep_lease(struct entry *entry, const struct hd_lease *lease)
+bool shell_keep_lease(struct entry *entry, const struct hd_lease *lease)
 {
     struct hd_err ignored;
     if (hd_arena_new(LEASE_BYTES_MAX, &entry->lease_arena, &ignored) != HD_OK)
@@ -38,7 +37,7 @@ static bool keep_lease(struct entry *entry, const struct hd_lease *lease)
     return true;
 }
 
-static void forget_lease(struct entry *entry)
+void shell_forget_lease(struct entry *entry)
 {
     hd_arena_free(entry->lease_arena);
     entry->lease_arena = NULL;
@@ -52,11 +51,11 @@ static bool wait_until_packed(struct shell *shell, struct entry *entry,
     char path[HD_PATH_MAX];
     struct hd_err ignored;
     if (hd_workspace_path(shell->settings->root, lease, path, &ignored) != HD_OK ||
-        !keep_lease(entry, lease))
+        !shell_keep_lease(entry, lease))
         return false;
     if (hd_courier_must_wait(shell->courier, path, lease->attempt))
         return true;
-    forget_lease(entry);
+    shell_forget_lease(entry);
     return false;
 }
 
@@ -72,19 +71,19 @@ bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd
         return wait_until_packed(shell, entry, lease);
     hd_fetch_set_token(shell->fetch, shell->token);
     enum hd_code code = hd_workspace_import_begin(root, lease, path, &err);
-    if (code == HD_OK && !keep_lease(entry, lease))
+    if (code == HD_OK && !shell_keep_lease(entry, lease))
         code = hd_fail(&err, HD_E_NOMEM, "no memory");
     if (code == HD_OK)
         code = hd_courier_fetch(shell->courier, address, lease->attempt, path, &err);
     if (code == HD_OK)
         return true;
-    forget_lease(entry);
+    shell_forget_lease(entry);
     hd_log(HD_LOG_WARNING, "job %u: it begins from the start, its state cannot be fetched: %s",
            lease->attempt.job, err.text);
     return false;
 }
 
-static const char *address_of(const struct shell *shell, const char *master)
+const char *shell_address_of(const struct shell *shell, const char *master)
 {
     for (uint32_t i = 0; i < HD_AGENT_MASTERS_MAX; i++)
         if (shell->clients[i].address[0] != '\0' &&
@@ -133,7 +132,7 @@ void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news)
     char directory[HD_DIR_NAME_MAX];
     if (news->path[0] != '\0')
         put_in_place(shell, news, lease, directory);
-    const char *address = address_of(shell, entry->master);
+    const char *address = shell_address_of(shell, entry->master);
     shell_start_target(shell, entry, lease, address != NULL ? address : "");
     hd_arena_free(arena);
 }
@@ -142,7 +141,7 @@ void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news)
 
 void shell_send_state(struct shell *shell, const struct entry *entry)
 {
-    const char *address = address_of(shell, entry->master);
+    const char *address = shell_address_of(shell, entry->master);
     if (address == NULL || shell->settings->travel_bytes_max == 0)
         return;
     hd_fetch_set_token(shell->fetch, shell->token);

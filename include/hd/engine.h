@@ -28,6 +28,8 @@ struct hd_warm_job {
     char *const *env; /* by_label: what its target is started with instead of the job's own */
 };
 
+#define HD_CODE_DIR_INSIDE "/hyperdock/code" /* of a container */
+
 /* A directory or file of the host inside a container. */
 struct hd_mount {
     const char *source, *target;
@@ -44,6 +46,8 @@ struct hd_engine_job {
     const char *run_dir;   /* host directory -> /hyperdock */
     const char *work_dir;  /* host directory -> /hyperdock/work */
     const char *data_dir;  /* host directory, read-only -> /data and /hyperdock/data; NULL none */
+    const char *code_dir; /* host directory, read-only -> /hyperdock/code, where a container starts;
+                             NULL none */
     const struct hd_mount *mounts; /* docker: further ones; no two at one place */
     size_t mount_count;
     const char *log_path;  /* stdout and stderr of the target */

@@ -108,6 +108,8 @@ struct hd_target {
     char **data_sets; /* by name: each worker says where they are; NULL-terminated, NULL none */
     struct hd_volume *volumes; /* of an image only */
     size_t volume_count;
+    char *code;            /* directory with the target's own files, as written; NULL none */
+    char *code_hash;       /* of what it holds; NULL: not read yet */
     char *base_dir;        /* directory of the experiment file, absolute; "" unknown */
     double cpus;           /* 0: no limit */
     uint64_t memory_bytes; /* 0: no limit */

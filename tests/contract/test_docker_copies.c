@@ -227,6 +227,29 @@ static void files_are_sent_before_and_fetched_after(void **state)
     assert_false(exists(room->run_dir, ".fetched"));
 }
 
+/* Code goes with the other files, and does not come back. */
+static void code_is_sent_too(void **state)
+{
+    struct room *room = *state;
+    char where[64], code_dir[700];
+    snprintf(code_dir, sizeof(code_dir), "%s/code", room->dir);
+    assert_hd_ok(hd_mkdirs(code_dir, 0755, &err));
+    put_file(code_dir, "main.py", "print(1)");
+    struct hd_engine_job job = job_of(room, "exit");
+    job.code_dir = code_dir;
+    add_entry(room, '5', "hyperdock/", "");
+    add_entry(room, '5', "hyperdock/code/", "");
+    add_entry(room, '0', "hyperdock/code/main.py", "changed");
+    hand_out(room);
+    open_engine(room, HD_FILES_COPY);
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+    assert_int_equal(next_end(room).exit_code, 0);
+    assert_true(was_sent(room, "hyperdock/code/main.py", where));
+    assert_true(was_sent(room, "print(1)", where));
+    assert_file(code_dir, "main.py", "print(1)");
+    assert_false(exists(room->run_dir, "code"));
+}
+
 static void a_root_that_may_only_be_read_is_no_hindrance(void **state)
 {
     struct room *room = *state;
@@ -349,6 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_engine_is_asked_whether_it_sees_our_directories),
         TEST(files_are_sent_before_and_fetched_after),
+        TEST(code_is_sent_too),
         TEST(a_root_that_may_only_be_read_is_no_hindrance),
         TEST(a_transfer_that_breaks_is_begun_anew),
         TEST(a_full_disk_of_the_engine_is_told),

@@ -470,6 +470,37 @@ static void data_sets_reach_the_target(void **state)
     }
 }
 
+/* A command starts in its code, has it beside its files too, and is told where it is. */
+static void code_reaches_the_target(void **state)
+{
+    struct place *place = *state;
+    for (int container = 0; container < 2; container++) {
+        struct hd_workspace workspace;
+        struct hd_plan plan;
+        struct hd_lease lease = lease_of(place, 8, 1 + (uint32_t)container);
+        assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+        const struct hd_plan_input input = {.worker = "w-0",
+                                            .lease = &lease,
+                                            .experiment = place->experiment,
+                                            .workspace = &workspace,
+                                            .code_dir = "/usr",
+                                            .container = container == 1};
+        assert_hd_ok(hd_plan_make(&input, &plan, &err));
+        assert_string_equal(plan.job.code_dir, "/usr");
+        assert_string_equal(plan.job.cwd, "/usr");
+        assert_string_equal(env_of(&plan, "HYPERDOCK_CODE_DIR"),
+                            container ? "/hyperdock/code" : "/usr");
+        char *to = realpath(join(workspace.run_dir, "code"), NULL);
+        assert_non_null(to);
+        if (container)
+            assert_string_equal(to, join(workspace.run_dir, "code")); /* a place to mount it */
+        else
+            assert_string_equal(to, "/usr");
+        free(to);
+        hd_plan_release(&plan);
+    }
+}
+
 static void a_target_is_given_its_files(void **state)
 {
     struct place *place = *state;
@@ -964,6 +995,7 @@ int main(void)
         WITH_PLACE(two_runs_of_one_name_do_not_meet),
         WITH_PLACE(what_a_target_left_becomes_the_owners_without_following_links),
         WITH_PLACE(data_sets_reach_the_target),
+        WITH_PLACE(code_reaches_the_target),
         WITH_PLACE(a_target_is_given_its_files),
         WITH_PLACE(command_and_environment_are_filled_in),
         WITH_PLACE(outside_a_container_paths_are_the_hosts),

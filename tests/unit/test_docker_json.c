@@ -417,12 +417,35 @@ static void test_create_body(void **state)
     job.pids = 0;
     job.data_dir = NULL;
     job.mount_count = 0;
+    assert_null(strstr(hd_buf_text(&out), "WorkingDir"));
     hd_buf_clear(&out);
     assert_hd_ok(hd_docker_write_create(&job, &anybody, &out, &err));
     static const char *const absent[] = {"\"Cmd\"",   "NanoCpus", "Memory",
                                          "PidsLimit", "\"User\"", "/data"};
     for (size_t i = 0; i < HD_COUNT(absent); i++)
         assert_null(strstr(hd_buf_text(&out), absent[i]));
+    hd_buf_release(&out);
+}
+
+/* Code is there for reading only, and the container starts in it. */
+static void test_code(void **state)
+{
+    (void)state;
+    struct hd_engine_job job = sample_job();
+    struct hd_buf out;
+    struct hd_err err;
+    job.code_dir = "/root/code";
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_docker_write_create(&job, &somebody, &out, &err));
+    assert_non_null(strstr(hd_buf_text(&out), "\"WorkingDir\":\"/hyperdock/code\""));
+    assert_non_null(strstr(hd_buf_text(&out), "{\"Type\":\"bind\",\"Source\":\"/root/code\","
+                                              "\"Target\":\"/hyperdock/code\","
+                                              "\"ReadOnly\":true}"));
+    hd_buf_clear(&out);
+    assert_hd_ok(hd_docker_write_command_line(&job, "", &out, &err));
+    assert_non_null(strstr(hd_buf_text(&out),
+                           " --mount type=bind,source=/root/code,target=/hyperdock/code,readonly"
+                           " --workdir /hyperdock/code "));
     hd_buf_release(&out);
 }
 
@@ -815,6 +838,7 @@ int main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_split_image),
         cmocka_unit_test(test_create_body),
+        cmocka_unit_test(test_code),
         cmocka_unit_test(test_gpus),
         cmocka_unit_test(test_command_line),
         cmocka_unit_test(test_container_options),

@@ -272,6 +272,11 @@ static void aliases(void **state)
          "{\"host\":\"/y\",\"container\":\"/z/\",\"read_only\":true},"
          "{\"data\":\"m\",\"container\":\"/m\",\"read_only\":true},"
          "{\"host\":\"c:d\",\"container\":\"/e\",\"read_only\":true}]"},
+        {"target: {command: a, code: ./src}\n" SPACE, "\"code\":{\"path\":\"./src\"}"},
+        {"target: {image: a, code: {path: /s, hash: "
+         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}}\n" SPACE,
+         "\"code\":{\"path\":\"/s\",\"hash\":\"0123456789abcdef0123456789abcdef"
+         "0123456789abcdef0123456789abcdef\"}"},
     };
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
         struct hd_experiment *experiment = parse_good(rows[i].text);
@@ -376,6 +381,12 @@ static void errors(void **state)
          "needs a path of the worker's machine, or a data set"},
         {"target: {image: a, volumes: [{hots: /a, container: /b}]}\n" SPACE,
          "target.volumes[0].hots: unknown key"},
+        {"target: {image: a, code: 3}\n" SPACE, "target.code: expected"},
+        {"target: {image: a, code: ''}\n" SPACE, "target.code"},
+        {"target: {image: a, code: {hash: x}}\n" SPACE, "target.code.path: missing"},
+        {"target: {image: a, code: {path: x, hash: ../../x}}\n" SPACE,
+         "target.code.hash: is made from the content"},
+        {"target: {image: a, code: {path: x, hsah: 1}}\n" SPACE, "target.code.hsah: unknown key"},
         {"target: {image: a, volumes: [3]}\n" SPACE, "target.volumes[0]: expected HOST:CONTAINER"},
         {"target: {image: a}\ncheckpoints: {keep: none}\n" SPACE, "checkpoints.keep"},
         {"target: {image: a}\ncheckpoints: travels\n" SPACE, "checkpoints"},

@@ -178,6 +178,23 @@ static void each_rule_refuses_by_its_name(void **state)
     }
 }
 
+static void code_comes_from_masters_unless_a_rule_says_no(void **state)
+{
+    (void)state;
+    static char directory[] = "./src";
+    const struct hd_experiment with_code = {.target = {.code = directory}}, without = {0};
+    struct hd_engine_job job = {.image = "a"};
+    struct hd_policy *no = policy_of("code: false"), *yes = policy_of("code: true");
+    assert_hd_fails(hd_policy_code(no, &err), HD_E_UNSUPPORTED, "rule code");
+    assert_hd_fails(hd_policy_apply(no, &with_code, NULL, &job, &err), HD_E_UNSUPPORTED,
+                    "rule code");
+    assert_hd_ok(hd_policy_apply(no, &without, NULL, &job, &err));
+    assert_hd_ok(hd_policy_apply(yes, &with_code, NULL, &job, &err));
+    assert_hd_ok(hd_policy_code(NULL, &err));
+    hd_policy_free(no);
+    hd_policy_free(yes);
+}
+
 static void what_a_job_leaves_open_is_limited(void **state)
 {
     (void)state;
@@ -291,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_file_that_others_can_write_is_refused),
         cmocka_unit_test(each_rule_refuses_by_its_name),
         cmocka_unit_test(what_a_job_leaves_open_is_limited),
+        cmocka_unit_test(code_comes_from_masters_unless_a_rule_says_no),
         cmocka_unit_test(a_worker_that_is_not_root_hands_on_its_own_user_only),
         cmocka_unit_test(a_command_runs_from_where_it_was_found),
         cmocka_unit_test(data_stays_below_its_roots_whatever_links_say),

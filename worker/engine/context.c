@@ -21,10 +21,11 @@
 struct walk {
     const char *root, *dockerfile;
     const struct hd_ignore *ignore;    /* NULL: everything is sent */
-    const struct hd_pack_tree *packed; /* NULL: a build */
+    const struct hd_pack_tree *packed; /* NULL: a build, or code */
+    struct hd_sha256 *sha;             /* of the archive of code; NULL: it is something else */
     int fd;                            /* -1: only the hash */
     uint64_t hash, bytes;
-    uint64_t entries;
+    uint64_t entries, sent;
     char piece[PIECE];
     struct hd_err *err;
 };
@@ -40,6 +41,8 @@ struct entry {
 static enum hd_code write_all(struct walk *walk, const void *bytes, size_t size)
 {
     const char *at = bytes;
+    if (walk->sha != NULL)
+        hd_sha256_add(walk->sha, bytes, size);
     while (walk->fd >= 0 && size > 0) {
         ssize_t count = write(walk->fd, at, size);
         if (count < 0 && errno == EINTR)
@@ -71,7 +74,8 @@ static enum hd_code write_head(struct walk *walk, const char *name, const char *
     (void)hd_format(head + 108, 8, "%07o", walk->packed != NULL ? walk->packed->uid : 0u);
     (void)hd_format(head + 116, 8, "%07o", walk->packed != NULL ? walk->packed->gid : 0u);
     (void)hd_format(head + 124, 12, "%011llo", (unsigned long long)size);
-    (void)hd_format(head + 136, 12, "%011llo", (unsigned long long)(mtime > 0 ? mtime : 0));
+    bool timeless = mtime < 0 || walk->sha != NULL;
+    (void)hd_format(head + 136, 12, "%011llo", (unsigned long long)(timeless ? 0 : mtime));
     memset(head + 148, ' ', 8);
     head[156] = type;
     (void)hd_copy_text(head + 157, NAME_ROOM, link);
@@ -128,10 +132,13 @@ static bool name_in(const struct walk *walk, const char *path, const char *tail,
                      top[0] != '\0' && path[0] != '\0' ? "/" : "", path, tail);
 }
 
-/* A container may run as anybody: what the owner may, everybody may. */
+/* A container may run as anybody: what the owner may, everybody may. Of code only whether it can be
+ * run is told: the rest is how it was checked out. */
 static unsigned mode_of(const struct walk *walk, mode_t mode)
 {
     unsigned owner = (unsigned)mode & 0700;
+    if (walk->sha != NULL)
+        return S_ISDIR(mode) || (mode & 0100) != 0 ? 0755 : 0644;
     if (walk->packed == NULL)
         return (unsigned)mode;
     return ((unsigned)mode & 0777) | owner | owner >> 3 | owner >> 6 |
@@ -143,9 +150,21 @@ static enum hd_code too_many_bytes(struct walk *walk)
     if (walk->packed != NULL)
         return hd_fail(walk->err, HD_E_LIMIT, "%s holds more than %llu bytes", walk->root,
                        (unsigned long long)walk->packed->bytes_max);
+    if (walk->sha != NULL)
+        return hd_fail(walk->err, HD_E_LIMIT,
+                       "%s holds more than %u MiB; name what is not needed in " HD_CODE_IGNORE
+                       ", and take data sets for data",
+                       walk->root, HD_CODE_BYTES_MAX >> 20);
     return hd_fail(walk->err, HD_E_LIMIT,
                    "%s holds more than %llu bytes; name what is not needed in .dockerignore",
                    walk->root, (unsigned long long)HD_BUILD_BYTES_MAX);
+}
+
+static uint64_t bytes_max(const struct walk *walk)
+{
+    if (walk->sha != NULL)
+        return HD_CODE_BYTES_MAX;
+    return walk->packed != NULL ? walk->packed->bytes_max : HD_BUILD_BYTES_MAX;
 }
 
 static void hash_text(struct walk *walk, const char *text)
@@ -193,8 +212,7 @@ static enum hd_code add_file(struct walk *walk, struct entry *entry, int at)
     char name_there[NAME_SIZE];
     walk->bytes += size;
     enum hd_code code = HD_OK;
-    if (walk->bytes > (walk->packed != NULL ? walk->packed->bytes_max : HD_BUILD_BYTES_MAX) ||
-        !name_in(walk, entry->path, "", name_there))
+    if (walk->bytes > bytes_max(walk) || !name_in(walk, entry->path, "", name_there))
         code = too_many_bytes(walk);
     walk->hash = hd_hash_u64(walk->hash, entry->status.st_mode & 07777u);
     walk->hash = hd_hash_u64(walk->hash, size);
@@ -247,8 +265,9 @@ static bool is_sent(const struct walk *walk, const char *path)
 {
     if (walk->packed != NULL)
         return walk->packed->leave_out == NULL || !hd_streq(path, walk->packed->leave_out);
-    return hd_streq(path, walk->dockerfile) || hd_streq(path, ".dockerignore") ||
-           !hd_ignore_fits(walk->ignore, path);
+    bool always = walk->dockerfile != NULL &&
+                  (hd_streq(path, walk->dockerfile) || hd_streq(path, ".dockerignore"));
+    return always || !hd_ignore_fits(walk->ignore, path);
 }
 
 /* A directory that is left out is looked through all the same: an exception may lie in it. */
@@ -284,6 +303,11 @@ static enum hd_code add_entry(struct walk *walk, int at, const char *parent, con
         code = hd_fail(walk->err, HD_E_LIMIT, "%s holds more than %d files", walk->root,
                        HD_BUILD_ENTRIES_MAX);
     bool sent = code == HD_OK && is_sent(walk, entry->path);
+    if (sent && walk->sha != NULL && ++walk->sent > HD_CODE_ENTRIES_MAX)
+        code = hd_fail(walk->err, HD_E_LIMIT,
+                       "%s holds more than %d files; name what is not needed in " HD_CODE_IGNORE,
+                       walk->root, HD_CODE_ENTRIES_MAX);
+    sent = sent && code == HD_OK;
     mode_t mode = code == HD_OK ? entry->status.st_mode : 0;
     if (sent && (S_ISREG(mode) || S_ISLNK(mode) || S_ISDIR(mode)))
         hash_text(walk, entry->path);
@@ -325,20 +349,26 @@ static enum hd_code read_directory(struct walk *walk, int fd, const char *path, 
     return code;
 }
 
-static enum hd_code read_ignore(const char *directory, struct hd_ignore *ignore, struct hd_err *err)
+/* `first`: rules before those of the file. */
+static enum hd_code read_ignore(const char *directory, const char *name, const char *first,
+                                struct hd_ignore *ignore, struct hd_err *err)
 {
     char path[PATH_SIZE];
-    struct hd_buf text;
-    if (!hd_format(path, sizeof(path), "%s/.dockerignore", directory))
+    struct hd_buf text, rules;
+    if (!hd_format(path, sizeof(path), "%s/%s", directory, name))
         return hd_fail(err, HD_E_LIMIT, "%s: the path is too long", directory);
-    if (!hd_path_exists(path))
-        return HD_OK;
     hd_buf_init(&text, HD_IGNORE_BYTES_MAX);
-    enum hd_code code = hd_file_read(path, HD_IGNORE_BYTES_MAX, false, &text, err);
+    hd_buf_init(&rules, 2 * HD_IGNORE_BYTES_MAX);
+    enum hd_code code = hd_buf_puts(&rules, first, err);
+    if (code == HD_OK && hd_path_exists(path))
+        code = hd_file_read(path, HD_IGNORE_BYTES_MAX, false, &text, err);
     if (code == HD_OK)
-        code = hd_ignore_parse(hd_buf_text(&text), text.size, ignore, err);
+        code = hd_buf_append(&rules, hd_buf_text(&text), text.size, err);
+    if (code == HD_OK)
+        code = hd_ignore_parse(hd_buf_text(&rules), rules.size, ignore, err);
     hd_buf_release(&text);
-    return code;
+    hd_buf_release(&rules);
+    return code == HD_OK ? code : hd_fail_in(err, "%s", name);
 }
 
 static enum hd_code check_dockerfile(const char *directory, const char *dockerfile,
@@ -363,7 +393,7 @@ enum hd_code hd_context_read(const char *directory, const char *dockerfile, int 
     enum hd_code code = walk != NULL ? check_dockerfile(directory, dockerfile, err)
                                      : hd_fail(err, HD_E_NOMEM, "no memory for a build");
     if (code == HD_OK)
-        code = read_ignore(directory, &ignore, err);
+        code = read_ignore(directory, ".dockerignore", "", &ignore, err);
     int root = code == HD_OK ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (code == HD_OK && root < 0)
         code = hd_fail(err, HD_E_IO, "%s cannot be read: %s", directory, strerror(errno));
@@ -400,6 +430,40 @@ enum hd_code hd_image_context_name(const char *directory, const char *dockerfile
     enum hd_code code = hd_context_read(directory, dockerfile, -1, &hash, err);
     if (code == HD_OK)
         hd_image_built_name(hash, ret_name);
+    return code;
+}
+
+/* ---- code ------------------------------------------------------------------------------------ */
+
+/* What is never a part of it, unless the file says so: it changes by itself. */
+#define CODE_LEFT_OUT "**/.git\n**/__pycache__\nhyperdock-state\nhyperdock-work\n"
+
+enum hd_code hd_context_pack_code(const char *directory, int fd, struct hd_sha256 *sha,
+                                  struct hd_err *err)
+{
+    static const char zeros[2 * BLOCK];
+    struct hd_ignore ignore = {0};
+    struct walk *walk = hd_calloc(1, sizeof(*walk));
+    enum hd_code code = walk != NULL ? HD_OK : hd_fail(err, HD_E_NOMEM, "no memory for code");
+    int root = code == HD_OK ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (code == HD_OK && root < 0)
+        code = hd_fail(err, errno == ENOENT || errno == ENOTDIR ? HD_E_NOTFOUND : HD_E_IO,
+                       "%s is no directory that can be read: %s", directory, strerror(errno));
+    if (code == HD_OK)
+        code = read_ignore(directory, HD_CODE_IGNORE, CODE_LEFT_OUT, &ignore, err);
+    if (code == HD_OK) {
+        *walk =
+            (struct walk){.root = directory, .ignore = &ignore, .sha = sha, .fd = fd, .err = err};
+        code = read_directory(walk, root, "", 0);
+    }
+    if (code == HD_OK && walk->sent == 0)
+        code = hd_fail(err, HD_E_INVALID, "%s holds no files", directory);
+    if (code == HD_OK)
+        code = write_all(walk, zeros, sizeof(zeros));
+    if (root >= 0)
+        close(root);
+    hd_ignore_release(&ignore);
+    hd_free(walk);
     return code;
 }
 

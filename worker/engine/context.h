@@ -7,7 +7,9 @@
 #ifndef HD_ENGINE_CONTEXT_H
 #define HD_ENGINE_CONTEXT_H
 
+#include <hd/code.h>
 #include <hd/image.h>
+#include <hd/pki.h>
 
 #define HD_IGNORE_BYTES_MAX 65536
 #define HD_IGNORE_RULES_MAX 1024
@@ -28,6 +30,11 @@ bool hd_ignore_fits(const struct hd_ignore *ignore, const char *path);
 /* fd >= 0: the archive is written there too. */
 HD_NODISCARD enum hd_code hd_context_read(const char *directory, const char *dockerfile, int fd,
                                           uint64_t *ret_hash, struct hd_err *err);
+
+/* Code as an archive, whose bytes are added to `sha`: the same for the same files, whoever has them
+ * and since when. fd >= 0: it is written there too. */
+HD_NODISCARD enum hd_code hd_context_pack_code(const char *directory, int fd, struct hd_sha256 *sha,
+                                               struct hd_err *err);
 
 /* ---- archives for containers ------------------------------------------------------------------
  */

@@ -41,7 +41,7 @@ enum hd_code hd_ignore_parse(const char *text, size_t size, struct hd_ignore *re
                                .rules = hd_calloc(HD_IGNORE_RULES_MAX, sizeof(char *))};
     if (ignore.text == NULL || ignore.rules == NULL) {
         hd_ignore_release(&ignore);
-        return hd_fail(err, HD_E_NOMEM, "no memory for .dockerignore");
+        return hd_fail(err, HD_E_NOMEM, "no memory for its rules");
     }
     memcpy(ignore.text, text, size);
     ignore.text[size] = '\0';
@@ -55,7 +55,7 @@ enum hd_code hd_ignore_parse(const char *text, size_t size, struct hd_ignore *re
             continue;
         if (ignore.rule_count == HD_IGNORE_RULES_MAX) {
             hd_ignore_release(&ignore);
-            return hd_fail(err, HD_E_LIMIT, ".dockerignore: more than %d rules",
+            return hd_fail(err, HD_E_LIMIT, "more than %d rules",
                            HD_IGNORE_RULES_MAX);
         }
         ignore.rules[ignore.rule_count++] = rule;

@@ -27,8 +27,8 @@
 #define LIVE_STALL_MS 10000
 #define PIECE 65536
 
-static const char *const ours[] = {"params.json", "job.json", "log.txt",
-                                   "control",     "data",     STAGING};
+static const char *const ours[] = {"params.json", "job.json", "log.txt", "control",
+                                   "data",        "code",     STAGING};
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
@@ -110,6 +110,10 @@ static enum hd_code pack(const struct hd_docker_watch *watch, int fd, struct hd_
     tree.name = TOP "/work";
     tree.leave_out = NULL;
     if (code == HD_OK && job->work_dir != NULL)
+        code = hd_pack_tree(&tree, fd, err);
+    tree.directory = job->code_dir;
+    tree.name = TOP "/code";
+    if (code == HD_OK && job->code_dir != NULL)
         code = hd_pack_tree(&tree, fd, err);
     if (code == HD_OK && (job->data_dir != NULL))
         code = hd_pack_link(TOP "/data", "/data", fd, err);

@@ -58,6 +58,8 @@ enum hd_code hd_docker_make_mount_points(const struct hd_engine_job *job, struct
         code = check_data(job->data_dir, err);
     if (code == HD_OK && job->data_dir != NULL)
         code = make_directory(job->run_dir, "data", err);
+    if (code == HD_OK && job->code_dir != NULL)
+        code = make_directory(job->run_dir, "code", err);
     for (size_t i = 0; code == HD_OK && i < job->mount_count; i++)
         code = make_point(job->run_dir, job->mounts[i].target, err);
     return code;

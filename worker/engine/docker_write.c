@@ -141,6 +141,10 @@ static void put_mounts(struct writer *w, const struct hd_engine_job *job,
         put(w, ",");
         put_mount(w, job->data_dir, "/hyperdock/data", true);
     }
+    if (job->code_dir != NULL) {
+        put(w, ",");
+        put_mount(w, job->code_dir, HD_CODE_DIR_INSIDE, true);
+    }
     for (size_t i = 0; i < job->mount_count; i++) {
         put(w, ",");
         put_mount(w, job->mounts[i].source, job->mounts[i].target, job->mounts[i].read_only);
@@ -324,6 +328,8 @@ enum hd_code hd_docker_write_create(const struct hd_engine_job *job,
         put(&w, ",\"User\":");
         put_string(&w, user);
     }
+    if (job->code_dir != NULL)
+        put(&w, ",\"WorkingDir\":\"" HD_CODE_DIR_INSIDE "\"");
     put(&w, ",\"Tty\":false,");
     put_labels(&w, job, place);
     put(&w, ",");
@@ -504,6 +510,10 @@ enum hd_code hd_docker_write_command_line(const struct hd_engine_job *job, const
     if (job->data_dir != NULL) {
         put_mount_option(&w, job->data_dir, "/data", ",readonly");
         put_mount_option(&w, job->data_dir, "/hyperdock/data", ",readonly");
+    }
+    if (job->code_dir != NULL) {
+        put_mount_option(&w, job->code_dir, HD_CODE_DIR_INSIDE, ",readonly");
+        put_option(&w, "--workdir", HD_CODE_DIR_INSIDE);
     }
     for (size_t i = 0; i < job->mount_count; i++)
         put_mount_option(&w, job->mounts[i].source, job->mounts[i].target,

@@ -100,6 +100,7 @@ bool hd_engine_copy_job(struct hd_arena *arena, const struct hd_engine_job *job,
            copy_text(arena, job->run_dir, &ret_job->run_dir) &&
            copy_text(arena, job->work_dir, &ret_job->work_dir) &&
            copy_text(arena, job->data_dir, &ret_job->data_dir) &&
+           copy_text(arena, job->code_dir, &ret_job->code_dir) &&
            copy_text(arena, job->log_path, &ret_job->log_path) &&
            copy_text(arena, job->image, &ret_job->image) &&
            copy_text(arena, job->gpus, &ret_job->gpus) &&

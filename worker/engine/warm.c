@@ -42,10 +42,11 @@ static enum hd_code make_key(const struct hd_engine_job *job, char **ret_key, st
     struct hd_buf key;
     hd_buf_init(&key, HD_WARM_KEY_BYTES_MAX);
     enum hd_code code = hd_buf_printf(
-        &key, err, "%" PRIx64 " %" PRIu64 " %" PRId64 "\n%s\n%s\n%s\n%s\n%s\n%s",
+        &key, err, "%" PRIx64 " %" PRIu64 " %" PRId64 "\n%s\n%s\n%s\n%s\n%s\n%s\n%s",
         job->attempt.run_uid, job->memory_bytes, job->pids, job->image != NULL ? job->image : "",
         job->cwd != NULL ? job->cwd : "", job->data_dir != NULL ? job->data_dir : "",
-        job->program != NULL ? job->program : "", job->run_id, job->gpus != NULL ? job->gpus : "");
+        job->code_dir != NULL ? job->code_dir : "", job->program != NULL ? job->program : "",
+        job->run_id, job->gpus != NULL ? job->gpus : "");
     for (size_t i = 0; i < job->mount_count && code == HD_OK; i++)
         code = hd_buf_printf(&key, err, "\n%s %s", job->mounts[i].source, job->mounts[i].target);
     put_words(&key, job->argv, &code, err);
