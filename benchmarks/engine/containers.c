@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * containers.c: containers per second through the engine, beside the bare sequence of requests
- * (create, wait, start, inspect, remove), on the same machine in the same run.
+ * containers.c: containers per second through the engine, each started for its job and started
+ * ahead of it, beside the bare sequence of requests (create, wait, start, inspect, remove), on the
+ * same machine in the same run.
  *
  *   build/benchmarks/engine/bench_containers build/tests/lib/engine_target [COUNT [PARALLEL]]
  *
- * Both sides run the same static program, one at a time and PARALLEL at once, in turns of a few
- * containers each, so that a machine that slows down slows both. The engine's side includes what
- * the bare one lacks: logs, limits looked after, labels, mounts. The ratio is the result; the
- * absolute numbers are the daemon's.
+ * All run the same static program, one at a time and PARALLEL at once, in turns of a few containers
+ * each, so that a machine that slows down slows all. The engine's side includes what the bare one
+ * lacks: logs, limits looked after, labels, mounts. The ratios are the result; the absolute numbers
+ * are the daemon's. Jobs that do nothing leave no time for the next container: jobs of half a
+ * second show what starting ahead is for, by what one takes beyond that.
  */
 #include "docker.h"
 #include "real_docker.h"
@@ -26,16 +28,18 @@
 
 struct bench {
     char dir[64];
-    char run_dir[128], work_dir[128], log_path[128];
+    char run_dir[128], work_dir[128], log_path[128]; /* of the last job */
     char image[64];
     struct hd_queue *queue;
     uint64_t run_uid;
     uint32_t next_job;
 };
 
-static char word_exit[] = "exit";
-static char word_zero[] = "0";
-static char *target_argv[] = {word_exit, word_zero, NULL};
+#define LONG_JOB_MS 500
+
+static char word_pause[] = "pause";
+static char word_zero[] = "0", word_long[] = "500"; /* LONG_JOB_MS */
+static char *target_argv[] = {word_pause, word_zero, NULL};
 
 static void must(enum hd_code code, const struct hd_err *err)
 {
@@ -45,35 +49,54 @@ static void must(enum hd_code code, const struct hd_err *err)
     exit(HD_EXIT_FAILED);
 }
 
-static struct hd_engine_job job_of(struct bench *bench)
+static struct hd_engine_job job_of(struct bench *bench, bool ahead)
 {
+    struct hd_err err;
+    uint32_t number = bench->next_job++;
+    (void)hd_format(bench->run_dir, sizeof(bench->run_dir), "%s/run-%u", bench->dir, number);
+    (void)hd_format(bench->work_dir, sizeof(bench->work_dir), "%s/work-%u", bench->dir, number);
+    (void)hd_format(bench->log_path, sizeof(bench->log_path), "%s/log-%u", bench->dir, number);
+    must(hd_mkdirs(bench->run_dir, 0755, &err), &err);
+    must(hd_mkdirs(bench->work_dir, 0755, &err), &err);
     return (struct hd_engine_job){
-        .attempt = {bench->run_uid, bench->next_job++, 1},
+        .attempt = {bench->run_uid, number, 1},
         .worker = "bench",
         .run_id = "bench",
         .config_id = "[0,0,0]",
         .run_dir = bench->run_dir,
         .work_dir = bench->work_dir,
+        .log_path = bench->log_path,
         .image = bench->image,
         .argv = target_argv,
+        .ahead = ahead,
     };
 }
 
 /* ---- through the engine --------------------------------------------------------------------- */
 
-static void run_engine(struct bench *bench, uint32_t count, uint32_t parallel)
+static struct hd_engine *open_engine(struct bench *bench, const char *worker, uint32_t slots)
+{
+    char state_dir[160];
+    struct hd_engine *engine = NULL;
+    struct hd_err err;
+    (void)hd_format(state_dir, sizeof(state_dir), "%s/%s", bench->dir, worker);
+    must(hd_mkdirs(state_dir, 0700, &err), &err);
+    const struct hd_engine_options options = {.worker = worker,
+                                              .state_dir = state_dir,
+                                              .queue = bench->queue,
+                                              .slots = slots,
+                                              .files = HD_FILES_BIND};
+    must(hd_engine_open_docker(&options, &engine, &err), &err);
+    return engine;
+}
+
+static void run_engine(struct bench *bench, struct hd_engine *engine, bool ahead, uint32_t count,
+                       uint32_t parallel)
 {
     struct hd_err err;
-    struct hd_engine *engine = NULL;
-    const struct hd_engine_options options = {.worker = "bench", .queue = bench->queue};
-    must(hd_engine_open_docker(&options, &engine, &err), &err);
     for (uint32_t started = 0, ended = 0; ended < count;) {
-        char log_path[192];
         while (started < count && started - ended < parallel) {
-            struct hd_engine_job job = job_of(bench);
-            (void)hd_format(log_path, sizeof(log_path), "%s.%u", bench->log_path,
-                            job.attempt.job % parallel);
-            job.log_path = log_path;
+            const struct hd_engine_job job = job_of(bench, ahead);
             must(hd_engine_start(engine, &job, &err), &err);
             started++;
         }
@@ -90,7 +113,6 @@ static void run_engine(struct bench *bench, uint32_t count, uint32_t parallel)
         hd_free(news);
         ended++;
     }
-    hd_engine_close(engine); /* waits for the removals */
 }
 
 /* ---- bare ----------------------------------------------------------------------------------- */
@@ -118,8 +140,8 @@ static void run_bare_once(struct lane *lane, const char *name)
     struct hd_docker_refusal refusal;
     struct hd_err err;
     (void)hd_format(body, sizeof(body),
-                    "{\"Image\":\"%s\",\"Cmd\":[\"exit\",\"0\"],\"HostConfig\":{\"Init\":true}}",
-                    lane->bench->image);
+                    "{\"Image\":\"%s\",\"Cmd\":[\"%s\",\"%s\"],\"HostConfig\":{\"Init\":true}}",
+                    lane->bench->image, target_argv[0], target_argv[1]);
     must(hd_docker_create(&lane->api, name, body, id, &refusal, &err), &err);
     (void)hd_format(path, sizeof(path), "/containers/%s/wait?condition=next-exit", id);
     const struct hd_docker_request request = {.method = "POST", .path = path, .stream = true};
@@ -166,27 +188,46 @@ static void run_bare(struct bench *bench, uint32_t count, uint32_t parallel)
     }
 }
 
-/* ---- both ----------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------ */
 
-static void compare(struct bench *bench, uint32_t count, uint32_t parallel)
+enum way { WAY_BARE, WAY_COLD, WAY_AHEAD, WAY_COUNT };
+
+static void print(const int64_t us[WAY_COUNT], double total, uint32_t parallel, uint32_t job_ms)
 {
-    int64_t engine_us = 0, bare_us = 0;
+    static const char *const names[] = {"bare requests", "cold", "started ahead"};
+    for (size_t way = 0; way < WAY_COUNT; way++) {
+        double each_ms = (double)us[way] / 1e3 / total * parallel;
+        printf("%2u at once, jobs of %3u ms, %-13s: %6.2f a second, %6.1f ms each beyond the job, "
+               "%.2f of the bare rate\n",
+               parallel, job_ms, names[way], total * 1e6 / (double)us[way], each_ms - job_ms,
+               (double)us[WAY_BARE] / (double)us[way]);
+    }
+    fflush(stdout);
+}
+
+static void compare(struct bench *bench, uint32_t count, uint32_t parallel, uint32_t job_ms)
+{
+    int64_t us[WAY_COUNT] = {0};
     uint32_t turn = count / ROUNDS / parallel * parallel;
+    target_argv[1] = job_ms > 0 ? word_long : word_zero;
     if (turn == 0)
         turn = parallel;
+    struct hd_engine *cold = open_engine(bench, "cold", parallel);
+    struct hd_engine *ahead = open_engine(bench, "ahead", parallel);
     for (int round = 0; round < ROUNDS; round++) {
-        int64_t start_us = hd_clock_us();
-        run_bare(bench, turn, parallel);
-        int64_t middle_us = hd_clock_us();
-        run_engine(bench, turn, parallel);
-        bare_us += middle_us - start_us;
-        engine_us += hd_clock_us() - middle_us;
+        for (size_t way = 0; way < WAY_COUNT; way++) {
+            int64_t start_us = hd_clock_us();
+            if (way == WAY_BARE)
+                run_bare(bench, turn, parallel);
+            else
+                run_engine(bench, way == WAY_AHEAD ? ahead : cold, way == WAY_AHEAD, turn,
+                           parallel);
+            us[way] += hd_clock_us() - start_us;
+        }
     }
-    double total = (double)turn * ROUNDS;
-    printf("%2u at once: engine %6.2f containers/s, bare %6.2f containers/s, ratio %.2f\n",
-           parallel, total * 1e6 / (double)engine_us, total * 1e6 / (double)bare_us,
-           (double)bare_us / (double)engine_us);
-    fflush(stdout);
+    hd_engine_close(cold); /* waits for the removals */
+    hd_engine_close(ahead);
+    print(us, (double)turn * ROUNDS, parallel, job_ms);
 }
 
 static int64_t argument(int argc, char **argv, int index, int64_t otherwise)
@@ -213,19 +254,17 @@ int main(int argc, char **argv)
     uint32_t count = (uint32_t)argument(argc, argv, 2, 40);
     int64_t parallel = argument(argc, argv, 3, 4);
     hd_assert(mkdtemp(bench.dir) != NULL);
-    (void)hd_format(bench.run_dir, sizeof(bench.run_dir), "%s/run", bench.dir);
-    (void)hd_format(bench.work_dir, sizeof(bench.work_dir), "%s/work", bench.dir);
-    (void)hd_format(bench.log_path, sizeof(bench.log_path), "%s/log", bench.dir);
-    must(hd_mkdirs(bench.run_dir, 0755, &err), &err);
-    must(hd_mkdirs(bench.work_dir, 0755, &err), &err);
     must(hd_queue_new(256, &bench.queue, &err), &err);
     bench.run_uid = hd_os_random_u64();
     (void)hd_format(tag, sizeof(tag), "%016llx", (unsigned long long)bench.run_uid);
     (void)hd_format(bench.image, sizeof(bench.image), "%s:%s", REPOSITORY, tag);
     must(real_docker_import(argv[1], REPOSITORY, tag, true, &err), &err);
-    compare(&bench, count, 1);
-    if (parallel > 1)
-        compare(&bench, count, (uint32_t)(parallel < PARALLEL_MAX ? parallel : PARALLEL_MAX));
+    for (uint32_t job_ms = 0; job_ms <= LONG_JOB_MS; job_ms += LONG_JOB_MS) {
+        compare(&bench, count, 1, job_ms);
+        if (parallel > 1)
+            compare(&bench, count, (uint32_t)(parallel < PARALLEL_MAX ? parallel : PARALLEL_MAX),
+                    job_ms);
+    }
     real_docker_remove_image(REPOSITORY, tag);
     hd_queue_free(bench.queue);
     must(hd_remove_tree(bench.dir, &err), &err);

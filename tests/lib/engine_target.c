@@ -24,6 +24,7 @@
  *   confined          ends with 0 when the root cannot be written and /scratch can, the user is
  * 12345, 64 files may be open, /dev/shm has 1 MiB, there is no network, and no capability but CHOWN
  *   loss X            writes loss.json and ends with 0
+ *   pause MS          does nothing for so long and ends with 0
  *   warm HOW          takes jobs one after another, see engine_target_warm.h
  *   serve PORT        takes connections there after it has said "serving"; ends with 0 on SIGTERM
  */
@@ -33,6 +34,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -343,6 +345,8 @@ int main(int argc, char **argv)
         return 0;
     } else if (strcmp(what, "confined") == 0) {
         return check_confined();
+    } else if (strcmp(what, "pause") == 0) {
+        return poll(NULL, 0, atoi(argument)) == 0 ? 0 : 96;
     } else if (strcmp(what, "loss") == 0) {
         FILE *file = open_in_dir("loss.json", "");
         fprintf(file, "{\"loss\": %s}\n", argument);
