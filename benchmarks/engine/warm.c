@@ -98,6 +98,8 @@ static void evaluate(struct worker *worker, uint32_t job)
     must(hd_engine_start(worker->engine, &plan.job, &err), &err);
     hd_plan_release(&plan);
     struct hd_engine_news *news = hd_queue_pop(worker->queue, -1);
+    for (; !news->ended; news = hd_queue_pop(worker->queue, -1))
+        hd_free(news);
     hd_loss_read(workspace.run_dir, worker->experiment, &loss);
     hd_classify(&news->end, &loss, worker->experiment, HD_OUTCOME_STOPPED, &result, message,
                 sizeof(message));

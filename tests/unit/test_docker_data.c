@@ -23,6 +23,8 @@ struct room {
     struct hd_queue *queue;
     struct hd_engine *engine;
     char run_dir[600], data_dir[600];
+    struct hd_mount mounts[3];
+    size_t mount_count;
     uint32_t job;
 };
 
@@ -79,7 +81,9 @@ static struct hd_engine_end run_job(struct room *room)
                                       .run_id = "r",
                                       .config_id = "[0,0,0]",
                                       .run_dir = room->run_dir,
-                                      .data_dir = room->data_dir,
+                                      .data_dir = room->mount_count > 0 ? NULL : room->data_dir,
+                                      .mounts = room->mounts,
+                                      .mount_count = room->mount_count,
                                       .image = "t:1",
                                       .argv = argv};
     assert_hd_ok(hd_engine_start(room->engine, &job, &err));
@@ -133,6 +137,51 @@ static void a_data_set_that_cannot_be_read_is_told(void **state)
     assert_non_null(strstr(end.message, "/data cannot be read"));
 }
 
+/* One directory in several places is one volume; /hyperdock/data is a link, so that what comes back
+ * after the end does not bring it along. */
+static void named_data_sets_and_volumes_are_copied_too(void **state)
+{
+    struct room *room = *state;
+    char other[700], archive[8192], where[256];
+    snprintf(other, sizeof(other), "%s/other", room->dir);
+    assert_hd_ok(hd_mkdirs(other, 0755, &err));
+    write_data(room, "one");
+    room->mounts[0] = (struct hd_mount){room->data_dir, "/data/set", true};
+    room->mounts[1] = (struct hd_mount){room->data_dir, "/hyperdock/data/set", true};
+    room->mounts[2] = (struct hd_mount){other, "/cache", true};
+    room->mount_count = 3;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(run_job(room).kind, HD_END_EXITED);
+    assert_int_equal(fills(room), 2);
+    size_t size =
+        fake_docker_last_files(room->fake, where, sizeof(where), archive, sizeof(archive));
+    assert_non_null(memmem(archive, size, "hyperdock/data", 14));
+    write_data(room, "another");
+    assert_int_equal(run_job(room).kind, HD_END_EXITED);
+    assert_int_equal(fills(room), 3);
+}
+
+static void what_cannot_be_copied_is_refused(void **state)
+{
+    struct room *room = *state;
+    static char file[700];
+    snprintf(file, sizeof(file), "%s/x", room->data_dir);
+    write_data(room, "one");
+    const struct {
+        struct hd_mount mount;
+        const char *text;
+    } rows[] = {{{room->data_dir, "/cache", false}, "is written to"},
+                {{file, "/x", true}, "is not a directory"},
+                {{"/nonexistent/hyperdock", "/x", true}, "cannot be read"}};
+    room->mount_count = 1;
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        room->mounts[0] = rows[i].mount;
+        struct hd_engine_end end = run_job(room);
+        assert_int_equal(end.kind, HD_END_NOT_STARTED);
+        assert_non_null(strstr(end.message, rows[i].text));
+    }
+}
+
 /* A fill that breaks is not remembered as one. */
 static void a_fill_that_fails_is_begun_anew(void **state)
 {
@@ -155,6 +204,8 @@ int main(void)
         TEST(a_data_set_is_copied_once_for_each_of_its_states),
         TEST(a_volume_that_was_lost_is_filled_again),
         TEST(a_data_set_that_cannot_be_read_is_told),
+        TEST(named_data_sets_and_volumes_are_copied_too),
+        TEST(what_cannot_be_copied_is_refused),
         TEST(a_fill_that_fails_is_begun_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

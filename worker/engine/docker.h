@@ -93,6 +93,12 @@ enum hd_docker_task {
     HD_DOCKER_TASK_AHEAD,  /* make one, and run it when it has a job */
 };
 
+/* A volume of the engine's that holds a directory of ours. */
+struct hd_docker_volume {
+    const char *source;
+    char name[HD_ENGINE_NAME_MAX / 2];
+};
+
 struct hd_docker_watch {
     struct hd_docker_watch *next;
     struct hd_docker *engine;
@@ -128,10 +134,12 @@ struct hd_docker_watch {
     int64_t look_at_ms;
     bool stopping, timed_out;
     int64_t kill_at_ms;
-    bool copied;                              /* its files are in the container: docker_copy.c */
-    bool stop_passed;                         /* control/stop is there */
-    char data_volume[HD_ENGINE_NAME_MAX / 2]; /* copied: that holds its data; "" none */
-    int64_t files_at_ms;                      /* when they are looked at again */
+    bool copied;                      /* its files are in the container: docker_copy.c */
+    bool stop_passed;                 /* control/stop is there */
+    struct hd_docker_volume *volumes; /* copied: that hold its data, each once */
+    size_t volume_count;
+    const char **mount_volumes; /* copied: the one of each mount; NULL: a link has it */
+    int64_t files_at_ms;        /* when they are looked at again */
     struct hd_docker_call *wait, *logs, *stop;
     bool logs_complete, logs_refused;
     int64_t logs_again_ms;
@@ -210,9 +218,15 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch);
 bool hd_docker_sees(struct hd_docker *docker, const char *state_dir);
 /* Into the container that was made. START_IT: they are there. */
 enum hd_docker_phase hd_docker_send_files(struct hd_docker_watch *watch);
-/* Names the volume that holds the job's data set as it is now: docker_data.c. */
-HD_NODISCARD enum hd_code hd_docker_name_data(struct hd_docker_watch *watch, struct hd_err *err);
-/* Fills that volume, when the job has one and it is not filled. */
+/* Names the volumes that hold the job's data sets and volumes as they are now: docker_data.c.
+ * HD_E_INVALID: one is written to, or is no directory. */
+HD_NODISCARD enum hd_code hd_docker_name_data(struct hd_docker_watch *watch,
+                                              struct hd_docker_place *ret_place,
+                                              struct hd_err *err);
+/* It is below /hyperdock/data, which is a link to /data in a container that has its files in
+ * itself. */
+bool hd_docker_is_linked_data(const struct hd_mount *mount);
+/* Fills those volumes, when the job has any, that are not filled. */
 HD_NODISCARD enum hd_code hd_docker_send_data(struct hd_docker_watch *watch, struct hd_err *err);
 /* A file without a name on that disk. */
 HD_NODISCARD enum hd_code hd_docker_open_archive(const char *directory, int *ret_fd,

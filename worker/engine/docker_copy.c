@@ -115,7 +115,10 @@ static enum hd_code pack(const struct hd_docker_watch *watch, int fd, struct hd_
     tree.name = TOP "/code";
     if (code == HD_OK && job->code_dir != NULL)
         code = hd_pack_tree(&tree, fd, err);
-    if (code == HD_OK && (job->data_dir != NULL))
+    bool linked = job->data_dir != NULL;
+    for (size_t i = 0; i < job->mount_count; i++)
+        linked = linked || hd_docker_is_linked_data(&job->mounts[i]);
+    if (code == HD_OK && linked)
         code = hd_pack_link(TOP "/data", "/data", fd, err);
     return code == HD_OK ? hd_pack_end(fd, err) : code;
 }

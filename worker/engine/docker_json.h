@@ -124,9 +124,11 @@ struct hd_docker_place {
     const char *user;        /* of the container; "" leaves the image's */
     bool copied;             /* /hyperdock is a volume of its own instead of our directories */
     const char *data_volume; /* copied: the volume that holds the data; NULL none */
-    const char *ahead;       /* made before its job is known: the number of its directory; NULL */
-    const char *launch_dir;  /* ahead: our directory with what it waits by */
-    char *const *words;      /* ahead: what it runs then */
+    const char *const *mount_volumes; /* copied: those of the job's mounts; one that is NULL is left
+                                         out; NULL: none are there */
+    const char *ahead;      /* made before its job is known: the number of its directory; NULL */
+    const char *launch_dir; /* ahead: our directory with what it waits by */
+    char *const *words;     /* ahead: what it runs then */
 };
 #define HD_DOCKER_LAUNCH_INSIDE "/.hyperdock"
 #define HD_DOCKER_LAUNCH "launch"

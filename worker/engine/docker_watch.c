@@ -245,13 +245,8 @@ static enum hd_docker_phase make_container(struct hd_docker_watch *watch)
     hd_buf_init(&body, CREATE_BODY_MAX);
     struct hd_docker_place place = {.user = watch->engine->user, .copied = watch->copied};
     enum hd_code code = watch->copied ? HD_OK : hd_docker_make_mount_points(&watch->job, &err);
-    if (watch->copied && watch->job.data_dir != NULL)
-        code = hd_docker_name_data(watch, &err);
-    if (code == HD_OK && watch->copied && watch->job.mount_count > 0)
-        code = hd_fail(&err, HD_E_INVALID,
-                       "named data sets and volumes are not copied to an engine that does not see "
-                       "this worker's disk; target.data with a path is");
-    place.data_volume = watch->data_volume[0] != '\0' ? watch->data_volume : NULL;
+    if (watch->copied)
+        code = hd_docker_name_data(watch, &place, &err);
     if (code == HD_OK)
         code = hd_docker_write_create(&watch->job, &place, &body, &err);
     if (code == HD_OK)

@@ -110,18 +110,28 @@ static void put_mount(struct writer *w, const char *source, const char *target, 
     put(w, read_only ? ",\"ReadOnly\":true}" : "}");
 }
 
+static void put_volume(struct writer *w, const char *volume, const char *target)
+{
+    put(w, ",{\"Type\":\"volume\",\"Source\":");
+    put_string(w, volume);
+    put(w, ",\"Target\":");
+    put_string(w, target);
+    put(w, ",\"ReadOnly\":true,\"VolumeOptions\":{\"NoCopy\":true,"
+           "\"Labels\":{\"hyperdock.data\":\"1\"}}}");
+}
+
 /* A volume without a name goes with its container. What the image has there is hidden, as a mounted
  * directory would hide it. */
-static void put_volumes(struct writer *w, const struct hd_docker_place *place)
+static void put_volumes(struct writer *w, const struct hd_engine_job *job,
+                        const struct hd_docker_place *place)
 {
     put(w, "\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/hyperdock\",\"VolumeOptions\":"
            "{\"NoCopy\":true}}");
-    if (place->data_volume != NULL) {
-        put(w, ",{\"Type\":\"volume\",\"Source\":");
-        put_string(w, place->data_volume);
-        put(w, ",\"Target\":\"/data\",\"ReadOnly\":true,\"VolumeOptions\":{\"NoCopy\":true,"
-               "\"Labels\":{\"hyperdock.data\":\"1\"}}}");
-    }
+    if (place->data_volume != NULL)
+        put_volume(w, place->data_volume, "/data");
+    for (size_t i = 0; place->mount_volumes != NULL && i < job->mount_count; i++)
+        if (place->mount_volumes[i] != NULL)
+            put_volume(w, place->mount_volumes[i], job->mounts[i].target);
     put(w, "]");
 }
 
@@ -293,7 +303,7 @@ static void put_host(struct writer *w, const struct hd_engine_job *job,
 {
     put(w, "\"HostConfig\":{");
     if (place->copied)
-        put_volumes(w, place);
+        put_volumes(w, job, place);
     else
         put_mounts(w, job, place);
     put_limits(w, job);
