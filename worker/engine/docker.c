@@ -309,11 +309,13 @@ static void docker_close(struct hd_engine *engine)
     for (struct hd_docker_watch *watch = docker->watches; watch != NULL; watch = watch->next)
         wake(docker, watch);
     pthread_mutex_unlock(&docker->lock);
-    /* Nobody else adds or removes watches: this is the thread that does. */
+    /* Nobody else adds or removes watches: this is the thread that does. They look at each other
+     * until the last one has ended. */
+    for (struct hd_docker_watch *watch = docker->watches; watch != NULL; watch = watch->next)
+        pthread_join(watch->thread, NULL);
     while (docker->watches != NULL) {
         struct hd_docker_watch *watch = docker->watches;
         docker->watches = watch->next;
-        pthread_join(watch->thread, NULL);
         free_watch(watch);
     }
     free_docker(docker);
