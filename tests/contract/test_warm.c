@@ -184,6 +184,18 @@ static void one_target_takes_one_job_after_another(void **state)
         assert_done_before(*state, i + 1, i);
 }
 
+/* The image's label, as a real engine tells of it. */
+static void an_image_may_say_that_its_targets_stay(void **state)
+{
+    struct bench *bench = *state;
+    if (!bench->docker)
+        return; /* a command has no label */
+    bench->warm.by_label = true;
+    bench->warm.env = bench->env;
+    for (uint32_t i = 0; i < 3; i++)
+        assert_done_before(bench, i + 1, i);
+}
+
 static void the_files_of_an_attempt_are_as_if_it_had_run_alone(void **state)
 {
     struct bench *bench = *state;
@@ -583,6 +595,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BENCH(one_target_takes_one_job_after_another),
+        ON_BENCH(an_image_may_say_that_its_targets_stay),
         ON_BENCH(the_files_of_an_attempt_are_as_if_it_had_run_alone),
         ON_BENCH(what_is_printed_is_in_the_logs_once),
         ON_BENCH(two_jobs_at_a_time_have_two_targets_and_a_third_run_has_room),
