@@ -39,7 +39,7 @@ void core_lease(struct hd_core *core, uint32_t run_number, uint32_t job_number,
     const struct job *job = &run->jobs[job_number];
     const struct config *config = &run->configs[job->config];
     uint32_t root = core_job_root(run, job);
-    bool holds = root != HD_NONE && (root == worker->root || core_is_shelved(run, job));
+    bool holds = root != HD_NONE && (root == worker->root || core_is_shelved(core, run, job));
     struct parked parked = worker->parked;
 
     struct hd_fact *fact = core_fact(core, run_number, HD_FACT_ATTEMPT_LEASED);

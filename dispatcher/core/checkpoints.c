@@ -10,16 +10,19 @@
 
 /* ---- travelling ------------------------------------------------------------------------------ */
 
-bool core_has_copy(const struct config *config)
+bool core_has_copy(const struct hd_core *core, const struct config *config)
 {
+    (void)core; /* read by planted builds only */
+    if (HD_PLANTED(core, HD_PLANT_OLD_COPY) && config->shelved_attempt > 0)
+        return true;
     return config->root != HD_NONE && config->state_attempt > 0 &&
            config->shelved_job == config->state_job &&
            config->shelved_attempt == config->state_attempt;
 }
 
-bool core_is_shelved(const struct run *run, const struct job *job)
+bool core_is_shelved(const struct hd_core *core, const struct run *run, const struct job *job)
 {
-    return job->repeat == 0 && core_has_copy(&run->configs[job->config]);
+    return job->repeat == 0 && core_has_copy(core, &run->configs[job->config]);
 }
 
 /* Its holder would take it at once, and has the directory. */
@@ -36,7 +39,7 @@ static bool holder_waits(const struct hd_core *core, const struct run *run,
  * would have it go there: what the attempt before did lies in the holder's directory only. */
 bool core_may_travel(const struct hd_core *core, const struct run *run, const struct job *job)
 {
-    return core_is_shelved(run, job) && job->attempt == 0 &&
+    return core_is_shelved(core, run, job) && job->attempt == 0 &&
            !holder_waits(core, run, &run->configs[job->config]);
 }
 

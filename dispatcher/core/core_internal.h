@@ -390,8 +390,8 @@ uint32_t core_pick_queued(struct hd_core *core, uint32_t run, struct worker *wor
 bool core_queue_spent(struct hd_core *core, struct run *run); /* has nothing for anybody now */
 
 /* checkpoints.c: directories that travel. The config's state is in the master's hands. */
-bool core_has_copy(const struct config *config);
-bool core_is_shelved(const struct run *run, const struct job *job);
+bool core_has_copy(const struct hd_core *core, const struct config *config);
+bool core_is_shelved(const struct hd_core *core, const struct run *run, const struct job *job);
 /* It goes to whoever is free, with that copy, rather than wait for the directory's holder. */
 bool core_may_travel(const struct hd_core *core, const struct run *run, const struct job *job);
 void core_handle_shelved(struct hd_core *core, const struct hd_event *event);

@@ -144,8 +144,9 @@ static bool fits(struct hd_core *core, uint32_t run_number, const struct job *jo
 {
     const struct config *config = &core->runs[run_number]->configs[job->config];
     return core_fits(core, run_number, worker, job->budget,
-                     own || core_is_shelved(core->runs[run_number], job) ? config->state_budget
-                                                                         : (double)NAN);
+                     own || core_is_shelved(core, core->runs[run_number], job)
+                         ? config->state_budget
+                         : (double)NAN);
 }
 
 /* Every queued job, for a worker to whom what holds for most does not apply. */

@@ -121,7 +121,8 @@ static bool fits_slot(struct hd_core *core, uint32_t run_number, const struct hd
         return true;
     if (slot->kind == HD_SLOT_PROMOTE) {
         const struct config *config = &run->configs[slot->config_number];
-        if (config->root != HD_NONE && (config->root == worker->root || core_has_copy(config)))
+        if (config->root != HD_NONE &&
+            (config->root == worker->root || core_has_copy(core, config)))
             from = config->state_budget;
     }
     return core_fits(core, run_number, worker, slot->budget, from);

@@ -54,6 +54,7 @@ enum hd_plant {
     HD_PLANT_LEAVING_FORGIVES = 1 << 7, /* whoever was sent away is active when it is back */
     HD_PLANT_OLD_INCARNATION = 1 << 8,  /* an older process of a worker is obeyed */
     HD_PLANT_DRAINING_FED = 1 << 9,     /* a request of before the drain still gets a job */
+    HD_PLANT_OLD_COPY = 1 << 11,        /* any copy of a directory is one of its last state */
     HD_PLANT_STAMP_IGNORED = 1 << 10,   /* takes what a copy of its state granted for its own */
     /* "reply before commit" is planted in the simulator's driver */
 };

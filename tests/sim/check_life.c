@@ -176,7 +176,8 @@ static void state_honest(struct sim *sim, const struct sim_checker *self,
         return;
     const struct hd_lease *lease = probe->lease;
     const struct sim_container *container = probe->container;
-    if (lease->directory[0] != '\0' && !hd_streq(lease->root, container->worker->root->id))
+    if (lease->directory[0] != '\0' && !sim->plan->travels &&
+        !hd_streq(lease->root, container->worker->root->id))
         sim_fail(sim, self->name, "job %u continues from %s, which %s does not have",
                  lease->attempt.job, lease->root, container->worker->id);
     else if (!isnan(container->budget_previous) &&

@@ -269,6 +269,13 @@ struct sim_heard {
     int64_t at_ms; /* virtual time */
 };
 
+/* Of a config's directory, at a master; see travel.c. */
+struct sim_copy {
+    struct hd_attempt_ref whose; /* that left it */
+    uint32_t config;
+    double budget, reached; /* as in sim_directory */
+};
+
 struct sim_master {
     uint32_t index;
     char id[8]; /* as the nameserver knows it */
@@ -311,6 +318,8 @@ struct sim_master {
     int64_t last_hold_ms;                    /* clock at the end of the last hold */
     int64_t hold_ended_ms;                   /* the same in true time: clocks jump */
     uint64_t commits;
+    struct sim_copy *copies; /* they outlive the process */
+    size_t copy_count, copy_capacity;
 };
 
 void sim_master_start(struct sim *sim, uint32_t index);
@@ -430,7 +439,8 @@ void sim_engine_stop(struct sim *sim, struct sim_worker *worker, struct hd_attem
                      enum hd_outcome outcome, int64_t deadline_ms);
 void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt);
 void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
-                             struct hd_attempt_ref attempt, enum hd_verdict verdict);
+                             struct hd_attempt_ref attempt, enum hd_verdict verdict,
+                             uint32_t wanted);
 /* A new incarnation looks at its engine and its disk. */
 void sim_engine_adopt(struct sim *sim, struct sim_worker *worker);
 void sim_engine_reboot(struct sim *sim, struct sim_worker *worker);
@@ -438,6 +448,15 @@ void sim_engine_reboot(struct sim *sim, struct sim_worker *worker);
 const struct sim_container *sim_engine_origin(const struct sim_worker *worker,
                                               struct hd_attempt_ref attempt);
 struct sim_container *sim_engine_find(struct sim_worker *worker, struct hd_attempt_ref attempt);
+
+/* ---- directories that travel (travel.c)
+ * ------------------------------------------------------- */
+
+/* The master wants what this one left. */
+void sim_travel_send(struct sim *sim, const struct sim_container *container);
+/* What its attempt was leased to go on from, in another machine's root; NULL: it cannot be had. */
+const struct sim_copy *sim_travel_fetch(struct sim *sim, const struct sim_container *container);
+void sim_travel_restart(struct sim *sim, struct sim_master *master);
 
 /* ---- nameserver, person, faults (others.c, fault.c)
  * ---------------------------------------------- */
@@ -551,6 +570,8 @@ extern const struct sim_checker sim_checkers_rivals[];
 extern const size_t sim_checkers_rivals_count;
 extern const struct sim_checker sim_checkers_faults[];
 extern const size_t sim_checkers_faults_count;
+extern const struct sim_checker sim_checkers_travel[];
+extern const size_t sim_checkers_travel_count;
 extern const struct sim_checker sim_checkers_life[];
 extern const size_t sim_checkers_life_count;
 

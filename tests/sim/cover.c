@@ -37,6 +37,7 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_WRONG_LIMITS] = "wrong-limits",
     [SIM_PLANT_STOPS_UNASKED] = "stops-unasked",
     [SIM_PLANT_STAMP_IGNORED] = "stamp-ignored",
+    [SIM_PLANT_OLD_COPY] = "old-copy",
     [SIM_PLANT_RIVAL_ADMITTED] = "rival-admitted",
     [SIM_PLANT_REFUSED_STAYS] = "refused-stays",
 };
@@ -124,6 +125,8 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "life", "results harvested", cover->harvested, true);
     line(context, "directory", "in place", cover->resumed_in_place, true);
     line(context, "directory", "a copy", cover->resumed_from_copy, true);
+    line(context, "directory", "from the master", cover->travelled, true);
+    line(context, "directory", "not to be had", cover->not_fetched, true);
     line(context, "directory", "anew", cover->resumed_anew, true);
     line(context, "job", "evaluated again", cover->repeats, true);
     line(context, "job", "several objectives", cover->scored, true);

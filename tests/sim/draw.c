@@ -377,6 +377,14 @@ static void draw_twins(uint64_t seed, struct sim_plan *plan)
     twin->knows_end = plan->workers[of].knows_end = false;
 }
 
+/* Likewise: without it configs whose holder is gone begin from the start. */
+static void draw_travel(uint64_t seed, struct sim_plan *plan)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "travel", 0, &rng);
+    plan->travels = chance(&rng, 50);
+}
+
 void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
 {
     struct hd_rng rng;
@@ -408,6 +416,7 @@ void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
     plan->shutdown_workers = plan->run_count == 1 && chance(&rng, 30);
     draw_rival(seed, plan);
     draw_twins(seed, plan);
+    draw_travel(seed, plan);
 }
 
 void sim_plan_alone(struct sim_plan *plan, bool with_kills)

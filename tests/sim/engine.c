@@ -59,6 +59,21 @@ static struct sim_directory *make_directory(struct sim *sim, struct sim_root *ro
     return directory;
 }
 
+/* False: it begins from the start. */
+static bool take_fetched(struct sim *sim, struct sim_worker *worker,
+                         struct sim_container *container, const struct hd_lease *lease,
+                         const char *fresh)
+{
+    const struct sim_copy *copy = sim_travel_fetch(sim, container);
+    if (copy == NULL ||
+        (!isnan(lease->budget_previous) && !(copy->budget >= lease->budget_previous)))
+        return false;
+    container->directory = make_directory(sim, worker->root, fresh);
+    container->directory->budget = copy->budget;
+    container->directory->reached = copy->reached;
+    return true;
+}
+
 static void choose_directory(struct sim *sim, struct sim_worker *worker,
                              struct sim_container *container, const struct hd_lease *lease)
 {
@@ -71,10 +86,15 @@ static void choose_directory(struct sim *sim, struct sim_worker *worker,
      * same name; the worker looks. Elsewhere it would hide what the core has wrong. */
     bool copied = sim->plan->workers[sim->plan->worker_count - 1].twin == SIM_TWIN_COPY ||
                   sim->plan->rival.kind == SIM_RIVAL_COPY;
+    /* A fetched one is looked at too; so is what an attempt left that could fetch nothing. */
+    copied = copied || sim->plan->travels;
     if (held != NULL && copied && held->budget < lease->budget_previous)
         held = NULL;
     if (held != NULL && copied && isnan(held->budget) && !isnan(lease->budget_previous))
         held = NULL;
+    if (lease->directory[0] != '\0' && !hd_streq(lease->root, worker->root->id) &&
+        sim->plan->travels && take_fetched(sim, worker, container, lease, fresh))
+        return;
     if (held == NULL) {
         container->directory = make_directory(sim, worker->root, fresh);
         container->budget_previous = NAN; /* what is not here is not gone on from */
@@ -473,7 +493,8 @@ void sim_engine_drop(struct sim *sim, struct sim_worker *worker, struct hd_attem
 }
 
 void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
-                             struct hd_attempt_ref attempt, enum hd_verdict verdict)
+                             struct hd_attempt_ref attempt, enum hd_verdict verdict,
+                             uint32_t wanted)
 {
     struct sim_container *container = sim_engine_find(worker, attempt);
     if (container == NULL)
@@ -483,6 +504,8 @@ void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
                               .attempt = attempt,
                               .verdict = verdict};
     sim_probe(sim, &probe);
+    if ((wanted & HD_WANTED_STATE) != 0)
+        sim_travel_send(sim, container);
     kill_container(sim, container);
 }
 

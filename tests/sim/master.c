@@ -50,6 +50,8 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_DRAINING_FED;
     case SIM_PLANT_STAMP_IGNORED:
         return HD_PLANT_STAMP_IGNORED;
+    case SIM_PLANT_OLD_COPY:
+        return HD_PLANT_OLD_COPY;
     case SIM_PLANT_RIVAL_ADMITTED:
     case SIM_PLANT_REFUSED_STAYS:
     case SIM_PLANT_NONE:
@@ -86,7 +88,8 @@ static uint32_t core_plants(enum sim_plant plant)
 static struct hd_core *new_core(const struct sim *sim)
 {
     struct hd_core_options options = {.ping_ms = 5000,
-                                      .shutdown_workers = sim->plan->shutdown_workers};
+                                      .shutdown_workers = sim->plan->shutdown_workers,
+                                      .no_copies = !sim->plan->travels};
 #ifdef HD_PLANTS
     options.plants = core_plants(sim->options->plant);
 #else
@@ -183,6 +186,7 @@ void sim_master_start(struct sim *sim, uint32_t index)
     }
     struct sim_probe probe = {.kind = SIM_PROBE_RESTORED, .master = master};
     sim_probe(sim, &probe);
+    sim_travel_restart(sim, master);
     sim_master_renew(sim, master);
     wake(sim, master);
 }

@@ -101,6 +101,7 @@ enum sim_plant {
     SIM_PLANT_WRONG_LIMITS,   /* driver: the run that is created retries and goes on for ever */
     SIM_PLANT_STOPS_UNASKED,  /* shell: a target's end is reported as an early stop */
     SIM_PLANT_STAMP_IGNORED,  /* core: takes what a copy of its state granted */
+    SIM_PLANT_OLD_COPY,       /* core: any copy of a directory is one of its last state */
     SIM_PLANT_RIVAL_ADMITTED, /* nameserver: another master under one run id is let in */
     SIM_PLANT_REFUSED_STAYS,  /* shell: a worker that is refused for a newer one goes on */
     SIM_PLANT_COUNT
@@ -227,6 +228,7 @@ struct sim_plan {
     bool story;         /* written by hand: clocks begin at 0, targets take their exact time */
     bool resume_paused; /* in the calm a person resumes what a person paused */
     bool shutdown_workers;
+    bool travels; /* masters take copies of work directories */
 };
 void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan);
 /* The same cluster with one worker, one slot and nobody who interferes; with_kills: masters and
@@ -253,6 +255,7 @@ struct sim_cover {
     uint64_t worker_states[HD_WORKER_STATE_COUNT];
     uint64_t rivals_refused, copies_served, foreign_results, twins_refused;
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
+    uint64_t travelled, not_fetched;
     uint64_t repeats;             /* evaluations of a config that had a result */
     uint64_t scored;              /* results with several objectives */
     uint64_t opened;              /* promotions that had waited for an opening */

@@ -267,7 +267,8 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
         sim_engine_drop(sim, worker, action->attempt);
         break;
     case HD_AGENT_ACKNOWLEDGED:
-        sim_engine_acknowledged(sim, worker, action->attempt, action->verdict);
+        sim_engine_acknowledged(sim, worker, action->attempt, action->verdict,
+                                action->wanted);
         break;
     case HD_AGENT_DESCRIBE:
         sim_at(sim, sim->now_ms, fire_described, worker->index, worker->epoch, NULL);
