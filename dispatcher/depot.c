@@ -380,7 +380,9 @@ enum hd_code hd_depot_offer(struct hd_depot *depot, const struct hd_depot_offer 
         return code;
     copy->used = ++depot->used;
     copy->offered = offer->attempt;
-    if (count > 0 && !make_room(depot, offer->place, HD_CHECKPOINT_PIECE_BYTES))
+    uint64_t next =
+        offer->size < HD_CHECKPOINT_PIECE_BYTES ? offer->size : HD_CHECKPOINT_PIECE_BYTES;
+    if (count > 0 && !make_room(depot, offer->place, next))
         return no_room(err);
     if (count == 0) {
         code = write_list(depot, offer, err);

@@ -67,7 +67,30 @@ void hd_depot_sweep(struct hd_depot *depot);
 void hd_depot_each(const struct hd_depot *depot,
                    void (*tell)(void *context, struct hd_attempt_ref attempt), void *context);
 
-/* The view "checkpoint" (docs/protocol.md). *ret_shelved: ret_attempt's directory is there now. */
+/* ---- depot_answer.c: the view "checkpoint" (docs/protocol.md) -------------------------------- */
+
+enum hd_depot_op { HD_DEPOT_OFFER, HD_DEPOT_PUT, HD_DEPOT_LIST, HD_DEPOT_GET };
+
+/* Every word of it comes from a worker. */
+struct hd_depot_question {
+    enum hd_depot_op op;
+    struct hd_attempt_ref attempt; /* not its stamp */
+    uint64_t size;
+    double budget;
+    const char *pieces, *piece, *data; /* of `held`; NULL what the op does not need */
+    struct hd_value *held;
+};
+HD_NODISCARD enum hd_code hd_depot_question_parse(const char *json,
+                                                  struct hd_depot_question *ret_question,
+                                                  struct hd_err *err);
+void hd_depot_question_release(struct hd_depot_question *question);
+/* Its answer, when whoever asks may: about `place`, and (LIST) about what `state` left there.
+ * *ret_shelved: what was offered is all there now. */
+HD_NODISCARD enum hd_code hd_depot_take(struct hd_depot *depot,
+                                        const struct hd_depot_question *question,
+                                        struct hd_depot_place place, struct hd_attempt_ref state,
+                                        struct hd_buf *json, bool *ret_shelved, struct hd_err *err);
+/* Whether it may is asked of the core. *ret_shelved: ret_attempt's directory is there now. */
 HD_NODISCARD enum hd_code hd_depot_answer(struct hd_depot *depot, const struct hd_core *core,
                                           const struct hd_request *request, struct hd_buf *json,
                                           bool *ret_shelved, struct hd_attempt_ref *ret_attempt,

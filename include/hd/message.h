@@ -153,9 +153,7 @@ const char *hd_reply_kind_name(enum hd_reply_kind kind);
 
 /* Of what an attempt leaves, what the master takes a copy of. */
 enum hd_wanted {
-    HD_WANTED_STATE = 1 << 0,  /* its config's directory: others may have to go on with it */
-    HD_WANTED_RESULT = 1 << 1, /* its out/: it is the best so far */
-    HD_WANTED_MAX = HD_WANTED_STATE | HD_WANTED_RESULT,
+    HD_WANTED_STATE = 1 << 0, /* its config's directory: others may have to go on with it */
 };
 
 enum hd_verdict { HD_VERDICT_NONE, HD_VERDICT_ACCEPTED, HD_VERDICT_REFUSED };

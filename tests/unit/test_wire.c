@@ -199,7 +199,7 @@ static struct hd_reply any_reply(void)
         .lane = (enum hd_lane)hd_rng_below(&rng, HD_LANE_COUNT),
         .sequence = any_u64(),
         .verdict = (enum hd_verdict)hd_rng_below(&rng, HD_VERDICT_REFUSED + 1),
-        .wanted = (uint32_t)hd_rng_below(&rng, HD_WANTED_MAX + 1),
+        .wanted = any_u32(),
         .lease = any_lease(),
         .command_count = any_count(HD_COMMANDS_MAX),
         .drain = any_bool(),

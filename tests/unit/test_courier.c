@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Work directories to a master and from it: what arrives is what was sent, over interruptions, and
+ * what the master says or hands over is judged. The master here is its depot, behind the call that
+ * would go over the network. */
+#include "testlib.h"
+
+#include "courier.h"
+#include "depot.h"
+#include "pieces.h"
+
+#include <hd/message.h>
+
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BIG 1200000u /* bytes: three pieces */
+#define WAIT_MS 20000
+
+static struct hd_err err;
+
+/* The master: under a lock, since threads of the courier ask. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct hd_depot *depot;
+    size_t puts, wholes;
+    size_t failures;   /* calls to come that the network loses */
+    const char *twist; /* said instead of each answer to `twisted` */
+    enum hd_depot_op twisted;
+} master = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static const struct hd_depot_place place = {.run_uid = 9, .config = 0};
+static const struct hd_attempt_ref left = {.run_uid = 9, .job = 1, .attempt = 1};
+static const struct hd_attempt_ref leased = {.run_uid = 9, .job = 2, .attempt = 1};
+
+static enum hd_code answer(const char *json, struct hd_value **ret_answer, struct hd_err *why)
+{
+    struct hd_depot_question question;
+    struct hd_buf text;
+    bool shelved = false;
+    enum hd_code code = hd_depot_question_parse(json, &question, why);
+    if (code != HD_OK)
+        return code;
+    hd_buf_init(&text, HD_VIEW_JSON_MAX);
+    if (master.twist != NULL && question.op == master.twisted)
+        code = hd_buf_puts(&text, master.twist, why);
+    else
+        code = hd_depot_take(master.depot, &question, place, left, &text, &shelved, why);
+    master.puts += question.op == HD_DEPOT_PUT ? 1 : 0;
+    master.wholes += shelved ? 1 : 0;
+    if (code == HD_OK)
+        code =
+            hd_json_parse(text.data, text.size, "answer", &hd_value_limits_target, ret_answer, why);
+    hd_buf_release(&text);
+    hd_depot_question_release(&question);
+    return code;
+}
+
+enum hd_code hd_fetch_view(struct hd_fetch *fetch, const char *address, const char *run_id,
+                           const char *view, const char *view_json, struct hd_value **ret_answer,
+                           struct hd_err *why)
+{
+    (void)fetch;
+    (void)run_id;
+    assert_string_equal(address, "tcp://master");
+    assert_string_equal(view, "checkpoint");
+    pthread_mutex_lock(&master.lock);
+    enum hd_code code;
+    if (master.failures > 0) {
+        master.failures--;
+        code = hd_fail(why, HD_E_NET, "the connection ended");
+    } else {
+        code = answer(view_json, ret_answer, why);
+    }
+    pthread_cond_broadcast(&master.changed);
+    pthread_mutex_unlock(&master.lock);
+    return code;
+}
+
+static bool keeps(void *context, struct hd_attempt_ref attempt)
+{
+    (void)context;
+    (void)attempt;
+    return true;
+}
+
+/* ---- the world ------------------------------------------------------------------------------- */
+
+struct world {
+    char *dir;
+    char work[512], came[512], depot_dir[512];
+    struct hd_queue *news;
+    struct hd_courier *courier;
+};
+
+static void write_big(const char *path, char letter)
+{
+    char *bytes = malloc(BIG);
+    assert_non_null(bytes);
+    memset(bytes, letter, BIG);
+    assert_hd_ok(hd_file_replace(path, bytes, BIG, 0644, &err));
+    free(bytes);
+}
+
+static void write_at(const struct world *world, const char *name, const char *text)
+{
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", world->work, name);
+    if (text == NULL)
+        write_big(path, 'w');
+    else
+        test_file_write(path, text);
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    assert_non_null(world);
+    world->dir = test_dir_make();
+    snprintf(world->work, sizeof(world->work), "%s/work", world->dir);
+    snprintf(world->came, sizeof(world->came), "%s/came", world->dir);
+    snprintf(world->depot_dir, sizeof(world->depot_dir), "%s/depot", world->dir);
+    assert_hd_ok(hd_mkdirs(world->work, 0755, &err));
+    assert_hd_ok(hd_mkdirs(world->came, 0755, &err));
+    const struct hd_depot_settings settings = {
+        .directory = world->depot_dir, .bytes_max = 1u << 26, .keeps = keeps};
+    assert_hd_ok(hd_depot_open(&settings, &master.depot, &err));
+    master.puts = master.wholes = master.failures = 0;
+    master.twist = NULL;
+    assert_hd_ok(hd_queue_new(64, &world->news, &err));
+    const struct hd_courier_settings courier = {
+        .state_dir = world->dir, .bytes_max = 1u << 25, .news = world->news};
+    assert_hd_ok(hd_courier_open(&courier, &world->courier, &err));
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    void *news;
+    hd_courier_close(world->courier);
+    while ((news = hd_queue_pop(world->news, 0)) != NULL)
+        hd_free(news);
+    hd_queue_free(world->news);
+    hd_depot_close(master.depot);
+    master.depot = NULL;
+    test_dir_remove(world->dir);
+    free(world);
+    return 0;
+}
+
+static void send_it(struct world *world, size_t wholes)
+{
+    hd_courier_send(world->courier, "tcp://master", left, world->work);
+    pthread_mutex_lock(&master.lock);
+    while (master.wholes < wholes)
+        pthread_cond_wait(&master.changed, &master.lock);
+    pthread_mutex_unlock(&master.lock);
+}
+
+/* NULL: it has come. Otherwise why not; of the news, freed with them. */
+static struct hd_courier_news *fetch_it(struct world *world)
+{
+    assert_hd_ok(hd_courier_fetch(world->courier, "tcp://master", leased, world->came, &err));
+    struct hd_courier_news *news = hd_queue_pop(world->news, WAIT_MS);
+    assert_non_null(news);
+    assert_true(hd_attempt_ref_equal(news->attempt, leased));
+    assert_string_equal(news->path, world->came);
+    return news;
+}
+
+static void assert_came(const struct world *world, const char *name, const char *text)
+{
+    char path[1024];
+    size_t size;
+    snprintf(path, sizeof(path), "%s/%s", world->came, name);
+    char *found = test_file_read(path, &size);
+    if (text != NULL) {
+        assert_string_equal(found, text);
+    } else {
+        assert_int_equal(size, BIG);
+        assert_int_equal(strspn(found, "w"), BIG);
+    }
+    free(found);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+/* A directory arrives as it was: files, directories, links as links, and its budget. */
+static void a_directory_arrives_as_it_was(void **state)
+{
+    struct world *world = *state;
+    char path[1024], to[64] = "";
+    snprintf(path, sizeof(path), "%s/deep/er", world->work);
+    assert_hd_ok(hd_mkdirs(path, 0755, &err));
+    write_at(world, "deep/er/epoch", "7\n");
+    write_at(world, "weights", NULL);
+    snprintf(path, sizeof(path), "%s/last", world->work);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    snprintf(path, sizeof(path), "%s.owner", world->work);
+    test_file_write(path, "w\nbudget 2.5\n");
+    send_it(world, 1);
+    struct hd_courier_news *news = fetch_it(world);
+    assert_false(news->failed);
+    assert_true(news->budget >= 2.5 && news->budget <= 2.5);
+    hd_free(news);
+    assert_came(world, "deep/er/epoch", "7\n");
+    assert_came(world, "weights", NULL);
+    snprintf(path, sizeof(path), "%s/last", world->came);
+    assert_true(readlink(path, to, sizeof(to) - 1) > 0);
+    assert_string_equal(to, "/etc/passwd");
+}
+
+/* What the network loses is asked again, and what has not changed is not sent again, though
+ * something before it has. */
+static void only_what_changed_is_sent_again(void **state)
+{
+    struct world *world = *state;
+    write_at(world, "a-small", "1\n");
+    write_at(world, "weights", NULL);
+    master.failures = 2;
+    send_it(world, 1);
+    size_t first = master.puts;
+    assert_true(first >= 4); /* three of the file, and what is around it */
+    write_at(world, "a-new-one", "2\n");
+    send_it(world, 2);
+    assert_true(master.puts - first <= 2);
+    struct hd_courier_news *news = fetch_it(world);
+    assert_false(news->failed);
+    hd_free(news);
+    assert_came(world, "a-new-one", "2\n");
+    assert_came(world, "weights", NULL);
+}
+
+/* Whatever a master says, no other bytes than those that the names say are taken for a state. */
+static void other_answers_are_refused(void **state)
+{
+    static const struct {
+        enum hd_depot_op op;
+        const char *answer, *why;
+    } twists[] = {
+        {HD_DEPOT_GET, "{\"data\":\"YWJj\"}", "not what its name says"},
+        {HD_DEPOT_GET, "{\"data\":\"%\"}", ""},
+        {HD_DEPOT_GET, "{}", "sent no piece"},
+        {HD_DEPOT_LIST, "{}", "sent no list"},
+        {HD_DEPOT_LIST, "{\"pieces\":\"\"}", "list of pieces is none"},
+        {HD_DEPOT_LIST, "{\"pieces\":\"abc\"}", "list of pieces is none"},
+        {HD_DEPOT_LIST, "{\"pieces\":7}", "sent no list"},
+    };
+    struct world *world = *state;
+    write_at(world, "small", "1\n");
+    send_it(world, 1);
+    for (size_t i = 0; i < HD_COUNT(twists); i++) {
+        pthread_mutex_lock(&master.lock);
+        master.twist = twists[i].answer;
+        master.twisted = twists[i].op;
+        pthread_mutex_unlock(&master.lock);
+        struct hd_courier_news *news = fetch_it(world);
+        assert_true(news->failed);
+        assert_non_null(strstr(news->why, twists[i].why));
+        hd_free(news);
+    }
+}
+
+/* Larger files begin and end pieces; small ones share them; together they are the archive. */
+static void an_archive_is_cut_at_its_files(void **state)
+{
+    struct world *world = *state;
+    char path[1024];
+    struct hd_pieces pieces;
+    for (int i = 0; i < 40; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "f%02d", i);
+        write_at(world, name, i == 20 ? NULL : "small\n");
+    }
+    snprintf(path, sizeof(path), "%s/archive", world->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_hd_ok(hd_checkpoint_pack(world->work, 1u << 25, fd, &err));
+    assert_hd_ok(hd_pieces_cut(fd, &pieces, &err));
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(pieces.bytes, st.st_size);
+    assert_int_equal(pieces.count, 5);
+    uint64_t at = 0, large = 0;
+    for (size_t i = 0; i < pieces.count; i++) {
+        assert_true(pieces.items[i].offset == at && pieces.items[i].size > 0);
+        at += pieces.items[i].size;
+        large += pieces.items[i].size == HD_CHECKPOINT_PIECE_BYTES ? 1 : 0;
+    }
+    assert_int_equal(large, 2);
+    hd_pieces_release(&pieces);
+    assert_int_equal(ftruncate(fd, 1000), 0); /* no whole number of blocks: what is left is one */
+    assert_hd_ok(hd_pieces_cut(fd, &pieces, &err));
+    assert_int_equal(pieces.bytes, 1000);
+    hd_pieces_release(&pieces);
+    close(fd);
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_directory_arrives_as_it_was),
+        TEST(only_what_changed_is_sent_again),
+        TEST(other_answers_are_refused),
+        TEST(an_archive_is_cut_at_its_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
