@@ -308,6 +308,7 @@ static void test_ahead_no_such_command(void **state)
     job.argv = argv;
     start(room, &job);
     assert_true(await_ahead(room));
+    hd_engine_remove(room->engine, job.attempt);
     job = job_ahead(room, 2, "run", "");
     job.argv = argv;
     start(room, &job);
