@@ -16,6 +16,8 @@ void hd_container_release(struct hd_container *container)
     hd_free(container->cpuset);
     hd_free(container->user);
     hd_free(container->network);
+    hd_words_free(container->networks);
+    hd_words_free(container->ports);
     hd_free(container->runtime);
     hd_words_free(container->ulimits);
     hd_words_free(container->tmpfs);
@@ -225,7 +227,7 @@ enum hd_code hd_container_parse(const struct hd_reader *reader, const struct hd_
 
 /* ---- described ---- */
 
-static struct hd_value *describe_list(char *const *words)
+struct hd_value *hd_words_describe(char *const *words)
 {
     struct hd_value *list = hd_value_new_array();
     for (size_t i = 0; list != NULL && words != NULL && words[i] != NULL; i++)
@@ -257,9 +259,9 @@ struct hd_value *hd_container_describe(const struct hd_container *container)
                 put(map, "network", new_text(container->network)) &&
                 put(map, "runtime", new_text(container->runtime)) &&
                 put(map, "read_only", hd_value_new_bool(container->read_only)) &&
-                put(map, "tmpfs", describe_list(container->tmpfs)) &&
-                put(map, "cap_add", describe_list(container->cap_add)) &&
-                put(map, "cap_drop", describe_list(container->cap_drop)) &&
+                put(map, "tmpfs", hd_words_describe(container->tmpfs)) &&
+                put(map, "cap_add", hd_words_describe(container->cap_add)) &&
+                put(map, "cap_drop", hd_words_describe(container->cap_drop)) &&
                 put(map, "privileged", hd_value_new_bool(container->privileged));
     return finish(map, good);
 }

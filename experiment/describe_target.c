@@ -91,6 +91,10 @@ struct hd_value *hd_target_describe(const struct hd_target *target)
         put(map, "retries", describe_retries(target)) &&
         put(map, "warm", hd_warm_describe(&target->warm)) &&
         (!target->ahead || put(map, "ahead", hd_value_new_bool(true))) &&
+        (target->container.networks == NULL ||
+         put(map, "networks", hd_words_describe(target->container.networks))) &&
+        (target->container.ports == NULL ||
+         put(map, "ports", hd_words_describe(target->container.ports))) &&
         (target->code == NULL || put(map, "code", hd_code_describe(target))) &&
         (target->volume_count == 0 || put(map, "volumes", hd_volumes_describe(target))) &&
         (!target->as_hyperdock || put(map, "contract", hd_value_new_string("hyperdock"))) &&

@@ -105,7 +105,12 @@ HD_NODISCARD enum hd_code hd_container_parse_resources(const struct hd_reader *r
 HD_NODISCARD enum hd_code hd_container_parse(const struct hd_reader *reader,
                                              const struct hd_value *target,
                                              struct hd_container *container);
+/* `target.networks` and `target.ports`; the image and what goes with it are parsed before. */
+HD_NODISCARD enum hd_code hd_networks_parse(const struct hd_reader *reader,
+                                            const struct hd_value *object,
+                                            struct hd_target *target);
 void hd_container_release(struct hd_container *container);
+struct hd_value *hd_words_describe(char *const *words); /* a list; NULL: no memory */
 struct hd_value *hd_container_describe(const struct hd_container *container); /* NULL: no memory */
 struct hd_value *hd_container_describe_ulimits(const struct hd_container *container);
 /* warm.c; command, env and args are parsed before. */
@@ -127,6 +132,10 @@ void hd_from_output_release(struct hd_target *target);
 
 /* services.c; the target is parsed before. NULL: there are none. */
 struct hd_services;
+struct hd_service_port;
+/* "80", "8080:80/udp", "127.0.0.1:8080:80", {host, container}; nothing is set that is not said. */
+HD_NODISCARD enum hd_code hd_port_parse(const struct hd_reader *reader, const struct hd_value *item,
+                                        const char *path, struct hd_service_port *ret_port);
 HD_NODISCARD enum hd_code hd_services_read(const struct hd_reader *reader,
                                            const struct hd_value *root, const char *base_dir,
                                            struct hd_services **ret_plan);

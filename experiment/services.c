@@ -138,8 +138,8 @@ static bool parse_port_texts(char *host, char *container, struct hd_service_port
            port_number(container, &port->container);
 }
 
-static enum hd_code parse_port(const struct hd_reader *reader, const struct hd_value *item,
-                               const char *path, struct hd_service_port *port)
+enum hd_code hd_port_parse(const struct hd_reader *reader, const struct hd_value *item,
+                           const char *path, struct hd_service_port *port)
 {
     static const char *const names[] = {"host", "container"};
     char host[128] = "", container[128] = "";
@@ -178,8 +178,8 @@ static enum hd_code parse_ports(const struct hd_reader *reader, const struct hd_
     for (size_t i = 0; code == HD_OK && list != NULL && i < list->as.array.count; i++) {
         char place[READ_PATH_MAX];
         (void)hd_format(place, sizeof(place), "%s.ports[%zu]", path, i);
-        code = parse_port(reader, list->as.array.items[i], place,
-                          &service->ports[service->port_count]);
+        code = hd_port_parse(reader, list->as.array.items[i], place,
+                             &service->ports[service->port_count]);
         service->port_count++;
     }
     return code;

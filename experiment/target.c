@@ -471,9 +471,10 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
                              const struct hd_space *space, struct hd_target *target)
 {
     static const char *const names[] = {
-        "image",       "command",    "env",     "data",      "base_dir",   "resources", "timeout",
-        "stop_grace",  "checkpoint", "retries", "container", "args",       "warm",      "contract",
-        "from_output", "pull",       "strict",  "volumes",   "expression", "ahead",     "code"};
+        "image",      "command",    "env",         "data",     "base_dir",  "resources",
+        "timeout",    "stop_grace", "checkpoint",  "retries",  "container", "args",
+        "warm",       "contract",   "from_output", "pull",     "strict",    "volumes",
+        "expression", "ahead",      "code",        "networks", "ports"};
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", PATH, &object);
     if (code == HD_OK && object == NULL)
@@ -503,6 +504,8 @@ enum hd_code hd_target_parse(const struct hd_reader *reader, const struct hd_val
         code = parse_resources(reader, object, target);
     if (code == HD_OK)
         code = parse_container(reader, object, target);
+    if (code == HD_OK)
+        code = hd_networks_parse(reader, object, target);
     if (code == HD_OK)
         code = parse_contract(reader, object, target);
     if (code == HD_OK)

@@ -136,6 +136,10 @@ enum hd_code hd_ahead_parse(const struct hd_reader *reader, const struct hd_valu
     if (target->warm.on)
         return hd_read_fail(reader, HD_E_INVALID, value, PATH, "ahead",
                             "a warm target is there already when its next job comes: leave it out");
+    const struct hd_container *container = &target->container;
+    if (container->ports != NULL || (container->networks != NULL && container->networks[1] != NULL))
+        return hd_read_fail(reader, HD_E_INVALID, value, PATH, "ahead",
+                            "goes with one network and no ports: two containers are there at once");
     return check_common(reader, object, target, &of_ahead);
 }
 

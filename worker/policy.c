@@ -19,7 +19,7 @@ struct list {
 
 struct hd_policy {
     struct list images, commands, mounts, writable, engines, runtimes, networks, capabilities,
-        users;
+        users, ports;
     bool privileged, host_network, builds, code;
     double cpus; /* these: 0 no limit */
     uint64_t memory_bytes, shm_bytes;
@@ -32,7 +32,8 @@ void hd_policy_free(struct hd_policy *policy)
         return;
     struct list *lists[] = {&policy->images,   &policy->commands,     &policy->mounts,
                             &policy->writable, &policy->engines,      &policy->runtimes,
-                            &policy->networks, &policy->capabilities, &policy->users};
+                            &policy->networks, &policy->capabilities, &policy->users,
+                            &policy->ports};
     for (size_t i = 0; i < HD_COUNT(lists); i++) {
         for (size_t k = 0; k < lists[i]->count; k++)
             hd_free(lists[i]->items[k]);
@@ -215,9 +216,10 @@ static enum hd_code check_words(const struct reader *reader, const struct hd_pol
 static enum hd_code read_policy(const struct reader *reader, const struct hd_value *root,
                                 struct hd_policy *policy)
 {
-    static const char *const names[] = {
-        "images",       "commands", "mounts",     "writable",     "engines", "runtimes", "networks",
-        "capabilities", "users",    "privileged", "host_network", "max",     "builds",   "code"};
+    static const char *const names[] = {"images",  "commands", "mounts",     "writable",
+                                        "engines", "runtimes", "networks",   "capabilities",
+                                        "users",   "ports",    "privileged", "host_network",
+                                        "max",     "builds",   "code"};
     if (root->kind == HD_VALUE_NULL)
         return HD_OK; /* an empty file has no rules of its own */
     if (root->kind != HD_VALUE_OBJECT)
@@ -225,7 +227,8 @@ static enum hd_code read_policy(const struct reader *reader, const struct hd_val
     enum hd_code code = check_keys(reader, root, "", names, HD_COUNT(names));
     struct list *lists[] = {&policy->images,   &policy->commands,     &policy->mounts,
                             &policy->writable, &policy->engines,      &policy->runtimes,
-                            &policy->networks, &policy->capabilities, &policy->users};
+                            &policy->networks, &policy->capabilities, &policy->users,
+                            &policy->ports};
     for (size_t i = 0; i < HD_COUNT(lists) && code == HD_OK; i++)
         code = read_list(reader, root, names[i], lists[i]);
     if (code == HD_OK)
@@ -502,6 +505,17 @@ static bool allows_user(const struct hd_policy *policy, const char *user)
     return geteuid() == 0 || hd_streq(user, own_group) || hd_streq(user, own);
 }
 
+/* Without a rule what a target listens on stays on this machine. The rule sees ADDRESS:PORT, of the
+ * machine. */
+static bool allows_port(const struct hd_policy *policy, const char *word)
+{
+    char host[128];
+    (void)hd_format(host, sizeof(host), "%.*s", (int)(strrchr(word, ':') - word), word);
+    if (policy != NULL && policy->ports.given)
+        return allows(&policy->ports, host);
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]:", 6) == 0;
+}
+
 static enum hd_code judge_container(const struct hd_policy *policy,
                                     const struct hd_container *container, struct hd_err *err)
 {
@@ -520,8 +534,14 @@ static enum hd_code judge_container(const struct hd_policy *policy,
             return refuse(err, "capabilities", "%s is not among them", container->cap_add[i]);
     if (container->user != NULL && !allows_user(policy, container->user))
         return refuse(err, "users", "container.user: %.60s is not among them", container->user);
+    for (size_t i = 0; container->ports != NULL && container->ports[i] != NULL; i++)
+        if (!allows_port(policy, container->ports[i]))
+            return refuse(err, "ports", "%s is not among them", container->ports[i]);
     if (policy == NULL)
         return HD_OK;
+    for (size_t i = 0; container->networks != NULL && container->networks[i] != NULL; i++)
+        if (!allows(&policy->networks, container->networks[i]))
+            return refuse(err, "networks", "%s is not among them", container->networks[i]);
     if (container->network != NULL && !host && !allows(&policy->networks, container->network))
         return refuse(err, "networks", "%s is not among them", container->network);
     if (container->runtime != NULL && !allows(&policy->runtimes, container->runtime))

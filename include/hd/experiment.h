@@ -49,7 +49,9 @@ struct hd_container {
     char *cpuset;       /* "0-3,8"; NULL: any */
     char **ulimits;     /* "nofile=1024:4096" */
     char *user;         /* NULL: the worker's, or the image's when the worker is root */
-    char *network;      /* NULL: the engine's own */
+    char *network;      /* NULL: the engine's own, or networks */
+    char **networks;    /* all that it is in, instead of network */
+    char **ports;       /* "127.0.0.1:8080:80/tcp", "[::1]::80/udp": published on the machine */
     char *runtime;      /* NULL: the engine's own */
     bool read_only;     /* its root file system */
     char **tmpfs;       /* "/tmp:size=64m" */

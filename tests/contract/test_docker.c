@@ -770,6 +770,33 @@ static void test_refusals(void **state)
     }
 }
 
+/* It is in all its networks before it starts: the first by how it is made, the others by a call
+ * each, which may be repeated. One that is not there is the experiment's fault. */
+static void test_networks(void **state)
+{
+    struct room *room = *state;
+    static char back[] = "back", front[] = "front", third[] = "third";
+    static char *networks[] = {back, front, third, NULL};
+    static const struct hd_container container = {.networks = networks};
+    struct hd_engine_job job = job_of(room, "exit", "0");
+    struct hd_err err;
+    job.container = &container;
+    fake_docker_fail(room->fake, FAKE_CONNECT, 403,
+                     "{\"message\":\"endpoint with name x already exists in network front\"}", 1);
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+    expect_end(room, HD_END_EXITED, 0, "");
+    assert_int_equal(fake_docker_count(room->fake, FAKE_CONNECT), 2);
+    hd_engine_remove(room->engine, job.attempt);
+    fake_docker_await_gone(room->fake, room->name);
+    restart_worker(room);
+    fake_docker_fail(room->fake, FAKE_CONNECT, 404, "{\"message\":\"network front not found\"}", 1);
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+    struct hd_engine_end end =
+        expect_end(room, HD_END_NOT_STARTED, 0, "network front not found; target.networks or");
+    assert_true(end.config_error);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_START), 1);
+}
+
 static void test_no_image_named(void **state)
 {
     struct room *room = *state;
@@ -1119,6 +1146,7 @@ int main(void)
         TEST(test_image_built),
         TEST(test_refusals),
         TEST(test_no_image_named),
+        TEST(test_networks),
         TEST(test_start_twice),
         TEST(test_lost_replies),
         TEST(test_cut_requests),

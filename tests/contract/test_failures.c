@@ -150,7 +150,7 @@ static const struct failure failures[] = {
     {.name = "network_absent",
      START_REFUSED(404, "network nonet not found"),
      .outcome = HD_OUTCOME_CONFIG_ERROR,
-     .message = "the container cannot be started: network nonet not found; "
+     .message = "the container cannot be started: network nonet not found; target.networks or "
                 "target.container.network names a network that this engine does not have"},
     {.name = "memory_limit_too_low",
      CREATE_REFUSED(400, "Minimum memory limit allowed is 6MB"),

@@ -478,7 +478,7 @@ static const struct asked asked[] = {
      .words = {"/target"},
      .container = {.network = no_network},
      .refusal = "the container cannot be started: network hyperdock-none not found",
-     .advice = "; target.container.network names a network"},
+     .advice = "; target.networks or target.container.network names a network"},
     {.name = "no_gpu_here",
      .words = {"/target"},
      .gpus = "GPU-1",

@@ -685,6 +685,7 @@ static enum fake_route route_of(const struct request *request, char *ret_id, siz
         {"PUT", "/containers/", "/archive", FAKE_PUT_FILES},
         {"GET", "/containers/", "/archive", FAKE_GET_FILES},
         {"DELETE", "/containers/", "", FAKE_REMOVE},
+        {"POST", "/networks/", "/connect", FAKE_CONNECT},
     };
     size_t length = strlen(request->path);
     for (size_t i = 0; i < HD_COUNT(routes); i++) {
@@ -757,6 +758,8 @@ static bool carry_out(struct fake_docker *fake, int fd, enum fake_route route,
         return answer_put_files(fake, fd, request, id);
     case FAKE_GET_FILES:
         return answer_get_files(fake, fd, request, id);
+    case FAKE_CONNECT:
+        return send_json(fd, fake, 200, "");
     case FAKE_UNKNOWN:
     case FAKE_ROUTE_COUNT:
         break;

@@ -37,6 +37,7 @@ enum fake_route {
     FAKE_REMOVE_VOLUME,
     FAKE_PUT_FILES,
     FAKE_GET_FILES,
+    FAKE_CONNECT, /* to a network */
     FAKE_UNKNOWN,
     FAKE_ROUTE_COUNT
 };

@@ -427,6 +427,39 @@ static void test_create_body(void **state)
     hd_buf_release(&out);
 }
 
+/* It is made in the first network; a port that is published twice is one of the container's. */
+static void test_networks_and_ports(void **state)
+{
+    (void)state;
+    static char back[] = "back", front[] = "front", a[] = "127.0.0.1::80/tcp",
+                b[] = "[::1]:8080:80/tcp", c[] = "0.0.0.0:53:53/udp";
+    static char *networks[] = {back, front, NULL}, *ports[] = {a, b, c, NULL};
+    const struct hd_container container = {.networks = networks, .ports = ports};
+    struct hd_engine_job job = sample_job();
+    struct hd_value *value = NULL;
+    struct hd_buf out;
+    struct hd_err err;
+    job.container = &container;
+    hd_buf_init(&out, 65536);
+    assert_hd_ok(hd_docker_write_create(&job, &somebody, &out, &err));
+    assert_hd_ok(hd_json_parse(out.data, out.size, "body", &hd_value_limits_file, &value, &err));
+    hd_value_free(value);
+    const char *const parts[] = {
+        "\"NetworkMode\":\"back\"",
+        "\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}}",
+        "\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"\"},"
+        "{\"HostIp\":\"::1\",\"HostPort\":\"8080\"}],"
+        "\"53/udp\":[{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"53\"}]}"};
+    for (size_t i = 0; i < HD_COUNT(parts); i++)
+        if (strstr(hd_buf_text(&out), parts[i]) == NULL)
+            fail_msg("%s is not in %s", parts[i], hd_buf_text(&out));
+    hd_buf_clear(&out);
+    assert_hd_ok(hd_docker_write_command_line(&job, "", &out, &err));
+    assert_non_null(strstr(hd_buf_text(&out), " --network back --network front --publish "
+                                              "127.0.0.1::80/tcp --publish "));
+    hd_buf_release(&out);
+}
+
 /* Code is there for reading only, and the container starts in it. */
 static void test_code(void **state)
 {
@@ -839,6 +872,7 @@ int main(void)
         cmocka_unit_test(test_split_image),
         cmocka_unit_test(test_create_body),
         cmocka_unit_test(test_code),
+        cmocka_unit_test(test_networks_and_ports),
         cmocka_unit_test(test_gpus),
         cmocka_unit_test(test_command_line),
         cmocka_unit_test(test_container_options),

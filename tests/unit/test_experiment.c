@@ -272,6 +272,12 @@ static void aliases(void **state)
          "{\"host\":\"/y\",\"container\":\"/z/\",\"read_only\":true},"
          "{\"data\":\"m\",\"container\":\"/m\",\"read_only\":true},"
          "{\"host\":\"c:d\",\"container\":\"/e\",\"read_only\":true}]"},
+        {"target: {image: a, networks: [back, front]}\n" SPACE,
+         "\"networks\":[\"back\",\"front\"]"},
+        {"target: {image: a, ports: [80, '8080:80/udp', '0.0.0.0:1:2', '[::1]:3:4', "
+         "{container: 5}]}\n" SPACE,
+         "\"ports\":[\"127.0.0.1::80/tcp\",\"127.0.0.1:8080:80/udp\",\"0.0.0.0:1:2/tcp\","
+         "\"[::1]:3:4/tcp\",\"127.0.0.1::5/tcp\"]"},
         {"target: {command: a, code: ./src}\n" SPACE, "\"code\":{\"path\":\"./src\"}"},
         {"target: {image: a, code: {path: /s, hash: "
          "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}}\n" SPACE,
@@ -381,6 +387,22 @@ static void errors(void **state)
          "needs a path of the worker's machine, or a data set"},
         {"target: {image: a, volumes: [{hots: /a, container: /b}]}\n" SPACE,
          "target.volumes[0].hots: unknown key"},
+        {"target: {command: a, networks: [b]}\n" SPACE, "target.networks: needs an image"},
+        {"target: {image: a, networks: b}\n" SPACE, "target.networks: expected a list"},
+        {"target: {image: a, networks: [b, b]}\n" SPACE, "target.networks: b is given twice"},
+        {"target: {image: a, networks: ['container:x']}\n" SPACE, "the name of a network"},
+        {"target: {image: a, networks: [../x]}\n" SPACE, "the name of a network"},
+        {"target: {image: a, networks: [host]}\n" SPACE, "host goes with no other network"},
+        {"target: {image: a, networks: [b], container: {network: c}}\n" SPACE,
+         "container.network is given too"},
+        {"target: {image: a, ports: [0]}\n" SPACE, "target.ports[0]: expected a port"},
+        {"target: {image: a, ports: ['80:x']}\n" SPACE, "target.ports[0]: expected a port"},
+        {"target: {image: a, ports: [80, '127.0.0.1::80']}\n" SPACE, "is given twice"},
+        {"target: {image: a, ports: [80], container: {network: none}}\n" SPACE,
+         "has no ports to publish"},
+        {"target: {command: a, ports: [80]}\n" SPACE, "target.ports: needs an image"},
+        {"target: {image: a, command: [x], ahead: true, ports: [80]}\n" SPACE,
+         "goes with one network and no ports"},
         {"target: {image: a, code: 3}\n" SPACE, "target.code: expected"},
         {"target: {image: a, code: ''}\n" SPACE, "target.code"},
         {"target: {image: a, code: {hash: x}}\n" SPACE, "target.code.path: missing"},

@@ -106,6 +106,16 @@ static const struct hd_container kata = {.runtime = text_kata};
 static const struct hd_container admin = {.cap_add = caps};
 static const struct hd_container shm = {.shm_bytes = 2u << 20};
 
+static char text_back[] = "back", text_front[] = "front", text_own[] = "127.0.0.1::80/tcp",
+            text_own6[] = "[::1]::80/tcp", text_all[] = "0.0.0.0:8080:80/tcp",
+            text_almost[] = "[::10]:80:80/tcp";
+static char *nets[] = {text_back, text_front, NULL}, *own_ports[] = {text_own, text_own6, NULL},
+            *all_ports[] = {text_own, text_all, NULL}, *almost_own[] = {text_almost, NULL};
+static const struct hd_container in_two = {.networks = nets};
+static const struct hd_container published = {.ports = own_ports};
+static const struct hd_container wide_open = {.ports = all_ports};
+static const struct hd_container almost = {.ports = almost_own};
+
 static void each_rule_refuses_by_its_name(void **state)
 {
     (void)state;
@@ -133,6 +143,15 @@ static void each_rule_refuses_by_its_name(void **state)
          false,
          "rule capabilities"},
         {"capabilities: [NET_ADMIN]", {.image = "a", .container = &admin}, false, NULL},
+        {NULL, {.image = "a", .container = &in_two}, false, NULL},
+        {"networks: [back]", {.image = "a", .container = &in_two}, false, "rule networks: front"},
+        {"networks: [back, f*]", {.image = "a", .container = &in_two}, false, NULL},
+        {NULL, {.image = "a", .container = &published}, false, NULL},
+        {NULL, {.image = "a", .container = &wide_open}, false, "rule ports: 0.0.0.0:8080"},
+        {NULL, {.image = "a", .container = &almost}, false, "rule ports"},
+        {"ports: ['*:8080', '127.*']", {.image = "a", .container = &wide_open}, false, NULL},
+        {"ports: ['*:8081']", {.image = "a", .container = &wide_open}, false, "rule ports"},
+        {"ports: []", {.image = "a", .container = &published}, false, "rule ports"},
         {"engines: [process]", {.image = "any"}, false, "rule engines"},
         {"engines: [docker]", {.argv = argv_sh}, false, "rule engines"},
         {"engines: [docker]", {.image = "a", .engine = "podman"}, false, "rule engines: podman"},

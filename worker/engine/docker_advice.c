@@ -40,7 +40,8 @@ const char *hd_docker_advice(const char *text)
         {{"port is already allocated"}, "another container or program on this machine has it"},
         {{"address already in use"}, "another container or program on this machine has it"},
         {{"network", "not found"},
-         "target.container.network names a network that this engine does not have"},
+         "target.networks or target.container.network names a network that this engine does not "
+         "have"},
         {{"bind source path does not exist"},
          "it must exist on the machine where the engine runs; if the worker runs in a container, "
          "under the same path there"},

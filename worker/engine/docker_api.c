@@ -624,6 +624,26 @@ enum hd_code hd_docker_start(struct hd_docker_api *api, const char *id,
     return code;
 }
 
+enum hd_code hd_docker_connect(struct hd_docker_api *api, const char *id, const char *network,
+                               struct hd_docker_refusal *refusal, struct hd_err *err)
+{
+    char path[HD_DOCKER_URL_MAX], body[HD_DOCKER_ID_SIZE + 32];
+    (void)hd_format(path, sizeof(path), "/networks/%s/connect", network);
+    (void)hd_format(body, sizeof(body), "{\"Container\":\"%s\"}", id);
+    const struct hd_docker_request request = {.method = "POST", .path = path, .body = body};
+    struct reply reply;
+    enum hd_code code = perform(api, &request, &reply, err);
+    if (code != HD_OK)
+        return code;
+    if (reply.status != 200 && reply.status != 204)
+        code = refuse(&reply, "connect it to its network", refusal, err);
+    hd_buf_release(&reply.body);
+    bool there = code != HD_OK && (strstr(refusal->text, "already exists in network") != NULL ||
+                                   strstr(refusal->text, "already connected") != NULL ||
+                                   strstr(refusal->text, "already attached") != NULL);
+    return there ? HD_OK : code;
+}
+
 enum hd_code hd_docker_inspect(struct hd_docker_api *api, const char *id,
                                struct hd_docker_container *ret_container, struct hd_err *err)
 {

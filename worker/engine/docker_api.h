@@ -97,6 +97,10 @@ HD_NODISCARD enum hd_code hd_docker_create(struct hd_docker_api *api, const char
 /* Also HD_OK when it runs already. */
 HD_NODISCARD enum hd_code hd_docker_start(struct hd_docker_api *api, const char *id,
                                           struct hd_docker_refusal *refusal, struct hd_err *err);
+/* To a network beside the one that it was made in; HD_OK also when it is in it already. */
+HD_NODISCARD enum hd_code hd_docker_connect(struct hd_docker_api *api, const char *id,
+                                            const char *network, struct hd_docker_refusal *refusal,
+                                            struct hd_err *err);
 HD_NODISCARD enum hd_code hd_docker_inspect(struct hd_docker_api *api, const char *id,
                                             struct hd_docker_container *ret_container,
                                             struct hd_err *err);

@@ -203,6 +203,19 @@ void hd_docker_begin_follow(struct hd_docker_watch *watch)
     begin_following(watch);
 }
 
+/* Engines before 1.44 take one network when they make a container. */
+static enum hd_code start(struct hd_docker_watch *watch, struct hd_docker_refusal *refusal,
+                          struct hd_err *err)
+{
+    const struct hd_container *container = watch->job.container;
+    char *const *networks = container != NULL ? container->networks : NULL;
+    enum hd_code code = HD_OK;
+    for (size_t i = 1; networks != NULL && networks[0] != NULL && networks[i] != NULL; i++)
+        if (code == HD_OK)
+            code = hd_docker_connect(&watch->api, watch->id, networks[i], refusal, err);
+    return code == HD_OK ? hd_docker_start(&watch->api, watch->id, refusal, err) : code;
+}
+
 enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
 {
     struct hd_docker_refusal refusal = {0};
@@ -220,7 +233,7 @@ enum hd_docker_phase hd_docker_start_and_wait(struct hd_docker_watch *watch)
     enum hd_docker_phase phase = podman ? HD_DOCKER_START_IT : hd_docker_register_wait(watch);
     if (phase != HD_DOCKER_START_IT)
         return phase;
-    switch (hd_docker_start(&watch->api, watch->id, &refusal, &err)) {
+    switch (start(watch, &refusal, &err)) {
     case HD_OK:
         break;
     case HD_E_CANCELLED:

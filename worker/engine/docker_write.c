@@ -243,6 +243,58 @@ static void put_words_field(struct writer *w, const char *field, char *const *wo
     put_strings(w, words);
 }
 
+/* "127.0.0.1:8080:80/tcp", "[::1]::80/udp": what is after the last colon is the container's. */
+static void put_binding(struct writer *w, const char *word, size_t host_size)
+{
+    char address[80], port[16];
+    bool v6 = word[0] == '[';
+    size_t address_size = host_size;
+    while (address_size > 0 && word[address_size - 1] != ':')
+        address_size--;
+    (void)hd_format(port, sizeof(port), "%.*s", (int)(host_size - address_size),
+                    word + address_size);
+    (void)hd_format(address, sizeof(address), "%.*s", (int)(address_size - 1 - (v6 ? 2 : 0)),
+                    word + (v6 ? 1 : 0));
+    put(w, "{\"HostIp\":");
+    put_string(w, address);
+    put(w, ",\"HostPort\":");
+    put_string(w, port);
+    put(w, "}");
+}
+
+static size_t host_size_of(const char *word)
+{
+    return (size_t)(strrchr(word, ':') - word);
+}
+
+/* A port of the container once, with all that it is published at; `bound`: these too. */
+static void put_ports(struct writer *w, char *const *ports, bool bound)
+{
+    if (ports == NULL)
+        return;
+    put(w, bound ? ",\"PortBindings\":{" : ",\"ExposedPorts\":{");
+    for (size_t i = 0; ports[i] != NULL; i++) {
+        const char *inside = ports[i] + host_size_of(ports[i]) + 1;
+        bool seen = false;
+        for (size_t k = 0; k < i; k++)
+            seen = seen || hd_streq(ports[k] + host_size_of(ports[k]) + 1, inside);
+        if (seen)
+            continue;
+        put(w, i > 0 ? "," : "");
+        put_string(w, inside);
+        put(w, bound ? ":[" : ":{}");
+        for (size_t k = i; bound && ports[k] != NULL; k++) {
+            size_t size = host_size_of(ports[k]);
+            if (!hd_streq(ports[k] + size + 1, inside))
+                continue;
+            put(w, k > i ? "," : "");
+            put_binding(w, ports[k], size);
+        }
+        put(w, bound ? "]" : "");
+    }
+    put(w, "}");
+}
+
 static void put_container(struct writer *w, const struct hd_container *container)
 {
     if (container == NULL) {
@@ -256,7 +308,9 @@ static void put_container(struct writer *w, const struct hd_container *container
         put_u64(w, container->shm_bytes);
     }
     put_text_field(w, ",\"CpusetCpus\":", container->cpuset);
-    put_text_field(w, ",\"NetworkMode\":", container->network);
+    put_text_field(w, ",\"NetworkMode\":",
+                   container->networks != NULL ? container->networks[0] : container->network);
+    put_ports(w, container->ports, true);
     put_text_field(w, ",\"Runtime\":", container->runtime);
     put_words_field(w, ",\"CapAdd\":", container->cap_add);
     put_words_field(w, ",\"CapDrop\":", container->cap_drop);
@@ -338,6 +392,7 @@ enum hd_code hd_docker_write_create(const struct hd_engine_job *job,
         put(&w, ",\"User\":");
         put_string(&w, user);
     }
+    put_ports(&w, job->container != NULL ? job->container->ports : NULL, false);
     if (job->code_dir != NULL)
         put(&w, ",\"WorkingDir\":\"" HD_CODE_DIR_INSIDE "\"");
     put(&w, ",\"Tty\":false,");
@@ -481,6 +536,8 @@ static void put_container_options(struct writer *w, const struct hd_container *c
     }
     put_text_option(w, "--cpuset-cpus", container->cpuset);
     put_text_option(w, "--network", container->network);
+    put_list_option(w, "--network", container->networks);
+    put_list_option(w, "--publish", container->ports);
     put_text_option(w, "--runtime", container->runtime);
     put_list_option(w, "--cap-add", container->cap_add);
     put_list_option(w, "--cap-drop", container->cap_drop);

@@ -54,6 +54,8 @@ static bool copy_container(struct hd_arena *arena, const struct hd_container *co
            copy_own(arena, container->user, &copy->user) &&
            copy_own(arena, container->network, &copy->network) &&
            copy_own(arena, container->runtime, &copy->runtime) &&
+           copy_words(arena, container->networks, &copy->networks) &&
+           copy_words(arena, container->ports, &copy->ports) &&
            copy_words(arena, container->ulimits, &copy->ulimits) &&
            copy_words(arena, container->tmpfs, &copy->tmpfs) &&
            copy_words(arena, container->cap_add, &copy->cap_add) &&
