@@ -4,8 +4,10 @@
 #include "common/cli.h"
 
 #include <hd/artifacts.h>
+#include <hd/graphs.h>
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 
 #define CURVE_SHOWN 20
@@ -29,6 +31,42 @@ static void print_artifacts(const struct hd_value *status)
     if (cli_text(status, "message")[0] != '\0')
         printf(": %s", cli_cell(status, "message", cell));
     printf("\n");
+}
+
+/* A line for each series: where it stands, and between what it moved. */
+static void print_series(const struct hd_value *series)
+{
+    char cell[CLI_CELL_MAX];
+    const struct hd_value *x = hd_value_get(series, "x"), *y = hd_value_get(series, "y");
+    double low = INFINITY, high = -INFINITY;
+    size_t last = y->as.array.count - 1;
+    for (size_t i = 0; i <= last; i++) {
+        double value = hd_value_number(y->as.array.items[i]);
+        low = value < low ? value : low;
+        high = value > high ? value : high;
+    }
+    printf("    %s: %g at %g", cli_cell(series, "label", cell),
+           hd_value_number(y->as.array.items[last]), hd_value_number(x->as.array.items[last]));
+    if (last > 0 && low <= high)
+        printf(", %zu points from %g to %g", last + 1, low, high);
+    printf("\n");
+}
+
+static void print_graphs(const struct hd_value *graphs)
+{
+    char cell[CLI_CELL_MAX];
+    for (size_t i = 0; graphs != NULL && i < graphs->as.array.count; i++) {
+        const struct hd_value *graph = graphs->as.array.items[i];
+        const struct hd_value *list = hd_value_get(graph, "series");
+        printf("  chart %s", cli_cell(graph, "name", cell));
+        if (cli_text(graph, "y_axis")[0] != '\0')
+            printf(", %s", cli_cell(graph, "y_axis", cell));
+        if (cli_text(graph, "x_axis")[0] != '\0')
+            printf(" over %s", cli_cell(graph, "x_axis", cell));
+        printf("\n");
+        for (size_t k = 0; k < list->as.array.count; k++)
+            print_series(list->as.array.items[k]);
+    }
 }
 
 static void print_attempt(const struct hd_value *answer, const struct hd_value *attempt)
@@ -62,6 +100,7 @@ static void print_attempt(const struct hd_value *answer, const struct hd_value *
     if (cli_text(attempt, "directory")[0] != '\0')
         printf("  left %s\n", cli_cell(attempt, "directory", cell));
     print_artifacts(hd_value_get(attempt, "artifacts"));
+    print_graphs(hd_value_get(attempt, "graphs"));
 }
 
 static void print_curve(const struct hd_value *answer, const struct hd_value *curve)
@@ -136,7 +175,7 @@ static void print_job(const struct hd_value *answer)
     print_curve(answer, hd_value_get(answer, "curve"));
 }
 
-/* ---- what workers of this machine say of their artifacts ------------------------------------ */
+/* ---- what workers of this machine have of a job ---------------------------------------------- */
 
 static struct hd_value *read_status(const char *path)
 {
@@ -151,39 +190,64 @@ static struct hd_value *read_status(const char *path)
     return status;
 }
 
-/* NULL: none of them has anything to say. */
-static struct hd_value *find_status(const char *work, const char *run_id, int64_t job,
-                                    int64_t attempt)
+/* As the target has drawn them by now; what is no chart is passed over, for it may be half
+ * written. */
+static struct hd_value *read_graphs(const char *path)
 {
-    struct hd_value *status = NULL;
+    struct hd_value *graphs = NULL;
+    struct hd_buf text;
+    struct hd_err ignored;
+    hd_buf_init(&text, HD_GRAPHS_BYTES_MAX + 1u);
+    if (hd_file_read(path, HD_GRAPHS_BYTES_MAX, true, &text, &ignored) == HD_OK && text.size > 0)
+        (void)!hd_graphs_parse(hd_buf_text(&text), text.size, &graphs, &ignored);
+    hd_buf_release(&text);
+    return graphs;
+}
+
+/* Of the first worker's directory where `read` finds something in JOB-ATTEMPT followed by `name`;
+ * NULL none. */
+static struct hd_value *find_in_runs(const char *work, const char *run_id, int64_t job,
+                                     int64_t attempt, const char *name,
+                                     struct hd_value *(*read)(const char *path))
+{
+    struct hd_value *found = NULL;
     DIR *directory = opendir(work);
     struct dirent *entry;
-    while (directory != NULL && status == NULL && (entry = readdir(directory)) != NULL) {
+    while (directory != NULL && found == NULL && (entry = readdir(directory)) != NULL) {
         char path[PATH_SIZE_MAX];
         if (entry->d_name[0] != '.' &&
-            hd_format(path, sizeof(path), "%s/%s/%s/run/%lld-%lld" HD_ARTIFACT_STATUS_SUFFIX, work,
-                      entry->d_name, run_id, (long long)job, (long long)attempt))
-            status = read_status(path);
+            hd_format(path, sizeof(path), "%s/%s/%s/run/%lld-%lld%s", work, entry->d_name, run_id,
+                      (long long)job, (long long)attempt, name))
+            found = read(path);
     }
     if (directory != NULL)
         closedir(directory);
-    return status;
+    return found;
 }
 
-static enum hd_code add_artifacts(const char *state_dir, struct hd_value *answer,
-                                  struct hd_err *err)
+static enum hd_code add_local(const char *state_dir, struct hd_value *answer, struct hd_err *err)
 {
+    static const struct {
+        const char *key, *name;
+        struct hd_value *(*read)(const char *path);
+    } parts[] = {
+        {"artifacts", HD_ARTIFACT_STATUS_SUFFIX, read_status},
+        {"graphs", "/graph.json", read_graphs}, /* as early targets call it */
+        {"graphs", "/graphs.json", read_graphs},
+    };
     const struct hd_value *attempts = hd_value_get(answer, "attempts");
     char work[PATH_SIZE_MAX];
     if (!hd_format(work, sizeof(work), "%s/work", state_dir))
         return HD_OK;
     for (size_t i = 0; i < attempts->as.array.count; i++) {
         struct hd_value *attempt = attempts->as.array.items[i];
-        struct hd_value *status =
-            find_status(work, cli_text(answer, "run_id"), cli_integer(answer, "job"),
-                        cli_integer(attempt, "attempt"));
-        if (status != NULL && hd_value_set(attempt, "artifacts", status) != HD_OK)
-            return hd_fail(err, HD_E_NOMEM, "no memory");
+        for (size_t k = 0; k < HD_COUNT(parts); k++) {
+            struct hd_value *found =
+                find_in_runs(work, cli_text(answer, "run_id"), cli_integer(answer, "job"),
+                             cli_integer(attempt, "attempt"), parts[k].name, parts[k].read);
+            if (found != NULL && hd_value_set(attempt, parts[k].key, found) != HD_OK)
+                return hd_fail(err, HD_E_NOMEM, "no memory");
+        }
     }
     return HD_OK;
 }
@@ -197,7 +261,7 @@ static int show(const struct cli_common *common, struct hd_value *arguments)
     if (code == HD_OK)
         code = cli_read(source, "job", arguments, &answer, &err);
     if (code == HD_OK)
-        code = add_artifacts(cli_state_dir(common->state_dir), answer, &err);
+        code = add_local(cli_state_dir(common->state_dir), answer, &err);
     if (code == HD_OK && common->json)
         code = cli_print_json(answer, HD_JSON_PRETTY, &err);
     else if (code == HD_OK)

@@ -29,6 +29,14 @@ ROWS = [
     ("metrics", '{"epoch": "x", "loss": 1}', True), ("metrics", '{"loss": null, "value": 1}', True),
     ("metrics", '{"step": 3}', False), ("metrics", '{"loss": "0.4"}', False),
     ("metrics", '0.4', False), ("metrics", '[]', False),
+    ("graphs", '[]', True), ("graphs", '{"name": "a", "series": []}', True),
+    ("graphs", '[{"name": "a", "y_axis": "v", "series": [{"label": "b", "x": [1, 2], "y": [3, 4]}]}]', True),
+    ("graphs", '{"name": "a", "series": {"label": "b", "x": 1, "y": 2}}', True),
+    ("graphs", '{"name": "a"}', False), ("graphs", '{"name": "", "series": []}', False),
+    ("graphs", '{"name": "a", "x_axis": 1, "series": []}', False), ("graphs", '3', False),
+    ("graphs", '{"name": "a", "series": [{"label": "b", "x": [], "y": []}]}', False),
+    ("graphs", '{"name": "a", "series": [{"x": 1, "y": 2}]}', False),
+    ("graphs", '{"name": "a", "series": [{"label": "b", "x": 1, "y": "2"}]}', False),
 ]
 EXPERIMENT = """
 name: written
@@ -61,8 +69,8 @@ def verdict(number, good, promise, why=()):
 
 with tempfile.TemporaryDirectory() as directory:
     print("1..3")
-    validators = {name: load(name) for name in ("params", "job", "loss", "metrics")}
-    verdict(1, len(validators) == 4, "each file is a schema of draft 2020-12")
+    validators = {name: load(name) for name in ("params", "job", "loss", "metrics", "graphs")}
+    verdict(1, len(validators) == 5, "each file is a schema of draft 2020-12")
     asked = "".join("%s %s\n" % (kind, text) for kind, text, _ in ROWS)
     heard = subprocess.run([reader, directory], input=asked, capture_output=True, text=True,
                            check=True).stdout.split()

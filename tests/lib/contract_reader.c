@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* contract_reader DIR: what the worker's readers say of lines "loss TEXT" and "metrics TEXT" on
- * standard input: "yes" when there is a result or a point in it, "no" otherwise, one line each. */
+/* contract_reader DIR: what the readers say of lines "loss TEXT", "metrics TEXT" and "graphs TEXT"
+ * on standard input: "yes" when there is a result, a point or charts in it, "no" otherwise, one
+ * line each. */
 #include "contract.h"
+
+#include <hd/graphs.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +39,11 @@ int main(int argc, char **argv)
         if (hd_streq(line, "loss")) {
             hd_loss_parse(text, strlen(text), &experiment, &loss);
             good = loss.present;
+        } else if (hd_streq(line, "graphs")) {
+            struct hd_value *graphs = NULL;
+            struct hd_err ignored;
+            good = hd_graphs_parse(text, strlen(text), &graphs, &ignored) == HD_OK;
+            hd_value_free(graphs);
         } else {
             good = is_point(argv[1], text, &experiment);
         }
