@@ -193,6 +193,11 @@ void hd_iter_gen_ended_score(struct hd_iter_gen *gen, uint32_t iteration, uint32
  * ended() a reserve() as for queued(). */
 bool hd_iter_gen_reopen(struct hd_iter_gen *gen, uint32_t iteration, uint32_t rung,
                         uint32_t config_number);
+/* Whether this config, which was handed out, runs or may be handed out by next() again. Once false
+ * it stays so whatever comes, unless its failed job is reopened: so an old answer is as good as a
+ * new one. Asynchronous kinds: what ended well below the top may always go on. O(log configs). */
+bool hd_iter_gen_may_go_on(const struct hd_iter_gen *gen, uint32_t iteration,
+                           uint32_t config_number);
 /* Nothing more is handed out (a stop rule was reached): next() answers DONE from now on, and the
  * generator is finished when the running jobs have ended. */
 void hd_iter_gen_close(struct hd_iter_gen *gen);

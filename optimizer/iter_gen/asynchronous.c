@@ -534,6 +534,19 @@ static bool asynchronous_reopen(void *state, uint32_t iteration, uint32_t rung,
     return true;
 }
 
+/* A result is promoted whenever enough worse ones have come, so all but those of the top may be. */
+static bool asynchronous_may_go_on(const void *state, uint32_t iteration, uint32_t config_number)
+{
+    (void)iteration;
+    const struct asynchronous *gen = state;
+    hd_assert(config_number < gen->member_count);
+    const struct member *member = &gen->members[config_number];
+    if (member->state != MEMBER_RESTING)
+        return true;
+    return gen->closing != CLOSING_ALL && gen->spec.type != HD_ASHA_TYPE_STOPPING &&
+           member->result != HD_RUNG_NONE && member->rung < gen->rung_count;
+}
+
 /* ---- reports --------------------------------------------------------------------------------- */
 
 /* The stopping rule looks at a rung as it stands: too few results to judge, or among the best. */
@@ -656,6 +669,7 @@ const struct hd_iter_engine hd_iter_engine_asynchronous = {
     .queued = asynchronous_queued,
     .ended = asynchronous_ended,
     .reopen = asynchronous_reopen,
+    .may_go_on = asynchronous_may_go_on,
     .report = asynchronous_report,
     .close = asynchronous_close,
     .close_new = asynchronous_close_new,

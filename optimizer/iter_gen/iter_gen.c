@@ -128,6 +128,12 @@ bool hd_iter_gen_reopen(struct hd_iter_gen *gen, uint32_t iteration, uint32_t ru
     return true;
 }
 
+bool hd_iter_gen_may_go_on(const struct hd_iter_gen *gen, uint32_t iteration,
+                           uint32_t config_number)
+{
+    return gen->engine->may_go_on(gen->state, iteration, config_number);
+}
+
 void hd_iter_gen_close(struct hd_iter_gen *gen)
 {
     gen->engine->close(gen->state);

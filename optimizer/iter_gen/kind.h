@@ -21,6 +21,7 @@ struct hd_iter_engine {
     void (*ended)(void *state, uint32_t iteration, uint32_t rung, uint32_t config_number, bool ok,
                   const struct hd_score *score);
     bool (*reopen)(void *state, uint32_t iteration, uint32_t rung, uint32_t config_number);
+    bool (*may_go_on)(const void *state, uint32_t iteration, uint32_t config_number);
     /* NULL: intermediate values decide nothing here. */
     void (*report)(void *state, uint32_t config_number, double step, double loss,
                    struct hd_report_answer *ret_answer);

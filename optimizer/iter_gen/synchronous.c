@@ -536,6 +536,23 @@ static bool synchronous_reopen(void *state, uint32_t iteration, uint32_t rung,
     return true;
 }
 
+/* A bracket holds only whoever is in its current rung, and what left it never comes back. */
+static bool synchronous_may_go_on(const void *state, uint32_t iteration, uint32_t config_number)
+{
+    const struct synchronous *gen = state;
+    uint32_t place;
+    if (!open_look(gen, iteration, &place))
+        return false;
+    const struct bracket *bracket = gen->open[place];
+    const struct member *member = member_look(bracket, config_number);
+    if (member == NULL || member->state == MEMBER_FAILED)
+        return false;
+    if (member->state == MEMBER_RUNNING)
+        return true;
+    bool last = bracket->rung + 1 == bracket->plan->rung_count;
+    return gen->closing != CLOSING_ALL && !(last && member->state == MEMBER_OK);
+}
+
 static void close_as(struct synchronous *gen, enum closing closing)
 {
     if (gen->closing >= closing)
@@ -615,6 +632,7 @@ const struct hd_iter_engine hd_iter_engine_synchronous = {
     .queued = synchronous_queued,
     .ended = synchronous_ended,
     .reopen = synchronous_reopen,
+    .may_go_on = synchronous_may_go_on,
     .report = NULL,
     .close = synchronous_close,
     .close_new = synchronous_close_new,

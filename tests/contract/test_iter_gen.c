@@ -119,6 +119,8 @@ struct world {
     bool reports; /* jobs say how they stand */
     struct step *steps;
     size_t step_count;
+    bool *spent; /* by config number, where asked for: it is said to go on no more */
+    uint32_t *iteration_of;
 };
 
 static void world_open(struct world *world, const struct hd_iter_gen_spec *spec, uint64_t seed)
@@ -135,6 +137,8 @@ static void world_close(struct world *world)
 {
     hd_iter_gen_free(world->gen);
     free(world->steps);
+    free(world->spent);
+    free(world->iteration_of);
 }
 
 static void world_note(struct world *world, const struct step *step)
@@ -492,6 +496,64 @@ static void a_failure_that_is_taken_back_in_time_never_was(void **state)
     on_every_generator(check_reopen);
 }
 
+#define WATCHED_MAX 20000
+
+/* Asks for every config after every move, and looks whether the answers hold. */
+static uint32_t look_at_all(struct world *world, uint32_t known)
+{
+    uint32_t spent = 0;
+    for (uint32_t i = 0; i < known; i++) {
+        bool goes_on = hd_iter_gen_may_go_on(world->gen, world->iteration_of[i], i);
+        assert_false(world->spent[i] && goes_on);
+        world->spent[i] = !goes_on;
+        spent += goes_on ? 0 : 1;
+    }
+    for (uint32_t i = 0; i < world->running_count; i++)
+        assert_false(world->spent[world->running[i].config_number]);
+    return spent;
+}
+
+static void check_spent(const struct hd_iter_gen_spec *spec)
+{
+    for (uint64_t seed = 20; seed < 24; seed++) {
+        struct world world;
+        uint32_t known = 0, moves = 0;
+        world_open(&world, spec, seed);
+        world.spent = calloc(WATCHED_MAX, sizeof(*world.spent));
+        world.iteration_of = calloc(WATCHED_MAX, sizeof(*world.iteration_of));
+        assert_non_null(world.spent);
+        assert_non_null(world.iteration_of);
+        for (;;) {
+            struct hd_slot slot;
+            hd_iter_gen_next(world.gen, true, &slot);
+            if (slot.kind == HD_SLOT_PROMOTE)
+                assert_false(world.spent[slot.config_number]);
+            if (slot.kind == HD_SLOT_NEW && known < WATCHED_MAX)
+                world.iteration_of[world.config_count] = slot.iteration;
+            if (!world_move(&world))
+                break;
+            known = world.config_count;
+            assert_true(known <= WATCHED_MAX);
+            if (moves++ % 7 == 0 || known < 50)
+                (void)look_at_all(&world, known);
+            if (seed == 23 && moves == 40)
+                hd_iter_gen_close_new(world.gen);
+        }
+        uint32_t spent = look_at_all(&world, known);
+        if (!is_asynchronous(spec))
+            assert_int_equal(spent, known);
+        hd_iter_gen_close(world.gen);
+        assert_int_equal(look_at_all(&world, known), known);
+        world_close(&world);
+    }
+}
+
+static void what_is_said_to_go_on_no_more_never_does(void **state)
+{
+    (void)state;
+    on_every_generator(check_spent);
+}
+
 static void check_torture(const struct hd_iter_gen_spec *spec)
 {
     for (int64_t countdown = 0;; countdown++) {
@@ -575,6 +637,7 @@ int main(void)
         cmocka_unit_test(ids_are_unique_and_budgets_of_a_config_rise),
         cmocka_unit_test(closing_at_any_moment_leads_to_finished_without_new_configs),
         cmocka_unit_test(a_failure_that_is_taken_back_in_time_never_was),
+        cmocka_unit_test(what_is_said_to_go_on_no_more_never_does),
         cmocka_unit_test(every_allocation_may_fail_once),
         cmocka_unit_test(without_a_maximum_there_is_always_something_to_do),
     };
