@@ -136,27 +136,26 @@ static enum hd_code parse_files(const struct hd_reader *reader, const struct hd_
     return code;
 }
 
-/* "all", "incumbent", or how many of the best. */
-static enum hd_code parse_keep(const struct hd_reader *reader, const struct hd_value *map,
-                               const struct hd_experiment *experiment,
-                               struct hd_artifacts_spec *spec)
+enum hd_code hd_keep_parse(const struct hd_reader *reader, const struct hd_value *map,
+                           const char *path, const char *key,
+                           const struct hd_experiment *experiment, uint32_t *keep)
 {
     static const char *const words[] = {"all", "incumbent"};
-    const struct hd_value *value = hd_read_member(map, "keep");
+    const struct hd_value *value = hd_read_member(map, key);
     size_t index = 0;
     enum hd_code code = HD_OK;
     if (value == NULL)
         return HD_OK;
     if (value->kind == HD_VALUE_STRING) {
-        code = hd_read_choice(reader, map, "artifacts", "keep", words, HD_COUNT(words), &index);
-        spec->keep = (uint32_t)index;
+        code = hd_read_choice(reader, map, path, key, words, HD_COUNT(words), &index);
+        *keep = (uint32_t)index;
     } else {
-        code = hd_read_u32(reader, map, "artifacts", "keep", 1, HD_ARTIFACT_KEEP_MAX, &spec->keep);
+        code = hd_read_u32(reader, map, path, key, 1, HD_ARTIFACT_KEEP_MAX, keep);
     }
     /* One result then does not say what is best: a later one may make a worse one part of it. */
-    if (code == HD_OK && spec->keep > 0 &&
+    if (code == HD_OK && *keep > 0 &&
         (experiment->objective_count > 1 || experiment->noise.repeats > 1))
-        code = hd_read_fail(reader, HD_E_INVALID, value, "artifacts", "keep",
+        code = hd_read_fail(reader, HD_E_INVALID, value, path, key,
                             "with several objectives or a noisy target no single result is the "
                             "best; leave it out, which keeps all");
     return code;
@@ -180,7 +179,9 @@ enum hd_code hd_artifacts_parse(const struct hd_reader *reader, const struct hd_
     enum hd_code code = hd_read_keys(reader, value, "artifacts", keys, HD_COUNT(keys));
     if (code == HD_OK)
         code = parse_files(reader, value, spec);
-    return code == HD_OK ? parse_keep(reader, value, experiment, spec) : code;
+    return code == HD_OK
+               ? hd_keep_parse(reader, value, "artifacts", "keep", experiment, &spec->keep)
+               : code;
 }
 
 void hd_artifacts_release(struct hd_artifacts_spec *spec)

@@ -123,6 +123,8 @@ static bool describe_running(const struct hd_experiment *experiment, struct hd_v
             put(map, "artifacts", hd_artifacts_describe(&experiment->artifacts))) &&
            (hd_checkpoints_are_default(&experiment->checkpoints) ||
             put(map, "checkpoints", hd_checkpoints_describe(&experiment->checkpoints))) &&
+           (experiment->keep_work == 0 ||
+            put(map, "keep_work", hd_value_new_int(experiment->keep_work))) &&
            put(map, "seed", describe_seed(experiment)) &&
            put(map, "job_queue_sizes", describe_queue_sizes(experiment)) &&
            put(map, "dynamic_queue_size", hd_value_new_bool(experiment->queue_dynamic)) &&

@@ -31,6 +31,7 @@ static const char *const top_names[] = {
     "services",
     "artifacts",
     "checkpoints",
+    "keep_work",
     "seed",
     "job_queue_sizes",
     "dynamic_queue_size",
@@ -344,6 +345,8 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
         code = hd_artifacts_parse(reader, root, experiment);
     if (code == HD_OK)
         code = hd_checkpoints_parse(reader, root, experiment);
+    if (code == HD_OK)
+        code = hd_keep_parse(reader, root, "", "keep_work", experiment, &experiment->keep_work);
     if (code == HD_OK)
         code = parse_seed(reader, root, experiment);
     if (code == HD_OK)

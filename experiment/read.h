@@ -148,7 +148,11 @@ void hd_notify_release(struct hd_notify *notify);
 bool hd_notify_is_default(const struct hd_notify *notify);
 struct hd_value *hd_notify_describe(const struct hd_notify *notify); /* NULL: no memory */
 
-/* artifacts.c; the objectives are parsed before. */
+/* artifacts.c; the objectives are parsed before. "all" (0), "incumbent" (1), or how many of the
+ * best. */
+HD_NODISCARD enum hd_code hd_keep_parse(const struct hd_reader *reader, const struct hd_value *map,
+                                        const char *path, const char *key,
+                                        const struct hd_experiment *experiment, uint32_t *keep);
 HD_NODISCARD enum hd_code hd_artifacts_parse(const struct hd_reader *reader,
                                              const struct hd_value *root,
                                              struct hd_experiment *experiment);

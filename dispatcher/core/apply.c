@@ -68,6 +68,7 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
     if (fact->again > 0) {
         struct job *failed = &run->jobs[fact->again - 1];
         failed->followed = true;
+        run->configs[failed->config].jobs_again--;
         detached = failed->detached ||
                    !hd_iter_gen_reopen(run->gen, failed->iteration, failed->rung, failed->config);
     } else if (fact->repeat == 0) {
@@ -91,6 +92,7 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
                                              .budget_reached = NAN,
                                              .step_reached = NAN};
     run->budget_open += fact->budget;
+    run->configs[fact->config].jobs_open++;
     queue_job(core, run, run->job_count++);
     if (run->limits.configs > 0 && run->config_count >= run->limits.configs)
         hd_iter_gen_close_new(run->gen);
@@ -281,11 +283,17 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
     job->outcome = (uint8_t)ended->outcome;
     job->loss = ended->loss;
     run->cut = fact->seq;
+    run->configs[job->config].jobs_open--;
     run->budget_open -= job->budget;
     if (run->live_count == 0 && run->queue_count == 0)
         run->budget_open = 0; /* nothing of what rounding left */
     if (ended->attempt > 0)
         run->budget_spent += budget_of_end(job, ended->outcome);
+    if (ended->outcome != HD_OUTCOME_OK && ended->outcome != HD_OUTCOME_STOPPED && !job->stopping &&
+        job->repeat == 0)
+        run->configs[job->config].jobs_again++;
+    if (ok)
+        core_keep_result(run, job->config, job->budget, job->loss);
     if (ok) {
         count_success(run, job, job_number, &score);
     } else if (run->has_incumbent && job->budget >= run->incumbent_budget &&

@@ -76,6 +76,14 @@ struct config {
                           * attempt that began from the start left it */
     /* volatile: what the master has a copy of; attempt 0: nothing */
     uint32_t shelved_job, shelved_attempt;
+    uint32_t jobs_open;  /* queued or running */
+    uint32_t jobs_again; /* closed, and a person may have them run again */
+};
+
+/* What came of a config, for the list of the best. */
+struct best {
+    uint32_t config;
+    double budget, loss;
 };
 
 /* A live attempt. */
@@ -180,6 +188,8 @@ struct run {
     uint32_t incumbent_results; /* evaluations that the loss is the estimate of */
     double incumbent_error;     /* standard deviation of that estimate; NaN: unknown */
     struct hd_score incumbent_score;
+    struct best *best; /* experiment->keep_work of them, the best first; NULL: 0 */
+    uint32_t best_count;
     bool goal_reached; /* by one result, all goals of several objectives */
     uint64_t cut;      /* seq of the last result */
     int64_t created_wall_ms, last_wall_ms;
@@ -444,6 +454,9 @@ void core_learn_duration(struct run *run, const struct job *job, double from_bud
 int64_t core_usual_ms(const struct run *run, double budget, double from);
 bool core_fits(struct hd_core *core, uint32_t run, struct worker *worker, double budget,
                double from);
+
+/* keep.c: which states are still needed */
+void core_keep_result(struct run *run, uint32_t config, double budget, double loss);
 
 /* parked.c: long polls that wait */
 void core_park(struct hd_core *core, struct worker *worker, const struct parked *poll);

@@ -58,6 +58,7 @@ static uint64_t digest_configs(const struct hd_core *core, const struct run *run
         hash = mix(hash, config->state_job);
         hash = mix(hash, config->state_attempt);
         hash = mix_double(hash, config->state_budget);
+        hash = mix(hash, (uint64_t)config->jobs_open << 32 | config->jobs_again);
     }
     for (size_t i = 0; i < (size_t)run->config_count * run->param_count; i++)
         hash = mix_double(hash, run->values[i]);
@@ -168,6 +169,8 @@ static uint64_t digest_run(const struct hd_core *core, const struct run *run, ui
         for (uint32_t k = 0; k < duration->count; k++)
             hash = mix(hash, (uint64_t)duration->kept_ms[k]);
     }
+    for (uint32_t i = 0; i < run->best_count; i++)
+        hash = mix(hash, run->best[i].config);
     return digest_jobs(core, run, digest_configs(core, run, hash));
 }
 

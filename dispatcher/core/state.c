@@ -262,7 +262,9 @@ enum hd_code core_new_run(const struct hd_fact_run_created *created, struct run 
         size_t row = run->param_count > 0 ? run->param_count : 1;
         run->ready = hd_calloc(HD_ASKS_MAX, sizeof(*run->ready));
         run->ready_values = hd_calloc(HD_ASKS_MAX * row, sizeof(double));
-        if (run->ready == NULL || run->ready_values == NULL)
+        uint32_t kept = run->experiment->keep_work;
+        run->best = kept > 0 ? hd_calloc(kept, sizeof(*run->best)) : NULL;
+        if (run->ready == NULL || run->ready_values == NULL || (kept > 0 && run->best == NULL))
             code = hd_fail(err, HD_E_NOMEM, "the master is out of memory");
     }
     if (code != HD_OK) {
@@ -316,6 +318,7 @@ void core_free_run(struct run *run)
     if (run == NULL)
         return;
     hd_experiment_free(run->experiment);
+    hd_free(run->best);
     hd_buf_release(&run->json);
     hd_buf_release(&run->known_json);
     hd_buf_release(&run->image_json);

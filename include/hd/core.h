@@ -56,6 +56,7 @@ enum hd_plant {
     HD_PLANT_DRAINING_FED = 1 << 9,     /* a request of before the drain still gets a job */
     HD_PLANT_OLD_COPY = 1 << 11,        /* any copy of a directory is one of its last state */
     HD_PLANT_STAMP_IGNORED = 1 << 10,   /* takes what a copy of its state granted for its own */
+    HD_PLANT_STATE_GIVEN_UP = 1 << 12,  /* no state is needed once its job is closed */
     /* "reply before commit" is planted in the simulator's driver */
 };
 
@@ -286,5 +287,25 @@ struct hd_test_view {
 /* false: it is not here, was not asked, or too many tests ago (HD_TESTS_MAX). */
 bool hd_core_view_test(const struct hd_core *core, uint32_t index, uint64_t number,
                        struct hd_test_view *ret_view);
+
+/* ---- which state of a config is still needed ------------------------------------------------- */
+
+/* A work directory as the last accepted grant in it left it, as its worker says. */
+struct hd_left {
+    struct hd_attempt_ref attempt;
+    const char *worker; /* that the grant was for */
+    const char *root, *directory;
+};
+enum hd_need {
+    HD_NEED_STATE,   /* a job may go on from it, or this history does not know the grant */
+    HD_NEED_BEST,    /* no job will, and its config is among the best that are kept */
+    HD_NEED_ROOM,    /* no job will: it may go when its worker needs room */
+    HD_NEED_NOTHING, /* no job will, and the experiment does not keep it */
+    HD_NEED_COUNT
+};
+const char *hd_need_name(enum hd_need need); /* "state", "best", "room", "nothing" */
+/* A later answer about the same grant needs the state only if people have made a run that was over
+ * go on. So an answer may come late; it holds while the grant is the last in the directory. */
+enum hd_need hd_core_need(const struct hd_core *core, const struct hd_left *left);
 
 #endif

@@ -349,6 +349,9 @@ struct sim_directory {
     double budget;  /* trained to */
     double reached; /* NaN, or what its checkpoint has reached, of a target that keeps them */
     struct sim_container *writer;
+    struct hd_attempt_ref left; /* the last grant in it that was acknowledged; stamp 0: none */
+    const char *left_by;
+    bool gone;
 };
 
 struct sim_root {
@@ -457,6 +460,23 @@ void sim_travel_send(struct sim *sim, const struct sim_container *container);
 /* What its attempt was leased to go on from, in another machine's root; NULL: it cannot be had. */
 const struct sim_copy *sim_travel_fetch(struct sim *sim, const struct sim_container *container);
 void sim_travel_restart(struct sim *sim, struct sim_master *master);
+
+/* ---- what is removed on a master's word (keep.c) ------------------------------------------------
+ */
+
+struct sim_keeping {
+    struct hd_rng rng;
+    bool started;
+    struct sim_gone {
+        const struct sim_root *root;
+        const char *name;
+        uint64_t run_uid;
+        uint32_t master; /* whose word it was */
+        bool over;       /* its run was, by then */
+    } * gone;
+    size_t count, capacity;
+};
+void sim_keep_start(struct sim *sim, const struct sim_worker *worker);
 
 /* ---- nameserver, person, faults (others.c, fault.c)
  * ---------------------------------------------- */
@@ -572,6 +592,8 @@ extern const struct sim_checker sim_checkers_faults[];
 extern const size_t sim_checkers_faults_count;
 extern const struct sim_checker sim_checkers_travel[];
 extern const size_t sim_checkers_travel_count;
+extern const struct sim_checker sim_checkers_keep[];
+extern const size_t sim_checkers_keep_count;
 extern const struct sim_checker sim_checkers_life[];
 extern const size_t sim_checkers_life_count;
 
@@ -613,6 +635,7 @@ struct sim {
     struct hd_registry *registry;
     int64_t nameserver_down_until_ms;
     struct sim_strangers strangers;
+    struct sim_keeping keeping;
     struct sim_person_task **tasks;
     size_t task_count, task_capacity;
     int64_t slow_sampler_until_ms;

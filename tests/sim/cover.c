@@ -38,6 +38,7 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_STOPS_UNASKED] = "stops-unasked",
     [SIM_PLANT_STAMP_IGNORED] = "stamp-ignored",
     [SIM_PLANT_OLD_COPY] = "old-copy",
+    [SIM_PLANT_STATE_GIVEN_UP] = "state-given-up",
     [SIM_PLANT_RIVAL_ADMITTED] = "rival-admitted",
     [SIM_PLANT_REFUSED_STAYS] = "refused-stays",
 };
@@ -128,6 +129,11 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "directory", "from the master", cover->travelled, true);
     line(context, "directory", "not to be had", cover->not_fetched, true);
     line(context, "directory", "anew", cover->resumed_anew, true);
+    for (int i = 0; i < HD_NEED_COUNT; i++)
+        line(context, "directory, needed for", hd_need_name((enum hd_need)i), cover->needs[i],
+             true);
+    line(context, "directory", "removed for room", cover->removed[HD_NEED_ROOM], true);
+    line(context, "directory", "removed at once", cover->removed[HD_NEED_NOTHING], true);
     line(context, "job", "evaluated again", cover->repeats, true);
     line(context, "job", "several objectives", cover->scored, true);
     line(context, "job", "promoted after an opening", cover->opened, true);

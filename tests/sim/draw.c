@@ -110,6 +110,8 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
         append(text, size, ",\"time\":\"%lldms\"", (long long)run->time_max_ms);
     append(text, size, "},\"pause_after_failures\":%u,\"priority\":%d", run->pause_after,
            run->priority);
+    if (run->keep_work > 0)
+        append(text, size, ",\"keep_work\":%u", run->keep_work);
     if (run->queue_max > 0)
         append(text, size, ",\"job_queue_sizes\":[%d,%d]", run->queue_min, run->queue_max);
     append(text, size, "}");
@@ -205,6 +207,15 @@ static void draw_known(struct sim_run_plan *run)
         run->known = 1 + below(&rng, 30);
 }
 
+/* Likewise; the best are known of one objective without noise. */
+static void draw_keep(struct sim_run_plan *run)
+{
+    struct hd_rng rng;
+    hd_rng_fork(run->run_uid, "keep", 0, &rng);
+    if (!run->several && run->repeats == 0 && chance(&rng, 60))
+        run->keep_work = 1 + below(&rng, 3);
+}
+
 static void draw_limits(struct hd_rng *rng, struct sim_run_plan *run)
 {
     run->retries_infra = below(rng, 4);
@@ -262,6 +273,7 @@ static void draw_run(struct hd_rng *rng, uint32_t number, uint32_t master, struc
     draw_noise(run);
     draw_objectives(run);
     draw_known(run);
+    draw_keep(run);
     static const char *const samplers[] = {"random", "random", "tpe", "tpe", "sobol"};
     const char *sampler = samplers[below(rng, HD_COUNT(samplers))];
     uint32_t space = chance(rng, 12) ? 3 : below(rng, 3);

@@ -102,6 +102,7 @@ enum sim_plant {
     SIM_PLANT_STOPS_UNASKED,  /* shell: a target's end is reported as an early stop */
     SIM_PLANT_STAMP_IGNORED,  /* core: takes what a copy of its state granted */
     SIM_PLANT_OLD_COPY,       /* core: any copy of a directory is one of its last state */
+    SIM_PLANT_STATE_GIVEN_UP, /* core: a directory is needed no more once its job is closed */
     SIM_PLANT_RIVAL_ADMITTED, /* nameserver: another master under one run id is let in */
     SIM_PLANT_REFUSED_STAYS,  /* shell: a worker that is refused for a newer one goes on */
     SIM_PLANT_COUNT
@@ -137,12 +138,13 @@ struct sim_run_plan {
     int32_t queue_min, queue_max;
     bool has_goal;
     double goal;
-    uint32_t repeats; /* 0: not noisy; most evaluations of a config at the highest budget */
-    double share;     /* of the budget, that repeats may take */
-    uint32_t opening; /* of asha's promotions; 0: none */
-    bool several;     /* objectives: the loss and another one */
-    bool constrained; /* one of several may be infeasible */
-    uint32_t known;   /* results that it is told before it begins */
+    uint32_t repeats;   /* 0: not noisy; most evaluations of a config at the highest budget */
+    double share;       /* of the budget, that repeats may take */
+    uint32_t opening;   /* of asha's promotions; 0: none */
+    bool several;       /* objectives: the loss and another one */
+    bool constrained;   /* one of several may be infeasible */
+    uint32_t keep_work; /* of so many of the best configs; 0: all */
+    uint32_t known;     /* results that it is told before it begins */
     uint32_t retries_infra, retries_failed, pause_after;
     int32_t priority;
     /* how its target behaves */
@@ -256,6 +258,7 @@ struct sim_cover {
     uint64_t rivals_refused, copies_served, foreign_results, twins_refused;
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
     uint64_t travelled, not_fetched;
+    uint64_t needs[HD_NEED_COUNT], removed[HD_NEED_COUNT]; /* directories */
     uint64_t repeats;             /* evaluations of a config that had a result */
     uint64_t scored;              /* results with several objectives */
     uint64_t opened;              /* promotions that had waited for an opening */

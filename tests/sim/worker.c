@@ -267,8 +267,7 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
         sim_engine_drop(sim, worker, action->attempt);
         break;
     case HD_AGENT_ACKNOWLEDGED:
-        sim_engine_acknowledged(sim, worker, action->attempt, action->verdict,
-                                action->wanted);
+        sim_engine_acknowledged(sim, worker, action->attempt, action->verdict, action->wanted);
         break;
     case HD_AGENT_DESCRIBE:
         sim_at(sim, sim->now_ms, fire_described, worker->index, worker->epoch, NULL);
@@ -434,6 +433,7 @@ void sim_worker_start(struct sim *sim, uint32_t index)
     worker->stalled_until_ms = 0;
     sim_tell(sim, "%s starts (incarnation %llu)", worker->id,
              (unsigned long long)options.incarnation);
+    sim_keep_start(sim, worker);
     sim_engine_adopt(sim, worker);
     struct hd_agent_event timeout = {.kind = HD_AGENT_EVENT_TIMEOUT};
     if (worker->alive)
