@@ -27,6 +27,9 @@
 #define STALL_MS 500 /* being deaf for longer is worth a word, and a longer lease */
 #define NOTICE_FLUSH_MS 10000
 #define LINGER_MS 300 /* after the last run's end: replies reach those who wait */
+#define LINGER_KEEP_MS                                                                             \
+    1500 /* ... and workers hear which directories no experiment keeps                             \
+          */
 
 struct hd_driver {
     struct hd_core *core;
@@ -439,6 +442,8 @@ static enum hd_code read_view(struct hd_driver *driver, const struct hd_request 
         return answer_checkpoint(driver, request, json, err);
     if (hd_streq(request->view, "code"))
         return read_code(driver, request, json, err);
+    if (hd_streq(request->view, "needs"))
+        return hd_read_needs(driver->core, request->view_json, json, err);
     return hd_is_live_view(request->view) ? hd_read_live_view(driver->core, request, hd_clock_ms(),
                                                               hd_clock_wall_ms(), json, err)
                                           : hd_read_view(driver->store_path, request, json, err);
@@ -478,7 +483,7 @@ static unsigned role_of(const struct hd_request *request)
         return HD_ROLE_WORKER;
     case HD_REQUEST_VIEW:
         return hd_streq(request->view, "image") || hd_streq(request->view, "code") ||
-                       hd_streq(request->view, "checkpoint")
+                       hd_streq(request->view, "checkpoint") || hd_streq(request->view, "needs")
                    ? HD_ROLE_WORKER
                    : HD_ROLE_READER;
     case HD_REQUEST_SUBMIT:
@@ -681,11 +686,21 @@ static int wait_time_ms(const struct hd_driver *driver, int64_t linger_until_ms)
     return wait_ms > 60000 ? 60000 : (int)wait_ms;
 }
 
+static int64_t linger_ms_of(const struct hd_driver *driver)
+{
+    int64_t linger_ms = LINGER_MS;
+    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
+        struct hd_run_view view;
+        hd_core_view_run(driver->core, i, &view);
+        if (view.experiment->keep_work > 0)
+            linger_ms = LINGER_KEEP_MS;
+    }
+    return driver->core_options.shutdown_workers ? driver->core_options.ping_ms + linger_ms
+                                                 : linger_ms;
+}
+
 enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_err *err)
 {
-    int64_t linger_ms = driver->core_options.shutdown_workers
-                            ? driver->core_options.ping_ms + LINGER_MS
-                            : LINGER_MS;
     int64_t linger_until_ms = HD_NEVER_MS;
     int64_t woke_ms = hd_clock_ms(), deaf_ms = 0;
     hd_depot_sweep(driver->depot);
@@ -702,7 +717,7 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
         if (!over)
             linger_until_ms = HD_NEVER_MS;
         else if (linger_until_ms == HD_NEVER_MS)
-            linger_until_ms = hd_clock_ms() + linger_ms;
+            linger_until_ms = hd_clock_ms() + linger_ms_of(driver);
         if (hd_clock_ms() >= linger_until_ms)
             return HD_OK;
         struct pollfd fds[3] = {

@@ -19,6 +19,13 @@ HD_NODISCARD enum hd_code hd_read_live_view(const struct hd_core *core,
                                             int64_t wall_ms, struct hd_buf *json,
                                             struct hd_err *err);
 
+/* ---- needs.c: what work directories are needed for ("needs") ----------------------------------
+ */
+
+/* {"need": [...]}, in the order of the question. HD_E_INVALID, HD_E_LIMIT: it is none. */
+HD_NODISCARD enum hd_code hd_read_needs(const struct hd_core *core, const char *question,
+                                        struct hd_buf *json, struct hd_err *err);
+
 /* ---- shelf.c: images for workers ------------------------------------------------------------- */
 
 struct hd_shelf;

@@ -14,6 +14,9 @@
 
 #define LOOK_EVERY_MS 60000
 #define SIZE_ENTRIES_MAX 1000000u
+#define LOOK_AGAIN_MS 200 /* however often something ends, and ... */
+#define LOOK_SHARE 10     /* ... so many times as long as the last look took */
+#define LOOK_AGAIN_MS_MAX 20000
 #define KEPT_SHARE 0.9 /* of the limit, so that not every end is followed by a removal */
 
 struct hd_collector {
@@ -23,6 +26,8 @@ struct hd_collector {
     uint64_t run_limit_bytes;
     hd_run_dir_needed is_needed;
     void *needed_context;
+    hd_collect_asker asker;
+    void *asker_context;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_mutex_t looking; /* one look at a time: two would make room twice */
@@ -34,10 +39,13 @@ struct hd_collector {
 /* ---- what is there -------------------------------------------------------------------------- */
 
 struct candidate {
-    char path[HD_PATH_MAX];
-    uint64_t bytes;
+    char *path;
+    uint64_t bytes; /* 0 without a limit */
     int64_t used_ms;
-    bool finished; /* no higher budget will ask for it */
+    bool finished;  /* it was evaluated at the highest budget */
+    bool has_grant; /* `left` says which was the last */
+    struct hd_left_by left;
+    enum hd_need need;
 };
 
 struct candidates {
@@ -95,8 +103,14 @@ static bool is_ours(const struct hd_collector *collector, const char *work_dir,
     return true;
 }
 
-static void add_candidate(struct candidates *all, const char *work_dir, int64_t used_ms)
+/* Without a limit only those count that their experiments may not keep. */
+static void add_candidate(const struct hd_collector *collector, struct candidates *all,
+                          const char *work_dir, int64_t used_ms)
 {
+    struct candidate candidate = {.used_ms = used_ms, .need = HD_NEED_UNKNOWN};
+    candidate.has_grant = hd_workspace_left_by(work_dir, &candidate.left);
+    if (collector->limit_bytes == 0 && candidate.left.kept == 0)
+        return;
     if (all->count == all->capacity) {
         size_t capacity = all->capacity == 0 ? 64 : 2 * all->capacity;
         struct candidate *grown = capacity <= 2 * HD_COLLECT_CANDIDATES_MAX
@@ -107,14 +121,21 @@ static void add_candidate(struct candidates *all, const char *work_dir, int64_t 
         all->items = grown;
         all->capacity = capacity;
     }
-    struct candidate *candidate = &all->items[all->count];
-    if (!hd_copy_text(candidate->path, sizeof(candidate->path), work_dir))
+    candidate.path = hd_strdup(work_dir);
+    if (candidate.path == NULL)
         return;
-    candidate->bytes = hd_collector_bytes(work_dir);
-    candidate->used_ms = used_ms;
-    candidate->finished = hd_workspace_is_finished(work_dir);
-    all->bytes += candidate->bytes;
-    all->count++;
+    if (collector->limit_bytes > 0)
+        candidate.bytes = hd_collector_bytes(work_dir);
+    candidate.finished = hd_workspace_is_finished(work_dir);
+    all->bytes += candidate.bytes;
+    all->items[all->count++] = candidate;
+}
+
+static void release_candidates(struct candidates *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        hd_free(all->items[i].path);
+    hd_free(all->items);
 }
 
 /* ---- walking -------------------------------------------------------------------------------- */
@@ -138,9 +159,8 @@ static bool walk_configs(const struct hd_collector *collector, const char *cfg,
             continue;
         if (strncmp(entry->d_name, HD_GONE_PREFIX, strlen(HD_GONE_PREFIX)) == 0)
             removed = hd_remove_tree(path, &ignored) == HD_OK || removed;
-        else if (collector->limit_bytes > 0 && entry->d_name[0] != '.' &&
-                 is_ours(collector, path, &used_ms))
-            add_candidate(all, path, used_ms);
+        else if (entry->d_name[0] != '.' && is_ours(collector, path, &used_ms))
+            add_candidate(collector, all, path, used_ms);
     }
     closedir(stream);
     return removed;
@@ -176,23 +196,59 @@ static bool is_pinned(const struct hd_collector *collector, const char *name)
 /* Under the lock. True when it has vanished from under its name. */
 static bool vanish(const struct hd_collector *collector, const char *work_dir)
 {
-    char gone[HD_PATH_MAX], owner[HD_PATH_MAX];
+    char gone[HD_PATH_MAX];
     const char *slash = strrchr(work_dir, '/');
     if (slash == NULL || is_pinned(collector, slash + 1) ||
         !hd_format(gone, sizeof(gone), "%.*s/" HD_GONE_PREFIX "%s", (int)(slash - work_dir),
                    work_dir, slash + 1) ||
-        !hd_format(owner, sizeof(owner), "%s.owner", work_dir) || rename(work_dir, gone) != 0)
+        rename(work_dir, gone) != 0)
         return false;
-    (void)unlink(owner);
+    hd_workspace_forget(work_dir);
     return true;
 }
 
-/* What no job will go on in comes first, then what was used longest ago. */
+/* What was said of a grant is not said of a later one. */
+static bool remove_candidate(struct hd_collector *collector, const struct candidate *candidate,
+                             const char *why)
+{
+    struct hd_left_by left = {0};
+    pthread_mutex_lock(&collector->lock);
+    bool same =
+        !candidate->has_grant || (hd_workspace_left_by(candidate->path, &left) &&
+                                  hd_attempt_ref_same(left.attempt, candidate->left.attempt));
+    bool gone = same && vanish(collector, candidate->path);
+    pthread_mutex_unlock(&collector->lock);
+    if (gone && candidate->bytes > 0)
+        hd_log(HD_LOG_INFO, "%s: %s is removed, %llu bytes", why, candidate->path,
+               (unsigned long long)candidate->bytes);
+    else if (gone)
+        hd_log(HD_LOG_INFO, "%s: %s is removed", why, candidate->path);
+    return gone;
+}
+
+/* What no job will go on in comes first, the best of that last. */
+static int rank_of(const struct candidate *candidate)
+{
+    switch (candidate->need) {
+    case HD_NEED_NOTHING:
+    case HD_NEED_ROOM:
+        return 0;
+    case HD_NEED_BEST:
+        return 1;
+    case HD_NEED_UNKNOWN:
+        return candidate->finished ? 0 : 2;
+    case HD_NEED_STATE:
+    case HD_NEED_COUNT:
+        break;
+    }
+    return 2;
+}
+
 static int by_use(const void *a, const void *b)
 {
     const struct candidate *left = a, *right = b;
-    if (left->finished != right->finished)
-        return left->finished ? -1 : 1;
+    if (rank_of(left) != rank_of(right))
+        return rank_of(left) < rank_of(right) ? -1 : 1;
     return left->used_ms < right->used_ms ? -1 : left->used_ms > right->used_ms;
 }
 
@@ -200,18 +256,60 @@ static bool make_room(struct hd_collector *collector, struct candidates *all)
 {
     bool any = false;
     uint64_t wanted = (uint64_t)((double)collector->limit_bytes * KEPT_SHARE);
-    if (all->bytes <= collector->limit_bytes)
+    if (collector->limit_bytes == 0 || all->bytes <= collector->limit_bytes)
         return false;
     qsort(all->items, all->count, sizeof(*all->items), by_use);
     for (size_t i = 0; i < all->count && all->bytes > wanted; i++) {
-        pthread_mutex_lock(&collector->lock);
-        bool gone = vanish(collector, all->items[i].path);
-        pthread_mutex_unlock(&collector->lock);
-        if (!gone)
+        if (!remove_candidate(collector, &all->items[i], "--work-limit"))
             continue;
-        hd_log(HD_LOG_INFO, "--work-limit: %s is removed, %llu bytes", all->items[i].path,
-               (unsigned long long)all->items[i].bytes);
         all->bytes -= all->items[i].bytes;
+        any = true;
+    }
+    return any;
+}
+
+/* Masters are asked about what an experiment may not keep and, when room is needed, all. */
+static void ask_masters(struct hd_collector *collector, hd_collect_asker asker, void *context,
+                        struct candidates *all)
+{
+    bool over = collector->limit_bytes > 0 && all->bytes > collector->limit_bytes;
+    struct hd_collect_question *questions = hd_calloc(all->count + 1, sizeof(*questions));
+    enum hd_need *needs = hd_calloc(all->count + 1, sizeof(*needs));
+    size_t *places = hd_calloc(all->count + 1, sizeof(*places));
+    size_t count = 0;
+    if (questions != NULL && needs != NULL && places != NULL) {
+        for (size_t i = 0; i < all->count; i++) {
+            const struct candidate *candidate = &all->items[i];
+            if (!candidate->has_grant || (!over && candidate->left.kept == 0))
+                continue;
+            needs[count] = HD_NEED_UNKNOWN;
+            questions[count].attempt = candidate->left.attempt;
+            questions[count].directory = strrchr(candidate->path, '/') + 1;
+            places[count++] = i;
+        }
+        if (count > 0)
+            asker(context, questions, count, needs);
+        for (size_t i = 0; i < count; i++)
+            all->items[places[i]].need = needs[i];
+    }
+    hd_free(questions);
+    hd_free(needs);
+    hd_free(places);
+}
+
+/* What no experiment keeps. */
+static bool remove_unkept(struct hd_collector *collector, struct candidates *all)
+{
+    bool any = false;
+    for (size_t i = 0; i < all->count; i++) {
+        struct candidate *candidate = &all->items[i];
+        if (candidate->need != HD_NEED_NOTHING ||
+            !remove_candidate(collector, candidate, "keep_work"))
+            continue;
+        all->bytes -= candidate->bytes;
+        hd_free(candidate->path);
+        *candidate = all->items[--all->count];
+        i--;
         any = true;
     }
     return any;
@@ -221,27 +319,52 @@ bool hd_collector_look(struct hd_collector *collector)
 {
     struct candidates all = {0};
     pthread_mutex_lock(&collector->looking);
-    bool removed = walk_runs(collector, &all);
-    if (collector->limit_bytes > 0 && make_room(collector, &all)) {
-        struct candidates again = {0};
-        (void)walk_runs(collector, &again);
-        hd_free(again.items);
-        removed = true;
-    }
     pthread_mutex_lock(&collector->lock);
     uint64_t run_limit_bytes = collector->run_limit_bytes;
     hd_run_dir_needed is_needed = collector->is_needed;
     void *context = collector->needed_context;
+    hd_collect_asker asker = collector->asker;
+    void *asker_context = collector->asker_context;
     pthread_mutex_unlock(&collector->lock);
+    bool removed = walk_runs(collector, &all);
+    if (asker != NULL)
+        ask_masters(collector, asker, asker_context, &all);
+    bool unkept = remove_unkept(collector, &all);
+    if (make_room(collector, &all) || unkept) {
+        struct candidates again = {0};
+        (void)walk_runs(collector, &again);
+        release_candidates(&again);
+        removed = true;
+    }
     if (run_limit_bytes > 0 && hd_run_dirs_make_room(collector->root, collector->worker,
                                                      run_limit_bytes, is_needed, context))
         removed = true;
     pthread_mutex_unlock(&collector->looking);
-    hd_free(all.items);
+    release_candidates(&all);
     return removed;
 }
 
 /* ---- the thread ----------------------------------------------------------------------------- */
+
+/* Under the lock, which waiting lets go. */
+static void wait_for(struct hd_collector *collector, int64_t ms, bool poked_too)
+{
+    struct timespec until;
+    int waited = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t nanoseconds = until.tv_nsec + ms % 1000 * 1000000;
+    until.tv_sec += (time_t)(ms / 1000 + nanoseconds / 1000000000);
+    until.tv_nsec = (long)(nanoseconds % 1000000000);
+    while (!collector->closing && !(poked_too && collector->poked) && waited == 0)
+        waited = pthread_cond_timedwait(&collector->changed, &collector->lock, &until);
+}
+
+static int64_t pause_after(int64_t took_ms)
+{
+    if (took_ms > LOOK_AGAIN_MS_MAX / LOOK_SHARE)
+        return LOOK_AGAIN_MS_MAX;
+    return took_ms * LOOK_SHARE > LOOK_AGAIN_MS ? took_ms * LOOK_SHARE : LOOK_AGAIN_MS;
+}
 
 static void *collect(void *argument)
 {
@@ -250,14 +373,12 @@ static void *collect(void *argument)
     while (!collector->closing) {
         collector->poked = false;
         pthread_mutex_unlock(&collector->lock);
+        int64_t began_ms = hd_clock_ms();
         (void)hd_collector_look(collector);
+        int64_t pause_ms = pause_after(hd_clock_ms() - began_ms);
         pthread_mutex_lock(&collector->lock);
-        struct timespec until;
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += LOOK_EVERY_MS / 1000;
-        int waited = 0;
-        while (!collector->closing && !collector->poked && waited == 0)
-            waited = pthread_cond_timedwait(&collector->changed, &collector->lock, &until);
+        wait_for(collector, pause_ms, false);
+        wait_for(collector, LOOK_EVERY_MS, true);
     }
     pthread_mutex_unlock(&collector->lock);
     return NULL;
@@ -303,6 +424,16 @@ void hd_collector_close(struct hd_collector *collector)
     pthread_mutex_destroy(&collector->lock);
     pthread_mutex_destroy(&collector->looking);
     hd_free(collector);
+}
+
+void hd_collector_ask(struct hd_collector *collector, hd_collect_asker asker, void *context)
+{
+    pthread_mutex_lock(&collector->lock);
+    collector->asker = asker;
+    collector->asker_context = context;
+    collector->poked = true;
+    pthread_cond_signal(&collector->changed);
+    pthread_mutex_unlock(&collector->lock);
 }
 
 void hd_collector_limit_runs(struct hd_collector *collector, uint64_t limit_bytes,

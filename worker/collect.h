@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * collect.h: work directories that are needed no more. One thread of its own removes what has been
- * superseded and, when this worker's directories take more than its limit, those that were used
- * longest ago. A config whose directory is gone starts from the start, and its target is told so.
+ * superseded, what masters say that no config will go on from and no experiment keeps, and, when
+ * this worker's directories take more than its limit: first those that no config will go on from,
+ * then the best of them, at last those that were used longest ago. A config whose directory is gone
+ * starts from the start, and its target is told so.
+ *
+ * A master's word is about the last grant in a directory, and holds while that is the last one.
  *
  * Only directories of configs (<run>/cfg/) whose .owner file names this worker are removed, and
  * none that is pinned. A directory vanishes by a rename under the lock; its contents follow without
@@ -38,6 +42,15 @@ void hd_collector_supersede(struct hd_collector *collector, const char *work_dir
  * called by the thread, until close. */
 void hd_collector_limit_runs(struct hd_collector *collector, uint64_t limit_bytes,
                              hd_run_dir_needed is_needed, void *context);
+struct hd_collect_question {
+    struct hd_attempt_ref attempt; /* the last grant in it that was acknowledged */
+    const char *directory;
+};
+/* Any number of them; ret_needs[count] begin as HD_NEED_UNKNOWN. It may take seconds. */
+typedef void (*hd_collect_asker)(void *context, const struct hd_collect_question *questions,
+                                 size_t count, enum hd_need *ret_needs);
+/* Masters can be asked: by the thread, from now on until close. */
+void hd_collector_ask(struct hd_collector *collector, hd_collect_asker asker, void *context);
 /* The bytes that a directory takes on its disk. */
 uint64_t hd_collector_bytes(const char *path);
 /* What the thread does now and then; true when something was removed. For tests. */

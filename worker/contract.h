@@ -8,6 +8,7 @@
  *   <root>/<run id>/.hyperdock-run  which run this is: a run id may be used again by another store
  *   <root>/<run id>/cfg/<dir>/      -> /hyperdock/work, one a config, kept across budgets, retries
  *   <root>/<run id>/cfg/<dir>.owner the worker that may go on in it
+ *   <root>/<run id>/cfg/<dir>.left  the last grant in it whose result a master has accepted
  *   <root>/<run id>/run/<job>-<attempt>/  -> /hyperdock, fresh for each attempt
  *
  * Everything a target can write is untrusted: it is opened without following links, must be a
@@ -104,6 +105,17 @@ double hd_workspace_reached(const char *work_dir);
  * needed. */
 void hd_workspace_finish(const char *work_dir, const char *worker);
 bool hd_workspace_is_finished(const char *work_dir);
+/* The last grant in it that was acknowledged, by which its master knows it; `kept` is the
+ * experiment's keep_work. */
+struct hd_left_by {
+    struct hd_attempt_ref attempt;
+    uint32_t kept;
+};
+/* A failure leaves the directory for a person, or a limit, to remove. */
+void hd_workspace_leave(const char *work_dir, const struct hd_left_by *left);
+bool hd_workspace_left_by(const char *work_dir, struct hd_left_by *ret_left);
+/* The files beside it go. */
+void hd_workspace_forget(const char *work_dir);
 /* It has just been used. */
 void hd_workspace_touch(const char *work_dir);
 /* The work directory of an attempt that is fenced or was refused: removed when the attempt made it,

@@ -95,7 +95,7 @@ static enum hd_code ask(struct hd_courier *courier, const struct task *task,
         if (is_off(courier))
             return hd_fail(err, HD_E_CANCELLED, "called off");
         enum hd_code code = hd_fetch_view(courier->fetch, task->address, "", "checkpoint",
-                                          hd_buf_text(question), ret_answer, err);
+                                          hd_buf_text(question), HD_FETCH_CALL_MS, ret_answer, err);
         if (code == HD_OK || !may_pass(code) || tries == TRIES_MAX)
             return code;
         if (!pause_for(courier, (int64_t)RETRY_MS << tries))

@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CALL_MS 30000
 #define WAIT_MS 300    /* while the master saves it */
 #define RETRY_MS 500   /* doubled with each failure in a row */
 #define FAILURES_MAX 8 /* in a row */
@@ -163,7 +162,7 @@ static enum hd_code fetch_piece(struct transfer *transfer, struct hd_err *err)
         code = write_question(transfer, &question, err);
     if (code == HD_OK)
         code = hd_net_call(transfer->address, transfer->fetch->security, question.data,
-                           question.size, CALL_MS, &bytes, err);
+                           question.size, HD_FETCH_CALL_MS, &bytes, err);
     if (code == HD_OK)
         code = read_reply(transfer, &bytes, arena, reply, err);
     if (question.data != NULL)
@@ -335,7 +334,7 @@ static enum hd_code read_view(const struct hd_buf *bytes, struct hd_arena *arena
                               struct hd_err *err)
 {
     static const struct hd_value_limits limits = {
-        .bytes_max = HD_VIEW_JSON_MAX, .nodes_max = 64, .depth_max = 4};
+        .bytes_max = HD_VIEW_JSON_MAX, .nodes_max = HD_NEEDS_MAX + 64, .depth_max = 4};
     enum hd_code code = hd_reply_decode(bytes->data, bytes->size, arena, reply, err);
     if (code == HD_OK && reply->kind == HD_REPLY_REFUSED)
         code = hd_fail(err, reply->code != HD_OK ? reply->code : HD_E_INVALID, "%s", reply->text);
@@ -347,8 +346,8 @@ static enum hd_code read_view(const struct hd_buf *bytes, struct hd_arena *arena
 }
 
 enum hd_code hd_fetch_view(struct hd_fetch *fetch, const char *address, const char *run_id,
-                           const char *view, const char *view_json, struct hd_value **ret_answer,
-                           struct hd_err *err)
+                           const char *view, const char *view_json, int64_t timeout_ms,
+                           struct hd_value **ret_answer, struct hd_err *err)
 {
     struct hd_buf question, bytes;
     struct hd_arena *arena = NULL;
@@ -360,8 +359,8 @@ enum hd_code hd_fetch_view(struct hd_fetch *fetch, const char *address, const ch
     if (code == HD_OK)
         code = write_view(fetch, run_id, view, view_json, &question, err);
     if (code == HD_OK)
-        code = hd_net_call(address, fetch->security, question.data, question.size, CALL_MS, &bytes,
-                           err);
+        code = hd_net_call(address, fetch->security, question.data, question.size, timeout_ms,
+                           &bytes, err);
     if (code == HD_OK)
         code = read_view(&bytes, arena, reply, ret_answer, err);
     if (question.data != NULL)

@@ -40,6 +40,7 @@ static void connect_to(struct shell *shell, const struct hd_agent_action *action
     hd_net_client_close(client->net);
     client->net = NULL;
     (void)hd_copy_text(client->address, sizeof(client->address), action->address);
+    hd_needed_set_master(shell->needed, action->master, action->address);
     client->tag = (uint64_t)++shell->client_number << 32 | action->master;
     if (hd_net_client_open(action->address, HD_LANE_COUNT, client->tag, shell->settings->security,
                            shell->net_answers, &client->net, &err) != HD_OK)
@@ -205,6 +206,7 @@ static void take_masters(struct shell *shell, const struct hd_lookup_answer *ans
     shell->lookup_failed = answer->failed;
     if (!answer->failed)
         (void)hd_copy_text(shell->token, sizeof(shell->token), answer->token);
+    hd_fetch_set_token(shell->fetch, shell->token);
     struct hd_agent_event event = {.kind = HD_AGENT_EVENT_MASTERS,
                                    .masters = answer->masters,
                                    .master_count = answer->master_count};
@@ -465,14 +467,16 @@ static void close_all(struct shell *shell)
     hd_engine_close(shell->process);
     hd_courier_close(shell->courier);
     hd_code_cache_close(shell->codes);
-    hd_fetch_free(shell->fetch);
     drain_queue(shell->engine_news, false);
     drain_queue(shell->courier_news, false);
     drain_queue(shell->code_news, false);
     drain_queue(shell->net_answers, true);
     drain_queue(shell->lookup_answers, false);
     shell_free_entries(shell);
+    hd_needed_stop(shell->needed);
     hd_collector_close(shell->collector);
+    hd_needed_free(shell->needed);
+    hd_fetch_free(shell->fetch);
     hd_shipper_close(shell->shipper);
     hd_agent_free(shell->agent);
     hd_free(shell);
@@ -510,14 +514,21 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = hd_collector_open(settings->root, settings->seat->worker, settings->work_limit_bytes,
                                  &shell->collector, err);
     if (code == HD_OK)
+        code = hd_needed_new(shell->fetch, settings->seat->worker, settings->root->id,
+                             &shell->needed, err);
+    if (code == HD_OK)
         code = open_shipper(shell, err);
     if (code == HD_OK)
         code = shell_recover(shell, err);
     if (code == HD_OK) {
+        hd_fetch_set_token(shell->fetch, shell->token);
+        hd_collector_ask(shell->collector, hd_needed_ask, shell->needed);
         hd_shipper_settle(shell->shipper);
         hd_notify_ready("working");
         tell_pending(shell);
         loop(shell);
+        if (!shell->hurried && settings->end_ms == 0)
+            (void)hd_collector_look(shell->collector); /* while a master can still say */
         shell_send_rest(shell);
         ship_rest(shell);
     }

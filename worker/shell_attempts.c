@@ -622,6 +622,10 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
             hd_workspace_discard(&entry->workspace);
     } else if (entry->workspace.directory[0] != '\0') {
         hd_workspace_touch(entry->workspace.work_dir);
+        hd_workspace_leave(entry->workspace.work_dir,
+                           &(struct hd_left_by){entry->attempt, entry->experiment != NULL
+                                                                    ? entry->experiment->keep_work
+                                                                    : 0});
         if (is_last_budget(entry))
             hd_workspace_finish(entry->workspace.work_dir, shell->settings->seat->worker);
         if (entry->result.outcome == HD_OUTCOME_OK)

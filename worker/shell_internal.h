@@ -11,6 +11,7 @@
 #include "fetch.h"
 #include "gpus.h"
 #include "journal.h"
+#include "needed.h"
 #include "shell.h"
 
 #define SHELL_PENDING_MAX 2048
@@ -81,6 +82,7 @@ struct shell {
     struct hd_queue *code_news;
     struct hd_code_cache *codes;
     struct hd_collector *collector;
+    struct hd_needed *needed;
     struct hd_gpus gpus;
     struct hd_shipper *shipper; /* NULL: nothing is shipped and nothing waits */
     bool lookup_failed;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -165,6 +166,53 @@ void hd_workspace_reach(const char *work_dir, const char *worker, double budget)
         add_line(work_dir, worker, line);
 }
 
+/* ---- the last grant in it -------------------------------------------------------------------- */
+
+#define LEFT_BYTES_MAX 128
+
+void hd_workspace_leave(const char *work_dir, const struct hd_left_by *left)
+{
+    char path[HD_PATH_MAX], line[LEFT_BYTES_MAX];
+    struct hd_err err;
+    if (!hd_format(path, sizeof(path), "%s.left", work_dir) ||
+        !hd_format(line, sizeof(line),
+                   "%016" PRIx64 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 "\n",
+                   left->attempt.run_uid, left->attempt.job, left->attempt.attempt,
+                   left->attempt.stamp, left->kept) ||
+        hd_file_replace(path, line, strlen(line), 0644, &err) != HD_OK)
+        hd_log(HD_LOG_DEBUG, "%s: what left it is not noted, it stays", work_dir);
+}
+
+bool hd_workspace_left_by(const char *work_dir, struct hd_left_by *ret_left)
+{
+    char path[HD_PATH_MAX];
+    struct hd_buf buf;
+    struct hd_err err;
+    struct hd_left_by left = {0};
+    char end = '\0';
+    hd_buf_init(&buf, LEFT_BYTES_MAX + 1);
+    bool good =
+        hd_format(path, sizeof(path), "%s.left", work_dir) &&
+        hd_file_read(path, LEFT_BYTES_MAX, true, &buf, &err) == HD_OK && buf.size > 0 &&
+        sscanf(buf.data, "%16" SCNx64 " %10" SCNu32 " %10" SCNu32 " %10" SCNu32 " %10" SCNu32 "%c",
+               &left.attempt.run_uid, &left.attempt.job, &left.attempt.attempt, &left.attempt.stamp,
+               &left.kept, &end) == 6 &&
+        end == '\n';
+    hd_buf_release(&buf);
+    if (good)
+        *ret_left = left;
+    return good;
+}
+
+void hd_workspace_forget(const char *work_dir)
+{
+    static const char *const beside[] = {".owner", ".left"};
+    char path[HD_PATH_MAX];
+    for (size_t i = 0; i < HD_COUNT(beside); i++)
+        if (hd_format(path, sizeof(path), "%s%s", work_dir, beside[i]))
+            (void)unlink(path);
+}
+
 static bool is_directory(const char *path)
 {
     struct stat st;
@@ -250,8 +298,9 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
     workspace->start = here ? HD_START_COPY : HD_START_FRESH;
     if (here)
         (void)hd_copy_text(workspace->copied_from, sizeof(workspace->copied_from), from);
-    /* A process that died between this and the start may have left one. */
+    /* A process that died between this and the start may have left one, or another history. */
     code = hd_remove_tree(workspace->work_dir, err);
+    hd_workspace_forget(workspace->work_dir);
     if (code == HD_OK && here)
         code = copy_work(from, cfg, workspace, err);
     if (here && code == HD_E_NOTFOUND) {
@@ -338,6 +387,8 @@ enum hd_code hd_workspace_import_end(const struct hd_root *root, const char *wor
         code = config_path(root, lease, "", name, work_dir, err);
     if (code == HD_OK) /* of a process that died in this */
         code = hd_remove_tree(work_dir, err);
+    if (code == HD_OK)
+        hd_workspace_forget(work_dir);
     if (code == HD_OK && rename(path, work_dir) != 0)
         code = hd_fail(err, HD_E_IO, "cannot put %s in place: %s", work_dir, strerror(errno));
     if (code == HD_OK)
@@ -349,13 +400,11 @@ enum hd_code hd_workspace_import_end(const struct hd_root *root, const char *wor
 
 void hd_workspace_discard(const struct hd_workspace *workspace)
 {
-    char path[HD_PATH_MAX];
     struct hd_err ignored;
     if (workspace->start == HD_START_IN_PLACE)
         return;
     (void)!hd_remove_tree(workspace->work_dir, &ignored);
-    if (hd_format(path, sizeof(path), "%s.owner", workspace->work_dir))
-        (void)unlink(path);
+    hd_workspace_forget(workspace->work_dir);
 }
 
 enum hd_code hd_workspace_renew(const struct hd_workspace *workspace, struct hd_err *err)

@@ -263,6 +263,25 @@ const char *hd_reply_kind_name(enum hd_reply_kind kind)
     return "unknown";
 }
 
+const char *hd_need_name(enum hd_need need)
+{
+    switch (need) {
+    case HD_NEED_UNKNOWN:
+        return "unknown";
+    case HD_NEED_STATE:
+        return "state";
+    case HD_NEED_BEST:
+        return "best";
+    case HD_NEED_ROOM:
+        return "room";
+    case HD_NEED_NOTHING:
+        return "nothing";
+    case HD_NEED_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
 bool hd_attempt_ref_same(struct hd_attempt_ref a, struct hd_attempt_ref b)
 {
     return hd_attempt_ref_equal(a, b) && (a.stamp == b.stamp || a.stamp == 0 || b.stamp == 0);

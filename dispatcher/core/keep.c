@@ -8,8 +8,8 @@
  * that a person may have run again counts as needed until its run is over. And whoever removes
  * looks again whether that grant was the last one in the directory.
  *
- * A grant that this history does not know is none of its business: what a copied or older history
- * says of the directories of another one is "needed".
+ * A grant that this history does not know is none of its business: of the directories of another
+ * one a copied or older history says that it does not know.
  */
 #include "core_internal.h"
 
@@ -80,11 +80,12 @@ enum hd_need hd_core_need(const struct hd_core *core, const struct hd_left *left
     uint32_t number;
     const struct run *run = core_find_run_uid(core, left->attempt.run_uid, &number);
     if (run == NULL || left->attempt.job >= run->job_count || left->attempt.stamp == 0)
-        return HD_NEED_STATE;
+        return HD_NEED_UNKNOWN;
     const struct job *job = &run->jobs[left->attempt.job];
     const struct config *config = &run->configs[job->config];
-    bool last = job->attempt == left->attempt.attempt && job->stamp == left->attempt.stamp;
-    if (!last || job->state != JOB_CLOSED || config->jobs_open > 0)
+    if (job->attempt != left->attempt.attempt || job->stamp != left->attempt.stamp)
+        return HD_NEED_UNKNOWN;
+    if (job->state != JOB_CLOSED || config->jobs_open > 0)
         return HD_NEED_STATE;
     bool state = job->repeat == 0 && is_state(core, config, left);
     bool may_go_on = config->jobs_again > 0 ||
@@ -94,21 +95,4 @@ enum hd_need hd_core_need(const struct hd_core *core, const struct hd_left *left
     if (state && is_among_best(run, job->config))
         return HD_NEED_BEST;
     return run->experiment->keep_work > 0 ? HD_NEED_NOTHING : HD_NEED_ROOM;
-}
-
-const char *hd_need_name(enum hd_need need)
-{
-    switch (need) {
-    case HD_NEED_STATE:
-        return "state";
-    case HD_NEED_BEST:
-        return "best";
-    case HD_NEED_ROOM:
-        return "room";
-    case HD_NEED_NOTHING:
-        return "nothing";
-    case HD_NEED_COUNT:
-        break;
-    }
-    return "state";
 }

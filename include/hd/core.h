@@ -296,14 +296,6 @@ struct hd_left {
     const char *worker; /* that the grant was for */
     const char *root, *directory;
 };
-enum hd_need {
-    HD_NEED_STATE,   /* a job may go on from it, or this history does not know the grant */
-    HD_NEED_BEST,    /* no job will, and its config is among the best that are kept */
-    HD_NEED_ROOM,    /* no job will: it may go when its worker needs room */
-    HD_NEED_NOTHING, /* no job will, and the experiment does not keep it */
-    HD_NEED_COUNT
-};
-const char *hd_need_name(enum hd_need need); /* "state", "best", "room", "nothing" */
 /* A later answer about the same grant needs the state only if people have made a run that was over
  * go on. So an answer may come late; it holds while the grant is the last in the directory. */
 enum hd_need hd_core_need(const struct hd_core *core, const struct hd_left *left);

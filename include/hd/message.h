@@ -156,6 +156,18 @@ enum hd_wanted {
     HD_WANTED_STATE = 1 << 0, /* its config's directory: others may have to go on with it */
 };
 
+/* What a work directory is still needed for, as a worker hears that asks. */
+enum hd_need {
+    HD_NEED_UNKNOWN, /* this master's history does not know the grant that left it */
+    HD_NEED_STATE,   /* a job may go on from it */
+    HD_NEED_BEST,    /* no job will, and its config is among the best that are kept */
+    HD_NEED_ROOM,    /* no job will: it may go when its worker needs room */
+    HD_NEED_NOTHING, /* no job will, and the experiment does not keep it */
+    HD_NEED_COUNT
+};
+const char *hd_need_name(enum hd_need need); /* "unknown", "state", "best", "room", "nothing" */
+#define HD_NEEDS_MAX 256                     /* directories in one question */
+
 enum hd_verdict { HD_VERDICT_NONE, HD_VERDICT_ACCEPTED, HD_VERDICT_REFUSED };
 
 enum hd_attempt_action {

@@ -44,7 +44,7 @@ run_worker() { # run_worker RUN WORK-DIR ID
 kill_now() { kill -9 "$1" && wait "$1" 2>/dev/null; }
 pid_of() { sed -n "s/^start $1 0 $2 //p" ledger; }
 
-echo "1..8"
+echo "1..9"
 run_master away
 run_worker away work-a a
 until_true grep -q "^start away 0 1 " ledger
@@ -113,9 +113,26 @@ EXPERIMENT
 "$master" --run-id small --nameserver "$address" --token-file token --state-dir state-small small.yaml \
     >small.out 2>small.log &
 pids="$pids $!"
-"$worker" --nameserver "$address" --token-file token --work-dir work-s --work-limit 1KiB --engine process \
+"$worker" --nameserver "$address" --token-file token --run-id small --work-dir work-s --work-limit 1KiB --engine process \
     >worker-s.log 2>&1 &
 pids="$pids $!"
 until_true grep -q "finished: all iterations done" small.out &&
     until_true rmdir work-s/small/cfg && grep -q "work-limit: .* is removed" worker-s.log
 verdict $? "with no room for states the run ends all the same, and none is left"
+
+# keep_work: what no config goes on from is removed as the run goes on, and when it is over.
+sed -e 's/name: small/name: kept/' small.yaml >kept.yaml
+echo "keep_work: incumbent" >>kept.yaml
+"$master" --run-id kept --nameserver "$address" --token-file token --state-dir state-kept kept.yaml \
+    >kept.out 2>kept.log &
+pids="$pids $!"
+"$worker" --nameserver "$address" --token-file token --run-id kept --work-dir work-k --engine process \
+    >worker-k.log 2>&1 &
+pids="$pids $!"
+one_is_left() {
+    [ "$(find work-k/kept/cfg -mindepth 1 -type d | wc -l)" -eq 1 ]
+}
+until_true grep -q "finished: all iterations done" kept.out && until_true one_is_left &&
+    best=$(find work-k/kept/cfg -mindepth 1 -type d) && [ "$(cat "$best/state")" = 4 ] &&
+    grep -q "keep_work: .* is removed" worker-k.log
+verdict $? "of configs that cannot go on any more the incumbent's directory alone is left"

@@ -79,7 +79,7 @@ static void ask(struct sim *sim, const struct sim_worker *worker, struct sim_dir
     /* It is told when all that it follows from is on disk, as every reply. */
     enum hd_need need = hd_core_need(master->shadow, &left);
     sim->cover->needs[need]++;
-    if (need == HD_NEED_STATE || need == HD_NEED_BEST)
+    if (need < HD_NEED_ROOM)
         return;
     const struct sim_ledger_run *run = NULL;
     for (size_t r = 0; r < master->ledger.run_count; r++)

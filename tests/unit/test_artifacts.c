@@ -301,6 +301,9 @@ static void mistakes_are_told(void **state)
         {"artifacts: {files: [out/../../x]}", "a path inside the attempt's directory"},
         {"artifacts: {keep: some}", "artifacts.keep: unknown \"some\"; known are: all, incumbent"},
         {"artifacts: {keep: 0}", "artifacts.keep"},
+        {"keep_work: some", "keep_work: unknown \"some\"; known are: all, incumbent"},
+        {"keep_work: 1001", "keep_work"},
+        {"keep_work: incumbent\nobjective: [{name: a}, {name: b}]", "no single result is the best"},
         {"artifacts: {keep: 5}\nobjective: [{name: a}, {name: b}]", "no single result is the best"},
     };
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
@@ -319,6 +322,8 @@ static void the_section_is_described(void **state)
         const char *lines, *json;
     } rows[] = {
         {"artifacts: false", "\"artifacts\":false"},
+        {"keep_work: incumbent", "\"keep_work\":1"},
+        {"keep_work: 12", "\"keep_work\":12"},
         {"artifacts: {files: [out/**], keep: incumbent}",
          "\"artifacts\":{\"files\":[\"out/**\"],\"keep\":1}"},
         {"artifacts: {keep: 3}", "\"artifacts\":{\"files\":null,\"keep\":3}"},

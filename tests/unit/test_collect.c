@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -165,6 +166,113 @@ static void what_is_finished_goes_before_what_is_old(void **state)
     assert_false(is_there("c2-2-1"));
 }
 
+/* ---- what masters say ----------------------------------------------------------------------- */
+
+/* c<job>-...: what is said of its directory; the last grant of each is attempt 1 of that job. */
+static const enum hd_need said[] = {HD_NEED_STATE, HD_NEED_NOTHING, HD_NEED_BEST,
+                                    HD_NEED_ROOM,  HD_NEED_UNKNOWN, HD_NEED_NOTHING};
+static atomic_size_t asked, wrong; /* the collector's thread asks too */
+
+static void answer(void *context, const struct hd_collect_question *questions, size_t count,
+                   enum hd_need *ret_needs)
+{
+    struct hd_collector **begins_anew = context;
+    for (size_t i = 0; i < count; i++) {
+        const struct hd_attempt_ref *attempt = &questions[i].attempt;
+        bool good = attempt->run_uid == UINT64_C(0xfedcba9876543210) &&
+                    attempt->stamp == 4000000000u && attempt->job < HD_COUNT(said) &&
+                    questions[i].directory[1] - '0' == (int)attempt->job;
+        wrong += good ? 0 : 1;
+        if (good && attempt->attempt == 1)
+            ret_needs[i] = said[attempt->job];
+        asked++;
+    }
+    if (begins_anew == NULL)
+        return;
+    /* Meanwhile another job has ended in the last one. */
+    const struct hd_left_by later = {{UINT64_C(0xfedcba9876543210), 5, 2, 4000000000u}, 1};
+    hd_workspace_leave(path_of("c5-5-1"), &later);
+}
+
+static void make_left(const char *name, int chunks, int age, uint32_t kept)
+{
+    make(name, "w-0", chunks, age);
+    const struct hd_left_by left = {
+        {UINT64_C(0xfedcba9876543210), (uint32_t)(name[1] - '0'), 1, 4000000000u}, kept};
+    struct hd_left_by read;
+    hd_workspace_leave(path_of(name), &left);
+    assert_true(hd_workspace_left_by(path_of(name), &read));
+    assert_int_equal(read.kept, kept);
+    assert_true(hd_attempt_ref_same(read.attempt, left.attempt));
+}
+
+/* Only what its master says is needed for nothing, and only if nothing has happened there since. */
+static void what_no_experiment_keeps_goes_at_once(void **state)
+{
+    (void)state;
+    struct hd_collector *collector = NULL;
+    for (int i = 0; i < 6; i++) {
+        char name[8];
+        assert_true(hd_format(name, sizeof(name), "c%d-%d-1", i, i));
+        make_left(name, 1, 100, 1);
+    }
+    make("c6-6-1", "w-0", 1, 100); /* nobody has answered for a job in it */
+    asked = 0;
+    collector = collector_of(0);
+    hd_collector_ask(collector, answer, &collector);
+    (void)hd_collector_look(collector);
+    hd_collector_close(collector);
+    assert_true(asked >= 6);
+    assert_int_equal(wrong, 0);
+    assert_false(is_there("c1-1-1") || is_there("c1-1-1.left") || is_there("c1-1-1.owner"));
+    assert_true(is_there("c0-0-1") && is_there("c2-2-1") && is_there("c3-3-1") &&
+                is_there("c4-4-1") && is_there("c5-5-1") && is_there("c6-6-1"));
+}
+
+/* First what no job goes on from, then the best of that; what is needed goes last. */
+static void the_needed_go_last_when_room_is_needed(void **state)
+{
+    (void)state;
+    make_left("c0-0-1", 16, 900, 0);
+    make_left("c2-2-1", 16, 800, 0);
+    make_left("c3-3-1", 16, 100, 0);
+    asked = 0;
+    struct hd_collector *collector = collector_of(100 * CHUNK);
+    hd_collector_ask(collector, answer, NULL);
+    (void)hd_collector_look(collector);
+    assert_int_equal(asked, 0); /* there is room */
+    hd_collector_close(collector);
+    collector = collector_of(40 * CHUNK);
+    hd_collector_ask(collector, answer, NULL);
+    (void)hd_collector_look(collector);
+    assert_true(is_there("c0-0-1") && is_there("c2-2-1"));
+    assert_false(is_there("c3-3-1"));
+    hd_collector_close(collector);
+    collector = collector_of(20 * CHUNK);
+    hd_collector_ask(collector, answer, NULL);
+    (void)hd_collector_look(collector);
+    hd_collector_close(collector);
+    assert_true(is_there("c0-0-1"));
+    assert_false(is_there("c2-2-1"));
+}
+
+/* A damaged note is none. */
+static void a_note_that_is_none_is_not_believed(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "77 1 1\n", "0000000000000077 1 1 5 0",
+                                        "0000000000000077 1 1 5 0 more\n", "xyz 1 1 5 0\n"};
+    char path[HD_PATH_MAX];
+    struct hd_left_by left;
+    make("c0-0-1", "w-0", 1, 0);
+    assert_false(hd_workspace_left_by(path_of("c0-0-1"), &left));
+    assert_true(hd_format(path, sizeof(path), "%s.left", path_of("c0-0-1")));
+    for (size_t i = 0; i < HD_COUNT(texts); i++) {
+        assert_hd_ok(hd_file_replace(path, texts[i], strlen(texts[i]), 0644, &err));
+        assert_false(hd_workspace_left_by(path_of("c0-0-1"), &left));
+    }
+}
+
 /* ---- directories of attempts ---------------------------------------------------------------- */
 
 static const char *run_path(const char *name)
@@ -245,6 +353,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(links_lead_nowhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_finished_goes_before_what_is_old, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_no_experiment_keeps_goes_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_needed_go_last_when_room_is_needed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_note_that_is_none_is_not_believed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_oldest_attempts_go_and_the_best_stays, set_up,
                                         tear_down),
     };

@@ -101,18 +101,18 @@ static void what_this_history_does_not_know_is_needed(void **state)
     assert_need(left[1], HD_NEED_NOTHING);
     struct hd_attempt_ref other = left[1];
     other.stamp++;
-    assert_need(other, HD_NEED_STATE);
+    assert_need(other, HD_NEED_UNKNOWN);
     other.stamp = 0;
-    assert_need(other, HD_NEED_STATE);
+    assert_need(other, HD_NEED_UNKNOWN);
     other = left[1];
     other.run_uid++;
-    assert_need(other, HD_NEED_STATE);
+    assert_need(other, HD_NEED_UNKNOWN);
     other = left[1];
     other.attempt++;
-    assert_need(other, HD_NEED_STATE);
+    assert_need(other, HD_NEED_UNKNOWN);
     other = left[1];
     other.job = 900;
-    assert_need(other, HD_NEED_STATE);
+    assert_need(other, HD_NEED_UNKNOWN);
 }
 
 /* Nothing leads any more to a directory when its config's state is another one. */

@@ -63,10 +63,11 @@ static enum hd_code answer(const char *json, struct hd_value **ret_answer, struc
 }
 
 enum hd_code hd_fetch_view(struct hd_fetch *fetch, const char *address, const char *run_id,
-                           const char *view, const char *view_json, struct hd_value **ret_answer,
-                           struct hd_err *why)
+                           const char *view, const char *view_json, int64_t timeout_ms,
+                           struct hd_value **ret_answer, struct hd_err *why)
 {
     (void)fetch;
+    (void)timeout_ms;
     (void)run_id;
     assert_string_equal(address, "tcp://master");
     assert_string_equal(view, "checkpoint");
