@@ -185,6 +185,10 @@ static enum hd_code give_all(struct requeue *requeue, bool *ret_live, struct hd_
         code = cli_orders_give(orders, &order, err);
         if (code == HD_OK)
             printf("job %u of run %s is queued once more\n", order.job, order.run_id);
+        if (code == HD_E_EXISTS) { /* by somebody before, or by us and the answer was lost */
+            printf("%s\n", err->text);
+            code = HD_OK;
+        }
     }
     cli_orders_close(orders);
     return code;

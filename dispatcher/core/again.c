@@ -17,6 +17,27 @@ static bool same_budget(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
+/* What has been run again already, or has not ended. NULL: neither. */
+static const char *why_not_now(struct hd_core *core, const struct run *run, uint32_t number,
+                               enum hd_code *ret_code)
+{
+    const struct job *job = &run->jobs[number];
+    *ret_code = HD_E_CONFLICT;
+    if (job->state == JOB_RUNNING)
+        return core_text(core, "job %u still runs, on %s: only jobs that failed are run again",
+                         number, core->workers[run->live[job->place].worker].id);
+    if (job->state == JOB_QUEUED)
+        return core_text(core, "job %u waits for its attempt %u: it has not failed", number,
+                         job->attempt + 1);
+    if (!job->followed)
+        return NULL;
+    uint32_t follower = number + 1;
+    while (follower < run->job_count && run->jobs[follower].again != number + 1)
+        follower++;
+    *ret_code = HD_E_EXISTS;
+    return core_text(core, "job %u is run again already, as job %u", number, follower);
+}
+
 /* NULL: it may run once more. */
 static const char *why_not(struct hd_core *core, const struct job *job, uint32_t number)
 {
@@ -84,26 +105,26 @@ void core_handle_requeue(struct hd_core *core, const struct hd_event *event, uin
         core_refuse(core, event, HD_E_CONFLICT, "run %s is cancelled", run->run_id);
         return;
     }
-    const struct job *job = &run->jobs[request->job];
-    if (job->state == JOB_CLOSED && !job->followed) {
-        const char *reason = why_not(core, job, request->job);
-        if (reason != NULL) {
-            core_refuse(core, event, HD_E_CONFLICT, "%s", reason);
-            return;
-        }
-        bool finished = run->state == HD_RUN_FINISHED;
-        reason = finished ? core_finished_for(core, run) : NULL;
-        if (reason != NULL) {
-            core_refuse(core, event, HD_E_CONFLICT,
-                        "run %s is finished: %.120s: see hd set %s LIMIT=VALUE", run->run_id,
-                        reason, run->run_id);
-            return;
-        }
-        core_give(core, run_number, request);
-        if (finished)
-            core_set_state(core, run_number, HD_RUN_ACTIVE, "failed jobs are run again");
-        queue_again(core, run_number, request->job);
-        core->reopened = true;
+    enum hd_code code;
+    const char *reason = why_not_now(core, run, request->job, &code);
+    if (reason == NULL)
+        reason = why_not(core, &run->jobs[request->job], request->job);
+    if (reason != NULL) {
+        core_refuse(core, event, code, "%s", reason);
+        return;
     }
+    bool finished = run->state == HD_RUN_FINISHED;
+    reason = finished ? core_finished_for(core, run) : NULL;
+    if (reason != NULL) {
+        core_refuse(core, event, HD_E_CONFLICT,
+                    "run %s is finished: %.120s: see hd set %s LIMIT=VALUE", run->run_id, reason,
+                    run->run_id);
+        return;
+    }
+    core_give(core, run_number, request);
+    if (finished)
+        core_set_state(core, run_number, HD_RUN_ACTIVE, "failed jobs are run again");
+    queue_again(core, run_number, request->job);
+    core->reopened = true;
     (void)core_reply(core, event->address, HD_REPLY_OK, request->lane, request->sequence);
 }

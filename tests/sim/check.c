@@ -34,6 +34,9 @@ static const struct sim_checker *checker_at(size_t index)
     if (index < sim_checkers_travel_count)
         return &sim_checkers_travel[index];
     index -= sim_checkers_travel_count;
+    if (index < sim_checkers_again_count)
+        return &sim_checkers_again[index];
+    index -= sim_checkers_again_count;
     if (index < sim_checkers_keep_count)
         return &sim_checkers_keep[index];
     index -= sim_checkers_keep_count;
@@ -46,7 +49,8 @@ size_t sim_checker_count(void)
     return sim_checkers_facts_count + sim_checkers_brackets_count + sim_checkers_talk_count +
            sim_checkers_noise_count + sim_checkers_objectives_count + sim_checkers_early_count +
            sim_checkers_faults_count + sim_checkers_rivals_count + sim_checkers_strangers_count +
-           sim_checkers_travel_count + sim_checkers_keep_count + sim_checkers_life_count;
+           sim_checkers_travel_count + sim_checkers_again_count + sim_checkers_keep_count +
+           sim_checkers_life_count;
 }
 
 struct sim_checker_info sim_checker_info(size_t index)

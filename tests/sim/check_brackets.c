@@ -142,8 +142,8 @@ static void slot_fits(struct sim *sim, const struct sim_checker *self,
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
     if (run == NULL || run->plan == NULL || queued->repeat > 0)
         return; /* check_noise.c */
-    if (run->plan->asha != SIM_ASHA_NONE)
-        return; /* check_early.c */
+    if (run->plan->asha != SIM_ASHA_NONE || run->reruns > 0 || queued->again > 0)
+        return; /* check_early.c, check_again.c */
     struct ladder ladder;
     ladder_of(run->plan, queued->iteration, &ladder);
     struct rung rung = count_rung(run, queued->iteration, queued->rung, queued->config);
@@ -172,7 +172,8 @@ static void promotions_earned(struct sim *sim, const struct sim_checker *self,
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
     if (run == NULL || run->plan == NULL || run->plan->asha != SIM_ASHA_NONE ||
-        queued->config >= run->config_count || queued->repeat > 0)
+        queued->config >= run->config_count || queued->repeat > 0 || run->reruns > 0 ||
+        queued->again > 0)
         return;
     bool fresh = run->configs[queued->config].id.budget_index == queued->rung;
     if (fresh != isnan(queued->budget_previous))
@@ -214,7 +215,7 @@ static void ladders_complete(struct sim *sim, const struct sim_checker *self,
         !hd_streq(probe->fact->as.run_state.reason, "all iterations done"))
         return;
     const struct sim_ledger_run *run = run_of(probe);
-    if (run == NULL || run->plan == NULL)
+    if (run == NULL || run->plan == NULL || run->reruns > 0)
         return;
     if (run->plan->asha != SIM_ASHA_NONE) {
         uint32_t planned = run->plan->iterations * sim_plan_first_count(run->plan, 0);

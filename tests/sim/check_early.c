@@ -275,7 +275,8 @@ static void openings_hold(struct sim *sim, const struct sim_checker *self,
         return;
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
-    if (run == NULL || run->plan == NULL || run->plan->opening == 0 || queued->repeat > 0)
+    if (run == NULL || run->plan == NULL || run->plan->opening == 0 || queued->repeat > 0 ||
+        run->reruns > 0 || queued->again > 0)
         return;
     if (isnan(queued->budget_previous)) {
         double budgets[SIM_RUNGS_MAX];
@@ -303,7 +304,8 @@ static void promoted_on_merit(struct sim *sim, const struct sim_checker *self,
         return;
     const struct sim_ledger_run *run = run_of(probe);
     const struct hd_fact_job_queued *queued = &probe->fact->as.job_queued;
-    if (run == NULL || run->plan == NULL || run->plan->asha == SIM_ASHA_NONE || queued->repeat > 0)
+    if (run == NULL || run->plan == NULL || run->plan->asha == SIM_ASHA_NONE ||
+        queued->repeat > 0 || run->reruns > 0 || queued->again > 0)
         return;
     double budgets[SIM_RUNGS_MAX];
     uint32_t rungs = rung_count(run, budgets), rung = queued->rung;

@@ -171,8 +171,9 @@ static bool may_move(const struct sim_ledger_run *run, enum hd_run_state to)
     case HD_RUN_PAUSED:
         return true;
     case HD_RUN_FINISHED: /* it was given more to do */
-        return to == HD_RUN_ACTIVE && run->commands[HD_COMMAND_SET_LIMIT] > 0 &&
-               run->commands[HD_COMMAND_RESUME_RUN] > 0;
+        return to == HD_RUN_ACTIVE && ((run->commands[HD_COMMAND_SET_LIMIT] > 0 &&
+                                        run->commands[HD_COMMAND_RESUME_RUN] > 0) ||
+                                       run->commands[HD_COMMAND_REQUEUE_JOB] > 0);
     case HD_RUN_CANCELLED:
     case HD_RUN_STATE_COUNT:
         return false;
@@ -192,13 +193,16 @@ static void states_hold(struct sim *sim, const struct sim_checker *self,
     bool spends = probe->fact->kind == HD_FACT_CONFIG_PROPOSED ||
                   probe->fact->kind == HD_FACT_JOB_QUEUED ||
                   probe->fact->kind == HD_FACT_ATTEMPT_LEASED;
+    /* A person may have it ready for when a paused run goes on. */
+    bool rerun = probe->fact->kind == HD_FACT_JOB_QUEUED && probe->fact->as.job_queued.again > 0 &&
+                 run->state == HD_RUN_PAUSED;
     if (moves && !may_move(run, probe->fact->as.run_state.state))
         sim_fail(sim, self->name, "run %s goes from %s to %s", run->run_id,
                  hd_run_state_name(run->state), hd_run_state_name(probe->fact->as.run_state.state));
     else if (moves && probe->fact->as.run_state.reason[0] == '\0')
         sim_fail(sim, self->name, "run %s becomes %s without a reason", run->run_id,
                  hd_run_state_name(probe->fact->as.run_state.state));
-    else if (spends && run->state != HD_RUN_ACTIVE && run->state != HD_RUN_CLOSING)
+    else if (spends && run->state != HD_RUN_ACTIVE && run->state != HD_RUN_CLOSING && !rerun)
         sim_fail(sim, self->name, "run %s is %s, and yet: %s", run->run_id,
                  hd_run_state_name(run->state), hd_fact_kind_name(probe->fact->kind));
     else if (run->state == HD_RUN_CLOSING && probe->fact->kind == HD_FACT_CONFIG_PROPOSED)
@@ -237,7 +241,7 @@ static void limits_hold(struct sim *sim, const struct sim_checker *self,
         if (plan->configs_max > 0 && run->config_count > plan->configs_max)
             sim_fail(sim, self->name, "run %s: %zu configs, the limit is %u", run->run_id,
                      run->config_count, plan->configs_max);
-        else if (plan->jobs_max > 0 && run->job_count > plan->jobs_max)
+        else if (plan->jobs_max > 0 && run->job_count > plan->jobs_max + run->reruns)
             sim_fail(sim, self->name, "run %s: %zu jobs, the limit is %u", run->run_id,
                      run->job_count, plan->jobs_max);
         else if (due != NULL && !over)

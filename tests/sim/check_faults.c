@@ -116,7 +116,8 @@ static bool is_excluded(const struct sim_ledger *ledger, uint32_t run, const cha
         if (fact->run != run)
             continue;
         if (fact->kind == HD_FACT_COMMAND_GIVEN &&
-            fact->as.command_given.op == HD_COMMAND_RESUME_RUN)
+            (fact->as.command_given.op == HD_COMMAND_RESUME_RUN ||
+             fact->as.command_given.op == HD_COMMAND_REQUEUE_JOB))
             return false;
         if (fact->kind == HD_FACT_ATTEMPT_ENDED && fact->as.attempt_ended.by_report &&
             fact->as.attempt_ended.outcome == HD_OUTCOME_CONFIG_ERROR &&

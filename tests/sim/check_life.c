@@ -240,7 +240,8 @@ static bool could_try(const struct sim *sim, const struct sim_ledger_run *run)
     for (uint32_t i = 0; i < plan->iterations; i++)
         planned += sim_plan_first_count(plan, i);
     for (size_t j = 0; j < run->job_count; j++)
-        begun += run->jobs[j].rung == 0 && run->jobs[j].repeat == 0 ? 1 : 0;
+        begun +=
+            run->jobs[j].rung == 0 && run->jobs[j].repeat == 0 && run->jobs[j].again == 0 ? 1 : 0;
     return (plan->asha != SIM_ASHA_NONE ? run->config_count : begun) < planned;
 }
 

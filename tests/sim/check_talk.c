@@ -91,6 +91,12 @@ static void person_is_durable(struct sim *sim, const struct sim_checker *self,
     if (request->kind != HD_REQUEST_COMMAND)
         return;
     bool over = run->state == HD_RUN_FINISHED || run->state == HD_RUN_CANCELLED;
+    if (request->command == HD_COMMAND_REQUEUE_JOB) {
+        if (request->job >= run->job_count || !run->jobs[request->job].followed)
+            sim_fail(sim, self->name, "job %u is to run once more, and no fact says so",
+                     request->job);
+        return;
+    }
     bool closed = request->command == HD_COMMAND_CANCEL_JOB && request->job < run->job_count &&
                   run->jobs[request->job].closed;
     /* Nothing to do is an answer too. Another command of the same batch may have followed. */
@@ -231,7 +237,9 @@ static void done_means_done(struct sim *sim, const struct sim_checker *self,
         const struct sim_ledger_run *run = &ledger->runs[r];
         if (wanted[0] != '\0' && !hd_streq(wanted, run->run_id))
             continue;
-        if (run->state != HD_RUN_FINISHED && run->state != HD_RUN_CANCELLED)
+        /* A person has made it go on since, in the same batch. */
+        bool reopened = run->commands[HD_COMMAND_REQUEUE_JOB] > 0 && run->moved_ms == sim->now_ms;
+        if (run->state != HD_RUN_FINISHED && run->state != HD_RUN_CANCELLED && !reopened)
             sim_fail(sim, self->name, "%s is sent home while run %s is %s",
                      probe->message->request.worker, run->run_id, hd_run_state_name(run->state));
     }

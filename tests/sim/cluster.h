@@ -76,6 +76,8 @@ struct sim_job {
     uint32_t config, iteration, rung;
     double budget, budget_previous;
     uint32_t repeat;
+    uint32_t again; /* 0, or 1 + the failed job that it runs once more */
+    bool followed;  /* another runs it once more */
     uint64_t queued_seq;
     int64_t waiting_since_ms; /* queued or queued again; virtual time */
     struct sim_attempt *attempts;
@@ -136,6 +138,7 @@ struct sim_ledger_run {
     double best_budget, best_loss;
     double *ask_budgets; /* by config number, of the last ask */
     size_t ask_count, ask_capacity;
+    uint32_t reruns; /* of failed jobs, by people: rungs are then not what the plan says */
     uint32_t starving_ticks;
     int64_t moved_ms; /* when its last state became durable */
 };
@@ -592,6 +595,8 @@ extern const struct sim_checker sim_checkers_faults[];
 extern const size_t sim_checkers_faults_count;
 extern const struct sim_checker sim_checkers_travel[];
 extern const size_t sim_checkers_travel_count;
+extern const struct sim_checker sim_checkers_again[];
+extern const size_t sim_checkers_again_count;
 extern const struct sim_checker sim_checkers_keep[];
 extern const size_t sim_checkers_keep_count;
 extern const struct sim_checker sim_checkers_life[];

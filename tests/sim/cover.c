@@ -113,7 +113,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "action", "cancel", cover->actions[HD_ACTION_CANCEL], true);
     for (int i = 0; i < HD_COMMAND_OP_COUNT; i++)
         line(context, "command", hd_command_op_name((enum hd_command_op)i), cover->commands[i],
-             i < HD_COMMAND_PAUSE_WORKER);
+             i < HD_COMMAND_PAUSE_WORKER || i == HD_COMMAND_REQUEUE_JOB);
     for (int i = 0; i < HD_WORKER_STATE_COUNT; i++)
         line(context, "worker", hd_worker_state_name((enum hd_worker_state)i),
              cover->worker_states[i], true);

@@ -343,6 +343,19 @@ static void draw_strangers(uint64_t seed, struct sim_climate *climate)
             climate->fault_mean_ms[fault] = between(&rng, 1000, 20000);
 }
 
+/* Likewise: somebody has failed jobs run again, and others that did not fail. What a curve decides
+ * is counted again by checkers that know one job of a config at a time. */
+static void draw_requeues(uint64_t seed, struct sim_plan *plan)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "requeues", 0, &rng);
+    for (uint32_t r = 0; r < plan->run_count; r++)
+        if (plan->runs[r].early != SIM_EARLY_NONE || plan->runs[r].asha == SIM_ASHA_STOPPING)
+            return;
+    if (chance(&rng, 20))
+        plan->climate.fault_mean_ms[SIM_FAULT_PERSON_REQUEUES_JOB] = between(&rng, 1000, 20000);
+}
+
 /* From a stream of its own, as above: another master under the same run ids. */
 static void draw_rival(uint64_t seed, struct sim_plan *plan)
 {
@@ -423,6 +436,7 @@ void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
     }
     draw_lives(seed, plan);
     draw_strangers(seed, &plan->climate);
+    draw_requeues(seed, plan);
     plan->resume_paused = chance(&rng, 80);
     /* With several runs whoever has served one may leave before the next is there. */
     plan->shutdown_workers = plan->run_count == 1 && chance(&rng, 30);

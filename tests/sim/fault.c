@@ -38,6 +38,7 @@ static const char *const fault_names[SIM_FAULT_COUNT] = {
     [SIM_FAULT_RIVAL_MASTER] = "rival-master",
     [SIM_FAULT_MASTER_CUT_OFF] = "master-cut-off",
     [SIM_FAULT_STOLEN_ID] = "stolen-id",
+    [SIM_FAULT_PERSON_REQUEUES_JOB] = "person-requeues-job",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -214,6 +215,9 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
     case SIM_FAULT_PERSON_SETS_LIMIT:
         person(sim, HD_COMMAND_SET_LIMIT, who, job);
         break;
+    case SIM_FAULT_PERSON_REQUEUES_JOB:
+        person(sim, HD_COMMAND_REQUEUE_JOB, who, job);
+        break;
     case SIM_FAULT_MESSAGE_REPLAYED:
         if (!sim_stranger_replays(sim))
             return;
@@ -242,7 +246,8 @@ void sim_fault_do(struct sim *sim, enum sim_fault fault, uint32_t who, uint32_t 
 
 static uint32_t victims(const struct sim *sim, enum sim_fault fault)
 {
-    if (fault >= SIM_FAULT_PERSON_PAUSE && fault <= SIM_FAULT_PERSON_SETS_LIMIT)
+    if ((fault >= SIM_FAULT_PERSON_PAUSE && fault <= SIM_FAULT_PERSON_SETS_LIMIT) ||
+        fault == SIM_FAULT_PERSON_REQUEUES_JOB)
         return sim->plan->run_count;
     if (fault <= SIM_FAULT_WORKER_NOTICE || fault == SIM_FAULT_OLD_RESULT ||
         fault == SIM_FAULT_LINK_CUT || fault == SIM_FAULT_LINK_CUT_ONE_WAY ||

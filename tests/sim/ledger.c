@@ -161,7 +161,12 @@ static void fold_queued(struct sim *sim, struct sim_ledger_run *run, const struc
 {
     run->jobs = sim_grow(sim, run->jobs, sizeof(*run->jobs), run->job_count, &run->job_capacity);
     struct sim_job *job = &run->jobs[run->job_count++];
+    uint32_t again = fact->as.job_queued.again;
+    run->reruns += again > 0 ? 1 : 0;
+    if (again > 0 && again < run->job_count)
+        run->jobs[again - 1].followed = true;
     *job = (struct sim_job){
+        .again = again,
         .config = fact->as.job_queued.config,
         .iteration = fact->as.job_queued.iteration,
         .rung = fact->as.job_queued.rung,
@@ -356,7 +361,8 @@ void sim_ledger_fold(struct sim *sim, struct sim_ledger *ledger, const struct hd
     case HD_FACT_COMMAND_GIVEN:
         if (fact->as.command_given.op < HD_COMMAND_OP_COUNT)
             run->commands[fact->as.command_given.op]++;
-        if (fact->as.command_given.op == HD_COMMAND_RESUME_RUN)
+        if (fact->as.command_given.op == HD_COMMAND_RESUME_RUN ||
+            fact->as.command_given.op == HD_COMMAND_REQUEUE_JOB)
             run->failure_streak = 0;
         break;
     case HD_FACT_RUN_STATE:

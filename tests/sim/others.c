@@ -281,7 +281,9 @@ void sim_person_command(struct sim *sim, uint32_t run, enum hd_command_op op, ui
         task->request.limit_value = sim_format(sim, "%u", job);
     }
     sim_tell(sim, "person: %s %s%s", hd_command_op_name(op), sim->plan->runs[run].run_id,
-             op == HD_COMMAND_CANCEL_JOB ? sim_format(sim, ", job %u", job) : "");
+             op == HD_COMMAND_CANCEL_JOB || op == HD_COMMAND_REQUEUE_JOB
+                 ? sim_format(sim, ", job %u", job)
+                 : "");
     sim_at(sim, sim->now_ms, fire_person, 0, ++task->tries, task);
 }
 

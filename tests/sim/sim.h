@@ -62,6 +62,7 @@ enum sim_fault {
     SIM_FAULT_RIVAL_MASTER,     /* another one under the same run ids; see sim_rival */
     SIM_FAULT_MASTER_CUT_OFF,   /* from the nameserver alone */
     SIM_FAULT_STOLEN_ID,        /* two live workers with one id; see sim_twin */
+    SIM_FAULT_PERSON_REQUEUES_JOB,
     SIM_FAULT_COUNT
 };
 const char *sim_fault_name(enum sim_fault fault);

@@ -18,6 +18,14 @@ static void end_next(enum hd_outcome outcome, double loss)
     assert_int_equal(answer_to(report(&w, attempt, outcome, loss))->verdict, HD_VERDICT_ACCEPTED);
 }
 
+static void assert_refused(uint32_t job, enum hd_code code, const char *text)
+{
+    uint64_t address = command(HD_COMMAND_REQUEUE_JOB, job);
+    assert_answer(address, HD_REPLY_REFUSED);
+    assert_int_equal(answer_to(address)->code, code);
+    assert_non_null(strstr(answer_to(address)->text, text));
+}
+
 /* The failed job stays; another one has its config and budget, from the start of its retries, and
  * its result is the best. Said twice it runs once. */
 static void a_failed_job_runs_once_more(void **state)
@@ -27,7 +35,7 @@ static void a_failed_job_runs_once_more(void **state)
     end_next(HD_OUTCOME_OK, 5);
     end_next(HD_OUTCOME_OOM, (double)NAN);
     assert_answer(command(HD_COMMAND_REQUEUE_JOB, 1), HD_REPLY_OK);
-    assert_answer(command(HD_COMMAND_REQUEUE_JOB, 1), HD_REPLY_OK);
+    assert_refused(1, HD_E_EXISTS, "job 1 is run again already, as job 2");
     assert_int_equal(run_view(0).job_count, 3);
     assert_int_equal(job_view(2).again, 2);
     assert_int_equal(job_view(2).config, 1);
@@ -56,11 +64,12 @@ static void only_failed_jobs_run_once_more(void **state)
         assert_answer(address, HD_REPLY_REFUSED);
         assert_non_null(strstr(answer_to(address)->text, rows[i].text));
     }
-    assert_answer(command(HD_COMMAND_REQUEUE_JOB, 1), HD_REPLY_OK); /* it runs: nothing to do */
+    assert_refused(1, HD_E_CONFLICT, "job 1 still runs, on w");
     assert_int_equal(fact_counts[HD_FACT_COMMAND_GIVEN], 0);
     report(&w, attempt, HD_OUTCOME_DIVERGED, (double)NAN);
     assert_answer(command(HD_COMMAND_REQUEUE_JOB, 1), HD_REPLY_OK);
     assert_int_equal(run_view(0).job_count, 3);
+    assert_refused(2, HD_E_CONFLICT, "job 2 waits for its attempt 1");
     command(HD_COMMAND_CANCEL_RUN, 0);
     assert_answer(command(HD_COMMAND_REQUEUE_JOB, 1), HD_REPLY_REFUSED);
 }
@@ -80,7 +89,7 @@ static void a_finished_run_goes_on_for_it(void **state)
     end_next(HD_OUTCOME_NO_RESULT, (double)NAN);
     assert_state(HD_RUN_FINISHED, "4 jobs done");
     /* The second one's second failure may be tried again as well, the first failure no more. */
-    assert_answer(command(HD_COMMAND_REQUEUE_JOB, 1), HD_REPLY_OK);
+    assert_refused(1, HD_E_EXISTS, "as job 3");
     assert_state(HD_RUN_FINISHED, "4 jobs done");
     assert_answer(command(HD_COMMAND_REQUEUE_JOB, 3), HD_REPLY_OK);
     assert_state(HD_RUN_ACTIVE, "");
