@@ -121,8 +121,8 @@ static bool describe_running(const struct hd_experiment *experiment, struct hd_v
             put(map, "services", hd_services_describe(experiment->services))) &&
            (hd_artifacts_is_default(&experiment->artifacts) ||
             put(map, "artifacts", hd_artifacts_describe(&experiment->artifacts))) &&
-           (hd_checkpoints_are_default(&experiment->checkpoints) ||
-            put(map, "checkpoints", hd_checkpoints_describe(&experiment->checkpoints))) &&
+           (!experiment->checkpoints_stay ||
+            put(map, "checkpoints", hd_value_new_string("stay"))) &&
            (experiment->keep_work == 0 ||
             put(map, "keep_work", hd_value_new_int(experiment->keep_work))) &&
            put(map, "seed", describe_seed(experiment)) &&

@@ -322,6 +322,17 @@ static enum hd_code parse_times(const struct hd_reader *reader, const struct hd_
     return code;
 }
 
+static enum hd_code parse_checkpoints(const struct hd_reader *reader, const struct hd_value *root,
+                                      struct hd_experiment *experiment)
+{
+    static const char *const modes[] = {"travel", "stay"};
+    size_t mode = 0;
+    enum hd_code code =
+        hd_read_choice(reader, root, "", "checkpoints", modes, HD_COUNT(modes), &mode);
+    experiment->checkpoints_stay = mode == 1;
+    return code;
+}
+
 static enum hd_code parse_running(const struct hd_reader *reader, const struct hd_value *root,
                                   struct hd_experiment *experiment)
 {
@@ -344,7 +355,7 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
     if (code == HD_OK)
         code = hd_artifacts_parse(reader, root, experiment);
     if (code == HD_OK)
-        code = hd_checkpoints_parse(reader, root, experiment);
+        code = parse_checkpoints(reader, root, experiment);
     if (code == HD_OK)
         code = hd_keep_parse(reader, root, "", "keep_work", experiment, &experiment->keep_work);
     if (code == HD_OK)

@@ -160,13 +160,6 @@ void hd_artifacts_release(struct hd_artifacts_spec *spec);
 bool hd_artifacts_is_default(const struct hd_artifacts_spec *spec);
 struct hd_value *hd_artifacts_describe(const struct hd_artifacts_spec *spec); /* NULL: no memory */
 
-/* checkpoints.c; the objectives are parsed before. */
-HD_NODISCARD enum hd_code hd_checkpoints_parse(const struct hd_reader *reader,
-                                               const struct hd_value *root,
-                                               struct hd_experiment *experiment);
-bool hd_checkpoints_are_default(const struct hd_checkpoints_spec *spec);
-struct hd_value *hd_checkpoints_describe(const struct hd_checkpoints_spec *spec);
-
 /* objective.c: objectives and constraints. */
 HD_NODISCARD enum hd_code hd_objectives_parse(const struct hd_reader *reader,
                                               const struct hd_value *root,

@@ -82,7 +82,7 @@ bool hd_core_wants_checkpoint(const struct hd_core *core, struct hd_attempt_ref 
     uint32_t run_number;
     const struct run *run = core_find_run_uid(core, attempt.run_uid, &run_number);
     if (run == NULL || attempt.job >= run->job_count || core->options.no_copies ||
-        run->experiment->checkpoints.stay)
+        run->experiment->checkpoints_stay)
         return false;
     uint32_t number = run->jobs[attempt.job].config;
     const struct config *config = &run->configs[number];
@@ -122,70 +122,4 @@ bool hd_core_keeps_checkpoint(const struct hd_core *core, struct hd_attempt_ref 
     const struct config *config = &run->configs[number];
     return config->state_job == attempt.job && config->state_attempt == attempt.attempt &&
            may_go_on(run, number);
-}
-
-/* ---- keeping --------------------------------------------------------------------------------- */
-
-/* The best result of a config: at the highest budget that it came to. NULL: none. */
-static const struct job *best_job(const struct run *run, uint32_t config)
-{
-    const struct job *best = NULL;
-    for (uint32_t i = 0; i < run->job_count; i++) {
-        const struct job *job = &run->jobs[i];
-        if (job->config == config && job->state == JOB_CLOSED && job->outcome == HD_OUTCOME_OK &&
-            (best == NULL || job->budget > best->budget ||
-             (job->budget >= best->budget && job->loss < best->loss)))
-            best = job;
-    }
-    return best;
-}
-
-static bool is_among_best(const struct run *run, uint32_t config)
-{
-    const struct hd_checkpoints_spec *spec = &run->experiment->checkpoints;
-    uint32_t better = 0;
-    const struct job *own = best_job(run, config);
-    if (spec->keep == 0)
-        return true;
-    if (own == NULL)
-        return false;
-    for (uint32_t i = 0; i < run->job_count && better < spec->keep; i++) {
-        const struct job *job = &run->jobs[i];
-        if (job->state != JOB_CLOSED || job->outcome != HD_OUTCOME_OK || job->config == config)
-            continue;
-        bool goes_before = job->budget > own->budget ||
-                           (job->budget >= own->budget &&
-                            (job->loss < own->loss || (job->loss <= own->loss && job < own)));
-        better += goes_before && best_job(run, job->config) == job ? 1 : 0;
-    }
-    return better < spec->keep;
-}
-
-/* Some attempt reads or writes it now. */
-static bool is_live(const struct run *run, uint32_t config_number, const char *directory)
-{
-    for (uint32_t i = 0; i < run->live_count; i++) {
-        const struct live *live = &run->live[i];
-        char own[HD_DIR_NAME_MAX];
-        (void)hd_format(own, sizeof(own), "c%u-%u-%u", config_number, live->job,
-                        run->jobs[live->job].attempt);
-        if (run->jobs[live->job].config == config_number &&
-            (hd_streq(live->directory, directory) || hd_streq(own, directory)))
-            return true;
-    }
-    return false;
-}
-
-bool hd_core_needs_directory(const struct hd_core *core, uint64_t run_uid, uint32_t config_number,
-                             const char *directory)
-{
-    uint32_t run_number;
-    const struct run *run = core_find_run_uid(core, run_uid, &run_number);
-    if (run == NULL || run->experiment->checkpoints.keep == 0 ||
-        config_number >= run->config_count || is_live(run, config_number, directory))
-        return true; /* not known here: it may be another store's */
-    const struct config *config = &run->configs[config_number];
-    if (config->root == HD_NONE || !hd_streq(config->directory, directory))
-        return !core_run_final(run); /* a result on its way may still make it the config's */
-    return may_go_on(run, config_number) || is_among_best(run, config_number);
 }

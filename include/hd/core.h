@@ -249,10 +249,6 @@ bool hd_core_keeps_checkpoint(const struct hd_core *core, struct hd_attempt_ref 
 /* `leased` runs, and goes on from a directory: which attempt left that one, and whose it is. */
 bool hd_core_lends_checkpoint(const struct hd_core *core, struct hd_attempt_ref leased,
                               uint32_t *ret_config, struct hd_attempt_ref *ret_state);
-/* A work directory of a config, by its name, on any worker: false when no attempt will go on in it
- * and the run's `checkpoints.keep` does not want it. */
-bool hd_core_needs_directory(const struct hd_core *core, uint64_t run_uid, uint32_t config,
-                             const char *directory);
 
 struct hd_worker_view {
     const char *id;

@@ -33,7 +33,6 @@
 #define HD_ARTIFACT_PATTERNS_MAX 32
 #define HD_ARTIFACT_PATTERN_MAX 256 /* bytes */
 #define HD_ARTIFACT_KEEP_MAX 1000
-#define HD_CHECKPOINTS_KEEP_MAX 1000
 #define HD_DATA_SETS_MAX 16 /* that one experiment needs */
 #define HD_VOLUMES_MAX 64
 #define HD_VOLUME_PATH_MAX 4096 /* bytes, terminator included */
@@ -169,12 +168,6 @@ bool hd_artifacts_match(const struct hd_artifacts_spec *spec, const char *path);
 /* HD_E_INVALID, HD_E_LIMIT: it leaves the directory, has empty components, is too long. */
 HD_NODISCARD enum hd_code hd_artifacts_check_pattern(const char *pattern, struct hd_err *err);
 
-/* What becomes of configs' work directories. */
-struct hd_checkpoints_spec {
-    bool stay;     /* on the machine that wrote them; otherwise the master hands them on */
-    uint32_t keep; /* when their configs are done: those of so many of the best; 0: all */
-};
-
 struct hd_objective {
     char *name; /* "loss" by default */
     bool maximize;
@@ -245,9 +238,9 @@ struct hd_experiment {
     struct hd_notify notify;
     struct hd_services *services; /* that the run needs; NULL none */
     struct hd_artifacts_spec artifacts;
-    struct hd_checkpoints_spec checkpoints;
-    uint32_t keep_work; /* of configs that go on no more, the work directories of so many of the
-                           best stay; 0: all. At most HD_ARTIFACT_KEEP_MAX */
+    bool checkpoints_stay; /* on the machine that wrote them; otherwise the master hands them on */
+    uint32_t keep_work;    /* of configs that go on no more, the work directories of so many of the
+                              best stay; 0: all. At most HD_ARTIFACT_KEEP_MAX */
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */
     uint32_t parallel;             /* jobs of this run at the same time; 0: no limit */

@@ -187,28 +187,6 @@ static void only_what_may_be_wanted_is_copied(void **state)
     assert_false(hd_core_keeps_checkpoint(core, last));
 }
 
-/* checkpoints.keep: directories of configs that are done go, but for those of the best. What may be
- * gone on with, what is being written and what is not known here stays. */
-static void only_the_best_are_kept(void **state)
-{
-    (void)state;
-    const char *names[] = {"c0-0-1", "c1-1-1", "c2-2-1"};
-    start("\"checkpoints\":{\"keep\":1},\"budget\":1,\"stop\":{\"configs\":3}");
-    hello(&a, NULL, 0);
-    const double losses[] = {0.5, 0.1, 0.9};
-    for (uint32_t i = 0; i < 3; i++) {
-        struct hd_attempt_ref attempt = lease(&a);
-        assert_true(hd_core_needs_directory(core, RUN_UID, i, names[i])); /* it runs */
-        report(&a, attempt, HD_OUTCOME_OK, losses[i]);
-    }
-    assert_true(hd_core_needs_directory(core, RUN_UID, 1, "config-0"));
-    assert_false(hd_core_needs_directory(core, RUN_UID, 0, "config-0"));
-    assert_false(hd_core_needs_directory(core, RUN_UID, 2, "config-0"));
-    assert_false(hd_core_needs_directory(core, RUN_UID, 1, "c1-0-9")); /* superseded, and over */
-    assert_true(hd_core_needs_directory(core, RUN_UID + 1, 0, "config-0"));
-    assert_true(hd_core_needs_directory(core, RUN_UID, 3, "config-0"));
-}
-
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fresh_world, teardown)
@@ -216,7 +194,7 @@ int main(void)
         TEST(a_copy_goes_to_whoever_is_free),    TEST(a_holder_that_waits_comes_first),
         TEST(a_copy_is_lent_to_its_attempt),     TEST(a_report_is_answered_with_what_is_wanted),
         TEST(a_lost_job_goes_on_from_the_copy),  TEST(an_old_copy_is_none),
-        TEST(only_what_may_be_wanted_is_copied), TEST(only_the_best_are_kept),
+        TEST(only_what_may_be_wanted_is_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
