@@ -893,23 +893,29 @@ static void *serve(void *context)
     pthread_mutex_lock(&fake->lock);
     close(connection->fd);
     connection->fd = -1;
+    pthread_cond_broadcast(&fake->changed);
     pthread_mutex_unlock(&fake->lock);
     return NULL;
 }
 
+static struct connection *free_connection(struct fake_docker *fake)
+{
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+        if (!fake->connections[i].used || fake->connections[i].fd < 0)
+            return &fake->connections[i];
+    return NULL;
+}
+
+/* On a loaded machine clients come faster than the threads of those before them end. */
 static void take_connection(struct fake_docker *fake, int fd)
 {
-    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
-        struct connection *connection = &fake->connections[i];
-        if (connection->used && connection->fd >= 0)
-            continue;
-        if (connection->used)
-            pthread_join(connection->thread, NULL);
-        *connection = (struct connection){.fake = fake, .fd = fd, .used = true};
-        hd_assert(pthread_create(&connection->thread, NULL, serve, connection) == 0);
-        return;
-    }
-    hd_assert(!"room for connections");
+    struct connection *connection;
+    while ((connection = free_connection(fake)) == NULL)
+        pthread_cond_wait(&fake->changed, &fake->lock);
+    if (connection->used)
+        pthread_join(connection->thread, NULL);
+    *connection = (struct connection){.fake = fake, .fd = fd, .used = true};
+    hd_assert(pthread_create(&connection->thread, NULL, serve, connection) == 0);
 }
 
 static void *accept_all(void *context)
