@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* with_docker_image TARGET PROGRAM [ARGUMENT...]: runs the program with HD_TEST_IMAGE naming a
- * fresh image whose entry point is the static program TARGET, and removes the image afterwards.
- * Without an engine it says so as a skipped test. */
+/* with_docker_image [--warm] TARGET PROGRAM [ARGUMENT...]: runs the program with HD_TEST_IMAGE
+ * naming a fresh image whose entry point is the static program TARGET (with the label of warm
+ * targets), and removes the image afterwards. Without an engine it says so as a skipped test. */
 #include "real_docker.h"
 
 #include <hd/os.h>
@@ -31,6 +31,9 @@ int main(int argc, char **argv)
 {
     struct hd_err err = {0};
     char tag[32], image[64];
+    bool warm = argc > 1 && hd_streq(argv[1], "--warm");
+    argc -= warm ? 1 : 0;
+    argv += warm ? 1 : 0;
     if (argc < 3)
         return HD_EXIT_USAGE;
     if (!real_docker_answers()) {
@@ -39,9 +42,9 @@ int main(int argc, char **argv)
     }
     (void)hd_format(tag, sizeof(tag), "%016llx", (unsigned long long)hd_os_random_u64());
     (void)hd_format(image, sizeof(image), "%s:%s", REPOSITORY, tag);
-    /* Only jobs that leave it to the image look at the label. */
-    static const char changes[] = "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D"
-                                  "&changes=LABEL%20hyperdock.warm%3D1";
+    const char *changes = warm ? "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D"
+                                 "&changes=LABEL%20hyperdock.warm%3D1"
+                               : "&changes=ENTRYPOINT%20%5B%22%2Ftarget%22%5D";
     if (real_docker_import_with(argv[1], REPOSITORY, tag, changes, &err) != HD_OK) {
         fprintf(stderr, "the image could not be made: %s\n", err.text);
         return HD_EXIT_FAILED;
