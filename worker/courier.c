@@ -48,6 +48,7 @@ struct hd_courier {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool closing;
+    uint64_t answers;
     struct lane packing, sending, fetching;
 };
 
@@ -59,6 +60,13 @@ static bool is_off(struct hd_courier *courier)
     bool off = courier->closing;
     pthread_mutex_unlock(&courier->lock);
     return off;
+}
+
+static void count_answer(struct hd_courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    courier->answers++;
+    pthread_mutex_unlock(&courier->lock);
 }
 
 static bool may_pass(enum hd_code code)
@@ -96,6 +104,8 @@ static enum hd_code ask(struct hd_courier *courier, const struct task *task,
             return hd_fail(err, HD_E_CANCELLED, "called off");
         enum hd_code code = hd_fetch_view(courier->fetch, task->address, "", "checkpoint",
                                           hd_buf_text(question), HD_FETCH_CALL_MS, ret_answer, err);
+        if (code == HD_OK)
+            count_answer(courier);
         if (code == HD_OK || !may_pass(code) || tries == TRIES_MAX)
             return code;
         if (!pause_for(courier, (int64_t)RETRY_MS << tries))
@@ -446,6 +456,14 @@ bool hd_courier_is_idle(struct hd_courier *courier)
     bool idle = courier->packing.count + courier->sending.count == 0;
     pthread_mutex_unlock(&courier->lock);
     return idle;
+}
+
+uint64_t hd_courier_answers(struct hd_courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    uint64_t answers = courier->answers;
+    pthread_mutex_unlock(&courier->lock);
+    return answers;
 }
 
 static bool start(struct hd_courier *courier, struct lane *lane,

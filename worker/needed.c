@@ -135,7 +135,8 @@ static enum hd_code write_question(const struct hd_needed *needed,
     return code == HD_OK ? hd_buf_puts(json, "]}", err) : code;
 }
 
-static void ask_one(const struct hd_needed *needed, const char *address,
+/* False: this master has nothing to say, and would not have more if it were asked again. */
+static bool ask_one(const struct hd_needed *needed, const char *address,
                     const struct hd_collect_question *questions, size_t count, enum hd_need *needs)
 {
     struct hd_buf json;
@@ -152,6 +153,7 @@ static void ask_one(const struct hd_needed *needed, const char *address,
         hd_log(HD_LOG_DEBUG, "%s does not say which directories are needed: %s", address, err.text);
     hd_value_free(answer);
     hd_buf_release(&json);
+    return code == HD_OK;
 }
 
 void hd_needed_ask(void *context, const struct hd_collect_question *questions, size_t count,
@@ -159,9 +161,12 @@ void hd_needed_ask(void *context, const struct hd_collect_question *questions, s
 {
     struct hd_needed *needed = context;
     char address[HD_ADDRESS_MAX];
-    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++)
-        for (size_t first = 0; first < count && find_address(needed, m, address);
+    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX; m++) {
+        bool answers = true;
+        for (size_t first = 0; answers && first < count && find_address(needed, m, address);
              first += HD_NEEDS_MAX)
-            ask_one(needed, address, questions + first,
-                    count - first < HD_NEEDS_MAX ? count - first : HD_NEEDS_MAX, ret_needs + first);
+            answers = ask_one(needed, address, questions + first,
+                              count - first < HD_NEEDS_MAX ? count - first : HD_NEEDS_MAX,
+                              ret_needs + first);
+    }
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LEASE_BYTES_MAX (4u * 1024u * 1024u)
+#define SILENCE_MS 3000 /* of a master, after which a worker that leaves sends nothing more */
 #define IDLE_LOOK_MS 200
 
 /* ---- here ------------------------------------------------------------------------------------ */
@@ -148,16 +149,23 @@ void shell_send_state(struct shell *shell, const struct entry *entry)
     hd_courier_send(shell->courier, address, entry->attempt, entry->workspace.work_dir);
 }
 
+/* A master that is gone, as after the end of its run, is not waited for. */
 void shell_send_rest(struct shell *shell)
 {
     const struct hd_shell_settings *settings = shell->settings;
     int64_t until_ms = hd_clock_ms() + settings->artifact_wait_ms;
     if (settings->end_ms != 0 && settings->end_ms < until_ms)
         until_ms = settings->end_ms;
+    int64_t answered_ms = hd_clock_ms();
+    uint64_t answers = hd_courier_answers(shell->courier);
     while (!hd_courier_is_idle(shell->courier) && hd_clock_ms() < until_ms &&
-           shell->signals < (shell->hurried ? 2 : 3)) {
+           hd_clock_ms() - answered_ms < SILENCE_MS && shell->signals < (shell->hurried ? 2 : 3)) {
         struct pollfd fd = {.fd = settings->stop_fd, .events = POLLIN};
         if (poll(&fd, 1, (int)hd_watchdog_feed(IDLE_LOOK_MS)) > 0)
             break;
+        uint64_t now = hd_courier_answers(shell->courier);
+        if (now != answers)
+            answered_ms = hd_clock_ms();
+        answers = now;
     }
 }
