@@ -458,6 +458,14 @@ bool hd_courier_is_idle(struct hd_courier *courier)
     return idle;
 }
 
+bool hd_courier_is_packing(struct hd_courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    bool packing = courier->packing.count > 0;
+    pthread_mutex_unlock(&courier->lock);
+    return packing;
+}
+
 uint64_t hd_courier_answers(struct hd_courier *courier)
 {
     pthread_mutex_lock(&courier->lock);

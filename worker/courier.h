@@ -45,6 +45,8 @@ bool hd_courier_must_wait(struct hd_courier *courier, const char *work_dir,
                           struct hd_attempt_ref attempt);
 /* Nothing waits to be sent or is being sent. */
 bool hd_courier_is_idle(struct hd_courier *courier);
+/* A directory is being packed, which needs no master. */
+bool hd_courier_is_packing(struct hd_courier *courier);
 /* Rises with every call that a master has answered. */
 uint64_t hd_courier_answers(struct hd_courier *courier);
 

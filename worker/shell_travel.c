@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define LEASE_BYTES_MAX (4u * 1024u * 1024u)
-#define SILENCE_MS 3000 /* of a master, after which a worker that leaves sends nothing more */
+#define SILENCE_MS 10000 /* of a master, after which a worker that leaves sends nothing more */
 #define IDLE_LOOK_MS 200
 
 /* ---- here ------------------------------------------------------------------------------------ */
@@ -164,7 +164,7 @@ void shell_send_rest(struct shell *shell)
         if (poll(&fd, 1, (int)hd_watchdog_feed(IDLE_LOOK_MS)) > 0)
             break;
         uint64_t now = hd_courier_answers(shell->courier);
-        if (now != answers)
+        if (now != answers || hd_courier_is_packing(shell->courier))
             answered_ms = hd_clock_ms();
         answers = now;
     }
