@@ -29,6 +29,7 @@ struct hd_collector {
     hd_collect_asker asker;
     void *asker_context;
     pthread_t thread;
+    bool started;
     pthread_mutex_t lock;
     pthread_mutex_t looking; /* one look at a time: two would make room twice */
     pthread_cond_t changed;
@@ -269,8 +270,7 @@ static bool make_room(struct hd_collector *collector, struct candidates *all)
 }
 
 /* Masters are asked about what an experiment may not keep and, when room is needed, all. */
-static void ask_masters(struct hd_collector *collector, hd_collect_asker asker, void *context,
-                        struct candidates *all)
+static void ask_masters(struct hd_collector *collector, struct candidates *all)
 {
     bool over = collector->limit_bytes > 0 && all->bytes > collector->limit_bytes;
     struct hd_collect_question *questions = hd_calloc(all->count + 1, sizeof(*questions));
@@ -288,7 +288,7 @@ static void ask_masters(struct hd_collector *collector, hd_collect_asker asker, 
             places[count++] = i;
         }
         if (count > 0)
-            asker(context, questions, count, needs);
+            collector->asker(collector->asker_context, questions, count, needs);
         for (size_t i = 0; i < count; i++)
             all->items[places[i]].need = needs[i];
     }
@@ -319,16 +319,9 @@ bool hd_collector_look(struct hd_collector *collector)
 {
     struct candidates all = {0};
     pthread_mutex_lock(&collector->looking);
-    pthread_mutex_lock(&collector->lock);
-    uint64_t run_limit_bytes = collector->run_limit_bytes;
-    hd_run_dir_needed is_needed = collector->is_needed;
-    void *context = collector->needed_context;
-    hd_collect_asker asker = collector->asker;
-    void *asker_context = collector->asker_context;
-    pthread_mutex_unlock(&collector->lock);
     bool removed = walk_runs(collector, &all);
-    if (asker != NULL)
-        ask_masters(collector, asker, asker_context, &all);
+    if (collector->asker != NULL)
+        ask_masters(collector, &all);
     bool unkept = remove_unkept(collector, &all);
     if (make_room(collector, &all) || unkept) {
         struct candidates again = {0};
@@ -336,8 +329,9 @@ bool hd_collector_look(struct hd_collector *collector)
         release_candidates(&again);
         removed = true;
     }
-    if (run_limit_bytes > 0 && hd_run_dirs_make_room(collector->root, collector->worker,
-                                                     run_limit_bytes, is_needed, context))
+    if (collector->run_limit_bytes > 0 &&
+        hd_run_dirs_make_room(collector->root, collector->worker, collector->run_limit_bytes,
+                              collector->is_needed, collector->needed_context))
         removed = true;
     pthread_mutex_unlock(&collector->looking);
     release_candidates(&all);
@@ -370,6 +364,7 @@ static void *collect(void *argument)
 {
     struct hd_collector *collector = argument;
     pthread_mutex_lock(&collector->lock);
+    wait_for(collector, LOOK_EVERY_MS, true); /* no master is known yet who could be asked */
     while (!collector->closing) {
         collector->poked = false;
         pthread_mutex_unlock(&collector->lock);
@@ -400,14 +395,19 @@ enum hd_code hd_collector_open(const struct hd_root *root, const char *worker, u
     hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     hd_assert(pthread_cond_init(&collector->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
-    if (pthread_create(&collector->thread, NULL, collect, collector) != 0) {
-        pthread_cond_destroy(&collector->changed);
-        pthread_mutex_destroy(&collector->lock);
-        pthread_mutex_destroy(&collector->looking);
-        hd_free(collector);
-        return hd_fail(err, HD_E_NOMEM, "cannot start the thread that removes directories");
-    }
     *ret_collector = collector;
+    return HD_OK;
+}
+
+enum hd_code hd_collector_start(struct hd_collector *collector, hd_collect_asker asker,
+                                void *context, struct hd_err *err)
+{
+    collector->asker = asker;
+    collector->asker_context = context;
+    collector->poked = false;
+    if (pthread_create(&collector->thread, NULL, collect, collector) != 0)
+        return hd_fail(err, HD_E_NOMEM, "cannot start the thread that removes directories");
+    collector->started = true;
     return HD_OK;
 }
 
@@ -419,33 +419,20 @@ void hd_collector_close(struct hd_collector *collector)
     collector->closing = true;
     pthread_cond_signal(&collector->changed);
     pthread_mutex_unlock(&collector->lock);
-    pthread_join(collector->thread, NULL);
+    if (collector->started)
+        pthread_join(collector->thread, NULL);
     pthread_cond_destroy(&collector->changed);
     pthread_mutex_destroy(&collector->lock);
     pthread_mutex_destroy(&collector->looking);
     hd_free(collector);
 }
 
-void hd_collector_ask(struct hd_collector *collector, hd_collect_asker asker, void *context)
-{
-    pthread_mutex_lock(&collector->lock);
-    collector->asker = asker;
-    collector->asker_context = context;
-    collector->poked = true;
-    pthread_cond_signal(&collector->changed);
-    pthread_mutex_unlock(&collector->lock);
-}
-
 void hd_collector_limit_runs(struct hd_collector *collector, uint64_t limit_bytes,
                              hd_run_dir_needed is_needed, void *context)
 {
-    pthread_mutex_lock(&collector->lock);
     collector->run_limit_bytes = limit_bytes;
     collector->is_needed = is_needed;
     collector->needed_context = context;
-    collector->poked = true;
-    pthread_cond_signal(&collector->changed);
-    pthread_mutex_unlock(&collector->lock);
 }
 
 /* ---- for the shell -------------------------------------------------------------------------- */

@@ -23,7 +23,9 @@
 
 struct hd_collector;
 
-/* limit_bytes 0: superseded ones only. The root is borrowed. */
+/* limit_bytes 0: superseded ones only. The root is borrowed. Nothing is removed but by supersede
+ * and look before the start: directories of attempts that an earlier worker left are pinned by
+ * then. */
 HD_NODISCARD enum hd_code hd_collector_open(const struct hd_root *root, const char *worker,
                                             uint64_t limit_bytes,
                                             struct hd_collector **ret_collector,
@@ -38,8 +40,8 @@ void hd_collector_pin(struct hd_collector *collector, const char *name);
 void hd_collector_unpin(struct hd_collector *collector, const char *name);
 /* The state in `work_dir` has moved on to a copy: it vanishes now. */
 void hd_collector_supersede(struct hd_collector *collector, const char *work_dir);
-/* Directories of attempts go too when they take more; limit_bytes 0: none does. `is_needed` is
- * called by the thread, until close. */
+/* Directories of attempts go too when they take more; limit_bytes 0: none does. Before the start;
+ * `is_needed` is called by the thread, until close. */
 void hd_collector_limit_runs(struct hd_collector *collector, uint64_t limit_bytes,
                              hd_run_dir_needed is_needed, void *context);
 struct hd_collect_question {
@@ -49,8 +51,10 @@ struct hd_collect_question {
 /* Any number of them; ret_needs[count] begin as HD_NEED_UNKNOWN. It may take seconds. */
 typedef void (*hd_collect_asker)(void *context, const struct hd_collect_question *questions,
                                  size_t count, enum hd_need *ret_needs);
-/* Masters can be asked: by the thread, from now on until close. */
-void hd_collector_ask(struct hd_collector *collector, hd_collect_asker asker, void *context);
+/* Once: the thread begins. It looks when something has ended, and now and then. `asker` is called
+ * by it and by look, until close; NULL: no master can be asked. */
+HD_NODISCARD enum hd_code hd_collector_start(struct hd_collector *collector, hd_collect_asker asker,
+                                             void *context, struct hd_err *err);
 /* The bytes that a directory takes on its disk. */
 uint64_t hd_collector_bytes(const char *path);
 /* What the thread does now and then; true when something was removed. For tests. */

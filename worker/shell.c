@@ -520,9 +520,10 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = open_shipper(shell, err);
     if (code == HD_OK)
         code = shell_recover(shell, err);
+    if (code == HD_OK)
+        code = hd_collector_start(shell->collector, hd_needed_ask, shell->needed, err);
     if (code == HD_OK) {
         hd_fetch_set_token(shell->fetch, shell->token);
-        hd_collector_ask(shell->collector, hd_needed_ask, shell->needed);
         hd_shipper_settle(shell->shipper);
         hd_notify_ready("working");
         tell_pending(shell);

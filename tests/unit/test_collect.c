@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,13 @@ static struct hd_collector *collector_of(uint64_t limit_bytes)
 {
     struct hd_collector *collector = NULL;
     assert_hd_ok(hd_collector_open(&root, "w-0", limit_bytes, &collector, &err));
+    return collector;
+}
+
+static struct hd_collector *started(uint64_t limit_bytes, hd_collect_asker asker, void *context)
+{
+    struct hd_collector *collector = collector_of(limit_bytes);
+    assert_hd_ok(hd_collector_start(collector, asker, context, &err));
     return collector;
 }
 
@@ -110,6 +118,28 @@ static void what_is_in_use_stays_however_old(void **state)
     (void)hd_collector_look(collector);
     hd_collector_close(collector);
     assert_false(is_there("c0-0-1"));
+}
+
+/* A worker that begins does not know yet what an earlier one left running, nor a master that could
+ * say what is needed: whatever the limit, nothing goes until something has ended. */
+static void who_begins_removes_nothing_until_something_ends(void **state)
+{
+    (void)state;
+    make("c0-0-1", "w-0", 16, 300);
+    make("c1-1-1", "w-0", 16, 200);
+    make("c2-2-1", "w-0", 16, 100);
+    struct hd_collector *collector = collector_of(40 * CHUNK);
+    hd_collector_hold(collector);
+    hd_collector_pin(collector, "c0-0-1");
+    hd_collector_pin(collector, "c2-2-1");
+    hd_collector_release(collector);
+    assert_hd_ok(hd_collector_start(collector, NULL, NULL, &err));
+    assert_true(is_there("c0-0-1") && is_there("c1-1-1") && is_there("c2-2-1"));
+    hd_collector_unpin(collector, "c2-2-1");
+    while (is_there("c1-1-1"))
+        (void)sched_yield();
+    hd_collector_close(collector);
+    assert_true(is_there("c0-0-1") && is_there("c2-2-1"));
 }
 
 static void without_a_limit_only_the_superseded_goes(void **state)
@@ -218,8 +248,7 @@ static void what_no_experiment_keeps_goes_at_once(void **state)
     }
     make("c6-6-1", "w-0", 1, 100); /* nobody has answered for a job in it */
     asked = 0;
-    collector = collector_of(0);
-    hd_collector_ask(collector, answer, &collector);
+    collector = started(0, answer, &collector);
     (void)hd_collector_look(collector);
     hd_collector_close(collector);
     assert_true(asked >= 6);
@@ -237,19 +266,16 @@ static void the_needed_go_last_when_room_is_needed(void **state)
     make_left("c2-2-1", 16, 800, 0);
     make_left("c3-3-1", 16, 100, 0);
     asked = 0;
-    struct hd_collector *collector = collector_of(100 * CHUNK);
-    hd_collector_ask(collector, answer, NULL);
+    struct hd_collector *collector = started(100 * CHUNK, answer, NULL);
     (void)hd_collector_look(collector);
     assert_int_equal(asked, 0); /* there is room */
     hd_collector_close(collector);
-    collector = collector_of(40 * CHUNK);
-    hd_collector_ask(collector, answer, NULL);
+    collector = started(40 * CHUNK, answer, NULL);
     (void)hd_collector_look(collector);
     assert_true(is_there("c0-0-1") && is_there("c2-2-1"));
     assert_false(is_there("c3-3-1"));
     hd_collector_close(collector);
-    collector = collector_of(20 * CHUNK);
-    hd_collector_ask(collector, answer, NULL);
+    collector = started(20 * CHUNK, answer, NULL);
     (void)hd_collector_look(collector);
     hd_collector_close(collector);
     assert_true(is_there("c0-0-1"));
@@ -348,6 +374,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_used_longest_ago_goes_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_in_use_stays_however_old, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_begins_removes_nothing_until_something_ends, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(without_a_limit_only_the_superseded_goes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(links_lead_nowhere, set_up, tear_down),
