@@ -107,7 +107,7 @@ void core_handle_requeue(struct hd_core *core, const struct hd_event *event, uin
     }
     enum hd_code code;
     const char *reason = why_not_now(core, run, request->job, &code);
-    if (reason == NULL)
+    if (reason == NULL && !HD_PLANTED(core, HD_PLANT_RERUNS_ANYTHING))
         reason = why_not(core, &run->jobs[request->job], request->job);
     if (reason != NULL) {
         core_refuse(core, event, code, "%s", reason);

@@ -57,6 +57,7 @@ enum hd_plant {
     HD_PLANT_OLD_COPY = 1 << 11,        /* any copy of a directory is one of its last state */
     HD_PLANT_STAMP_IGNORED = 1 << 10,   /* takes what a copy of its state granted for its own */
     HD_PLANT_STATE_GIVEN_UP = 1 << 12,  /* no state is needed once its job is closed */
+    HD_PLANT_RERUNS_ANYTHING = 1 << 13, /* a job that did not fail is run again too */
     /* "reply before commit" is planted in the simulator's driver */
 };
 

@@ -274,6 +274,33 @@ static void stopped_and_lost(struct sim_plan *plan)
     script(plan, 55100, SIM_FAULT_WORKER_REBOOT, 1, 120000);
 }
 
+/* Both wait when the back-off is over; the one that failed it asked first. */
+static void leaver_failed_it(struct sim_plan *plan)
+{
+    begin(plan, 2);
+    full(&plan->runs[0], 1);
+    plan->runs[0].no_holder_wait = true;
+    plan->workers[0].life_mean_ms = 3600000;
+    plan->workers[0].knows_end = true;
+    plan->workers[0].grace_ms = 1000;
+    plan->workers[1].start_ms = 5500;
+    ends(&plan->runs[0], 0, 1, HD_OUTCOME_INFRA);
+}
+
+/* Its process is killed while the target runs on; a clone of the machine reports for it. */
+static void clone_reports(struct sim_plan *plan)
+{
+    begin(plan, 2);
+    full(&plan->runs[0], 2);
+    plan->runs[0].base_ms = 60000;
+    plan->runs[0].retries_infra = 0;
+    plan->workers[1].twin = SIM_TWIN_COPY;
+    plan->workers[1].twin_of = 0;
+    plan->workers[1].root = SIM_WORKERS_MAX;
+    plan->workers[1].start_ms = 6000;
+    script(plan, 5000, SIM_FAULT_WORKER_CRASH, 0, 10000);
+}
+
 static const struct story {
     const char *name;
     const char *promise;
@@ -324,6 +351,11 @@ static const struct story {
      "a noisy target's best configs are evaluated again, with other seeds and from the start, and "
      "what is lost is tried again",
      noisy},
+    {"leaver-failed-it",
+     "what the infrastructure of one that leaves soon failed goes to the other one that waits",
+     leaver_failed_it},
+    {"clone-reports", "what a clone of the machine has reported is ended where it still runs",
+     clone_reports},
     {"stopped-and-lost", "a job that was to be stopped is not tried again when its worker dies",
      stopped_and_lost},
 };

@@ -39,6 +39,7 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_STAMP_IGNORED] = "stamp-ignored",
     [SIM_PLANT_OLD_COPY] = "old-copy",
     [SIM_PLANT_STATE_GIVEN_UP] = "state-given-up",
+    [SIM_PLANT_RERUNS_ANYTHING] = "reruns-anything",
     [SIM_PLANT_RIVAL_ADMITTED] = "rival-admitted",
     [SIM_PLANT_REFUSED_STAYS] = "refused-stays",
 };

@@ -112,6 +112,8 @@ void sim_run_plan_write(struct sim_run_plan *run, const char *sampler, const cha
            run->priority);
     if (run->keep_work > 0)
         append(text, size, ",\"keep_work\":%u", run->keep_work);
+    if (run->no_holder_wait)
+        append(text, size, ",\"holder_wait\":\"0s\"");
     if (run->queue_max > 0)
         append(text, size, ",\"job_queue_sizes\":[%d,%d]", run->queue_min, run->queue_max);
     append(text, size, "}");
@@ -310,6 +312,15 @@ static void draw_climate(struct hd_rng *rng, struct sim_climate *climate)
             climate->fault_mean_ms[fault] = between(rng, 5000, 40000);
 }
 
+/* Runs that wait for no holder of a directory. */
+static void draw_holders(uint64_t seed, struct sim_plan *plan)
+{
+    struct hd_rng rng;
+    hd_rng_fork(seed, "holders", 0, &rng);
+    for (uint32_t r = 0; r < plan->run_count; r++)
+        plan->runs[r].no_holder_wait = chance(&rng, 15);
+}
+
 /* Machines that are lent for a while: some say until when, some only at the last moment. */
 static void draw_lives(uint64_t seed, struct sim_plan *plan)
 {
@@ -434,7 +445,8 @@ void sim_plan_draw(uint64_t seed, struct sim_plan *ret_plan)
         if (w > 0 && chance(&rng, 15))
             hd_format(worker->run_id, sizeof(worker->run_id), "r%u", below(&rng, plan->run_count));
     }
-    draw_lives(seed, plan);
+    draw_holders(seed, plan);
+    draw_lives(seed, plan); /* which writes the experiments */
     draw_strangers(seed, &plan->climate);
     draw_requeues(seed, plan);
     plan->resume_paused = chance(&rng, 80);

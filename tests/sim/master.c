@@ -54,6 +54,8 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_OLD_COPY;
     case SIM_PLANT_STATE_GIVEN_UP:
         return HD_PLANT_STATE_GIVEN_UP;
+    case SIM_PLANT_RERUNS_ANYTHING:
+        return HD_PLANT_RERUNS_ANYTHING;
     case SIM_PLANT_RIVAL_ADMITTED:
     case SIM_PLANT_REFUSED_STAYS:
     case SIM_PLANT_NONE:

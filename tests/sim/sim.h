@@ -99,13 +99,14 @@ enum sim_plant {
     SIM_PLANT_VALUES_SWAPPED,      /* driver: of a result with several the first two are */
     SIM_PLANT_ATTEMPT_REUSED,      /* driver: a second attempt is stored as the first */
     SIM_PLANT_DIRECTORY_LOST,      /* shell: starts in an empty directory, says nothing */
-    SIM_PLANT_WRONG_LIMITS,   /* driver: the run that is created retries and goes on for ever */
-    SIM_PLANT_STOPS_UNASKED,  /* shell: a target's end is reported as an early stop */
-    SIM_PLANT_STAMP_IGNORED,  /* core: takes what a copy of its state granted */
-    SIM_PLANT_OLD_COPY,       /* core: any copy of a directory is one of its last state */
-    SIM_PLANT_STATE_GIVEN_UP, /* core: a directory is needed no more once its job is closed */
-    SIM_PLANT_RIVAL_ADMITTED, /* nameserver: another master under one run id is let in */
-    SIM_PLANT_REFUSED_STAYS,  /* shell: a worker that is refused for a newer one goes on */
+    SIM_PLANT_WRONG_LIMITS,    /* driver: the run that is created retries and goes on for ever */
+    SIM_PLANT_STOPS_UNASKED,   /* shell: a target's end is reported as an early stop */
+    SIM_PLANT_STAMP_IGNORED,   /* core: takes what a copy of its state granted */
+    SIM_PLANT_OLD_COPY,        /* core: any copy of a directory is one of its last state */
+    SIM_PLANT_STATE_GIVEN_UP,  /* core: a directory is needed no more once its job is closed */
+    SIM_PLANT_RERUNS_ANYTHING, /* core: a job that did not fail is run again too */
+    SIM_PLANT_RIVAL_ADMITTED,  /* nameserver: another master under one run id is let in */
+    SIM_PLANT_REFUSED_STAYS,   /* shell: a worker that is refused for a newer one goes on */
     SIM_PLANT_COUNT
 };
 const char *sim_plant_name(enum sim_plant plant);
@@ -137,6 +138,7 @@ struct sim_run_plan {
     uint32_t iterations, configs_max, jobs_max, full_evaluations_max, failures_max; /* 0 none */
     int64_t time_max_ms;
     int32_t queue_min, queue_max;
+    bool no_holder_wait; /* it is 0 then; else as the experiment has it without */
     bool has_goal;
     double goal;
     uint32_t repeats;   /* 0: not noisy; most evaluations of a config at the highest budget */
