@@ -15,7 +15,7 @@
 #define LOOK_EVERY_MS 60000
 #define SIZE_ENTRIES_MAX 1000000u
 #define LOOK_AGAIN_MS 200 /* however often something ends, and ... */
-#define LOOK_SHARE 10     /* ... so many times as long as the last look took */
+#define LOOK_SHARE 30     /* ... so many times as long as the last look took */
 #define LOOK_AGAIN_MS_MAX 20000
 #define KEPT_SHARE 0.9 /* of the limit, so that not every end is followed by a removal */
 

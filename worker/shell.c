@@ -473,6 +473,7 @@ static void close_all(struct shell *shell)
     drain_queue(shell->net_answers, true);
     drain_queue(shell->lookup_answers, false);
     shell_free_entries(shell);
+    hd_experiments_free(shell->experiments);
     hd_needed_stop(shell->needed);
     hd_collector_close(shell->collector);
     hd_needed_free(shell->needed);
@@ -491,10 +492,12 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
     shell->terminate_at_ms = HD_NEVER_MS;
     shell->gpus = *settings->gpus;
     (void)hd_copy_text(shell->token, sizeof(shell->token), settings->token);
-    enum hd_code code = hd_format(shell->journal_dir, sizeof(shell->journal_dir), "%s/attempts",
-                                  settings->seat->state_dir)
-                            ? HD_OK
-                            : hd_fail(err, HD_E_LIMIT, "the work directory's path is too long");
+    shell->experiments = hd_experiments_new();
+    enum hd_code code =
+        shell->experiments != NULL ? HD_OK : hd_fail(err, HD_E_NOMEM, "no memory for the worker");
+    if (code == HD_OK && !hd_format(shell->journal_dir, sizeof(shell->journal_dir), "%s/attempts",
+                                    settings->seat->state_dir))
+        code = hd_fail(err, HD_E_LIMIT, "the work directory's path is too long");
     if (code == HD_OK)
         code = open_queues(shell, err);
     if (code == HD_OK)

@@ -47,7 +47,7 @@ void shell_free_entry(struct shell *shell, struct entry *entry)
             shell->entries[i] = NULL;
     if (entry != NULL) {
         hd_gpus_release(&shell->gpus, entry->attempt);
-        hd_experiment_free(entry->experiment);
+        hd_experiments_release(shell->experiments, entry->experiment);
         hd_collector_unpin(shell->collector, entry->pinned);
         hd_arena_free(entry->lease_arena);
     }
@@ -511,8 +511,8 @@ void shell_start(struct shell *shell, const struct hd_lease *lease, uint32_t mas
     entry->budget = lease->budget;
     (void)hd_copy_text(entry->run_image_id, sizeof(entry->run_image_id), lease->image_id);
     hd_format(name, sizeof(name), "experiment of %s", lease->run_id);
-    enum hd_code code = hd_experiment_parse_text(lease->target_json, strlen(lease->target_json),
-                                                 name, NULL, &entry->experiment, &err);
+    enum hd_code code =
+        hd_experiments_take(shell->experiments, lease->target_json, name, &entry->experiment, &err);
     if (code != HD_OK)
         shell_fail_start(shell, entry, lease, outcome_of(code), err.text);
     else

@@ -8,6 +8,7 @@
 #include "code_cache.h"
 #include "collect.h"
 #include "courier.h"
+#include "experiments.h"
 #include "fetch.h"
 #include "gpus.h"
 #include "journal.h"
@@ -22,8 +23,8 @@
 struct entry {
     struct hd_attempt_ref attempt;
     char master[HD_WORKER_ID_MAX];
-    struct hd_engine *engine;         /* NULL: none runs it */
-    struct hd_experiment *experiment; /* NULL: only the result is left */
+    struct hd_engine *engine;               /* NULL: none runs it */
+    const struct hd_experiment *experiment; /* NULL: only the result is left */
     struct hd_workspace workspace;
     char pinned[HD_DIR_NAME_MAX]; /* its directory stays; "" none */
     char gpus[HD_GPU_TEXT_SIZE];  /* that it has, with commas */
@@ -83,6 +84,7 @@ struct shell {
     struct hd_code_cache *codes;
     struct hd_collector *collector;
     struct hd_needed *needed;
+    struct hd_experiments *experiments;
     struct hd_gpus gpus;
     struct hd_shipper *shipper; /* NULL: nothing is shipped and nothing waits */
     bool lookup_failed;

@@ -158,8 +158,8 @@ static void recover_one(struct shell *shell, struct entry *entry,
     struct hd_err err;
     enum hd_code code = HD_OK;
     entry->engine = engine_named(shell, kept->engine);
-    if (hd_experiment_parse_text(kept->experiment_json, strlen(kept->experiment_json),
-                                 "kept experiment", NULL, &entry->experiment, &err) != HD_OK)
+    if (hd_experiments_take(shell->experiments, kept->experiment_json, "kept experiment",
+                            &entry->experiment, &err) != HD_OK)
         entry->experiment = NULL;
     if (entry->experiment != NULL)
         shell_begin_shipping(shell, entry, kept->run_id, kept->config_id);
