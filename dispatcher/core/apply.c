@@ -293,7 +293,7 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
         job->repeat == 0)
         run->configs[job->config].jobs_again++;
     if (ok)
-        core_keep_result(run, job->config, job->budget, job->loss);
+        core_keep_result(run, job->config, job->budget, &score);
     if (ok) {
         count_success(run, job, job_number, &score);
     } else if (run->has_incumbent && job->budget >= run->incumbent_budget &&

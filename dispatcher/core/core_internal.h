@@ -83,7 +83,8 @@ struct config {
 /* What came of a config, for the list of the best. */
 struct best {
     uint32_t config;
-    double budget, loss;
+    double budget;
+    struct hd_score score;
 };
 
 /* A live attempt. */
@@ -456,7 +457,8 @@ bool core_fits(struct hd_core *core, uint32_t run, struct worker *worker, double
                double from);
 
 /* keep.c: which states are still needed */
-void core_keep_result(struct run *run, uint32_t config, double budget, double loss);
+void core_keep_result(struct run *run, uint32_t config, double budget,
+                      const struct hd_score *score);
 
 /* parked.c: long polls that wait */
 void core_park(struct hd_core *core, struct worker *worker, const struct parked *poll);

@@ -18,13 +18,12 @@
 
 /* ---- the best ------------------------------------------------------------------------------- */
 
+/* As the incumbent is chosen, which is thus the first of the list: of equals the first result. */
 static bool is_better(const struct best *a, const struct best *b)
 {
     if (a->budget > b->budget || a->budget < b->budget)
         return a->budget > b->budget;
-    if (a->loss < b->loss || a->loss > b->loss)
-        return a->loss < b->loss;
-    return a->config < b->config;
+    return hd_score_compare(&a->score, &b->score, 1) < 0;
 }
 
 static uint32_t place_of(const struct run *run, uint32_t config)
@@ -36,9 +35,9 @@ static uint32_t place_of(const struct run *run, uint32_t config)
 }
 
 /* A config only rises, so that one which fell off the end comes back by a new result or never. */
-void core_keep_result(struct run *run, uint32_t config, double budget, double loss)
+void core_keep_result(struct run *run, uint32_t config, double budget, const struct hd_score *score)
 {
-    struct best fresh = {.config = config, .budget = budget, .loss = loss};
+    struct best fresh = {.config = config, .budget = budget, .score = *score};
     uint32_t capacity = run->experiment->keep_work;
     uint32_t place = place_of(run, config);
     if (capacity == 0 || (place < run->best_count && !is_better(&fresh, &run->best[place])))

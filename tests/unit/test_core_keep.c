@@ -22,6 +22,20 @@ static void end_next(enum hd_outcome outcome, double loss)
     assert_int_equal(answer_to(report(&w, attempt, outcome, loss))->verdict, HD_VERDICT_ACCEPTED);
 }
 
+static void report_measures(struct worker *worker, struct hd_attempt_ref attempt,
+                            const double *measures, size_t count)
+{
+    struct hd_request request = from(worker, HD_REQUEST_REPORT, HD_LANE_REPORT, ++worker->report);
+    request.result.attempt = attempt;
+    request.result.outcome = HD_OUTCOME_OK;
+    request.result.loss = measures[0];
+    memcpy(request.result.measures, measures, count * sizeof(*measures));
+    request.result.measure_count = count;
+    request.result.directory = "config-0";
+    assert_int_equal(answer_to(post(&request, worker->incarnation))->verdict,
+                     HD_VERDICT_ACCEPTED);
+}
+
 static void assert_need(struct hd_attempt_ref attempt, enum hd_need need)
 {
     const struct hd_left asked = {
@@ -60,7 +74,7 @@ static void all_directories_stay_unless_the_experiment_says_so(void **state)
     assert_need(left[2], HD_NEED_ROOM);
 }
 
-/* The highest budget leads, then the loss; of equals the config that was first. */
+/* The highest budget leads, then the loss; of equals the result that was first. */
 static void so_many_of_the_best_stay(void **state)
 {
     (void)state;
@@ -72,6 +86,38 @@ static void so_many_of_the_best_stay(void **state)
         end_next(HD_OUTCOME_OK, losses[i]);
     for (size_t i = 0; i < HD_COUNT(needs); i++)
         assert_need(left[i], needs[i]);
+}
+
+/* Of results that are as good the first is the incumbent, whatever its config's number: its
+ * directory is the one that stays. */
+static void the_incumbent_is_among_the_best(void **state)
+{
+    (void)state;
+    struct worker other = {.id = "w2", .root = "disk", .incarnation = 2};
+    start("\"keep_work\":\"incumbent\",\"stop\":{\"configs\":2}");
+    hello(&other, NULL, 0);
+    struct hd_attempt_ref slow = lease(&other), quick = lease(&w);
+    assert_true(slow.job < quick.job);
+    report(&w, quick, HD_OUTCOME_OK, 3);
+    report(&other, slow, HD_OUTCOME_OK, 3);
+    assert_need(quick, HD_NEED_BEST);
+    assert_need(slow, HD_NEED_NOTHING);
+}
+
+/* A config that breaks a constraint is not the best, however low its loss. */
+static void the_best_are_feasible(void **state)
+{
+    (void)state;
+    static const double losses[] = {5, 1, 7}, sizes[] = {0, 9, 0};
+    start("\"keep_work\":\"incumbent\",\"stop\":{\"configs\":3},"
+          "\"objective\":\"loss\",\"constraints\":[{\"name\":\"size\",\"max\":4}]");
+    for (size_t i = 0; i < HD_COUNT(losses); i++) {
+        left[i] = lease(&w);
+        report_measures(&w, left[i], (double[]){losses[i], sizes[i]}, 2);
+    }
+    assert_need(left[0], HD_NEED_BEST);
+    assert_need(left[1], HD_NEED_NOTHING);
+    assert_need(left[2], HD_NEED_NOTHING);
 }
 
 /* A person may have a failed job run again, from what its config had: until the run is over. */
@@ -141,6 +187,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_directories_stay_unless_the_experiment_says_so,
                                         one_worker, teardown),
         cmocka_unit_test_setup_teardown(so_many_of_the_best_stay, one_worker, teardown),
+        cmocka_unit_test_setup_teardown(the_incumbent_is_among_the_best, one_worker, teardown),
+        cmocka_unit_test_setup_teardown(the_best_are_feasible, one_worker, teardown),
         cmocka_unit_test_setup_teardown(a_failed_job_keeps_its_state_while_the_run_goes_on,
                                         one_worker, teardown),
         cmocka_unit_test_setup_teardown(what_this_history_does_not_know_is_needed, one_worker,
