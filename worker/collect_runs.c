@@ -17,23 +17,27 @@
 
 /* ---- the file beside it --------------------------------------------------------------------- */
 
-void hd_run_dir_done(const char *run_dir, const char *worker, double budget, double loss)
+void hd_run_dir_done(const char *run_dir, const char *worker, double budget, double loss,
+                     double violation)
 {
     char path[HD_PATH_MAX], text[DONE_BYTES_MAX];
-    char budget_text[HD_DOUBLE_TEXT_SIZE], loss_text[HD_DOUBLE_TEXT_SIZE];
+    char budget_text[HD_DOUBLE_TEXT_SIZE], loss_text[HD_DOUBLE_TEXT_SIZE],
+        violation_text[HD_DOUBLE_TEXT_SIZE];
     struct hd_err err;
     if (run_dir[0] == '\0')
         return;
     hd_format_double(budget_text, sizeof(budget_text), budget);
     hd_format_double(loss_text, sizeof(loss_text), loss);
+    hd_format_double(violation_text, sizeof(violation_text), violation);
     if (!hd_format(path, sizeof(path), "%s" DONE_SUFFIX, run_dir) ||
-        !hd_format(text, sizeof(text), "%s\n%s\n%s\n", worker, budget_text, loss_text) ||
+        !hd_format(text, sizeof(text), "%s\n%s\n%s\n%s\n", worker, budget_text, loss_text,
+                   violation_text) ||
         hd_file_replace(path, text, strlen(text), 0644, &err) != HD_OK)
         hd_log(HD_LOG_DEBUG, "%s: not marked as done, it stays", run_dir);
 }
 
 struct done {
-    double budget, loss;
+    double budget, loss, violation;
     int64_t at_ms;
 };
 
@@ -61,6 +65,8 @@ static bool read_done(const char *run_dir, const char *worker, struct done *ret_
         good = hd_streq(next_line(&at), worker) &&
                hd_parse_double(next_line(&at), &ret_done->budget) &&
                hd_parse_double(next_line(&at), &ret_done->loss);
+        if (!hd_parse_double(next_line(&at), &ret_done->violation))
+            ret_done->violation = 0; /* of a worker that did not say it */
         ret_done->at_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     }
     hd_buf_release(&buf);
@@ -81,11 +87,16 @@ struct dirs {
     uint64_t bytes;
 };
 
+/* As the incumbent is chosen. */
 static bool is_better(const struct done *a, const struct done *b)
 {
     if (!isfinite(a->loss) || !isfinite(b->loss))
         return isfinite(a->loss);
-    return a->budget != b->budget ? a->budget > b->budget : a->loss < b->loss;
+    if (a->budget != b->budget)
+        return a->budget > b->budget;
+    if (a->violation != b->violation)
+        return a->violation < b->violation;
+    return a->loss != b->loss ? a->loss < b->loss : a->at_ms < b->at_ms;
 }
 
 static void add(struct dirs *all, const char *path, const struct done *done)

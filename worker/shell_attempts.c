@@ -594,9 +594,20 @@ void shell_drop(struct shell *shell, struct hd_attempt_ref attempt)
     hd_shipper_forget(shell->shipper, attempt);
     if (entry != NULL)
         hd_run_dir_done(entry->workspace.run_dir, shell->settings->seat->worker, entry->budget,
-                        (double)NAN);
+                        (double)NAN, 0);
     hd_journal_forget(shell->journal_dir, attempt);
     shell_free_entry(shell, entry);
+}
+
+/* What its result breaks of the constraints. */
+static double violation_of(const struct entry *entry)
+{
+    struct hd_score score;
+    if (entry->experiment == NULL || entry->experiment->constraint_count == 0 ||
+        entry->result.measure_count != hd_experiment_measure_count(entry->experiment))
+        return 0;
+    hd_experiment_score(entry->experiment, entry->result.measures, &score);
+    return score.violation;
 }
 
 /* Its config cannot be promoted any more. */
@@ -637,10 +648,11 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
     if (verdict == HD_VERDICT_REFUSED)
         hd_shipper_forget(shell->shipper, attempt);
     else
-        hd_shipper_end(shell->shipper, attempt, entry->result.outcome, entry->result.loss);
+        hd_shipper_end(shell->shipper, attempt, entry->result.outcome, entry->result.loss,
+                       violation_of(entry));
     bool good = verdict != HD_VERDICT_REFUSED && entry->result.outcome == HD_OUTCOME_OK;
     hd_run_dir_done(entry->workspace.run_dir, shell->settings->seat->worker, entry->budget,
-                    good ? entry->result.loss : (double)NAN);
+                    good ? entry->result.loss : (double)NAN, violation_of(entry));
     hd_journal_forget(shell->journal_dir, attempt);
     shell_free_entry(shell, entry);
 }

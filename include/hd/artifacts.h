@@ -141,13 +141,14 @@ struct hd_shipment {
 /*
  * None of these waits for a store, and a failure of theirs is a line in the log, never the job's:
  * begin: the attempt starts, or was found again; what its target has closed may be shipped from now
- * on. end: its result has been accepted; on disk when it returns. forget: its result does not
+ * on. end: its result, with what it breaks of the constraints,
+ * has been accepted; on disk when it returns. forget: its result does not
  * count, and what was shipped of it goes. settle: every attempt that is held has been told; of
  * those that were begun by an earlier process and are held no more nothing stays. NULL is fine.
  */
 void hd_shipper_begin(struct hd_shipper *shipper, const struct hd_shipment *shipment);
 void hd_shipper_end(struct hd_shipper *shipper, struct hd_attempt_ref attempt,
-                    enum hd_outcome outcome, double loss);
+                    enum hd_outcome outcome, double loss, double violation);
 void hd_shipper_forget(struct hd_shipper *shipper, struct hd_attempt_ref attempt);
 void hd_shipper_settle(struct hd_shipper *shipper);
 /* How many attempts that ended have something left to be shipped or removed. */

@@ -193,7 +193,7 @@ static void ship_out(struct hd_shipper *shipper)
 static void ship_first(struct hd_shipper *shipper)
 {
     begin(shipper, first, in_dir("root/demo/run/7-1"), 0, 9);
-    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5);
+    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
     ship_out(shipper);
 }
 
@@ -596,7 +596,7 @@ static void an_upload_goes_on_after_a_restart(void **state)
     set_faults("ok\nok\n500\n");
     struct hd_shipper *shipper = open_shipper(true, 0);
     begin(shipper, first, in_dir("root/demo/run/7-1"), 0, 9);
-    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5);
+    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
     assert_true(hd_shipper_look(shipper));
     assert_int_equal(hd_shipper_waiting(shipper), 1);
     assert_text_in("root/demo/run/7-1.artifacts", "HTTP 500");
@@ -625,7 +625,7 @@ static void refused_credentials_wait_for_a_person(void **state)
     assert_hd_ok(hd_artifact_access_load(NULL, &store_access, &err));
     struct hd_shipper *shipper = open_shipper(true, 0);
     begin(shipper, first, in_dir("root/demo/run/7-1"), 0, 9);
-    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5);
+    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
     assert_true(hd_shipper_look(shipper));
     assert_false(hd_shipper_look(shipper)); /* not at once */
     hd_shipper_describe(shipper, about, sizeof(about));
@@ -646,7 +646,7 @@ static void refused_credentials_wait_for_a_person(void **state)
 /* ---- what is kept --------------------------------------------------------------------------- */
 
 static void end_job(struct hd_shipper *shipper, uint32_t job, double budget, double loss,
-                    enum hd_outcome outcome)
+                    enum hd_outcome outcome, double violation)
 {
     char run_dir[64], out[64], file[80];
     const struct hd_attempt_ref attempt = {.run_uid = 0xab, .job = job, .attempt = 1};
@@ -656,12 +656,12 @@ static void end_job(struct hd_shipper *shipper, uint32_t job, double budget, dou
     make_dir(out);
     write_text(file, "weights");
     begin(shipper, attempt, in_dir(run_dir), 2, budget);
-    hd_shipper_end(shipper, attempt, outcome, loss);
+    hd_shipper_end(shipper, attempt, outcome, loss, violation);
     ship_out(shipper);
 }
 
-/* The best two, by budget and then by loss, also over a restart; a failed one is never among them.
- */
+/* The best two, by budget, constraints and loss, also over a restart; a failed one is never among
+ * them. */
 static void the_best_are_kept(void **state)
 {
     (void)state;
@@ -669,16 +669,17 @@ static void the_best_are_kept(void **state)
         double budget, loss;
         enum hd_outcome outcome;
         const char *kept; /* after this job */
+        double violation;
     } jobs[] = {
-        {1, 0.5, HD_OUTCOME_OK, "0"},          {1, 0.7, HD_OUTCOME_OK, "01"},
-        {1, 0.6, HD_OUTCOME_OK, "02"},         {1, 0.1, HD_OUTCOME_FAILED, "02"},
-        {1, 0.9, HD_OUTCOME_OK, "02"},         {3, 0.9, HD_OUTCOME_OK, "05"},
-        {3, 0.8, HD_OUTCOME_OK, "56"},         {1, 0.01, HD_OUTCOME_OK, "56"},
-        {3, (double)NAN, HD_OUTCOME_OK, "56"}, {9, 5, HD_OUTCOME_OK, "69"},
+        {1, 0.5, HD_OUTCOME_OK, "0", 0},          {1, 0.7, HD_OUTCOME_OK, "01", 0},
+        {1, 0.6, HD_OUTCOME_OK, "02", 0},         {1, 0.1, HD_OUTCOME_FAILED, "02", 0},
+        {1, 0.2, HD_OUTCOME_OK, "02", 3},         {3, 0.9, HD_OUTCOME_OK, "05", 2},
+        {3, 0.9, HD_OUTCOME_OK, "56", 1},         {1, 0.01, HD_OUTCOME_OK, "56", 0},
+        {3, (double)NAN, HD_OUTCOME_OK, "56", 0}, {9, 5, HD_OUTCOME_OK, "69", 0},
     };
     struct hd_shipper *shipper = open_shipper(true, 0);
     for (uint32_t i = 0; i < HD_COUNT(jobs); i++) {
-        end_job(shipper, i, jobs[i].budget, jobs[i].loss, jobs[i].outcome);
+        end_job(shipper, i, jobs[i].budget, jobs[i].loss, jobs[i].outcome, jobs[i].violation);
         for (uint32_t j = 0; j <= i; j++) {
             char name[128];
             assert_true(hd_format(name, sizeof(name),
@@ -713,7 +714,7 @@ static void closed_files_go_before_the_end(void **state)
     write_text("root/demo/run/7-1/out/closed", "and two");
     assert_int_equal(unlink(in_dir("root/demo/run/7-1/out/passing")), 0);
     close(writer);
-    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5);
+    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
     ship_out(shipper);
     hd_shipper_close(shipper);
     assert_holds("store/" BASE "out/closed", "and two", 7);
@@ -754,12 +755,12 @@ static void switched_off_nothing_moves(void **state)
     write_text("root/demo/run/7-1/out/a", "text");
     struct hd_shipper *shipper = open_shipper(true, 0);
     begin(shipper, first, in_dir("root/demo/run/7-1"), 0, 9);
-    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5);
+    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
     hd_shipper_close(shipper);
     shipper = open_shipper(false, 0);
     const struct hd_attempt_ref second = {.run_uid = 0xab, .job = 8, .attempt = 1};
     begin(shipper, second, in_dir("root/demo/run/7-1"), 0, 9);
-    hd_shipper_end(shipper, second, HD_OUTCOME_OK, 0.5);
+    hd_shipper_end(shipper, second, HD_OUTCOME_OK, 0.5, 0);
     assert_false(hd_shipper_look(shipper));
     assert_int_equal(hd_shipper_waiting(shipper), 0); /* a worker that leaves need not wait */
     assert_true(hd_shipper_needs(shipper, in_dir("root/demo/run/7-1")));

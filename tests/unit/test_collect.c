@@ -316,7 +316,8 @@ static bool run_is_there(const char *name)
 }
 
 /* An attempt's directory of 1 MiB whose result was acknowledged `age` seconds ago. */
-static void make_run(const char *name, const char *worker, int age, double budget, double loss)
+static void make_run_breaking(const char *name, const char *worker, int age, double budget,
+                              double loss, double violation)
 {
     char path[HD_PATH_MAX], log[HD_PATH_MAX];
     static char bytes[16 * CHUNK];
@@ -327,11 +328,16 @@ static void make_run(const char *name, const char *worker, int age, double budge
     assert_hd_ok(hd_file_replace(log, bytes, sizeof(bytes), 0644, &err));
     if (age < 0)
         return; /* nobody has answered for it */
-    hd_run_dir_done(path, worker, budget, loss);
+    hd_run_dir_done(path, worker, budget, loss, violation);
     assert_true(hd_format(log, sizeof(log), "%s.done", path));
     const struct timespec times[2] = {{.tv_sec = hd_clock_wall_ms() / 1000 - age},
                                       {.tv_sec = hd_clock_wall_ms() / 1000 - age}};
     assert_int_equal(utimensat(AT_FDCWD, log, times, 0), 0);
+}
+
+static void make_run(const char *name, const char *worker, int age, double budget, double loss)
+{
+    make_run_breaking(name, worker, age, budget, loss, 0);
 }
 
 static bool is_needed(void *needed, const char *run_dir)
@@ -369,6 +375,20 @@ static void the_oldest_attempts_go_and_the_best_stays(void **state)
     assert_false(run_is_there("4-1") || run_is_there("6-1"));
 }
 
+/* What breaks a constraint is behind what does not, and of equals the first is the best. */
+static void the_best_attempt_is_the_incumbents(void **state)
+{
+    (void)state;
+    char nothing[] = "";
+    make_run_breaking("0-1", "w-0", 100, 3, 0.1, 2);
+    make_run("1-1", "w-0", 200, 3, 0.5);
+    make_run("2-1", "w-0", 300, 3, 0.5);
+    make_run("3-1", "w-0", 250, 3, 0.5);
+    assert_true(hd_run_dirs_make_room(&root, "w-0", 1, is_needed, nothing));
+    assert_true(run_is_there("2-1"));
+    assert_false(run_is_there("0-1") || run_is_there("1-1") || run_is_there("3-1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_note_that_is_none_is_not_believed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_oldest_attempts_go_and_the_best_stays, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(the_best_attempt_is_the_incumbents, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

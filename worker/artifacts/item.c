@@ -78,6 +78,8 @@ static enum hd_code describe(const struct hd_item *item, struct hd_value *object
     set(object, "keep", hd_value_new_int(item->spec.keep), &code);
     set(object, "budget", hd_value_new_double(item->budget), &code);
     set(object, "loss", hd_value_new_double(item->loss), &code);
+    if (item->violation > 0)
+        set(object, "violation", hd_value_new_double(item->violation), &code);
     set(object, "outcome", hd_value_new_string(hd_outcome_name(item->outcome)), &code);
     set(object, "since_wall_ms", hd_value_new_int(item->since_wall_ms), &code);
     return code;
@@ -201,6 +203,8 @@ static enum hd_code fill(struct hd_item *item, struct reader *reader)
     item->since_wall_ms = integer_of(reader, "since_wall_ms", INT64_MAX);
     item->budget = number_of(reader, "budget");
     item->loss = number_of(reader, "loss");
+    if (hd_value_get(reader->object, "violation") != NULL)
+        item->violation = number_of(reader, "violation");
     item->run_dir = hd_strdup(run_dir);
     return item->run_dir != NULL ? read_patterns(reader, &item->spec) : HD_E_NOMEM;
 }

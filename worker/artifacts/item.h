@@ -30,9 +30,9 @@ struct hd_item {
     char config_id[48];
     char *run_dir;
     struct hd_artifacts_spec spec;
-    double budget, loss;
+    double budget, loss, violation;
     enum hd_outcome outcome;
-    int64_t since_wall_ms; /* the order in which they are shipped */
+    int64_t since_wall_ms; /* of its end; the order in which they are shipped */
     /* Not on disk. */
     bool busy;   /* the thread works on it */
     bool begun;  /* by this process */

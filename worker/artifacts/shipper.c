@@ -85,13 +85,18 @@ static bool counts(const struct hd_item *item)
            item->outcome == HD_OUTCOME_OK && isfinite(item->loss);
 }
 
-/* The highest budget, there the lowest loss, there the earlier job: as the incumbent is chosen. */
+/* The highest budget, there the feasible, then the lowest loss, then what ended first: as the
+ * incumbent is chosen. */
 static bool is_better(const struct hd_item *a, const struct hd_item *b)
 {
     if (a->budget != b->budget)
         return a->budget > b->budget;
+    if (a->violation != b->violation)
+        return a->violation < b->violation;
     if (a->loss != b->loss)
         return a->loss < b->loss;
+    if (a->since_wall_ms != b->since_wall_ms)
+        return a->since_wall_ms < b->since_wall_ms;
     return a->attempt.job != b->attempt.job ? a->attempt.job < b->attempt.job
                                             : a->attempt.attempt < b->attempt.attempt;
 }

@@ -71,7 +71,7 @@ void hd_shipper_begin(struct hd_shipper *shipper, const struct hd_shipment *ship
 }
 
 void hd_shipper_end(struct hd_shipper *shipper, struct hd_attempt_ref attempt,
-                    enum hd_outcome outcome, double loss)
+                    enum hd_outcome outcome, double loss, double violation)
 {
     if (shipper == NULL)
         return;
@@ -81,6 +81,7 @@ void hd_shipper_end(struct hd_shipper *shipper, struct hd_attempt_ref attempt,
         item->state = HD_ITEM_ENDED;
         item->outcome = outcome;
         item->loss = loss;
+        item->violation = violation;
         item->since_wall_ms = hd_clock_wall_ms();
         shipper_write_down(shipper, item);
     }
