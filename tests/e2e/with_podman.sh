@@ -47,7 +47,8 @@ events_logger = "file"
 END
 export CONTAINERS_CONF=$dir/containers.conf
 options=(--root "$dir/root" --runroot "$dir/run" --storage-driver vfs)
-podman "${options[@]}" system service --time 0 "unix://$dir/podman.sock" >"$dir/log" 2>&1 &
+# There, since what watches a container leaves files where it was started.
+(cd "$dir" && exec podman "${options[@]}" system service --time 0 "unix://$dir/podman.sock") >"$dir/log" 2>&1 &
 service=$!
 answers() { [ "$(curl -s --max-time 5 --unix-socket "$dir/podman.sock" http://podman/_ping 2>/dev/null)" = OK ]; }
 until answers; do
