@@ -396,6 +396,27 @@ static void what_began_is_found_again(void **state)
     assert_hd_fails(hd_engine_adopt(room->engine, job.attempt, &job, &err), HD_E_NOTFOUND, "");
 }
 
+/* The byte goes out before the beginning is noted: a quick target has ended by then, and took no
+ * time. */
+static void one_that_ended_before_its_beginning_was_noted_took_no_time(void **state)
+{
+    struct room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX], path[PATH_SIZE + 64];
+    int go = begin(room, number);
+    struct hd_engine_job job = job_of(room, 2);
+    start(room, &job);
+    await_begun(room, 2);
+    hear(go);
+    const struct timespec later[] = {{.tv_sec = time(NULL) + 3600}, {.tv_sec = time(NULL) + 3600}};
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/begun", room->state_dir, number));
+    assert_int_equal(utimensat(AT_FDCWD, path, later, 0), 0);
+    name_of(&job, name);
+    fake_docker_exit(room->fake, name, 0, false);
+    struct hd_engine_end end = take_end(room, 2);
+    assert_int_equal(end.started_wall_ms, (int64_t)later[0].tv_sec * 1000);
+    assert_int_equal(end.finished_wall_ms, end.started_wall_ms);
+}
+
 /* Where it could not work none is made. */
 static void it_is_off_where_it_cannot_work(void **state)
 {
@@ -435,6 +456,7 @@ int main(void)
         IN_ROOM(one_whose_job_never_comes_is_removed),
         IN_ROOM(none_is_left_by_an_engine_that_closes_or_dies),
         IN_ROOM(what_began_is_found_again),
+        IN_ROOM(one_that_ended_before_its_beginning_was_noted_took_no_time),
         IN_ROOM(it_is_off_where_it_cannot_work),
     };
     return cmocka_run_group_tests_name("docker_ahead", tests, NULL, NULL);

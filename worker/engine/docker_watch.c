@@ -291,6 +291,16 @@ static enum hd_docker_phase look_at_created(struct hd_docker_watch *watch)
     return refused(watch, HD_DOCKER_START, &refusal, "the container cannot be started");
 }
 
+/* A container made ahead began when its job did; that is noted after the job was told of it, so
+ * that a quick one may have ended before. */
+static void take_begun(struct hd_docker_watch *watch)
+{
+    struct hd_docker_container *seen = &watch->seen;
+    seen->started_wall_ms = hd_docker_ahead_begun_ms(watch->engine->ahead_dir, seen->ahead);
+    if (seen->status == HD_DOCKER_EXITED && seen->finished_wall_ms < seen->started_wall_ms)
+        seen->finished_wall_ms = seen->started_wall_ms;
+}
+
 static enum hd_docker_phase look(struct hd_docker_watch *watch)
 {
     struct hd_err err;
@@ -309,8 +319,7 @@ static enum hd_docker_phase look(struct hd_docker_watch *watch)
         return hd_docker_go_away(watch, err.text);
     memcpy(watch->id, watch->seen.id, sizeof(watch->id));
     if (watch->seen.ahead[0] != '\0')
-        watch->seen.started_wall_ms =
-            hd_docker_ahead_begun_ms(watch->engine->ahead_dir, watch->seen.ahead);
+        take_begun(watch);
     if (watch->seen.labelled)
         watch->copied = watch->seen.copied; /* as it was made, whatever is chosen now */
     switch (watch->seen.status) {
