@@ -83,11 +83,12 @@ HD_NODISCARD enum hd_code hd_workspace_path(const struct hd_root *root,
                                             char ret_path[HD_PATH_MAX], struct hd_err *err);
 /*
  * A state of another root that comes by the way of the master: *_begin makes an empty directory for
- * it and tells its path; *_end puts it in its place, as a directory that this worker wrote last and
- * that has been trained to `budget` (NaN: to none), and tells its name. With that, this root and
- * this worker in the lease, hd_workspace_make() goes on in it.
+ * it in the worker's own one, on the same disk, and tells its path; *_end puts it in its place, as
+ * a directory that this worker wrote last and that has been trained to `budget` (NaN: to none), and
+ * tells its name. With that, this root and this worker in the lease, hd_workspace_make() goes on in
+ * it.
  */
-HD_NODISCARD enum hd_code hd_workspace_import_begin(const struct hd_root *root,
+HD_NODISCARD enum hd_code hd_workspace_import_begin(const char *state_dir,
                                                     const struct hd_lease *lease,
                                                     char ret_path[HD_PATH_MAX], struct hd_err *err);
 HD_NODISCARD enum hd_code hd_workspace_import_end(const struct hd_root *root, const char *worker,
@@ -95,6 +96,8 @@ HD_NODISCARD enum hd_code hd_workspace_import_end(const struct hd_root *root, co
                                                   const struct hd_lease *lease,
                                                   char ret_directory[HD_DIR_NAME_MAX],
                                                   struct hd_err *err);
+/* What came only in part goes, as of a process that died. */
+void hd_workspace_import_clear(const char *state_dir);
 /* Who wrote it last, and whether that is this worker. */
 bool hd_workspace_is_owner(const char *work_dir, const char *worker);
 /* Its state has been trained to this budget: said before the result is told. */

@@ -466,6 +466,7 @@ static void close_all(struct shell *shell)
     hd_engine_close(shell->docker);
     hd_engine_close(shell->process);
     hd_courier_close(shell->courier);
+    hd_workspace_import_clear(shell->settings->seat->state_dir);
     hd_code_cache_close(shell->codes);
     drain_queue(shell->engine_news, false);
     drain_queue(shell->courier_news, false);
@@ -506,6 +507,7 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = open_lookup(shell, err);
     if (code == HD_OK)
         code = hd_fetch_new(settings->security, &shell->fetch, err);
+    hd_workspace_import_clear(settings->seat->state_dir); /* of a process that died */
     if (code == HD_OK)
         code = open_courier(shell, err);
     if (code == HD_OK)

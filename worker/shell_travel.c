@@ -63,21 +63,24 @@ static bool wait_until_packed(struct shell *shell, struct entry *entry,
 bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                        const char *address)
 {
-    const struct hd_root *root = shell->settings->root;
+    const struct hd_shell_settings *settings = shell->settings;
     char path[HD_PATH_MAX];
-    struct hd_err err;
+    struct hd_err err, ignored;
     if (lease->directory[0] == '\0')
         return false;
-    if (hd_streq(lease->root, root->id))
+    if (hd_streq(lease->root, settings->root->id))
         return wait_until_packed(shell, entry, lease);
     hd_fetch_set_token(shell->fetch, shell->token);
-    enum hd_code code = hd_workspace_import_begin(root, lease, path, &err);
+    enum hd_code code = hd_workspace_import_begin(settings->seat->state_dir, lease, path, &err);
+    bool made = code == HD_OK;
     if (code == HD_OK && !shell_keep_lease(entry, lease))
         code = hd_fail(&err, HD_E_NOMEM, "no memory");
     if (code == HD_OK)
         code = hd_courier_fetch(shell->courier, address, lease->attempt, path, &err);
     if (code == HD_OK)
         return true;
+    if (made)
+        (void)!hd_remove_tree(path, &ignored);
     shell_forget_lease(entry);
     hd_log(HD_LOG_WARNING, "job %u: it begins from the start, its state cannot be fetched: %s",
            lease->attempt.job, err.text);

@@ -58,7 +58,7 @@ static enum hd_code find_run_home(const struct hd_root *root, const struct hd_le
 
 /* ---- the work directory --------------------------------------------------------------------- */
 
-#define IMPORT_PREFIX ".import-" /* of what is still on its way here */
+#define INCOMING "incoming" /* in the worker's own directory: what is still on its way here */
 #define FINISHED_LINE "finished\n"
 #define BUDGET_WORD "budget "
 #define OWNER_BYTES_MAX 2048 /* a line for each budget that it has reached, at most */
@@ -345,8 +345,7 @@ enum hd_code hd_workspace_make(const struct hd_root *root, const char *worker,
 }
 
 static enum hd_code config_path(const struct hd_root *root, const struct hd_lease *lease,
-                                const char *prefix, const char *name, char ret_path[HD_PATH_MAX],
-                                struct hd_err *err)
+                                const char *name, char ret_path[HD_PATH_MAX], struct hd_err *err)
 {
     char home[HD_PATH_MAX];
     enum hd_code code = hd_check_id("run id", lease->run_id, err);
@@ -354,7 +353,7 @@ static enum hd_code config_path(const struct hd_root *root, const struct hd_leas
         code = hd_check_id("directory", name, err);
     if (code == HD_OK)
         code = find_run_home(root, lease, home, err);
-    if (code == HD_OK && !hd_format(ret_path, HD_PATH_MAX, "%s/cfg/%s%s", home, prefix, name))
+    if (code == HD_OK && !hd_format(ret_path, HD_PATH_MAX, "%s/cfg/%s", home, name))
         code = too_long(home, err);
     return code;
 }
@@ -362,29 +361,41 @@ static enum hd_code config_path(const struct hd_root *root, const struct hd_leas
 enum hd_code hd_workspace_path(const struct hd_root *root, const struct hd_lease *lease,
                                char ret_path[HD_PATH_MAX], struct hd_err *err)
 {
-    return config_path(root, lease, "", lease->directory, ret_path, err);
+    return config_path(root, lease, lease->directory, ret_path, err);
 }
 
-enum hd_code hd_workspace_import_begin(const struct hd_root *root, const struct hd_lease *lease,
+enum hd_code hd_workspace_import_begin(const char *state_dir, const struct hd_lease *lease,
                                        char ret_path[HD_PATH_MAX], struct hd_err *err)
 {
-    char name[HD_DIR_NAME_MAX];
-    enum hd_code code = own_name(lease, name, err);
-    if (code == HD_OK)
-        code = config_path(root, lease, IMPORT_PREFIX, name, ret_path, err);
-    if (code == HD_OK)
-        code = hd_remove_tree(ret_path, err);
+    if (!hd_format(ret_path, HD_PATH_MAX, "%s/" INCOMING "/%016" PRIx64 "-%u-%u", state_dir,
+                   lease->attempt.run_uid, lease->attempt.job, lease->attempt.attempt))
+        return too_long(state_dir, err);
+    enum hd_code code = hd_remove_tree(ret_path, err);
     return code == HD_OK ? hd_make_open_dir(ret_path, err) : code;
+}
+
+void hd_workspace_import_clear(const char *state_dir)
+{
+    char path[HD_PATH_MAX];
+    struct hd_err err;
+    if (hd_format(path, sizeof(path), "%s/" INCOMING, state_dir) &&
+        hd_remove_tree(path, &err) != HD_OK)
+        hd_log(HD_LOG_WARNING, "what came only in part is not removed: %s", err.text);
 }
 
 enum hd_code hd_workspace_import_end(const struct hd_root *root, const char *worker,
                                      const char *path, double budget, const struct hd_lease *lease,
                                      char ret_directory[HD_DIR_NAME_MAX], struct hd_err *err)
 {
-    char work_dir[HD_PATH_MAX], name[HD_DIR_NAME_MAX];
+    char work_dir[HD_PATH_MAX], cfg[HD_PATH_MAX], name[HD_DIR_NAME_MAX];
     enum hd_code code = own_name(lease, name, err);
     if (code == HD_OK)
-        code = config_path(root, lease, "", name, work_dir, err);
+        code = config_path(root, lease, name, work_dir, err);
+    if (code == HD_OK &&
+        !hd_format(cfg, sizeof(cfg), "%.*s", (int)(strlen(work_dir) - strlen(name)), work_dir))
+        code = too_long(work_dir, err);
+    if (code == HD_OK)
+        code = hd_mkdirs(cfg, 0755, err);
     if (code == HD_OK) /* of a process that died in this */
         code = hd_remove_tree(work_dir, err);
     if (code == HD_OK)

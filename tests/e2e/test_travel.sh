@@ -74,5 +74,5 @@ grep -q "its state has come from another worker" worker-?.log && ! grep -q "from
 verdict $? "and its configs go on from the copies"
 wait "$master_pid"
 [ -z "$(grep "^epoch" ledger | sort | uniq -d)" ] && ! grep -q "^torn" ledger &&
-    [ "$(grep -c "^epoch" ledger)" -eq $((4 + 2 * 2 + 6)) ] && [ ! -e state/state.db.checkpoints ]
+    [ "$(grep -c "^epoch" ledger)" -eq $((4 + 2 * 2 + 6)) ] && [ ! -e state/state.db.depot ]
 verdict $? "no epoch is computed twice, and nothing is left of the copies"

@@ -254,6 +254,43 @@ static void another_worker_on_a_shared_root_works_on_a_copy(void **state)
     assert_int_equal(copy.start, HD_START_COPY);
 }
 
+/* A state that comes from another machine is in its place whole, with the budget that it has been
+ * trained to; of one that came in part nothing is left, whoever died meanwhile. */
+static void a_state_that_comes_is_in_its_place_whole_or_not_at_all(void **state)
+{
+    struct place *place = *state;
+    struct hd_seat seat;
+    struct hd_workspace workspace;
+    char path[HD_PATH_MAX], part[HD_PATH_MAX], directory[HD_DIR_NAME_MAX];
+    struct hd_lease lease = lease_of(place, 7, 2), other = lease_of(place, 8, 1);
+    assert_hd_ok(hd_seat_take(&place->root, "w", "w-0", &seat, &err));
+    assert_hd_ok(hd_workspace_import_begin(seat.state_dir, &lease, path, &err));
+    assert_hd_ok(hd_workspace_import_begin(seat.state_dir, &other, part, &err));
+    other.attempt.run_uid++;
+    char foreign[HD_PATH_MAX];
+    assert_hd_ok(hd_workspace_import_begin(seat.state_dir, &other, foreign, &err));
+    assert_string_not_equal(part, foreign);
+    test_file_write(join(path, "weights"), "w1");
+    test_file_write(join(part, "weights"), "half");
+    assert_hd_ok(hd_workspace_import_end(&place->root, "w-0", path, 1, &lease, directory, &err));
+    hd_workspace_import_clear(seat.state_dir);
+    assert_false(hd_path_exists(path) || hd_path_exists(part) || hd_path_exists(foreign));
+    lease.root = place->root.id;
+    lease.directory = directory;
+    lease.directory_owner = "w-0";
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+    assert_string_equal(workspace.directory, directory);
+    assert_true(workspace.budget_previous == 1 && hd_workspace_reached(workspace.work_dir) == 1);
+    size_t size;
+    char *text = test_file_read(join(workspace.work_dir, "weights"), &size);
+    assert_string_equal(text, "w1");
+    free(text);
+    /* The attempt made it: when it is refused, it goes. */
+    hd_workspace_discard(&workspace);
+    assert_false(hd_path_exists(workspace.work_dir));
+    hd_seat_release(&seat);
+}
+
 #define COPIED_FILES 1000
 
 struct removal {
@@ -990,6 +1027,7 @@ int main(void)
         WITH_PLACE(the_work_directory_goes_on_in_place_for_its_owner),
         WITH_PLACE(a_state_older_than_the_lease_says_is_not_gone_on_from),
         WITH_PLACE(another_worker_on_a_shared_root_works_on_a_copy),
+        WITH_PLACE(a_state_that_comes_is_in_its_place_whole_or_not_at_all),
         WITH_PLACE(what_vanishes_while_it_is_copied_is_not_copied_in_part),
         WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
         WITH_PLACE(two_runs_of_one_name_do_not_meet),
