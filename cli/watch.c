@@ -18,6 +18,7 @@
 
 #define TICK_MS 100
 #define STATUS_PERIOD_MS 500
+#define STATUS_SHARE 10 /* ... or so many times as long as the last look took */
 #define DISK_BYTES_MIN (64u * 1024u)
 #define WAITS_PERIOD_MS 5000  /* how often a live master is asked what a run waits for */
 #define MASTER_MISSED_MS 5000 /* longer than it takes to start one again */
@@ -285,6 +286,13 @@ static enum hd_code look_at_disk(const char *state_dir, struct stat *home,
     return HD_OK;
 }
 
+/* A look at a run of a million jobs takes seconds of a processor that targets need. */
+static int64_t next_look_ms(int64_t began_ms, int64_t ended_ms)
+{
+    int64_t pause_ms = STATUS_SHARE * (ended_ms - began_ms);
+    return ended_ms + (pause_ms > STATUS_PERIOD_MS ? pause_ms : STATUS_PERIOD_MS);
+}
+
 enum hd_code watch(struct cluster *cluster, const struct run_arguments *arguments,
                    const char *run_id, struct progress *progress, void (*seen)(void), int *ret_exit,
                    struct hd_err *err)
@@ -310,12 +318,13 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
         }
         if (hd_clock_ms() < next_ms && !over)
             continue;
-        next_ms = hd_clock_ms() + STATUS_PERIOD_MS;
+        int64_t began_ms = hd_clock_ms();
         int exit_code;
         /* Asked first: before the master has taken up the run, "paused" is how it was left. */
         bool taken_up = cluster == NULL || master_serves(arguments);
         /* An error is nothing yet: until the master has made its file, or while it is busy. */
         enum hd_code code = look(arguments, run_id, progress, &why_ms, &ended, &exit_code, err);
+        next_ms = next_look_ms(began_ms, hd_clock_ms());
         if (code == HD_OK && first) {
             plan_total(arguments, run_id, progress);
             if (seen != NULL)

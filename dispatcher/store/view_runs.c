@@ -26,67 +26,117 @@ enum hd_code view_head(struct hd_view *view, const struct view_request *request,
         object, err);
 }
 
-/* What a run has spent: v_runs counts the whole budgets of closed jobs, but a stopped one has spent
- * what it came to by its own word. */
-#define BUDGET_SPENT                                                                               \
-    "budget_spent -"                                                                               \
-    " (SELECT total(max(0, j.budget - coalesce((SELECT max(p.step) FROM curve_points AS p"         \
-    "      WHERE p.run = j.run AND p.job = j.job), j.budget)))"                                    \
-    "  FROM attempt_ends AS e JOIN jobs AS j ON j.run = e.run AND j.job = e.job"                   \
-    "  WHERE e.run = v_runs.run AND e.requeued = 0 AND e.outcome = 'stopped'"                      \
-    "      AND e.attempt IS NOT NULL) AS budget_spent"
+/* What an end of an attempt says of the budget that was spent: a stopped job has spent what it came
+ * to by its own word. */
+#define SPENT                                                                                      \
+    "total(CASE WHEN e.requeued = 1 OR e.attempt IS NULL THEN 0"                                   \
+    "   WHEN e.outcome = 'stopped' THEN min(j.budget, coalesce((SELECT max(p.step)"                \
+    "     FROM curve_points AS p WHERE p.run = e.run AND p.job = e.job), j.budget))"               \
+    "   ELSE j.budget END)"
+#define ENDS "attempt_ends AS e JOIN jobs AS j ON j.run = e.run AND j.job = e.job"
+/* The incumbent's of these: at the highest budget, feasible before infeasible, the first of equals.
+ */
+#define BEST_OF_ENDS                                                                               \
+    "e.requeued = 0 AND e.outcome = 'ok' AND e.loss IS NOT NULL"                                   \
+    " ORDER BY j.budget DESC, e.violation, e.loss, e.seq LIMIT 1"
 
 enum hd_code view_runs(struct hd_view *view, const struct view_request *request,
                        struct hd_value *object, struct hd_err *err)
 {
     struct view_request all = *request;
     all.limit = HD_VIEW_LIMIT_MAX;
-    enum hd_code code =
-        view_list(view, &all,
-                  "SELECT run_id, state, reason, created, configs, jobs, jobs_closed, jobs_ok,"
-                  " " BUDGET_SPENT ", objective, coalesce(direction, 'minimize') AS direction,"
-                  " (SELECT loss FROM v_incumbents AS best WHERE best.run = v_runs.run"
-                  "  ORDER BY best.budget DESC LIMIT 1) AS best_loss"
-                  " FROM v_runs ORDER BY run",
-                  object, "runs", err);
+    enum hd_code code = view_list(
+        view, &all,
+        "SELECT run_id, state, reason, created, configs, jobs, jobs_closed, jobs_ok,"
+        " (SELECT " SPENT " FROM " ENDS " WHERE e.run = v_runs.run) AS budget_spent,"
+        " objective, coalesce(direction, 'minimize') AS direction,"
+        " (SELECT e.loss FROM " ENDS " WHERE e.run = v_runs.run AND " BEST_OF_ENDS ") AS best_loss"
+        " FROM v_runs ORDER BY run",
+        object, "runs", err);
     return code == HD_OK ? view_noisy_runs(view, request, object, err) : code;
 }
 
 /* ---- status --------------------------------------------------------------------------------- */
 
+/* A run may have a million jobs, and people look at it twice a second: the ends are gone through
+ * once for all that is counted of them, and once more for the incumbent. */
+struct ends {
+    struct hd_value *outcomes; /* of closed jobs */
+    int64_t closed, requeued;
+    int64_t attempts; /* that have ended: each does once */
+    double spent;
+};
+
+static int64_t int_at(const struct hd_value *row, const char *key)
+{
+    return hd_value_get(row, key)->as.integer;
+}
+
+static enum hd_code add_ends(void *context, const struct hd_value *row, struct hd_err *err)
+{
+    struct ends *ends = context;
+    ends->attempts += int_at(row, "attempts");
+    const struct hd_value *spent = hd_value_get(row, "spent");
+    ends->spent += hd_value_is_number(spent) ? hd_value_number(spent) : 0;
+    if (int_at(row, "requeued") != 0) {
+        ends->requeued += int_at(row, "count");
+        return HD_OK;
+    }
+    ends->closed += int_at(row, "count");
+    return view_set(ends->outcomes, hd_value_get(row, "outcome")->as.string,
+                    hd_value_new_int(int_at(row, "count")), err);
+}
+
+static enum hd_code count_ends(struct hd_view *view, const struct view_request *request,
+                               struct ends *ends, struct hd_err *err)
+{
+    return view_each(
+        view, request,
+        "SELECT e.outcome, e.requeued, count(*) AS count, count(e.attempt) AS attempts,"
+        " " SPENT " AS spent FROM " ENDS
+        " WHERE e.run = ?1 GROUP BY e.outcome, e.requeued ORDER BY e.outcome",
+        add_ends, ends, err);
+}
+
 static enum hd_code count_jobs(struct hd_view *view, const struct view_request *request,
                                struct hd_value *object, struct hd_err *err)
 {
-    struct hd_value *jobs = hd_value_new_object();
+    struct hd_value *jobs = hd_value_new_object(), *counts = NULL;
+    struct ends ends = {.outcomes = hd_value_new_object()};
     enum hd_code code = view_set(object, "jobs", jobs, err);
+    enum hd_code next = view_set(object, "outcomes", ends.outcomes, err); /* takes it, too */
+    code = code == HD_OK ? next : code;
+    if (code == HD_OK)
+        code = count_ends(view, request, &ends, err);
+    if (code == HD_OK)
+        code = view_one(view, request,
+                        "SELECT (SELECT count(*) FROM jobs WHERE run = ?1) AS jobs,"
+                        " (SELECT count(*) FROM attempts WHERE run = ?1) AS attempts,"
+                        " (SELECT count(*) FROM refused_reports WHERE run = ?1) AS refused",
+                        &counts, err);
     if (code != HD_OK)
         return code;
-    return view_merge(
-        view, request,
-        "SELECT count(*) AS total, count(*) FILTER (WHERE state = 'queued') AS queued,"
-        " count(*) FILTER (WHERE state = 'running') AS running,"
-        " count(*) FILTER (WHERE state = 'closed') AS closed"
-        " FROM v_jobs WHERE run = ?1",
-        jobs, err);
-}
-
-static enum hd_code add_outcome(void *context, const struct hd_value *row, struct hd_err *err)
-{
-    return view_set(context, hd_value_get(row, "outcome")->as.string,
-                    hd_value_new_int(hd_value_get(row, "count")->as.integer), err);
-}
-
-static enum hd_code count_outcomes(struct hd_view *view, const struct view_request *request,
-                                   struct hd_value *object, struct hd_err *err)
-{
-    struct hd_value *outcomes = hd_value_new_object();
-    enum hd_code code = view_set(object, "outcomes", outcomes, err);
-    return code == HD_OK
-               ? view_each(view, request,
-                           "SELECT outcome, count(*) AS count FROM attempt_ends"
-                           " WHERE run = ?1 AND requeued = 0 GROUP BY outcome ORDER BY outcome",
-                           add_outcome, outcomes, err)
-               : code;
+    int64_t total = int_at(counts, "jobs"), attempts = int_at(counts, "attempts");
+    int64_t refused = int_at(counts, "refused"), running = attempts - ends.attempts;
+    hd_value_free(counts);
+    const struct {
+        struct hd_value *object;
+        const char *key;
+        int64_t number;
+    } numbers[] = {
+        {jobs, "total", total},
+        {jobs, "queued", total - running - ends.closed},
+        {jobs, "running", running},
+        {jobs, "closed", ends.closed},
+        {object, "attempts", attempts},
+        {object, "requeued", ends.requeued},
+        {object, "refused_reports", refused},
+    };
+    for (size_t i = 0; i < HD_COUNT(numbers) && code == HD_OK; i++)
+        code =
+            view_set(numbers[i].object, numbers[i].key, hd_value_new_int(numbers[i].number), err);
+    return code == HD_OK ? view_set(object, "budget_spent", hd_value_new_double(ends.spent), err)
+                         : code;
 }
 
 static enum hd_code add_incumbent(struct hd_view *view, const struct view_request *request,
@@ -97,14 +147,16 @@ static enum hd_code add_incumbent(struct hd_view *view, const struct view_reques
     if (view_is_noisy(object))
         code = view_noisy_incumbent(view, request, &incumbent, err);
     if (code == HD_E_NOTFOUND)
-        code = view_one(view, request,
-                        "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
-                        " measures AS \"measures:some_json\","
-                        " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
-                        " finished,"
-                        " params AS \"params:json\" FROM v_incumbents"
-                        " WHERE run = ?1 ORDER BY budget DESC LIMIT 1",
-                        &incumbent, err);
+        code = view_one(
+            view, request,
+            "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
+            " measures AS \"measures:some_json\","
+            " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
+            " (SELECT utc(e.wall_ms) FROM attempt_ends AS e WHERE e.seq = closed_seq) AS finished,"
+            " params AS \"params:json\" FROM v_jobs"
+            " WHERE run = ?1 AND job = (SELECT e.job FROM " ENDS
+            " WHERE e.run = ?1 AND " BEST_OF_ENDS ")",
+            &incumbent, err);
     if (code == HD_E_NOTFOUND)
         incumbent = hd_value_new_null();
     else if (code != HD_OK)
@@ -124,23 +176,13 @@ enum hd_code view_status(struct hd_view *view, const struct view_request *reques
             object, err);
     if (code == HD_OK)
         code = count_jobs(view, request, object, err);
-    if (code == HD_OK)
-        code = count_outcomes(view, request, object, err);
-    if (code == HD_OK)
-        code = view_merge(
-            view, request,
-            "SELECT (SELECT count(*) FROM attempts WHERE run = ?1) AS attempts,"
-            " (SELECT count(*) FROM attempt_ends WHERE run = ?1 AND requeued = 1) AS requeued,"
-            " (SELECT count(*) FROM refused_reports WHERE run = ?1) AS refused_reports,"
-            " " BUDGET_SPENT " FROM v_runs WHERE run = ?1",
-            object, err);
     /* The last 50 ends tell how fast it goes now. */
     if (code == HD_OK)
         code = view_merge(view, request,
                           "SELECT CASE WHEN count(*) > 1 AND max(wall_ms) > min(wall_ms) THEN"
                           " (count(*) - 1) * 60000.0 / (max(wall_ms) - min(wall_ms)) END"
                           " AS rate_per_minute, utc(max(wall_ms)) AS last_end"
-                          " FROM (SELECT wall_ms FROM attempt_ends"
+                          " FROM (SELECT wall_ms FROM attempt_ends NOT INDEXED"
                           "       WHERE run = ?1 AND requeued = 0 ORDER BY seq DESC LIMIT 50)",
                           object, err);
     if (code == HD_OK)
