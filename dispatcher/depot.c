@@ -494,6 +494,23 @@ static uint64_t count_bytes(const char *path)
     return bytes;
 }
 
+/* A power cut leaves files in name only: nothing here is synced. */
+static bool is_torn(const struct hd_depot *depot, struct hd_depot_place place,
+                    const struct list *list)
+{
+    char path[FILE_SIZE];
+    struct hd_err ignored;
+    uint64_t bytes = 0, piece = 1;
+    const char *at = list->pieces;
+    for (; piece > 0 && *at != '\0'; at += HD_CHECKPOINT_HASH_SIZE) {
+        if (piece_path(depot, place, at, path, &ignored) != HD_OK)
+            return true;
+        piece = size_of(path);
+        bytes += piece;
+    }
+    return piece == 0 || bytes != list->size;
+}
+
 static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place place,
                               struct hd_err *err)
 {
@@ -513,7 +530,10 @@ static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place plac
         depot->used = copy->used;
     if (read_list(depot, place, &list, err) != HD_OK)
         return HD_OK; /* half a copy, or none: it goes, or is sent again */
-    copy->whole = list.attempt;
+    if (is_torn(depot, place, &list))
+        remove_copy(depot, copy);
+    else
+        copy->whole = list.attempt;
     hd_buf_release(&list.text);
     return HD_OK;
 }
