@@ -123,6 +123,7 @@ static bool describe_running(const struct hd_experiment *experiment, struct hd_v
             put(map, "artifacts", hd_artifacts_describe(&experiment->artifacts))) &&
            (!experiment->checkpoints_stay ||
             put(map, "checkpoints", hd_value_new_string("stay"))) &&
+           (!experiment->files_stay || put(map, "bring_home", hd_value_new_string("none"))) &&
            (experiment->keep_work == 0 ||
             put(map, "keep_work", hd_value_new_int(experiment->keep_work))) &&
            put(map, "seed", describe_seed(experiment)) &&

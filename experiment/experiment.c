@@ -31,6 +31,7 @@ static const char *const top_names[] = {
     "services",
     "artifacts",
     "checkpoints",
+    "bring_home",
     "keep_work",
     "seed",
     "job_queue_sizes",
@@ -333,6 +334,17 @@ static enum hd_code parse_checkpoints(const struct hd_reader *reader, const stru
     return code;
 }
 
+static enum hd_code parse_bring_home(const struct hd_reader *reader, const struct hd_value *root,
+                                     struct hd_experiment *experiment)
+{
+    static const char *const modes[] = {"best", "none"};
+    size_t mode = 0;
+    enum hd_code code =
+        hd_read_choice(reader, root, "", "bring_home", modes, HD_COUNT(modes), &mode);
+    experiment->files_stay = mode == 1;
+    return code;
+}
+
 static enum hd_code parse_running(const struct hd_reader *reader, const struct hd_value *root,
                                   struct hd_experiment *experiment)
 {
@@ -356,6 +368,8 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
         code = hd_artifacts_parse(reader, root, experiment);
     if (code == HD_OK)
         code = parse_checkpoints(reader, root, experiment);
+    if (code == HD_OK)
+        code = parse_bring_home(reader, root, experiment);
     if (code == HD_OK)
         code = hd_keep_parse(reader, root, "", "keep_work", experiment, &experiment->keep_work);
     if (code == HD_OK)

@@ -7,8 +7,22 @@
 
 /* ---- commands and leases -------------------------------------------------------------------- */
 
+/* Of an attempt that it still holds its acknowledgement says so. */
+static void bring(struct hd_agent *agent, uint32_t m, struct hd_attempt_ref attempt)
+{
+    if (agent_find_held(agent, attempt) != NULL)
+        return;
+    struct hd_agent_action *action = agent_action(agent, HD_AGENT_BRING);
+    action->master = m;
+    action->attempt = attempt;
+}
+
 static void obey(struct hd_agent *agent, uint32_t m, const struct hd_attempt_command *command)
 {
+    if (command->action == HD_ACTION_BRING) {
+        bring(agent, m, command->attempt);
+        return;
+    }
     struct held *held = agent_find_held(agent, command->attempt);
     /* One that ended waits for its verdict: the command crossed its report. */
     if (held == NULL || held->master != m || held->state == HELD_ENDED)

@@ -128,6 +128,9 @@ void hd_workspace_discard(const struct hd_workspace *workspace);
  * still write into the old one writes into the void. HD_E_NOTFOUND: there is none. */
 HD_NODISCARD enum hd_code hd_workspace_renew(const struct hd_workspace *workspace,
                                              struct hd_err *err);
+/* Where an attempt's directory is, whichever run it was of. HD_E_NOTFOUND: it is not there. */
+HD_NODISCARD enum hd_code hd_run_dir_find(const struct hd_root *root, struct hd_attempt_ref attempt,
+                                          char ret_path[HD_PATH_MAX], struct hd_err *err);
 /* Asks a target to stop cleanly: run_dir/control/stop. */
 void hd_workspace_ask_stop(const char *run_dir);
 bool hd_workspace_asked_stop(const char *run_dir);

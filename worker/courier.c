@@ -21,6 +21,7 @@
 #define JSON_BYTES_MAX HD_VIEW_JSON_MAX
 
 struct task {
+    bool files;      /* of an attempt, for people; otherwise it is a work directory */
     bool waited_for; /* by `waiter`, which writes there when it is packed */
     struct hd_attempt_ref waiter;
     int fd; /* of what is to be sent */
@@ -42,14 +43,16 @@ struct lane {
 
 struct hd_courier {
     struct hd_fetch *fetch;
-    char spool[HD_PATH_MAX];
+    char spool[HD_PATH_MAX], files_spool[HD_PATH_MAX];
     uint64_t bytes_max;
     struct hd_queue *news;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool closing;
     uint64_t answers;
-    struct lane packing, sending, fetching;
+    bool packs_files; /* of the task in hand */
+    const struct hd_root *root;
+    struct lane packing, sending, fetching, bringing;
 };
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -94,15 +97,28 @@ static bool pause_for(struct hd_courier *courier, int64_t ms)
     return !off;
 }
 
+/* Jobs wait for states, nobody for files. */
+static void let_states_pass(struct hd_courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    while (!courier->closing &&
+           courier->packing.count + courier->sending.count + courier->fetching.count > 0)
+        pthread_cond_wait(&courier->changed, &courier->lock);
+    pthread_mutex_unlock(&courier->lock);
+}
+
 /* A network that is gone for a while costs patience, not the transfer. */
 static enum hd_code ask(struct hd_courier *courier, const struct task *task,
                         const struct hd_buf *question, struct hd_value **ret_answer,
                         struct hd_err *err)
 {
+    const char *view = task->files ? "home" : "checkpoint";
     for (int tries = 1;; tries++) {
+        if (task->files)
+            let_states_pass(courier);
         if (is_off(courier))
             return hd_fail(err, HD_E_CANCELLED, "called off");
-        enum hd_code code = hd_fetch_view(courier->fetch, task->address, "", "checkpoint",
+        enum hd_code code = hd_fetch_view(courier->fetch, task->address, "", view,
                                           hd_buf_text(question), HD_FETCH_CALL_MS, ret_answer, err);
         if (code == HD_OK)
             count_answer(courier);
@@ -292,6 +308,108 @@ static void pack_task(struct hd_courier *courier, struct task *task)
         close(packed.fd);
 }
 
+/* ---- files of attempts ----------------------------------------------------------------------- */
+
+static void set_packing(struct hd_courier *courier, bool packs)
+{
+    pthread_mutex_lock(&courier->lock);
+    courier->packs_files = packs;
+    pthread_mutex_unlock(&courier->lock);
+}
+
+/* The collector asks for the path. */
+static enum hd_code find_files(struct hd_courier *courier, struct task *task, struct hd_err *err)
+{
+    char path[HD_PATH_MAX];
+    if (courier->bytes_max == 0)
+        return hd_fail(err, HD_E_UNSUPPORTED, "its worker sends nothing (--travel-limit 0)");
+    if (task->path[0] != '\0')
+        return HD_OK;
+    enum hd_code code = hd_run_dir_find(courier->root, task->attempt, path, err);
+    pthread_mutex_lock(&courier->lock);
+    if (code == HD_OK)
+        (void)hd_copy_text(task->path, sizeof(task->path), path);
+    pthread_mutex_unlock(&courier->lock);
+    return code;
+}
+
+static enum hd_code pack_files(struct hd_courier *courier, struct task *task, struct hd_err *err)
+{
+    let_states_pass(courier);
+    (void)unlink(courier->files_spool); /* of a process that died */
+    task->fd = open(courier->files_spool, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (task->fd < 0)
+        return hd_fail(err, HD_E_IO, "%s: %s", courier->files_spool, strerror(errno));
+    set_packing(courier, true);
+    enum hd_code code = hd_files_pack(task->path, courier->bytes_max, task->fd, err);
+    set_packing(courier, false);
+    (void)unlink(courier->files_spool);
+    return code;
+}
+
+/* So that nobody waits for them. */
+static void tell_none(struct hd_courier *courier, const struct task *task, const char *why)
+{
+    struct hd_buf question;
+    struct hd_value *answer = NULL;
+    struct hd_err err;
+    hd_buf_init(&question, 4096);
+    enum hd_code code = begin(task, "none", &question, &err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&question, ",\"why\":", &err);
+    if (code == HD_OK)
+        code = hd_json_write_string(why, &question, &err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&question, "}", &err);
+    if (code == HD_OK)
+        (void)!ask(courier, task, &question, &answer, &err);
+    hd_value_free(answer);
+    hd_buf_release(&question);
+}
+
+/* Better ones may have come since, and a master that is about to leave waits for those that were
+ * begun. */
+static enum hd_code ask_first(struct hd_courier *courier, const struct task *task, bool *ret_wanted,
+                              struct hd_err *err)
+{
+    struct hd_buf question;
+    struct hd_value *answer = NULL;
+    hd_buf_init(&question, 4096);
+    enum hd_code code = begin(task, "begin", &question, err);
+    if (code == HD_OK)
+        code = hd_buf_puts(&question, "}", err);
+    if (code == HD_OK)
+        code = ask(courier, task, &question, &answer, err);
+    *ret_wanted = code == HD_OK && is_wanted(answer);
+    hd_value_free(answer);
+    hd_buf_release(&question);
+    return code;
+}
+
+/* What the network lost is asked for again by the master. */
+static void bring_task(struct hd_courier *courier, struct task *task)
+{
+    struct hd_err err = {0};
+    bool wanted = false;
+    enum hd_code code = ask_first(courier, task, &wanted, &err);
+    if (code == HD_OK && !wanted)
+        return;
+    if (code == HD_OK)
+        code = find_files(courier, task, &err);
+    if (code == HD_OK)
+        code = pack_files(courier, task, &err);
+    if (code == HD_OK)
+        code = send_archive(courier, task, &err);
+    if (task->fd >= 0)
+        close(task->fd);
+    task->fd = -1;
+    if (code == HD_OK || code == HD_E_CANCELLED || may_pass(code))
+        return;
+    hd_log(HD_LOG_INFO, "job %u, attempt %u: what it left stays here: %s", task->attempt.job,
+           task->attempt.attempt, err.text);
+    tell_none(courier, task, err.text);
+}
+
 /* ---- fetching -------------------------------------------------------------------------------- */
 
 static enum hd_code ask_state(struct hd_courier *courier, const struct task *task, const char *op,
@@ -388,7 +506,7 @@ static void *work(void *argument)
 {
     struct lane *lane = argument;
     struct hd_courier *courier = lane->courier;
-    if (lane == &courier->sending) /* of this thread alone */
+    if (lane == &courier->sending || lane == &courier->bringing) /* of this thread alone */
         (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
     pthread_mutex_lock(&courier->lock);
     while (!courier->closing) {
@@ -402,6 +520,7 @@ static void *work(void *argument)
         bool waited_for = lane->tasks[0].waited_for;
         struct hd_attempt_ref waiter = lane->tasks[0].waiter;
         memmove(lane->tasks, lane->tasks + 1, --lane->count * sizeof(lane->tasks[0]));
+        pthread_cond_broadcast(&courier->changed); /* to whoever lets others pass */
         if (waited_for)
             tell(courier, waiter, "", NAN, HD_OK, NULL);
     }
@@ -423,6 +542,37 @@ void hd_courier_send(struct hd_courier *courier, const char *address, struct hd_
     struct task task = {.attempt = attempt};
     if (fill(&task, address, work_dir))
         (void)!add(courier, &courier->packing, HD_COURIER_QUEUE_MAX, &task, &ignored);
+}
+
+static bool brings(struct hd_courier *courier, struct hd_attempt_ref attempt)
+{
+    bool found = false;
+    pthread_mutex_lock(&courier->lock);
+    for (size_t i = 0; i < courier->bringing.count; i++)
+        found = found || hd_attempt_ref_equal(courier->bringing.tasks[i].attempt, attempt);
+    pthread_mutex_unlock(&courier->lock);
+    return found;
+}
+
+void hd_courier_bring(struct hd_courier *courier, const char *address,
+                      struct hd_attempt_ref attempt, const char *run_dir)
+{
+    struct hd_err ignored;
+    struct task task = {.files = true, .attempt = attempt, .budget = NAN};
+    if (!brings(courier, attempt) && fill(&task, address, run_dir))
+        (void)!add(courier, &courier->bringing, HD_COURIER_QUEUE_MAX, &task, &ignored);
+}
+
+bool hd_courier_holds(struct hd_courier *courier, const char *run_dir)
+{
+    bool found = false;
+    if (courier == NULL)
+        return false;
+    pthread_mutex_lock(&courier->lock);
+    for (size_t i = 0; i < courier->bringing.count; i++)
+        found = found || hd_streq(courier->bringing.tasks[i].path, run_dir);
+    pthread_mutex_unlock(&courier->lock);
+    return found;
 }
 
 enum hd_code hd_courier_fetch(struct hd_courier *courier, const char *address,
@@ -453,7 +603,7 @@ bool hd_courier_must_wait(struct hd_courier *courier, const char *work_dir,
 bool hd_courier_is_idle(struct hd_courier *courier)
 {
     pthread_mutex_lock(&courier->lock);
-    bool idle = courier->packing.count + courier->sending.count == 0;
+    bool idle = courier->packing.count + courier->sending.count + courier->bringing.count == 0;
     pthread_mutex_unlock(&courier->lock);
     return idle;
 }
@@ -461,7 +611,7 @@ bool hd_courier_is_idle(struct hd_courier *courier)
 bool hd_courier_is_packing(struct hd_courier *courier)
 {
     pthread_mutex_lock(&courier->lock);
-    bool packing = courier->packing.count > 0;
+    bool packing = courier->packing.count > 0 || courier->packs_files;
     pthread_mutex_unlock(&courier->lock);
     return packing;
 }
@@ -491,6 +641,7 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
     if (courier == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for directories that travel");
     courier->fetch = settings->fetch;
+    courier->root = settings->root;
     courier->bytes_max = settings->bytes_max;
     courier->news = settings->news;
     hd_assert(pthread_mutex_init(&courier->lock, NULL) == 0);
@@ -500,6 +651,9 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
     (void)pthread_condattr_destroy(&monotonic);
     if (!hd_format(courier->spool, sizeof(courier->spool), "%s/travelling.tar",
                    settings->state_dir) ||
+        !hd_format(courier->files_spool, sizeof(courier->files_spool), "%s/home.tar",
+                   settings->state_dir) ||
+        !start(courier, &courier->bringing, bring_task) ||
         !start(courier, &courier->packing, pack_task) ||
         !start(courier, &courier->sending, send_task) ||
         !start(courier, &courier->fetching, fetch_task)) {
@@ -518,7 +672,8 @@ void hd_courier_close(struct hd_courier *courier)
     courier->closing = true;
     pthread_cond_broadcast(&courier->changed);
     pthread_mutex_unlock(&courier->lock);
-    struct lane *lanes[] = {&courier->packing, &courier->sending, &courier->fetching};
+    struct lane *lanes[] = {&courier->packing, &courier->sending, &courier->fetching,
+                            &courier->bringing};
     for (size_t i = 0; i < HD_COUNT(lanes); i++)
         if (lanes[i]->started)
             pthread_join(lanes[i]->thread, NULL);

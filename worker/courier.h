@@ -17,10 +17,11 @@
 struct hd_courier;
 
 struct hd_courier_settings {
-    struct hd_fetch *fetch; /* outlives it */
-    const char *state_dir;  /* where an archive is put while it is sent */
-    uint64_t bytes_max;     /* of one directory that is sent */
-    struct hd_queue *news;  /* struct hd_courier_news *, free with hd_free */
+    struct hd_fetch *fetch;     /* outlives it */
+    const struct hd_root *root; /* likewise: where attempts' directories are looked for */
+    const char *state_dir;      /* where an archive is put while it is sent */
+    uint64_t bytes_max;         /* of one directory that is sent */
+    struct hd_queue *news;      /* struct hd_courier_news *, free with hd_free */
 };
 struct hd_courier_news {
     struct hd_attempt_ref attempt;
@@ -39,6 +40,13 @@ void hd_courier_close(struct hd_courier *courier);
  * full. */
 void hd_courier_send(struct hd_courier *courier, const char *address, struct hd_attempt_ref attempt,
                      const char *work_dir);
+/* Sends what `attempt` left for people (hd_files_pack) to that master, after all that travels, or
+ * tells it why that cannot be. run_dir "": it is looked for. Nothing when that is under way
+ * already; forgotten when the queue is full. */
+void hd_courier_bring(struct hd_courier *courier, const char *address,
+                      struct hd_attempt_ref attempt, const char *run_dir);
+/* This directory waits to be sent, or is. Any thread; NULL holds none. */
+bool hd_courier_holds(struct hd_courier *courier, const char *run_dir);
 /* `attempt` is going to write there. false: it may; true: it has to wait until the directory is
  * packed, and news say when. */
 bool hd_courier_must_wait(struct hd_courier *courier, const char *work_dir,

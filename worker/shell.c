@@ -89,6 +89,9 @@ static void perform(struct shell *shell, struct hd_agent_action *action)
     case HD_AGENT_ACKNOWLEDGED:
         shell_acknowledge(shell, action->attempt, action->verdict, action->wanted);
         break;
+    case HD_AGENT_BRING:
+        shell_bring(shell, action->attempt, action->master);
+        break;
     case HD_AGENT_DESCRIBE:
         shell_add_pending(shell, &(struct pending){.kind = HD_AGENT_EVENT_DESCRIBED});
         break;
@@ -316,9 +319,10 @@ static void loop(struct shell *shell)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static bool is_needed(void *shipper, const char *run_dir)
+static bool is_needed(void *context, const char *run_dir)
 {
-    return hd_shipper_needs(shipper, run_dir);
+    const struct shell *shell = context;
+    return hd_shipper_needs(shell->shipper, run_dir) || hd_courier_holds(shell->courier, run_dir);
 }
 
 static enum hd_code open_shipper(struct shell *shell, struct hd_err *err)
@@ -335,8 +339,7 @@ static enum hd_code open_shipper(struct shell *shell, struct hd_err *err)
         return hd_fail(err, HD_E_LIMIT, "the work directory's path is too long");
     enum hd_code code = hd_shipper_open(&shipping, &shell->shipper, err);
     if (code == HD_OK)
-        hd_collector_limit_runs(shell->collector, settings->run_limit_bytes, is_needed,
-                                shell->shipper);
+        hd_collector_limit_runs(shell->collector, settings->run_limit_bytes, is_needed, shell);
     return code;
 }
 
@@ -399,6 +402,7 @@ static enum hd_code open_courier(struct shell *shell, struct hd_err *err)
     const struct hd_shell_settings *settings = shell->settings;
     const struct hd_courier_settings courier = {
         .fetch = shell->fetch,
+        .root = settings->root,
         .state_dir = settings->seat->state_dir,
         .bytes_max = settings->travel_bytes_max,
         .news = shell->courier_news,
@@ -465,6 +469,9 @@ static void close_all(struct shell *shell)
         hd_net_client_close(shell->clients[i].net);
     hd_engine_close(shell->docker);
     hd_engine_close(shell->process);
+    hd_needed_stop(shell->needed);
+    hd_collector_close(shell->collector); /* which asks the courier */
+    shell->collector = NULL;
     hd_courier_close(shell->courier);
     hd_workspace_import_clear(shell->settings->seat->state_dir);
     hd_code_cache_close(shell->codes);
@@ -475,8 +482,6 @@ static void close_all(struct shell *shell)
     drain_queue(shell->lookup_answers, false);
     shell_free_entries(shell);
     hd_experiments_free(shell->experiments);
-    hd_needed_stop(shell->needed);
-    hd_collector_close(shell->collector);
     hd_needed_free(shell->needed);
     hd_fetch_free(shell->fetch);
     hd_shipper_close(shell->shipper);

@@ -644,6 +644,8 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
         if ((wanted & HD_WANTED_STATE) != 0)
             shell_send_state(shell, entry);
     }
+    if ((wanted & HD_WANTED_FILES) != 0)
+        shell_send_files(shell, entry);
     /* In the queue before it leaves the journal. */
     if (verdict == HD_VERDICT_REFUSED)
         hd_shipper_forget(shell->shipper, attempt);

@@ -129,6 +129,9 @@ bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd
 void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news);
 /* The master has accepted what it left. */
 void shell_send_state(struct shell *shell, const struct entry *entry);
+/* The master wants what it left for people: at its acknowledgement, and later. */
+void shell_send_files(struct shell *shell, const struct entry *entry);
+void shell_bring(struct shell *shell, struct hd_attempt_ref attempt, uint32_t master);
 /* Leaving: until all is sent, the time is up, or a third signal. */
 void shell_send_rest(struct shell *shell);
 

@@ -152,6 +152,21 @@ void shell_send_state(struct shell *shell, const struct entry *entry)
     hd_courier_send(shell->courier, address, entry->attempt, entry->workspace.work_dir);
 }
 
+void shell_send_files(struct shell *shell, const struct entry *entry)
+{
+    const char *address = shell_address_of(shell, entry->master);
+    if (address == NULL)
+        return;
+    hd_fetch_set_token(shell->fetch, shell->token);
+    hd_courier_bring(shell->courier, address, entry->attempt, entry->workspace.run_dir);
+}
+
+void shell_bring(struct shell *shell, struct hd_attempt_ref attempt, uint32_t master)
+{
+    hd_fetch_set_token(shell->fetch, shell->token);
+    hd_courier_bring(shell->courier, shell->clients[master].address, attempt, "");
+}
+
 /* A master that is gone, as after the end of its run, is not waited for. */
 void shell_send_rest(struct shell *shell)
 {

@@ -56,6 +56,42 @@ static enum hd_code find_run_home(const struct hd_root *root, const struct hd_le
     return hd_fail(err, HD_E_CONFLICT, "%s belongs to another run", home);
 }
 
+static bool is_home_of(const char *home, uint64_t run_uid)
+{
+    char marker[HD_PATH_MAX], uid[HD_UUID_TEXT_SIZE];
+    struct hd_buf line;
+    struct hd_err ignored;
+    hd_buf_init(&line, 64);
+    hd_format(uid, sizeof(uid), "%016llx", (unsigned long long)run_uid);
+    bool same = hd_format(marker, sizeof(marker), "%s/.hyperdock-run", home) &&
+                hd_file_read(marker, 63, true, &line, &ignored) == HD_OK &&
+                strncmp(hd_buf_text(&line), uid, strlen(uid)) == 0;
+    hd_buf_release(&line);
+    return same;
+}
+
+enum hd_code hd_run_dir_find(const struct hd_root *root, struct hd_attempt_ref attempt,
+                             char ret_path[HD_PATH_MAX], struct hd_err *err)
+{
+    char home[HD_PATH_MAX], path[HD_PATH_MAX];
+    struct stat st;
+    struct dirent *entry;
+    bool found = false;
+    DIR *stream = opendir(root->path);
+    while (stream != NULL && !found && (entry = readdir(stream)) != NULL)
+        found = entry->d_name[0] != '.' &&
+                hd_format(home, sizeof(home), "%s/%s", root->path, entry->d_name) &&
+                is_home_of(home, attempt.run_uid) &&
+                hd_format(path, sizeof(path), "%s/run/%u-%u", home, attempt.job, attempt.attempt) &&
+                lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    if (stream != NULL)
+        closedir(stream);
+    if (!found)
+        return hd_fail(err, HD_E_NOTFOUND, "its worker has its directory no more");
+    (void)hd_copy_text(ret_path, HD_PATH_MAX, path);
+    return HD_OK;
+}
+
 /* ---- the work directory --------------------------------------------------------------------- */
 
 #define INCOMING "incoming" /* in the worker's own directory: what is still on its way here */

@@ -86,6 +86,7 @@ static void apply_job_queued(struct hd_core *core, struct run *run,
                                              .budget_previous = fact->budget_previous,
                                              .repeat = fact->repeat,
                                              .again = fact->again,
+                                             .worker = HD_NONE,
                                              .detached = detached,
                                              .loss = NAN,
                                              .curve_loss = NAN,
@@ -138,6 +139,7 @@ static void apply_attempt_leased(struct hd_core *core, struct run *run, const st
     job->state = JOB_RUNNING;
     job->attempt = fact->attempt;
     job->stamp = stamp_of(whole);
+    job->worker = worker_index;
     job->place = run->live_count++;
     worker->running++;
     worker->gpus_used += core_gpus_needed(run);
@@ -292,8 +294,10 @@ static void close_job(struct run *run, uint32_t job_number, const struct hd_fact
     if (ended->outcome != HD_OUTCOME_OK && ended->outcome != HD_OUTCOME_STOPPED && !job->stopping &&
         job->repeat == 0)
         run->configs[job->config].jobs_again++;
-    if (ok)
+    if (ok) {
         core_keep_result(run, job->config, job->budget, &score);
+        core_front_result(run, job_number, job->budget, &score);
+    }
     if (ok) {
         count_success(run, job, job_number, &score);
     } else if (run->has_incumbent && job->budget >= run->incumbent_budget &&

@@ -22,8 +22,11 @@
 #define HD_DURATIONS_MAX 64 /* amounts of work whose durations are known */
 #define HD_DURATIONS_KEPT 8
 #define HD_COMBINED_WAIT_MS_MAX                                                                    \
-    1000                 /* how long a report's acknowledgement may wait for the next job */
-#define HD_ASKED_MS 5000 /* a worker that asked for a job so lately will ask again */
+    1000                       /* how long a report's acknowledgement may wait for the next job */
+#define HD_FRONT_HOME_MAX 64   /* results of a front whose files come to the master */
+#define HD_ASKED_MAX 16        /* attempts whose files people want at the same time */
+#define HD_ASKED_KEPT_MS 60000 /* since they asked last */
+#define HD_ASKED_MS 5000       /* a worker that asked for a job so lately will ask again */
 #define HD_LOOK_AGAIN_MS                                                                           \
     1000 /* how often a job that avoids a worker looks whether another one is still there */
 /* A worker is quarantined when so many different jobs in a row failed on it within the window: by
@@ -52,9 +55,11 @@ struct job {
     uint32_t attempt;
     uint16_t retries_infra;
     uint16_t retries_failed;
-    uint32_t place; /* index in run->live (running) or run->queue (queued) */
+    uint32_t place;  /* index in run->live (running) or run->queue (queued) */
+    uint32_t worker; /* that had the last attempt; HD_NONE before the first */
     uint8_t state;
     uint8_t outcome;
+    uint8_t files;       /* volatile: of enum hd_files: AWAY, HOME, NEVER */
     bool last_by_report; /* the last attempt ended by its worker's word */
     bool stopping;       /* the generator wants it ended; its worker hears of it at each ping */
     bool taught;         /* the report that decided so told the sampler of it */
@@ -85,6 +90,12 @@ struct best {
     uint32_t config;
     double budget;
     struct hd_score score;
+};
+
+/* Of several objectives: a result that none dominates. */
+struct front {
+    uint32_t job;
+    double losses[HD_OBJECTIVES_MAX];
 };
 
 /* A live attempt. */
@@ -191,6 +202,9 @@ struct run {
     struct hd_score incumbent_score;
     struct best *best; /* experiment->keep_work of them, the best first; NULL: 0 */
     uint32_t best_count;
+    struct front *front; /* HD_FRONT_HOME_MAX of them; NULL: one objective */
+    uint32_t front_count;
+    double front_budget;
     bool goal_reached; /* by one result, all goals of several objectives */
     uint64_t cut;      /* seq of the last result */
     int64_t created_wall_ms, last_wall_ms;
@@ -250,6 +264,8 @@ struct worker {
     /* volatile */
     bool known; /* said hello in this life of the master */
     bool reachable;
+    bool said_bye;
+    bool at_home; /* its work root is on the master's own disk */
     bool draining;
     char run_id[HD_ID_MAX + 1]; /* the only run it serves; empty: any */
     uint64_t incarnation;
@@ -322,6 +338,10 @@ struct hd_core {
     struct hd_buf pending_json; /* the experiment with the image of a SET_IMAGE: likewise */
     struct hd_err pending_err;
     double measures[HD_RESULT_MEASURES_MAX]; /* of the report of this step, for its fact */
+    struct asked {
+        struct hd_attempt_ref attempt;
+        int64_t until_ms;
+    } asked[HD_ASKED_MAX]; /* what people wait for */
     char *scratch;
     size_t scratch_used;
     struct hd_update *update; /* of this step; NULL during restore */
@@ -406,6 +426,14 @@ bool core_is_shelved(const struct hd_core *core, const struct run *run, const st
 /* It goes to whoever is free, with that copy, rather than wait for the directory's holder. */
 bool core_may_travel(const struct hd_core *core, const struct run *run, const struct job *job);
 void core_handle_shelved(struct hd_core *core, const struct hd_event *event);
+
+/* home.c: files of attempts that come to the master */
+void core_front_result(struct run *run, uint32_t job, double budget, const struct hd_score *score);
+void core_handle_files(struct hd_core *core, const struct hd_event *event);
+void core_handle_asked(struct hd_core *core, const struct hd_event *event);
+/* What this worker has of them, into the answer to its ping. */
+void core_bring_files(const struct hd_core *core, const struct worker *worker,
+                      struct hd_reply *reply);
 
 /* apply.c: the only changes of durable state */
 void core_apply_fact(struct hd_core *core, const struct hd_fact *fact);

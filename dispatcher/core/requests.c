@@ -164,12 +164,14 @@ static void hello(struct hd_core *core, const struct hd_event *event)
     if (newest > 0 && request->incarnation > newest && request->incarnation > worker->incarnation)
         core_end_going(core, worker, "it was started again");
     worker->known = worker->reachable = true;
+    worker->said_bye = false;
     worker->incarnation = request->incarnation;
     worker->control_sequence = request->sequence;
     worker->connection = event->connection;
     worker->slots = request->slots;
     worker->gpus = request->gpus;
     worker->root = core_add_root(core, request->root);
+    worker->at_home = event->at_home;
     hear_whether_it_drains(core, worker, request);
     worker->last_seen_ms = core->now_ms;
     (void)hd_copy_text(worker->data, sizeof(worker->data),
@@ -236,6 +238,7 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
     reply->ping_ms = core_ping_ms(core);
     keep_points(core, worker, request);
     reconcile(core, worker, request, reply);
+    core_bring_files(core, worker, reply);
 }
 
 static void bye(struct hd_core *core, const struct hd_event *event, struct worker *worker)
@@ -250,6 +253,7 @@ static void bye(struct hd_core *core, const struct hd_event *event, struct worke
         core_answer_parked(core, worker, HD_REPLY_STALE);
     reconcile(core, worker, event->request, reply);
     worker->known = worker->reachable = false;
+    worker->said_bye = true;
     core_end_going(core, worker, "it has left, as it was told");
     core_note(core, HD_NOTE_INFO, HD_NONE, "worker %s: bye", worker->id);
 }
@@ -437,6 +441,9 @@ static void report(struct hd_core *core, const struct hd_event *event, struct wo
     if (verdict.verdict == HD_VERDICT_ACCEPTED &&
         hd_core_wants_checkpoint(core, request->result.attempt, &config))
         verdict.wanted |= HD_WANTED_STATE;
+    if (verdict.verdict == HD_VERDICT_ACCEPTED &&
+        hd_core_wants_files(core, request->result.attempt))
+        verdict.wanted |= HD_WANTED_FILES;
     if (request->lease_next) {
         poll(core, event, worker, request->lease_sequence, HD_COMBINED_WAIT_MS_MAX, verdict);
         return;

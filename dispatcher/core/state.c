@@ -264,7 +264,10 @@ enum hd_code core_new_run(const struct hd_fact_run_created *created, struct run 
         run->ready_values = hd_calloc(HD_ASKS_MAX * row, sizeof(double));
         uint32_t kept = run->experiment->keep_work;
         run->best = kept > 0 ? hd_calloc(kept, sizeof(*run->best)) : NULL;
-        if (run->ready == NULL || run->ready_values == NULL || (kept > 0 && run->best == NULL))
+        bool several = run->experiment->objective_count > 1;
+        run->front = several ? hd_calloc(HD_FRONT_HOME_MAX, sizeof(*run->front)) : NULL;
+        if (run->ready == NULL || run->ready_values == NULL || (kept > 0 && run->best == NULL) ||
+            (several && run->front == NULL))
             code = hd_fail(err, HD_E_NOMEM, "the master is out of memory");
     }
     if (code != HD_OK) {
@@ -319,6 +322,7 @@ void core_free_run(struct run *run)
         return;
     hd_experiment_free(run->experiment);
     hd_free(run->best);
+    hd_free(run->front);
     hd_buf_release(&run->json);
     hd_buf_release(&run->known_json);
     hd_buf_release(&run->image_json);

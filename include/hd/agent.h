@@ -112,6 +112,7 @@ enum hd_agent_action_kind {
     HD_AGENT_STOP,    /* TERM, grace, KILL; then report the outcome given */
     HD_AGENT_DROP,    /* kill at once; remove it; report nothing */
     HD_AGENT_ACKNOWLEDGED, /* the result arrived (accepted or refused: see verdict): forget it */
+    HD_AGENT_BRING,        /* send the files that this attempt left to this master */
     HD_AGENT_DESCRIBE,     /* a master tests this worker: say what it could do now */
     HD_AGENT_LOOKUP,       /* ask the nameserver for masters */
     HD_AGENT_EXIT,         /* nothing left to do */
@@ -125,7 +126,7 @@ struct hd_agent_action {
     int64_t deadline_ms;           /* SEND: report LANE_FAILED when no reply came by then. STOP: the
                                       target must have ended by then; HD_NEVER_MS: its own grace */
     const struct hd_lease *lease;  /* START: borrowed from the reply event */
-    struct hd_attempt_ref attempt; /* STOP, DROP, ACKNOWLEDGED */
+    struct hd_attempt_ref attempt; /* STOP, DROP, ACKNOWLEDGED, BRING */
     enum hd_outcome outcome;       /* STOP: stopped, cancelled or preempted */
     enum hd_verdict verdict;       /* ACKNOWLEDGED */
     uint32_t wanted;               /* ACKNOWLEDGED: bits of enum hd_wanted */

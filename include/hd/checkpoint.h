@@ -15,6 +15,7 @@
 #define HD_CHECKPOINT_HASH_SIZE 64                      /* hexadecimal digits of a piece's name */
 #define HD_CHECKPOINT_BYTES_DEFAULT (UINT64_C(1) << 30) /* of one directory that a worker sends */
 #define HD_DEPOT_BYTES_DEFAULT (UINT64_C(8) << 30)      /* of all that a master keeps */
+#define HD_HOME_BYTES_DEFAULT (UINT64_C(8) << 30)       /* of files of the best that it keeps */
 
 /* ---- directories as archives ----------------------------------------------------------------- */
 
@@ -23,6 +24,14 @@
  * read; HD_E_FULL, HD_E_IO. */
 HD_NODISCARD enum hd_code hd_checkpoint_pack(const char *directory, uint64_t bytes_max, int fd,
                                              struct hd_err *err);
+
+/* What an attempt leaves for people, of its directory: names[0], a directory, and files. Nothing
+ * else of these names is sent: no link, nothing that a target put there instead. */
+#define HD_FILES_NAMES 7
+extern const char *const hd_files_names[HD_FILES_NAMES];
+/* As hd_checkpoint_pack(), of that alone. */
+HD_NODISCARD enum hd_code hd_files_pack(const char *directory, uint64_t bytes_max, int fd,
+                                        struct hd_err *err);
 
 /* The same the other way round. The bytes come from elsewhere, so that each name is judged and
  * walked without following a link, and nothing is written outside the directory. */

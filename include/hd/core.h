@@ -38,6 +38,7 @@ struct hd_core_options {
     bool shutdown_workers; /* when every run is over, tell workers to leave */
     uint32_t min_workers;  /* no job is handed out before this many have said hello */
     bool no_copies;        /* of work directories: they stay where they are */
+    bool no_files;         /* of the best jobs: they stay where they are */
 #ifdef HD_PLANTS
     uint32_t plants; /* bits of enum hd_plant: bugs planted to test the simulator */
 #endif
@@ -67,7 +68,18 @@ enum hd_event_kind {
     HD_EVENT_DISCONNECT, /* a connection ended */
     HD_EVENT_SUGGESTION, /* a sampler answered an ask */
     HD_EVENT_SHELVED,    /* the master has a copy of the directory that `attempt` left */
+    HD_EVENT_FILES,      /* the files that `attempt` left have come, or will not: `files` */
+    HD_EVENT_ASKED,      /* a person wants these files, and waits */
     HD_EVENT_HOLD,       /* the last commit took hold_ms: extend every lease by as much */
+};
+
+/* Where the files are that an attempt left, as far as the master has to do with them. */
+enum hd_files {
+    HD_FILES_AWAY,    /* at its worker, if that is anywhere */
+    HD_FILES_HOME,    /* the master has them */
+    HD_FILES_NEVER,   /* its worker says that they do not come */
+    HD_FILES_COMING,  /* wanted, and its worker is here */
+    HD_FILES_UNKNOWN, /* it is not the last attempt of a job that is over */
 };
 
 struct hd_event {
@@ -86,8 +98,10 @@ struct hd_event {
     const double *values;
     size_t value_count;
     struct hd_proposal_info info;
-    /* SHELVED */
+    bool at_home; /* HELLO: the sender's work root is on the disk of the master's state */
+    /* SHELVED, FILES, ASKED */
     struct hd_attempt_ref attempt;
+    enum hd_files files; /* HOME, NEVER, or AWAY: the master has removed them */
     /* HOLD */
     int64_t hold_ms;
 };
@@ -250,6 +264,15 @@ bool hd_core_keeps_checkpoint(const struct hd_core *core, struct hd_attempt_ref 
 /* `leased` runs, and goes on from a directory: which attempt left that one, and whose it is. */
 bool hd_core_lends_checkpoint(const struct hd_core *core, struct hd_attempt_ref leased,
                               uint32_t *ret_config, struct hd_attempt_ref *ret_state);
+
+/* What this attempt left (out/, its result and log) is to come to the master, and to stay there
+ * while that is so: it is the best of its run, or on the front of its objectives, and not on the
+ * master's disk already; or a person has asked for it in the last HD_ASKED_KEPT_MS. */
+bool hd_core_wants_files(const struct hd_core *core, struct hd_attempt_ref attempt);
+enum hd_files hd_core_files(const struct hd_core *core, struct hd_attempt_ref attempt);
+/* Files of best jobs are on their way, or should be. from_leavers: also from workers that have said
+ * goodbye, which send the rest before they go. */
+bool hd_core_awaits_files(const struct hd_core *core, bool from_leavers);
 
 struct hd_worker_view {
     const char *id;

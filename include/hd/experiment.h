@@ -239,8 +239,10 @@ struct hd_experiment {
     struct hd_services *services; /* that the run needs; NULL none */
     struct hd_artifacts_spec artifacts;
     bool checkpoints_stay; /* on the machine that wrote them; otherwise the master hands them on */
-    uint32_t keep_work;    /* of configs that go on no more, the work directories of so many of the
-                              best stay; 0: all. At most HD_ARTIFACT_KEEP_MAX */
+    bool files_stay; /* that attempts leave, at their workers; otherwise those of the best come to
+                        the master */
+    uint32_t keep_work; /* of configs that go on no more, the work directories of so many of the
+                           best stay; 0: all. At most HD_ARTIFACT_KEEP_MAX */
     uint32_t pause_after_failures; /* failures without any success; default 5; 0 never */
     int32_t priority;              /* higher first; default 0 */
     uint32_t parallel;             /* jobs of this run at the same time; 0: no limit */

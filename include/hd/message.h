@@ -154,6 +154,7 @@ const char *hd_reply_kind_name(enum hd_reply_kind kind);
 /* Of what an attempt leaves, what the master takes a copy of. */
 enum hd_wanted {
     HD_WANTED_STATE = 1 << 0, /* its config's directory: others may have to go on with it */
+    HD_WANTED_FILES = 1 << 1, /* out/, its result and log: it is the best so far */
 };
 
 /* What a work directory is still needed for, as a worker hears that asks. */
@@ -174,6 +175,7 @@ enum hd_attempt_action {
     HD_ACTION_STOP,   /* early stopping: end it, report "stopped" with the last value */
     HD_ACTION_CANCEL, /* end it, report "cancelled" */
     HD_ACTION_DROP,   /* fenced: end it, report nothing, its directory is not the config's */
+    HD_ACTION_BRING,  /* of one that is over: send the files that it left, or say that you cannot */
 };
 struct hd_attempt_command {
     struct hd_attempt_ref attempt;

@@ -40,6 +40,9 @@ static const struct sim_checker *checker_at(size_t index)
     if (index < sim_checkers_keep_count)
         return &sim_checkers_keep[index];
     index -= sim_checkers_keep_count;
+    if (index < sim_checkers_home_count)
+        return &sim_checkers_home[index];
+    index -= sim_checkers_home_count;
     hd_assert(index < sim_checkers_life_count);
     return &sim_checkers_life[index];
 }
@@ -50,7 +53,7 @@ size_t sim_checker_count(void)
            sim_checkers_noise_count + sim_checkers_objectives_count + sim_checkers_early_count +
            sim_checkers_faults_count + sim_checkers_rivals_count + sim_checkers_strangers_count +
            sim_checkers_travel_count + sim_checkers_again_count + sim_checkers_keep_count +
-           sim_checkers_life_count;
+           sim_checkers_home_count + sim_checkers_life_count;
 }
 
 struct sim_checker_info sim_checker_info(size_t index)

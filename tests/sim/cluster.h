@@ -323,6 +323,8 @@ struct sim_master {
     uint64_t commits;
     struct sim_copy *copies; /* they outlive the process */
     size_t copy_count, copy_capacity;
+    struct hd_attempt_ref *home; /* whose files it has; they outlive the process too */
+    size_t home_count, home_capacity;
 };
 
 void sim_master_start(struct sim *sim, uint32_t index);
@@ -464,6 +466,14 @@ void sim_travel_send(struct sim *sim, const struct sim_container *container);
 const struct sim_copy *sim_travel_fetch(struct sim *sim, const struct sim_container *container);
 void sim_travel_restart(struct sim *sim, struct sim_master *master);
 
+/* ---- files that come home (home.c)
+ * ---------------------------------------------------------------------------------------- */
+
+/* The master wants what this attempt left. */
+void sim_home_bring(struct sim *sim, struct sim_worker *worker, struct hd_attempt_ref attempt,
+                    uint32_t master);
+void sim_home_restart(struct sim *sim, struct sim_master *master);
+
 /* ---- what is removed on a master's word (keep.c) ------------------------------------------------
  */
 
@@ -599,6 +609,8 @@ extern const struct sim_checker sim_checkers_again[];
 extern const size_t sim_checkers_again_count;
 extern const struct sim_checker sim_checkers_keep[];
 extern const size_t sim_checkers_keep_count;
+extern const struct sim_checker sim_checkers_home[];
+extern const size_t sim_checkers_home_count;
 extern const struct sim_checker sim_checkers_life[];
 extern const size_t sim_checkers_life_count;
 
@@ -641,6 +653,10 @@ struct sim {
     int64_t nameserver_down_until_ms;
     struct sim_strangers strangers;
     struct sim_keeping keeping;
+    struct {
+        struct hd_rng rng;
+        bool started;
+    } bringing; /* home.c */
     struct sim_person_task **tasks;
     size_t task_count, task_capacity;
     int64_t slow_sampler_until_ms;

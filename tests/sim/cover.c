@@ -112,6 +112,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "action", "stop", cover->actions[HD_ACTION_STOP], true);
     line(context, "action", "drop", cover->actions[HD_ACTION_DROP], true);
     line(context, "action", "cancel", cover->actions[HD_ACTION_CANCEL], true);
+    line(context, "action", "bring", cover->actions[HD_ACTION_BRING], true);
     for (int i = 0; i < HD_COMMAND_OP_COUNT; i++)
         line(context, "command", hd_command_op_name((enum hd_command_op)i), cover->commands[i],
              i < HD_COMMAND_PAUSE_WORKER || i == HD_COMMAND_REQUEUE_JOB);
@@ -129,6 +130,8 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "directory", "a copy", cover->resumed_from_copy, true);
     line(context, "directory", "from the master", cover->travelled, true);
     line(context, "directory", "not to be had", cover->not_fetched, true);
+    line(context, "files", "brought home", cover->brought, true);
+    line(context, "files", "not wanted any more", cover->not_wanted, true);
     line(context, "directory", "anew", cover->resumed_anew, true);
     for (int i = 0; i < HD_NEED_COUNT; i++)
         line(context, "directory, needed for", hd_need_name((enum hd_need)i), cover->needs[i],

@@ -506,6 +506,8 @@ void sim_engine_acknowledged(struct sim *sim, struct sim_worker *worker,
     sim_probe(sim, &probe);
     if ((wanted & HD_WANTED_STATE) != 0)
         sim_travel_send(sim, container);
+    if ((wanted & HD_WANTED_FILES) != 0)
+        sim_home_bring(sim, worker, attempt, container->granted_by);
     if (verdict != HD_VERDICT_REFUSED && container->result.directory != NULL &&
         container->result.directory[0] != '\0') {
         container->directory->left = container->attempt;

@@ -93,7 +93,8 @@ static struct hd_core *new_core(const struct sim *sim)
 {
     struct hd_core_options options = {.ping_ms = 5000,
                                       .shutdown_workers = sim->plan->shutdown_workers,
-                                      .no_copies = !sim->plan->travels};
+                                      .no_copies = !sim->plan->travels,
+                                      .no_files = !sim->plan->travels};
 #ifdef HD_PLANTS
     options.plants = core_plants(sim->options->plant);
 #else
@@ -191,6 +192,7 @@ void sim_master_start(struct sim *sim, uint32_t index)
     struct sim_probe probe = {.kind = SIM_PROBE_RESTORED, .master = master};
     sim_probe(sim, &probe);
     sim_travel_restart(sim, master);
+    sim_home_restart(sim, master);
     sim_master_renew(sim, master);
     wake(sim, master);
 }

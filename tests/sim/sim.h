@@ -255,12 +255,13 @@ struct sim_cover {
     uint64_t moves[HD_RUN_STATE_COUNT][HD_RUN_STATE_COUNT];
     uint64_t replies[HD_REPLY_KIND_COUNT];
     uint64_t verdicts[3];
-    uint64_t actions[3]; /* of enum hd_attempt_action, in replies */
+    uint64_t actions[HD_ACTION_BRING + 1]; /* of enum hd_attempt_action, in replies */
     uint64_t commands[HD_COMMAND_OP_COUNT];
     uint64_t worker_states[HD_WORKER_STATE_COUNT];
     uint64_t rivals_refused, copies_served, foreign_results, twins_refused;
     uint64_t restores, resumed_in_place, resumed_from_copy, resumed_anew, adopted, harvested;
     uint64_t travelled, not_fetched;
+    uint64_t brought, not_wanted;                          /* files of attempts */
     uint64_t needs[HD_NEED_COUNT], removed[HD_NEED_COUNT]; /* directories */
     uint64_t repeats;             /* evaluations of a config that had a result */
     uint64_t scored;              /* results with several objectives */

@@ -269,6 +269,9 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
     case HD_AGENT_ACKNOWLEDGED:
         sim_engine_acknowledged(sim, worker, action->attempt, action->verdict, action->wanted);
         break;
+    case HD_AGENT_BRING:
+        sim_home_bring(sim, worker, action->attempt, master_of(&worker->clients[action->master]));
+        break;
     case HD_AGENT_DESCRIBE:
         sim_at(sim, sim->now_ms, fire_described, worker->index, worker->epoch, NULL);
         break;

@@ -274,6 +274,9 @@ static void put_action(struct hd_buf *out, const struct hd_agent_action *action)
         put(out, "ack %u.%u %s", ref.job, ref.attempt,
             action->verdict == HD_VERDICT_ACCEPTED ? "accepted" : "rejected");
         break;
+    case HD_AGENT_BRING:
+        put(out, "bring %u.%u", ref.job, ref.attempt);
+        break;
     case HD_AGENT_DESCRIBE:
         put(out, "describe");
         break;

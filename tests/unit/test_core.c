@@ -171,9 +171,10 @@ static void what_a_copy_of_this_state_granted_is_not_ours(void **state)
     theirs = next;
     theirs.stamp++;
     reply = answer_to(ping(&w, &theirs, 1));
-    assert_int_equal(reply->command_count, 1);
+    assert_int_equal(reply->command_count, 2);
     assert_int_equal(reply->commands[0].action, HD_ACTION_DROP);
-    assert_true(job_view(next.job).queued); /* nobody holds it */
+    assert_int_equal(reply->commands[1].action, HD_ACTION_BRING); /* of what it did report */
+    assert_true(job_view(next.job).queued);                       /* nobody holds it */
 }
 
 /* Another machine with a copy of the worker's disk may have reported what still runs here: that is

@@ -110,7 +110,7 @@ static void a_report_is_answered_with_what_is_wanted(void **state)
     assert_int_equal(inbox[inbox_count - 1].kind, HD_REPLY_OK);
     assert_int_equal(inbox[inbox_count - 1].wanted, HD_WANTED_STATE);
     report(&a, lease(&a), HD_OUTCOME_OK, 0.1);
-    assert_int_equal(inbox[inbox_count - 1].wanted, 0); /* at its highest budget */
+    assert_int_equal(inbox[inbox_count - 1].wanted, HD_WANTED_FILES); /* at its highest budget */
     open_core((struct hd_core_options){.no_copies = true});
     fresh_workers();
     evaluate(THREE_THEN_ONE, NULL);

@@ -262,6 +262,7 @@ static void aliases(void **state)
         {"target: {image: a, command: []}\n" SPACE, "\"command\":null"},
         {"target: {image: a, data: ../..}\n" SPACE, "\"data\":\"../..\""},
         {"target: {image: a}\ncheckpoints: stay\n" SPACE, "\"checkpoints\":\"stay\""},
+        {"target: {image: a}\nbring_home: none\n" SPACE, "\"bring_home\":\"none\""},
         {"target: {command: a, data: [mnist, b.2]}\n" SPACE, "\"data\":[\"mnist\",\"b.2\"]"},
         {"target: {image: a, volumes: ['./a b:/x', '/y:/z/:ro', 'data:m:/m', "
          "{host: 'c:d', container: /e, read_only: true}]}\n" SPACE,
@@ -408,6 +409,7 @@ static void errors(void **state)
         {"target: {image: a, code: {path: x, hsah: 1}}\n" SPACE, "target.code.hsah: unknown key"},
         {"target: {image: a, volumes: [3]}\n" SPACE, "target.volumes[0]: expected HOST:CONTAINER"},
         {"target: {image: a}\ncheckpoints: travels\n" SPACE, "checkpoints"},
+        {"target: {image: a}\nbring_home: all\n" SPACE, "bring_home: unknown \"all\""},
         {"target: {image: a}\ncheckpoints: 3\n" SPACE, "checkpoints: expected travel, stay"},
         {"target: {image: a, base_dir: b}\n" SPACE, "target.base_dir: must be an absolute path"},
         {"target: {image: a, resources: {cpu: 1}}\n" SPACE,

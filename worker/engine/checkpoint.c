@@ -20,6 +20,28 @@ enum hd_code hd_checkpoint_pack(const char *directory, uint64_t bytes_max, int f
     return code == HD_OK ? hd_pack_end(fd, err) : code;
 }
 
+const char *const hd_files_names[HD_FILES_NAMES] = {
+    "out", "loss.json", "params.json", "job.json", "log.txt", "metrics.jsonl", "graphs.json"};
+
+static bool is_of_files(const char *name, bool is_directory, bool is_file)
+{
+    for (size_t i = 0; i < HD_FILES_NAMES; i++)
+        if (hd_streq(name, hd_files_names[i]))
+            return i == 0 ? is_directory : is_file;
+    return false;
+}
+
+enum hd_code hd_files_pack(const char *directory, uint64_t bytes_max, int fd, struct hd_err *err)
+{
+    const struct hd_pack_tree tree = {.directory = directory,
+                                      .name = TOP,
+                                      .takes = is_of_files,
+                                      .for_owner = true,
+                                      .bytes_max = bytes_max};
+    enum hd_code code = hd_pack_tree(&tree, fd, err);
+    return code == HD_OK ? hd_pack_end(fd, err) : code;
+}
+
 enum hd_code hd_unpacking_open(const char *directory, uint64_t bytes_max,
                                struct hd_unpacking **ret_unpacking, struct hd_err *err)
 {

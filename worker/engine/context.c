@@ -141,6 +141,8 @@ static unsigned mode_of(const struct walk *walk, mode_t mode)
         return S_ISDIR(mode) || (mode & 0100) != 0 ? 0755 : 0644;
     if (walk->packed == NULL)
         return (unsigned)mode;
+    if (walk->packed->for_owner)
+        return ((unsigned)mode & 0777) | 0600 | (S_ISDIR(mode) ? 0100u : 0u);
     return ((unsigned)mode & 0777) | owner | owner >> 3 | owner >> 6 |
            (S_ISDIR(mode) ? 0777u : 0666u);
 }
@@ -270,7 +272,15 @@ static bool is_sent(const struct walk *walk, const char *path)
     return always || !hd_ignore_fits(walk->ignore, path);
 }
 
-/* A directory that is left out is looked through all the same: an exception may lie in it. */
+/* Of what is directly in the directory. */
+static bool is_taken(const struct walk *walk, const char *name, mode_t mode)
+{
+    return walk->packed == NULL || walk->packed->takes == NULL ||
+           walk->packed->takes(name, S_ISDIR(mode), S_ISREG(mode));
+}
+
+/* A directory that is left out of a build is looked through all the same: an exception may lie in
+ * it. */
 static enum hd_code enter(struct walk *walk, const struct entry *entry, int at, const char *name,
                           int depth)
 {
@@ -307,8 +317,8 @@ static enum hd_code add_entry(struct walk *walk, int at, const char *parent, con
         code = hd_fail(walk->err, HD_E_LIMIT,
                        "%s holds more than %d files; name what is not needed in " HD_CODE_IGNORE,
                        walk->root, HD_CODE_ENTRIES_MAX);
-    sent = sent && code == HD_OK;
     mode_t mode = code == HD_OK ? entry->status.st_mode : 0;
+    sent = sent && code == HD_OK && (parent[0] != '\0' || is_taken(walk, name, mode));
     if (sent && (S_ISREG(mode) || S_ISLNK(mode) || S_ISDIR(mode)))
         hash_text(walk, entry->path);
     if (sent && S_ISREG(mode))
@@ -317,7 +327,7 @@ static enum hd_code add_entry(struct walk *walk, int at, const char *parent, con
         code = add_link(walk, entry, at);
     else if (sent && S_ISDIR(mode))
         code = add_directory(walk, entry);
-    if (code == HD_OK && S_ISDIR(mode))
+    if (code == HD_OK && S_ISDIR(mode) && (sent || walk->packed == NULL))
         code = enter(walk, entry, at, name, depth);
     hd_free(entry);
     return code;

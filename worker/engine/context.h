@@ -45,7 +45,10 @@ struct hd_pack_tree {
     const char *directory;
     const char *name;      /* in the archive: "hyperdock/work" */
     const char *leave_out; /* a name in the directory that is not sent; NULL none */
-    unsigned uid, gid;     /* whose it is there */
+    /* Of what is directly in it, what is sent; NULL all. */
+    bool (*takes)(const char *name, bool is_directory, bool is_file);
+    bool for_owner;    /* rights stay as they are */
+    unsigned uid, gid; /* whose it is there */
     uint64_t bytes_max;
 };
 /* Appends to an archive; HD_E_LIMIT, HD_E_CONFLICT: a file changed while it was read. */
