@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hd fetch: what an attempt left, brought home from where it is: the work root of a local worker,
- * STATE_DIR/work/WORKER/RUN/run/JOB-ATTEMPT/, or the store that workers ship artifacts to.
+ * STATE_DIR/work/WORKER/RUN/run/JOB-ATTEMPT/, the master, the store that workers ship artifacts to,
+ * or, by the way of the master, its worker.
  */
+#include "fetch.h"
 #include "commands.h"
 #include "common/cli.h"
 
 #include <hd/artifacts.h>
+#include <hd/checkpoint.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,11 +21,13 @@
 #include <unistd.h>
 
 #define PATH_SIZE_MAX 4096
+#define WAIT_MS 60000
 
 struct fetch {
     struct cli_common common;
     struct cli_source *source;
-    const char *to, *url, *credentials;
+    const char *to, *url, *credentials, *wait;
+    int64_t wait_ms;
     char run_id[HD_ID_MAX + 1];
     char run_uid[17];
     char config_id[48];
@@ -174,14 +179,12 @@ static enum hd_code copy_file(const char *from, const char *to, struct hd_err *e
 /* Links are copied as links. What is not there was not left. */
 static enum hd_code copy_local(const struct fetch *fetch, const char *from, struct hd_err *err)
 {
-    static const char *const names[] = {"out",      "loss.json", "params.json",
-                                        "job.json", "log.txt",   "metrics.jsonl"};
     enum hd_code code = HD_OK;
-    for (size_t i = 0; i < HD_COUNT(names) && code == HD_OK; i++) {
+    for (size_t i = 0; i < HD_FILES_NAMES && code == HD_OK; i++) {
         char source[PATH_SIZE_MAX], target[PATH_SIZE_MAX];
         struct stat st;
-        if (!hd_format(source, sizeof(source), "%s/%s", from, names[i]) ||
-            !hd_format(target, sizeof(target), "%s/%s", fetch->to, names[i]))
+        if (!hd_format(source, sizeof(source), "%s/%s", from, hd_files_names[i]) ||
+            !hd_format(target, sizeof(target), "%s/%s", fetch->to, hd_files_names[i]))
             return hd_fail(err, HD_E_LIMIT, "a path below %s is too long", fetch->to);
         bool wanted =
             lstat(source, &st) == 0 && (i == 0 ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
@@ -195,6 +198,13 @@ static enum hd_code copy_local(const struct fetch *fetch, const char *from, stru
     return code;
 }
 
+static struct hd_attempt_ref ref_of(const struct fetch *fetch)
+{
+    return (struct hd_attempt_ref){.run_uid = strtoull(fetch->run_uid, NULL, 16),
+                                   .job = (uint32_t)fetch->job,
+                                   .attempt = (uint32_t)fetch->attempt};
+}
+
 /* ---- the store ------------------------------------------------------------------------------ */
 
 static enum hd_code fetch_shipped(const struct fetch *fetch, struct hd_err *err)
@@ -205,9 +215,7 @@ static enum hd_code fetch_shipped(const struct fetch *fetch, struct hd_err *err)
     char base[256];
     size_t files = 0;
     uint64_t bytes = 0;
-    struct hd_attempt_ref attempt = {.job = (uint32_t)fetch->job,
-                                     .attempt = (uint32_t)fetch->attempt};
-    attempt.run_uid = strtoull(fetch->run_uid, NULL, 16);
+    struct hd_attempt_ref attempt = ref_of(fetch);
     enum hd_code code = hd_artifact_place_parse(fetch->url, &place, err);
     if (code == HD_OK && place.s3)
         code = hd_artifact_access_load(fetch->credentials, &access, err);
@@ -250,23 +258,53 @@ static enum hd_code make_target(const char *to, struct hd_err *err)
     return code;
 }
 
+static enum hd_code ask_for(const struct fetch *fetch, const struct fetch_home *home,
+                            struct hd_err *err)
+{
+    struct hd_err why = {0};
+    enum hd_code code = fetch->wait_ms > 0 ? fetch_home_ask(home, &why)
+                                           : hd_fail(&why, HD_E_NOTFOUND, "it was not asked");
+    if (code == HD_OK)
+        return HD_OK;
+    return hd_fail(err, code,
+                   "job %" PRId64 ", attempt %" PRId64
+                   ", left nothing on this machine or at its master (%.300s): worker %s has it, in "
+                   "%s/run/%" PRId64 "-%" PRId64 " under its work directory; if workers ship "
+                   "artifacts, say where to with --artifacts URL",
+                   fetch->job, fetch->attempt, why.text, fetch->worker, fetch->run_id, fetch->job,
+                   fetch->attempt);
+}
+
+static enum hd_code fetch_from_afar(const struct fetch *fetch, const struct fetch_home *home,
+                                    struct hd_err *err)
+{
+    struct hd_err why;
+    bool ships = fetch->url != NULL && !hd_artifacts_are_off(fetch->url);
+    enum hd_code shipped = ships ? fetch_shipped(fetch, err) : HD_E_NOTFOUND;
+    if (shipped != HD_E_NOTFOUND)
+        return shipped;
+    enum hd_code code = fetch_home_take(home, &why);
+    if (code == HD_E_NOTFOUND)
+        return ships ? shipped : ask_for(fetch, home, err);
+    if (code != HD_OK)
+        *err = why;
+    return code;
+}
+
 static enum hd_code bring_home(struct fetch *fetch, struct hd_err *err)
 {
     char from[PATH_SIZE_MAX];
     enum hd_code code = make_target(fetch->to, err);
     if (code != HD_OK)
         return code;
-    if (find_local(fetch, from))
-        code = copy_local(fetch, from, err);
-    else if (fetch->url != NULL && !hd_artifacts_are_off(fetch->url))
-        code = fetch_shipped(fetch, err);
-    else
-        code = hd_fail(err, HD_E_NOTFOUND,
-                       "job %" PRId64 ", attempt %" PRId64 ", left nothing on this machine: worker "
-                       "%s has it, in %s/run/%" PRId64 "-%" PRId64 " under its work directory; if "
-                       "workers ship artifacts, say where to with --artifacts URL",
-                       fetch->job, fetch->attempt, fetch->worker, fetch->run_id, fetch->job,
-                       fetch->attempt);
+    const struct fetch_home home = {.common = &fetch->common,
+                                    .run_id = fetch->run_id,
+                                    .attempt = ref_of(fetch),
+                                    .worker = fetch->worker,
+                                    .to = fetch->to,
+                                    .wait_ms = fetch->wait_ms};
+    code =
+        find_local(fetch, from) ? copy_local(fetch, from, err) : fetch_from_afar(fetch, &home, err);
     if (code != HD_OK)
         (void)rmdir(fetch->to); /* only when it is empty */
     return code;
@@ -298,6 +336,11 @@ int cmd_fetch(int argc, char **argv)
          .value = &fetch.credentials,
          .hint = "FILE",
          .help = "lines NAME=VALUE, over AWS_ACCESS_KEY_ID and the like of the environment"},
+        {.name = "wait",
+         .kind = HD_OPTION_TEXT,
+         .value = &fetch.wait,
+         .hint = "TIME",
+         .help = "for a worker to send something; 0: ask none (default: 1m)"},
         CLI_REMOTE_OPTIONS(fetch.common.remote),
     };
     const struct hd_program program = {
@@ -308,7 +351,8 @@ int cmd_fetch(int argc, char **argv)
         .option_count = HD_COUNT(options),
         .positional_min = 2,
         .positional_max = 3,
-        .epilogue = "From a worker of this machine, or from the store that workers ship to.",
+        .epilogue = "From a worker of this machine, the master, the store that workers ship to, or "
+                    "by the master from its worker.",
     };
     enum hd_parse_answer answer = cli_parse(&program, argc, argv, &fetch.common, words, 2);
     if (answer != HD_PARSE_GO)
@@ -316,6 +360,10 @@ int cmd_fetch(int argc, char **argv)
     fetch.to = words[1];
     bool best = hd_streq(words[0], "best");
     enum hd_code code = best ? HD_OK : cli_parse_job(words[0], &fetch.job, &err);
+    fetch.wait_ms = WAIT_MS;
+    if (code == HD_OK && fetch.wait != NULL &&
+        (code = hd_parse_duration(fetch.wait, &fetch.wait_ms, &err)) != HD_OK)
+        code = hd_fail_in(&err, "--wait");
     if (code == HD_OK)
         code = cli_open(&fetch.common, &fetch.source, &err);
     if (code == HD_OK && best)

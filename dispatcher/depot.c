@@ -18,6 +18,7 @@
 #define PATH_SIZE 4096
 #define FILE_SIZE (PATH_SIZE + 300)
 #define MISSING_MAX 256 /* named in one answer */
+#define LENDERS_MAX 4   /* copies of a run that are looked through for a piece */
 #define LIST_NAME "list"
 #define LIST_HEAD_MAX 128
 #define LIST_BYTES_MAX (HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_HASH_SIZE + LIST_HEAD_MAX)
@@ -29,6 +30,7 @@ struct copy {
     struct hd_attempt_ref whole;   /* whose directory it is; attempt 0: it is not whole */
     struct hd_attempt_ref offered; /* whose directory came last, or comes; attempt 0: none */
     uint64_t bytes;                /* of the pieces that are there */
+    uint64_t size;                 /* of the archive that was offered last; 0: none in this life */
     int64_t used;                  /* rises: the lowest was not touched for longest */
 };
 
@@ -257,9 +259,12 @@ static void remove_copy(struct hd_depot *depot, struct copy *copy)
     if (place_path(depot, copy->place, "", path, &ignored) == HD_OK)
         (void)!hd_remove_tree(path, &ignored);
     take_off(depot, copy, copy->bytes);
+    struct hd_attempt_ref whole = copy->whole;
     *copy = depot->copies[--depot->count];
     if (depot->count == 0)
         (void)rmdir(depot->directory);
+    if (whole.attempt > 0 && depot->settings.gone != NULL)
+        depot->settings.gone(depot->settings.context, whole);
 }
 
 void hd_depot_sweep(struct hd_depot *depot)
@@ -331,16 +336,53 @@ static enum hd_code check_offer(const struct hd_depot *depot, const struct hd_de
     return HD_OK;
 }
 
-static enum hd_code find_missing(const struct hd_depot *depot, const struct hd_depot_offer *offer,
+/* The copies of the same run that were touched last, but for its own. */
+static size_t find_lenders(const struct hd_depot *depot, struct hd_depot_place place,
+                           const struct copy *ret_lenders[LENDERS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; depot->settings.shares && i < depot->count; i++) {
+        const struct copy *copy = &depot->copies[i];
+        if (copy->place.run_uid != place.run_uid || copy->place.config == place.config)
+            continue;
+        size_t at = count < LENDERS_MAX ? count++ : LENDERS_MAX;
+        for (; at > 0 && ret_lenders[at - 1]->used < copy->used; at--)
+            if (at < LENDERS_MAX)
+                ret_lenders[at] = ret_lenders[at - 1];
+        if (at < LENDERS_MAX)
+            ret_lenders[at] = copy;
+    }
+    return count;
+}
+
+/* A second name of the same file: what it says has no second version. Its bytes count twice. */
+static bool borrow(struct hd_depot *depot, struct hd_depot_place place, const char *hash,
+                   const char *path, const struct copy *const *lenders, size_t count)
+{
+    char from[FILE_SIZE];
+    struct hd_err ignored;
+    bool done = false;
+    for (size_t i = 0; i < count && !done; i++)
+        done = piece_path(depot, lenders[i]->place, hash, from, &ignored) == HD_OK &&
+               size_of(from) > 0 && link(from, path) == 0;
+    uint64_t bytes = done ? size_of(path) : 0;
+    find(depot, place)->bytes += bytes;
+    depot->bytes += bytes;
+    return done;
+}
+
+static enum hd_code find_missing(struct hd_depot *depot, const struct hd_depot_offer *offer,
                                  size_t *ret_count, struct hd_buf *missing, struct hd_err *err)
 {
     char path[FILE_SIZE];
-    size_t count = 0;
+    const struct copy *lenders[LENDERS_MAX];
+    size_t count = 0, lender_count = find_lenders(depot, offer->place, lenders);
     enum hd_code code = HD_OK;
     for (const char *at = offer->pieces; code == HD_OK && *at != '\0' && count < MISSING_MAX;
          at += HD_CHECKPOINT_HASH_SIZE) {
         code = piece_path(depot, offer->place, at, path, err);
-        if (code != HD_OK || size_of(path) > 0)
+        if (code != HD_OK || size_of(path) > 0 ||
+            borrow(depot, offer->place, at, path, lenders, lender_count))
             continue;
         code = hd_buf_append(missing, at, HD_CHECKPOINT_HASH_SIZE, err);
         count++;
@@ -380,6 +422,7 @@ enum hd_code hd_depot_offer(struct hd_depot *depot, const struct hd_depot_offer 
         return code;
     copy->used = ++depot->used;
     copy->offered = offer->attempt;
+    copy->size = offer->size;
     uint64_t next =
         offer->size < HD_CHECKPOINT_PIECE_BYTES ? offer->size : HD_CHECKPOINT_PIECE_BYTES;
     if (count > 0 && !make_room(depot, offer->place, next))
@@ -457,6 +500,18 @@ enum hd_code hd_depot_list(const struct hd_depot *depot, struct hd_depot_place p
         code = hd_buf_puts(json, "\"}", err);
     hd_buf_release(&list.text);
     return code;
+}
+
+enum hd_code hd_depot_progress(const struct hd_depot *depot, struct hd_depot_place place,
+                               struct hd_attempt_ref attempt, uint64_t *ret_bytes,
+                               uint64_t *ret_size, struct hd_err *err)
+{
+    const struct copy *copy = find(depot, place);
+    if (copy == NULL || copy->size == 0 || !hd_attempt_ref_equal(copy->offered, attempt))
+        return hd_fail(err, HD_E_NOTFOUND, "nothing of it has come");
+    *ret_bytes = copy->bytes < copy->size ? copy->bytes : copy->size;
+    *ret_size = copy->size;
+    return HD_OK;
 }
 
 enum hd_code hd_depot_get(const struct hd_depot *depot, struct hd_depot_place place,

@@ -21,13 +21,16 @@ struct hd_depot;
 struct hd_depot_settings {
     const char *directory; /* made when it is needed; what an earlier master left there is found */
     uint64_t bytes_max;
+    bool shares; /* pieces that another copy of the same run has are not sent again */
     /* A copy of what this attempt left is still of use. */
     bool (*keeps)(void *context, struct hd_attempt_ref attempt);
-    void *context; /* of keeps; outlives the depot */
+    /* The whole copy of it is removed; NULL: nobody needs to know. */
+    void (*gone)(void *context, struct hd_attempt_ref attempt);
+    void *context; /* of both; outlives the depot */
 };
 struct hd_depot_place {
     uint64_t run_uid;
-    uint32_t config;
+    uint32_t config; /* or, of files of attempts, the job */
 };
 /* A directory as a worker offers it. */
 struct hd_depot_offer {
@@ -61,6 +64,11 @@ HD_NODISCARD enum hd_code hd_depot_list(const struct hd_depot *depot, struct hd_
 /* {"data"} */
 HD_NODISCARD enum hd_code hd_depot_get(const struct hd_depot *depot, struct hd_depot_place place,
                                        const char *hash, struct hd_buf *json, struct hd_err *err);
+/* How much of what `attempt` left has come; HD_E_NOTFOUND: nothing was offered. */
+HD_NODISCARD enum hd_code hd_depot_progress(const struct hd_depot *depot,
+                                            struct hd_depot_place place,
+                                            struct hd_attempt_ref attempt, uint64_t *ret_bytes,
+                                            uint64_t *ret_size, struct hd_err *err);
 /* Removes what nobody needs. */
 void hd_depot_sweep(struct hd_depot *depot);
 /* Says of each whole copy whose it is. */
@@ -69,7 +77,16 @@ void hd_depot_each(const struct hd_depot *depot,
 
 /* ---- depot_answer.c: the view "checkpoint" (docs/protocol.md) -------------------------------- */
 
-enum hd_depot_op { HD_DEPOT_OFFER, HD_DEPOT_PUT, HD_DEPOT_LIST, HD_DEPOT_GET };
+enum hd_depot_op {
+    HD_DEPOT_OFFER,
+    HD_DEPOT_PUT,
+    HD_DEPOT_LIST,
+    HD_DEPOT_GET,
+    /* Of files of attempts alone: home.h. */
+    HD_DEPOT_BEGIN, /* is it still wanted? */
+    HD_DEPOT_NONE,  /* it does not come, and `why` */
+    HD_DEPOT_ASK,   /* a person wants it */
+};
 
 /* Every word of it comes from a worker. */
 struct hd_depot_question {
@@ -77,15 +94,15 @@ struct hd_depot_question {
     struct hd_attempt_ref attempt; /* not its stamp */
     uint64_t size;
     double budget;
-    const char *pieces, *piece, *data; /* of `held`; NULL what the op does not need */
+    const char *pieces, *piece, *data, *why; /* of `held`; NULL what the op does not need */
     struct hd_value *held;
 };
 HD_NODISCARD enum hd_code hd_depot_question_parse(const char *json,
                                                   struct hd_depot_question *ret_question,
                                                   struct hd_err *err);
 void hd_depot_question_release(struct hd_depot_question *question);
-/* Its answer, when whoever asks may: about `place`, and (LIST) about what `state` left there.
- * *ret_shelved: what was offered is all there now. */
+/* Its answer, when whoever asks may (HD_E_INVALID: not the ops of files alone): about `place`, and
+ * (LIST) about what `state` left there. *ret_shelved: what was offered is all there now. */
 HD_NODISCARD enum hd_code hd_depot_take(struct hd_depot *depot,
                                         const struct hd_depot_question *question,
                                         struct hd_depot_place place, struct hd_attempt_ref state,

@@ -38,10 +38,9 @@ static double budget_at(const struct hd_value *arguments)
 static bool find_op(const char *name, enum hd_depot_op *ret_op)
 {
     static const char *const names[] = {
-        [HD_DEPOT_OFFER] = "offer",
-        [HD_DEPOT_PUT] = "put",
-        [HD_DEPOT_LIST] = "list",
-        [HD_DEPOT_GET] = "get",
+        [HD_DEPOT_OFFER] = "offer", [HD_DEPOT_PUT] = "put",     [HD_DEPOT_LIST] = "list",
+        [HD_DEPOT_GET] = "get",     [HD_DEPOT_BEGIN] = "begin", [HD_DEPOT_NONE] = "none",
+        [HD_DEPOT_ASK] = "ask",
     };
     for (size_t i = 0; name != NULL && i < HD_COUNT(names); i++)
         if (hd_streq(name, names[i])) {
@@ -69,7 +68,7 @@ static enum hd_code read_question(const struct hd_value *arguments,
                                   struct hd_depot_question *question, struct hd_err *err)
 {
     if (!find_op(text_at(arguments, "op"), &question->op))
-        return hd_fail(err, HD_E_INVALID, "op is one of offer, put, list and get");
+        return hd_fail(err, HD_E_INVALID, "op is none that a depot knows");
     enum hd_code code = read_attempt(arguments, &question->attempt, err);
     if (code != HD_OK)
         return code;
@@ -77,6 +76,7 @@ static enum hd_code read_question(const struct hd_value *arguments,
     question->pieces = text_at(arguments, "pieces");
     question->piece = text_at(arguments, "piece");
     question->data = text_at(arguments, "data");
+    question->why = text_at(arguments, "why");
     bool sized = number_at(arguments, "size", INT64_MAX, &question->size);
     switch (question->op) {
     case HD_DEPOT_OFFER:
@@ -91,7 +91,13 @@ static enum hd_code read_question(const struct hd_value *arguments,
         if (question->piece == NULL)
             return hd_fail(err, HD_E_INVALID, "which piece?");
         break;
+    case HD_DEPOT_NONE:
+        if (question->why == NULL)
+            return hd_fail(err, HD_E_INVALID, "why does it not come?");
+        break;
     case HD_DEPOT_LIST:
+    case HD_DEPOT_BEGIN:
+    case HD_DEPOT_ASK:
         break;
     }
     return HD_OK;
@@ -166,6 +172,11 @@ enum hd_code hd_depot_take(struct hd_depot *depot, const struct hd_depot_questio
         break;
     case HD_DEPOT_GET:
         code = hd_depot_get(depot, place, question->piece, json, err);
+        break;
+    case HD_DEPOT_BEGIN:
+    case HD_DEPOT_NONE:
+    case HD_DEPOT_ASK:
+        code = hd_fail(err, HD_E_INVALID, "op is one of offer, put, list and get");
         break;
     }
     *ret_shelved = code == HD_OK && shelved;

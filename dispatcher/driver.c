@@ -10,6 +10,7 @@
 #include "batch.h"
 #include "depot.h"
 #include "driver_internal.h"
+#include "home.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,7 +27,9 @@
 #define HOLD_SAY_MS 10000
 #define STALL_MS 500 /* being deaf for longer is worth a word, and a longer lease */
 #define NOTICE_FLUSH_MS 10000
-#define LINGER_MS 300 /* after the last run's end: replies reach those who wait */
+#define LINGER_MS 300         /* after the last run's end: replies reach those who wait */
+#define HOME_WAIT_MS 3000     /* ... and the files of the best begin to come, ... */
+#define HOME_SILENCE_MS 30000 /* ... which may be packed first */
 #define LINGER_KEEP_MS                                                                             \
     1500 /* ... and workers hear which directories no experiment keeps                             \
           */
@@ -47,6 +50,9 @@ struct hd_driver {
     struct hd_keyring *own_keyring; /* of a single token that was given; ends with the driver */
     struct hd_log_gate refusals;
     struct hd_depot *depot;
+    struct hd_home *home;
+    uint64_t home_words;    /* that were heard when the master looked last */
+    int64_t home_until_ms;  /* a master whose runs are over waits for files */
     struct hd_shelf *shelf; /* NULL: no worker has asked for an image yet */
     char *store_path;
     char host[HD_ADDRESS_MAX];
@@ -433,6 +439,17 @@ static enum hd_code answer_checkpoint(struct hd_driver *driver, const struct hd_
     return code;
 }
 
+static bool wants_files(void *context, struct hd_attempt_ref attempt)
+{
+    const struct hd_driver *driver = context;
+    return hd_core_wants_files(driver->core, attempt);
+}
+
+static void step_for_home(void *context, struct hd_event *event)
+{
+    step(context, event);
+}
+
 static enum hd_code read_view(struct hd_driver *driver, const struct hd_request *request,
                               struct hd_buf *json, struct hd_err *err)
 {
@@ -440,6 +457,8 @@ static enum hd_code read_view(struct hd_driver *driver, const struct hd_request 
         return read_image(driver, request, json, err);
     if (hd_streq(request->view, "checkpoint"))
         return answer_checkpoint(driver, request, json, err);
+    if (hd_home_is_view(request->view))
+        return hd_home_answer(driver->home, driver->core, request, json, err);
     if (hd_streq(request->view, "code"))
         return read_code(driver, request, json, err);
     if (hd_streq(request->view, "needs"))
@@ -482,6 +501,8 @@ static unsigned role_of(const struct hd_request *request)
     case HD_REQUEST_BYE:
         return HD_ROLE_WORKER;
     case HD_REQUEST_VIEW:
+        if (hd_home_is_view(request->view))
+            return hd_home_role(request->view);
         return hd_streq(request->view, "image") || hd_streq(request->view, "code") ||
                        hd_streq(request->view, "checkpoint") || hd_streq(request->view, "needs")
                    ? HD_ROLE_WORKER
@@ -525,6 +546,8 @@ static void take_request(struct hd_driver *driver, const struct hd_net_news *new
     struct hd_event event = {.kind = HD_EVENT_REQUEST,
                              .address = news->address,
                              .connection = news->connection,
+                             .at_home = request->kind == HD_REQUEST_HELLO &&
+                                        hd_home_has_root(driver->home, request->root),
                              .request = request};
     step(driver, &event);
 }
@@ -655,6 +678,7 @@ static void follow_runs(struct hd_driver *driver)
     driver->final_runs = final_runs;
     free_idle_actors(driver);
     hd_depot_sweep(driver->depot);
+    hd_home_sweep(driver->home);
     const char *runs[HD_NS_RUNS_PER_MASTER_MAX];
     size_t count = open_runs(driver, runs);
     if (count > 0) /* the last one stays listed, so that workers hear from us that it is over */
@@ -699,12 +723,40 @@ static int64_t linger_ms_of(const struct hd_driver *driver)
                                                  : linger_ms;
 }
 
+/* Workers send the files of the best behind everything else: a master whose runs are over stays
+ * for them, as long as it hears of them. */
+static int64_t home_until_ms(struct hd_driver *driver)
+{
+    int64_t now_ms = hd_clock_ms();
+    if (!hd_core_awaits_files(driver->core, true))
+        return 0;
+    if (driver->home_until_ms == 0)
+        driver->home_until_ms = now_ms + HOME_WAIT_MS;
+    if (hd_home_words(driver->home) != driver->home_words)
+        driver->home_until_ms = now_ms + HOME_SILENCE_MS;
+    driver->home_words = hd_home_words(driver->home);
+    return driver->home_until_ms;
+}
+
+/* When it leaves; HD_NEVER_MS: some run goes on. */
+static int64_t leave_ms(struct hd_driver *driver, int64_t linger_until_ms)
+{
+    if (linger_until_ms == HD_NEVER_MS) {
+        driver->home_until_ms = 0;
+        return HD_NEVER_MS;
+    }
+    int64_t until_ms = home_until_ms(driver);
+    return until_ms > linger_until_ms ? until_ms : linger_until_ms;
+}
+
 enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_err *err)
 {
     int64_t linger_until_ms = HD_NEVER_MS;
     int64_t woke_ms = hd_clock_ms(), deaf_ms = 0;
     hd_depot_sweep(driver->depot);
     hd_depot_each(driver->depot, take_copy, driver);
+    hd_home_sweep(driver->home);
+    hd_home_tell_all(driver->home);
     for (;;) {
         hold(driver, deaf_ms);
         drain(driver);
@@ -718,14 +770,15 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
             linger_until_ms = HD_NEVER_MS;
         else if (linger_until_ms == HD_NEVER_MS)
             linger_until_ms = hd_clock_ms() + linger_ms_of(driver);
-        if (hd_clock_ms() >= linger_until_ms)
+        int64_t until_ms = leave_ms(driver, linger_until_ms);
+        if (hd_clock_ms() >= until_ms)
             return HD_OK;
         struct pollfd fds[3] = {
             {.fd = hd_queue_fd(driver->news), .events = POLLIN},
             {.fd = hd_queue_fd(driver->answers), .events = POLLIN},
             {.fd = stop_fd, .events = POLLIN},
         };
-        int wait_ms = (int)hd_watchdog_feed(wait_time_ms(driver, linger_until_ms));
+        int wait_ms = (int)hd_watchdog_feed(wait_time_ms(driver, until_ms));
         int64_t before_ms = hd_clock_ms();
         int ready = poll(fds, 3, wait_ms);
         int64_t late_ms = hd_clock_ms() - before_ms - wait_ms;
@@ -783,7 +836,17 @@ static enum hd_code open_depot(struct hd_driver *driver, const struct hd_driver_
     };
     if (!hd_format(directory, sizeof(directory), "%s.depot", driver->store_path))
         return hd_fail(err, HD_E_LIMIT, "the path of the store is too long");
-    return hd_depot_open(&settings, &driver->depot, err);
+    const struct hd_home_settings home = {
+        .store_path = driver->store_path,
+        .bytes_max = options->core.no_files        ? 0
+                     : options->home_bytes_max > 0 ? options->home_bytes_max
+                                                   : HD_HOME_BYTES_DEFAULT,
+        .keeps = wants_files,
+        .tell = step_for_home,
+        .context = driver,
+    };
+    enum hd_code code = hd_depot_open(&settings, &driver->depot, err);
+    return code == HD_OK ? hd_home_open(&home, &driver->home, err) : code;
 }
 
 enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_driver **ret_driver,
@@ -882,6 +945,7 @@ void hd_driver_close(struct hd_driver *driver)
     hd_net_server_close(driver->server);
     hd_shelf_free(driver->shelf);
     hd_depot_close(driver->depot);
+    hd_home_close(driver->home);
     for (uint32_t i = 0; i < HD_RUNS_MAX; i++)
         hd_actor_free(driver->actors[i]);
     hd_announcer_close(driver->announcer, driver->notice_flush_ms);

@@ -16,7 +16,7 @@ struct arguments {
     const char *run_id, *image, *space, *nameserver, *host, *nic, *advertise, *working_directory;
     const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level,
         *log_format;
-    const char *credentials_dir, *notify, *depot, *depot_limit;
+    const char *credentials_dir, *notify, *depot, *depot_limit, *home_limit;
     struct hd_text_list warm_start;
     double budget_min, budget_max, eta;
     int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
@@ -226,6 +226,12 @@ static enum hd_code set_depot(const struct arguments *arguments, struct hd_drive
     driver->depot = arguments->depot;
     driver->depot_bytes_max = bytes_max;
     driver->core.no_copies = bytes_max == 0;
+    bytes_max = HD_HOME_BYTES_DEFAULT;
+    if (arguments->home_limit != NULL &&
+        hd_parse_size(arguments->home_limit, &bytes_max, err) != HD_OK)
+        return hd_fail_in(err, "--home-limit");
+    driver->home_bytes_max = bytes_max;
+    driver->core.no_files = bytes_max == 0;
     return HD_OK;
 }
 
@@ -472,6 +478,11 @@ int main(int argc, char **argv)
          .value = &a->depot_limit,
          .hint = "SIZE",
          .help = "at most so much of them; 0: directories stay where they are (default: 8GiB)"},
+        {.name = "home-limit",
+         .kind = HD_OPTION_TEXT,
+         .value = &a->home_limit,
+         .hint = "SIZE",
+         .help = "at most so much of what the best jobs left; 0: it stays away (default: 8GiB)"},
         {.name = "working-directory",
          .kind = HD_OPTION_TEXT,
          .value = &a->working_directory,

@@ -30,6 +30,7 @@ struct hd_driver_options {
     int64_t notice_flush_ms; /* at the end, for notices that are still to go out; 0: 10 s */
     const char *depot;       /* where copies of work directories are kept; NULL: beside the store */
     uint64_t depot_bytes_max; /* of them; 0: the default; core.no_copies: none are taken */
+    uint64_t home_bytes_max;  /* of files of attempts; 0: the default; core.no_files: likewise */
 };
 
 struct hd_driver;

@@ -16,6 +16,7 @@ cat >kept.yaml <<'EXPERIMENT'
 name: kept
 target: {command: [sh, target.sh]}
 artifacts: {keep: 2}
+bring_home: none
 space: {x: {type: float, low: 0.0, high: 1.0}}
 sampler: {name: random}
 iteration_generator: {name: full}
@@ -66,7 +67,7 @@ ask fetch best home --artifacts s3://bucket/p >said &&
     grep -q "model of" home/out/model && [ -s home/loss.json ] && [ -s home/params.json ] && grep -q "a line of" home/log.txt
 verdict $? "hd fetch brings the best home from the bucket"
 ! ask fetch best home --artifacts s3://bucket/p 2>said && grep -q "home is not empty" said &&
-    ! ask fetch best elsewhere 2>said && grep -q "left nothing on this machine: worker a has it" said && [ ! -e elsewhere ]
+    ! ask fetch best elsewhere 2>said && grep -q "left nothing on this machine or at its master (no master is there to ask): worker a has it" said && [ ! -e elsewhere ]
 verdict $? "it overwrites nothing, and says where it is when it is nowhere to be had"
 mkdir -p state/work && ln -s ../../work state/work/worker-1
 ask fetch best local >said && grep -q "model of" local/out/model && [ -L local/out/link ] && [ -s local/loss.json ] &&

@@ -363,8 +363,8 @@ static void questions_are_judged(void **state)
     static const struct {
         const char *json, *why;
     } wrong[] = {
-        {"{}", "op is one of"},
-        {"{\"op\":\"take\",\"run\":\"1\",\"job\":1,\"attempt\":1}", "op is one of"},
+        {"{}", "op is none that a depot knows"},
+        {"{\"op\":\"take\",\"run\":\"1\",\"job\":1,\"attempt\":1}", "op is none"},
         {"{\"op\":\"list\",\"run\":1,\"job\":1,\"attempt\":1}", "run, job and attempt"},
         {"{\"op\":\"list\",\"run\":\"1\",\"job\":-1,\"attempt\":1}", "run, job and attempt"},
         {"{\"op\":\"list\",\"run\":\"1\",\"job\":1,\"attempt\":0}", "run, job and attempt"},
@@ -375,6 +375,7 @@ static void questions_are_judged(void **state)
          "size and pieces"},
         {"{\"op\":\"put\",\"run\":\"1\",\"job\":1,\"attempt\":1,\"piece\":\"\"}", "name and data"},
         {"{\"op\":\"get\",\"run\":\"1\",\"job\":1,\"attempt\":1}", "which piece"},
+        {"{\"op\":\"none\",\"run\":\"1\",\"job\":1,\"attempt\":1,\"why\":1}", "why does"},
     };
     struct hd_depot_question question;
     for (size_t i = 0; i < HD_COUNT(wrong); i++)
