@@ -200,21 +200,32 @@ static enum hd_code close_tree(int fd, const char *path, const struct owner *own
     return code;
 }
 
+/* Whoever finds the directory takes it for whole, also after a power cut. One call for all files of
+ * the disk, instead of one for each of some thousands. */
+static enum hd_code sync_all(int fd, const char *directory, struct hd_err *err)
+{
+    return syncfs(fd) == 0 ? HD_OK : failed(directory, err);
+}
+
 /* They belong to whoever has the directory that they are in. */
 static enum hd_code close_all(const char *directory, struct hd_err *err)
 {
     struct stat above;
+    enum hd_code code = HD_OK;
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return failed(directory, err);
     if (fstatat(fd, "..", &above, 0) != 0) {
-        enum hd_code code = failed(directory, err);
+        code = failed(directory, err);
         close(fd);
         return code;
     }
     const struct owner owner = {geteuid() == 0, above.st_uid, above.st_gid};
-    if (owner.change && fchown(fd, owner.uid, owner.gid) != 0) {
-        enum hd_code code = failed(directory, err);
+    if (owner.change && fchown(fd, owner.uid, owner.gid) != 0)
+        code = failed(directory, err);
+    else
+        code = sync_all(fd, directory, err);
+    if (code != HD_OK) {
         close(fd);
         return code;
     }
