@@ -240,6 +240,8 @@ static void test_oom(void **state)
 static void test_oom_without_flag(void **state)
 {
     struct room *room = *state;
+    room->tuning.hold_ms = 30000; /* the event ends it */
+    restart_worker(room);
     fake_docker_forget_oom_flag(room->fake);
     run_until_started(room, "run");
     fake_docker_exit(room->fake, room->name, 137, true);

@@ -360,7 +360,7 @@ static int setup(void **state)
     room->dir = test_dir_make();
     room->fake = fake_docker_start(room->dir);
     room->tuning = quick;
-    if (room->failure->deed == SHUT_DOWN)
+    if (room->failure->deed == SHUT_DOWN || room->failure->oom_flag_missed)
         room->tuning.hold_ms = NEWS_WAIT_MS;
     if (room->failure->deed == STAYS_AWAY)
         room->tuning.away_ms_max = 50;

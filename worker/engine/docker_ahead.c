@@ -223,11 +223,12 @@ static bool wait_for_job(struct hd_docker_watch *watch, bool made)
     int64_t idle_since_ms = hd_clock_ms();
     for (;;) {
         pthread_mutex_lock(&engine->lock);
+        int64_t now_ms = hd_clock_ms();
         bool handed = watch->ahead.state == HD_DOCKER_AHEAD_HANDED;
         if (!handed && is_wanted(watch))
-            idle_since_ms = hd_clock_ms();
+            idle_since_ms = now_ms;
         bool over =
-            !made || leaves(watch) || hd_clock_ms() >= idle_since_ms + engine->tuning.ahead_idle_ms;
+            !made || leaves(watch) || now_ms >= idle_since_ms + engine->tuning.ahead_idle_ms;
         if (!handed)
             watch->ahead.state = over ? HD_DOCKER_AHEAD_GONE : HD_DOCKER_AHEAD_READY;
         pthread_mutex_unlock(&engine->lock);
