@@ -234,8 +234,7 @@ static void leave_in_time(struct hd_agent *agent)
     agent_leave(agent, options->end_ms);
 }
 
-/* Every master has said that it will have no job again, or that we may go. */
-static bool all_over(const struct hd_agent *agent)
+bool hd_agent_all_over(const struct hd_agent *agent)
 {
     bool any = false;
     for (uint32_t m = 0; m < agent->masters_end; m++) {
@@ -257,7 +256,7 @@ static void leave_when_idle(struct hd_agent *agent)
     if (timeout_ms > 0 && agent->now_ms - agent->idle_since_ms >= timeout_ms) {
         agent_note(agent, "no job for %lld s: leaving", (long long)(timeout_ms / 1000));
         drain(agent);
-    } else if (all_over(agent)) {
+    } else if (hd_agent_all_over(agent)) {
         agent_note(agent, "every run is over: leaving");
         drain(agent);
     }

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define LEASE_BYTES_MAX (4u * 1024u * 1024u)
-#define SILENCE_MS 10000 /* of a master, after which a worker that leaves sends nothing more */
+#define SILENCE_MS 10000     /* of a master, after which a worker that leaves sends nothing more */
+#define OVER_SILENCE_MS 3000 /* ... when every run is over: one that is gone does not come back */
 #define IDLE_LOOK_MS 200
 
 /* ---- here ------------------------------------------------------------------------------------ */
@@ -174,10 +175,11 @@ void shell_send_rest(struct shell *shell)
     int64_t until_ms = hd_clock_ms() + settings->artifact_wait_ms;
     if (settings->end_ms != 0 && settings->end_ms < until_ms)
         until_ms = settings->end_ms;
+    int64_t silence_ms = hd_agent_all_over(shell->agent) ? OVER_SILENCE_MS : SILENCE_MS;
     int64_t answered_ms = hd_clock_ms();
     uint64_t answers = hd_courier_answers(shell->courier);
     while (!hd_courier_is_idle(shell->courier) && hd_clock_ms() < until_ms &&
-           hd_clock_ms() - answered_ms < SILENCE_MS && shell->signals < (shell->hurried ? 2 : 3)) {
+           hd_clock_ms() - answered_ms < silence_ms && shell->signals < (shell->hurried ? 2 : 3)) {
         struct pollfd fd = {.fd = settings->stop_fd, .events = POLLIN};
         if (poll(&fd, 1, (int)hd_watchdog_feed(IDLE_LOOK_MS)) > 0)
             break;

@@ -152,5 +152,7 @@ uint32_t hd_agent_held_count(const struct hd_agent *agent);
 /* The id of the master with this index; "" when there is none. */
 const char *hd_agent_master_id(const struct hd_agent *agent, uint32_t master);
 bool hd_agent_holds(const struct hd_agent *agent, struct hd_attempt_ref attempt);
+/* Every master has said that it will have no job again, or that we may go. */
+bool hd_agent_all_over(const struct hd_agent *agent);
 
 #endif

@@ -72,6 +72,7 @@ static void a_bye_that_is_not_answered_does_not_hold_the_worker(void **state)
           {"0 control#2 ok", "bye 0#3 seen=1 draining"},
           /* it crossed the bye: the master knows that nothing is held */
           {"0 lease#1 lease 7.1", ""}, {"@2999", ""}, {"@3000", "exit"});
+    assert_false(hd_agent_all_over(agent));
     hd_agent_free(agent);
 }
 
@@ -89,6 +90,7 @@ static void a_worker_leaves_when_its_run_is_over(void **state)
           {"0 control#2 ok", "bye 0#3 seen=3 draining"},
           {"1 control#2 ok", "bye 1#3 seen=2 draining"}, {"0 control#3 ok", ""},
           {"1 control#3 ok", "exit"});
+    assert_true(hd_agent_all_over(agent));
     hd_agent_free(agent);
 }
 
