@@ -215,7 +215,8 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
     if (code == HD_OK)
         code = find_stored(arguments, run_id, experiment, &stored, err);
     const struct hd_experiment *known = experiment != NULL ? experiment : stored;
-    if (code == HD_OK)
+    bool workers_do = known != NULL && known->services_per_worker;
+    if (code == HD_OK && !workers_do)
         code = run_services_up(known, state_dir, run_id, arguments->json, watch_interrupted, &made,
                                err);
     struct progress progress;
@@ -234,9 +235,12 @@ static enum hd_code run_cluster(struct run_arguments *arguments, const char *run
             fprintf(stderr, "stopping; the workers hand back what they run (again to hurry)\n");
         int64_t grace_ms =
             getenv("HYPERDOCK_ARTIFACTS") != NULL ? SHIPPING_GRACE_MS : STOP_GRACE_MS;
+        grace_ms += run_services_down_ms(known);
         cluster_stop(cluster, code == HD_OK ? grace_ms : FAILED_GRACE_MS, &watch_hurry);
     }
-    if (made || cluster != NULL)
+    if (cluster != NULL && workers_do)
+        run_services_down_left(state_dir);
+    else if (made || cluster != NULL)
         run_services_down(known, state_dir, run_id);
     cluster_close(cluster);
     hd_experiment_free(stored);

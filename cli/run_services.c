@@ -2,11 +2,12 @@
 #include "run_services.h"
 
 #include "common/cli.h"
-#include "services_uuid.h"
+#include "services_host.h"
 
 #include <hd/os.h>
 #include <hd/services.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct teller {
@@ -39,35 +40,6 @@ static enum hd_code make_label(const char *state_dir, const char *run_id,
     return code;
 }
 
-/* A service that runs, or one that was to end and did. */
-static bool is_whole(const struct hd_services *plan, const struct hd_service_found *found,
-                     size_t count, const struct hd_services_options *options)
-{
-    size_t whole = 0;
-    for (size_t i = 0; i < plan->count; i++) {
-        const char *state = "";
-        for (size_t k = 0; k < count; k++)
-            if (hd_streq(found[k].file, options->file) && hd_streq(found[k].host, options->host) &&
-                hd_streq(found[k].name, plan->items[i].name))
-                state = found[k].state;
-        bool ended = plan->items[i].ready == HD_SERVICE_READY_EXIT && hd_streq(state, "exited");
-        whole += hd_streq(state, "running") || ended ? 1 : 0;
-    }
-    return whole == plan->count;
-}
-
-static enum hd_code look(const struct hd_services *plan, const struct hd_services_options *options,
-                         bool *ret_whole, struct hd_err *err)
-{
-    struct hd_service_found *found = NULL;
-    size_t count;
-    enum hd_code code = hd_services_list(options, &found, &count, err);
-    if (code == HD_OK)
-        *ret_whole = is_whole(plan, found, count, options);
-    hd_free(found);
-    return code;
-}
-
 enum hd_code run_services_up(const struct hd_experiment *experiment, const char *state_dir,
                              const char *run_id, bool quiet, bool (*interrupted)(void),
                              bool *ret_made, struct hd_err *err)
@@ -80,20 +52,14 @@ enum hd_code run_services_up(const struct hd_experiment *experiment, const char 
                                           .interrupted = is_interrupted,
                                           .say = say,
                                           .context = &teller};
-    bool whole = false;
-    size_t removed;
+    char ensured[HD_SERVICES_UUID_SIZE];
     *ret_made = false;
     if (experiment == NULL || experiment->services == NULL)
         return HD_OK;
-    services_make_uuid(uuid);
+    hd_services_make_uuid(uuid);
     enum hd_code code = make_label(state_dir, run_id, label, err);
     if (code == HD_OK)
-        code = look(experiment->services, &options, &whole, err);
-    if (code == HD_OK && !whole)
-        code = hd_services_down(&options, &removed, err);
-    if (code == HD_OK && !whole)
-        code = hd_services_up(experiment->services, &options, err);
-    *ret_made = code == HD_OK && !whole;
+        code = hd_services_ensure(experiment->services, &options, ensured, ret_made, err);
     return code == HD_OK ? HD_OK : hd_fail_in(err, "services");
 }
 
@@ -114,6 +80,11 @@ enum hd_code run_services_stored(const char *state_dir, const char *run_id,
     return code;
 }
 
+static void tell_left(const struct hd_err *err)
+{
+    fprintf(stderr, "hd: services are still there: %s; hd services list shows them\n", err->text);
+}
+
 void run_services_down(const struct hd_experiment *experiment, const char *state_dir,
                        const char *run_id)
 {
@@ -127,6 +98,41 @@ void run_services_down(const struct hd_experiment *experiment, const char *state
     if (code == HD_OK)
         code = hd_services_down(&options, &removed, &err);
     if (code != HD_OK)
-        fprintf(stderr, "hd: services are still there: %s; hd services list shows them\n",
-                err.text);
+        tell_left(&err);
+}
+
+/* ---- of workers ------------------------------------------------------------------------------ */
+
+int64_t run_services_down_ms(const struct hd_experiment *experiment)
+{
+    if (experiment == NULL || !experiment->services_per_worker)
+        return 0;
+    return (int64_t)(experiment->services->layer_count + 1) * HD_SERVICES_STOP_S * 1000;
+}
+
+/* Their sets are called by their own state directories. */
+void run_services_down_left(const char *state_dir)
+{
+    char host[HD_SERVICES_HOST_MAX];
+    struct hd_services_options options = {.host = services_host(host)};
+    struct hd_service_found *found = NULL;
+    struct hd_err err;
+    char *absolute = realpath(state_dir, NULL); /* as workers call their directories */
+    size_t count = 0, removed;
+    enum hd_code code = HD_OK;
+    if (absolute == NULL || hd_services_list(&options, &found, &count, &err) != HD_OK)
+        count = 0; /* without an engine there are none, or nobody can say */
+    for (size_t i = 0; code == HD_OK && i < count; i++) {
+        size_t size = strlen(absolute);
+        if (strncmp(found[i].file, absolute, size) != 0 || found[i].file[size] != '/' ||
+            !hd_streq(found[i].host, options.host) ||
+            (i > 0 && hd_streq(found[i].uuid, found[i - 1].uuid)))
+            continue;
+        options.uuid = found[i].uuid;
+        code = hd_services_down(&options, &removed, &err);
+    }
+    if (code != HD_OK)
+        tell_left(&err);
+    hd_free(found);
+    free(absolute);
 }

@@ -22,6 +22,10 @@ HD_NODISCARD enum hd_code run_services_up(const struct hd_experiment *experiment
 HD_NODISCARD enum hd_code run_services_stored(const char *state_dir, const char *run_id,
                                               struct hd_experiment **ret_experiment,
                                               struct hd_err *err);
+/* How long workers may need to take down theirs, when each has its own. */
+int64_t run_services_down_ms(const struct hd_experiment *experiment);
+/* Takes down what workers below this state directory, which have all ended, could not; likewise. */
+void run_services_down_left(const char *state_dir);
 /* Takes them down; a failure is a line on stderr. */
 void run_services_down(const struct hd_experiment *experiment, const char *state_dir,
                        const char *run_id);

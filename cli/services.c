@@ -3,7 +3,7 @@
 #include "common/cli.h"
 
 #include "commands.h"
-#include "services_uuid.h"
+#include "services_host.h"
 
 #include <hd/jsonnet.h>
 #include <hd/services.h>
@@ -31,21 +31,6 @@ static void say(void *context, const char *name, const char *text)
     (void)context;
     printf("%s: %s\n", name, text);
     fflush(stdout);
-}
-
-/* 16 of [A-Za-z0-9]; a byte that would make some likelier than others is drawn again. */
-void services_make_uuid(char uuid[HD_SERVICES_UUID_SIZE])
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    const size_t count = sizeof(letters) - 1;
-    size_t used = 0;
-    while (used + 1 < HD_SERVICES_UUID_SIZE) {
-        unsigned char byte;
-        hd_os_random(&byte, 1);
-        if (byte < 256 / count * count)
-            uuid[used++] = letters[byte % count];
-    }
-    uuid[used] = '\0';
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -115,7 +100,7 @@ static enum hd_code up(const struct order *order, struct hd_services_options *op
     char uuid[HD_SERVICES_UUID_SIZE];
     struct hd_services *plan = NULL;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    services_make_uuid(uuid);
+    hd_services_make_uuid(uuid);
     options->uuid = uuid;
     enum hd_code code = read_plan(order->file, options->file, uuid, &plan, err);
     if (code != HD_OK)

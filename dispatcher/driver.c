@@ -463,6 +463,8 @@ static enum hd_code read_view(struct hd_driver *driver, const struct hd_request 
         return read_code(driver, request, json, err);
     if (hd_streq(request->view, "needs"))
         return hd_read_needs(driver->core, request->view_json, json, err);
+    if (hd_streq(request->view, "over"))
+        return hd_read_over(driver->core, request->view_json, json, err);
     return hd_is_live_view(request->view) ? hd_read_live_view(driver->core, request, hd_clock_ms(),
                                                               hd_clock_wall_ms(), json, err)
                                           : hd_read_view(driver->store_path, request, json, err);
@@ -504,7 +506,8 @@ static unsigned role_of(const struct hd_request *request)
         if (hd_home_is_view(request->view))
             return hd_home_role(request->view);
         return hd_streq(request->view, "image") || hd_streq(request->view, "code") ||
-                       hd_streq(request->view, "checkpoint") || hd_streq(request->view, "needs")
+                       hd_streq(request->view, "checkpoint") || hd_streq(request->view, "needs") ||
+                       hd_streq(request->view, "over")
                    ? HD_ROLE_WORKER
                    : HD_ROLE_READER;
     case HD_REQUEST_SUBMIT:

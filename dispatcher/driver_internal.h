@@ -26,6 +26,11 @@ HD_NODISCARD enum hd_code hd_read_live_view(const struct hd_core *core,
 HD_NODISCARD enum hd_code hd_read_needs(const struct hd_core *core, const char *question,
                                         struct hd_buf *json, struct hd_err *err);
 
+#define HD_RUNS_ASKED_MAX 64
+/* {"over": [true, false, null]}: whether the runs are over, or paused; null: not known here. */
+HD_NODISCARD enum hd_code hd_read_over(const struct hd_core *core, const char *question,
+                                       struct hd_buf *json, struct hd_err *err);
+
 /* ---- shelf.c: images for workers ------------------------------------------------------------- */
 
 struct hd_shelf;

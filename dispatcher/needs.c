@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* needs.c: the view "needs": what the work directories of a worker are still needed for. */
+/* needs.c: the views "needs", what the work directories of a worker are still needed for, and
+ * "over", whether runs are. */
 #include "driver_internal.h"
 
 #include <string.h>
@@ -82,6 +83,55 @@ enum hd_code hd_read_needs(const struct hd_core *core, const char *question, str
     enum hd_code code = hd_json_parse(question, strlen(question), "question", &limits, &value, err);
     if (code == HD_OK)
         code = answer_all(core, value, json, err);
+    hd_value_free(value);
+    return code;
+}
+
+/* ---- runs ----------------------------------------------------------------------------------- */
+
+/* What somebody has paused may rest: it begins anew when it goes on. */
+static const char *word_of(const struct hd_core *core, uint64_t run_uid)
+{
+    for (uint32_t run = 0; run < hd_core_run_count(core); run++) {
+        struct hd_run_view view;
+        hd_core_view_run(core, run, &view);
+        if (view.run_uid != run_uid)
+            continue;
+        return view.state == HD_RUN_ACTIVE || view.state == HD_RUN_CLOSING ? "false" : "true";
+    }
+    return "null";
+}
+
+static enum hd_code answer_over(const struct hd_core *core, const struct hd_value *question,
+                                struct hd_buf *json, struct hd_err *err)
+{
+    const struct hd_value *list = hd_value_get(question, "runs");
+    uint64_t uid = 0;
+    bool good =
+        list != NULL && list->kind == HD_VALUE_ARRAY && list->as.array.count <= HD_RUNS_ASKED_MAX;
+    enum hd_code code = hd_buf_puts(json, "{\"over\":[", err);
+    for (size_t i = 0; good && code == HD_OK && i < list->as.array.count; i++) {
+        good = read_uid(list->as.array.items[i], &uid);
+        if (good)
+            code = hd_buf_printf(json, err, "%s%s", i > 0 ? "," : "", word_of(core, uid));
+    }
+    if (!good)
+        return hd_fail(err, HD_E_INVALID,
+                       "whether runs are over is asked for by \"runs\", at most %d run uids (16 "
+                       "hex digits)",
+                       HD_RUNS_ASKED_MAX);
+    return code == HD_OK ? hd_buf_puts(json, "]}", err) : code;
+}
+
+enum hd_code hd_read_over(const struct hd_core *core, const char *question, struct hd_buf *json,
+                          struct hd_err *err)
+{
+    static const struct hd_value_limits limits = {
+        .bytes_max = 4096, .nodes_max = HD_RUNS_ASKED_MAX + 16, .depth_max = 4};
+    struct hd_value *value = NULL;
+    enum hd_code code = hd_json_parse(question, strlen(question), "question", &limits, &value, err);
+    if (code == HD_OK)
+        code = answer_over(core, value, json, err);
     hd_value_free(value);
     return code;
 }

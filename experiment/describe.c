@@ -119,6 +119,8 @@ static bool describe_running(const struct hd_experiment *experiment, struct hd_v
             put(map, "notify", hd_notify_describe(&experiment->notify))) &&
            (experiment->services == NULL ||
             put(map, "services", hd_services_describe(experiment->services))) &&
+           (!experiment->services_per_worker ||
+            put(map, "services_per", hd_value_new_string("worker"))) &&
            (hd_artifacts_is_default(&experiment->artifacts) ||
             put(map, "artifacts", hd_artifacts_describe(&experiment->artifacts))) &&
            (!experiment->checkpoints_stay ||

@@ -29,6 +29,7 @@ static const char *const top_names[] = {
     "log_rules",
     "notify",
     "services",
+    "services_per",
     "artifacts",
     "checkpoints",
     "bring_home",
@@ -323,6 +324,22 @@ static enum hd_code parse_times(const struct hd_reader *reader, const struct hd_
     return code;
 }
 
+/* Who starts the services. */
+static enum hd_code parse_services_per(const struct hd_reader *reader, const struct hd_value *root,
+                                       struct hd_experiment *experiment)
+{
+    static const char *const names[] = {"run", "worker"};
+    size_t index = 0;
+    const struct hd_value *value = hd_read_member(root, "services_per");
+    if (value != NULL && experiment->services == NULL)
+        return hd_read_fail(reader, HD_E_INVALID, value, "", "services_per",
+                            "there are no services");
+    enum hd_code code =
+        hd_read_choice(reader, root, "", "services_per", names, HD_COUNT(names), &index);
+    experiment->services_per_worker = index == 1;
+    return code;
+}
+
 static enum hd_code parse_checkpoints(const struct hd_reader *reader, const struct hd_value *root,
                                       struct hd_experiment *experiment)
 {
@@ -364,6 +381,8 @@ static enum hd_code parse_running(const struct hd_reader *reader, const struct h
         code = hd_notify_parse(reader, root, &experiment->notify);
     if (code == HD_OK)
         code = hd_services_read(reader, root, experiment->target.base_dir, &experiment->services);
+    if (code == HD_OK)
+        code = parse_services_per(reader, root, experiment);
     if (code == HD_OK)
         code = hd_artifacts_parse(reader, root, experiment);
     if (code == HD_OK)

@@ -26,8 +26,8 @@ static const char *find_given(const struct hd_text_list *given, const char *name
 }
 
 /* A FIFO, a socket or a device is a way to something else than data. */
-static enum hd_code check_kind(const char *key, const char *path, bool directory,
-                               struct hd_err *err)
+enum hd_code hd_mounts_check_kind(const char *key, const char *path, bool directory,
+                                  struct hd_err *err)
 {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -72,7 +72,7 @@ static enum hd_code find_data(const struct hd_target *target, const struct hd_te
                              "this worker has no data set %s (%s): give it --data %s=PATH",
                              target->data_name, path, target->data_name);
     } else {
-        code = check_kind("target.data", path, true, err);
+        code = hd_mounts_check_kind("target.data", path, true, err);
         if (code == HD_OK && mapped == NULL)
             code = resolve(policy, &path, err);
     }
@@ -94,7 +94,7 @@ static enum hd_code find_set(const struct hd_text_list *given, const char *name,
                        name, name);
     enum hd_code code = hd_path_absolute(NULL, mapped, &path, err);
     if (code == HD_OK)
-        code = check_kind("--data", path, true, err);
+        code = hd_mounts_check_kind("--data", path, true, err);
     if (code == HD_OK)
         *ret_path = path;
     else
@@ -113,7 +113,7 @@ static enum hd_code find_volume(const struct hd_target *target, const struct hd_
                        volume->host);
     enum hd_code code = hd_path_absolute(base ? target->base_dir : NULL, volume->host, &path, err);
     if (code == HD_OK)
-        code = check_kind("target.volumes", path, false, err);
+        code = hd_mounts_check_kind("target.volumes", path, false, err);
     if (code == HD_OK)
         code = hd_policy_volume(policy, path, !volume->read_only, ret_path, err);
     hd_free(path);

@@ -33,6 +33,10 @@ HD_NODISCARD enum hd_code hd_mounts_find(const struct hd_target *target,
                                          struct hd_mounts *ret_mounts, struct hd_err *err);
 void hd_mounts_release(struct hd_mounts *mounts);
 
+/* A directory or, unless `directory`, a file: nothing else is data. HD_E_INVALID, HD_E_IO; `key` is
+ * whose path it is. */
+HD_NODISCARD enum hd_code hd_mounts_check_kind(const char *key, const char *path, bool directory,
+                                               struct hd_err *err);
 /* Checks "NAME=PATH" texts and gathers the names of those whose directory is there, with commas;
  * the others are told in the log. ret_names: HD_DATA_NAMES_MAX bytes. */
 HD_NODISCARD enum hd_code hd_mounts_names(const struct hd_text_list *given, char *ret_names,

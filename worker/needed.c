@@ -170,3 +170,47 @@ void hd_needed_ask(void *context, const struct hd_collect_question *questions, s
                               ret_needs + first);
     }
 }
+
+/* ---- runs ----------------------------------------------------------------------------------- */
+
+enum hd_code hd_needed_take_over(const struct hd_value *answer, enum hd_run_word *ret_word,
+                                 struct hd_err *err)
+{
+    const struct hd_value *list = hd_value_get(answer, "over");
+    const struct hd_value *word =
+        list != NULL && list->kind == HD_VALUE_ARRAY && list->as.array.count == 1
+            ? list->as.array.items[0]
+            : NULL;
+    if (word == NULL || (word->kind != HD_VALUE_BOOL && word->kind != HD_VALUE_NULL))
+        return hd_fail(err, HD_E_INVALID, "a master's answer does not say whether a run is over");
+    if (word->kind == HD_VALUE_NULL)
+        *ret_word = HD_RUN_UNHEARD;
+    else
+        *ret_word = word->as.boolean ? HD_RUN_OVER : HD_RUN_GOES_ON;
+    return HD_OK;
+}
+
+enum hd_run_word hd_needed_ask_run(void *context, uint64_t run_uid)
+{
+    struct hd_needed *needed = context;
+    enum hd_run_word heard = HD_RUN_UNHEARD;
+    char address[HD_ADDRESS_MAX], question[64];
+    (void)hd_format(question, sizeof(question), "{\"runs\":[\"%016" PRIx64 "\"]}", run_uid);
+    for (uint32_t m = 0; m < HD_AGENT_MASTERS_MAX && heard != HD_RUN_GOES_ON; m++) {
+        struct hd_value *answer = NULL;
+        struct hd_err err;
+        enum hd_run_word word = HD_RUN_UNHEARD;
+        if (!find_address(needed, m, address))
+            continue;
+        enum hd_code code =
+            hd_fetch_view(needed->fetch, address, "", "over", question, CALL_MS, &answer, &err);
+        if (code == HD_OK)
+            code = hd_needed_take_over(answer, &word, &err);
+        if (code != HD_OK)
+            hd_log(HD_LOG_DEBUG, "%s does not say whether a run is over: %s", address, err.text);
+        else if (word != HD_RUN_UNHEARD)
+            heard = word;
+        hd_value_free(answer);
+    }
+    return heard;
+}

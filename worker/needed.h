@@ -10,6 +10,8 @@
 #include "collect.h"
 #include "fetch.h"
 
+#include "service_sets.h"
+
 #include <hd/agent.h>
 
 struct hd_needed;
@@ -25,6 +27,13 @@ void hd_needed_stop(struct hd_needed *needed);
 /* A hd_collect_asker; the context is the struct hd_needed. */
 void hd_needed_ask(void *context, const struct hd_collect_question *questions, size_t count,
                    enum hd_need *ret_needs);
+/* What they say of a run; the context is the struct hd_needed. One that says that it goes on has
+ * the last word. */
+enum hd_run_word hd_needed_ask_run(void *context, uint64_t run_uid);
+/* A master's answer to that: {"over":[true]}, false, or null for a run that it does not know.
+ * HD_E_INVALID: it is none. */
+HD_NODISCARD enum hd_code hd_needed_take_over(const struct hd_value *answer,
+                                              enum hd_run_word *ret_word, struct hd_err *err);
 /* Of two words about one grant. */
 enum hd_need hd_needed_more(enum hd_need one, enum hd_need other);
 /* A master's answer to `count` questions: {"need":["state", ...]}. HD_E_INVALID: it is none, and

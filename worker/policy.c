@@ -383,8 +383,9 @@ static bool below_any(const struct list *roots, const char *path)
     return false;
 }
 
-enum hd_code hd_policy_volume(const struct hd_policy *policy, const char *path, bool writable,
-                              char **ret_path, struct hd_err *err)
+/* `as_root`: what writes there has more rights than this worker need have. */
+static enum hd_code judge_volume(const struct hd_policy *policy, const char *path, bool writable,
+                                 bool as_root, char **ret_path, struct hd_err *err)
 {
     char *real = realpath(path, NULL);
     if (real == NULL)
@@ -393,16 +394,15 @@ enum hd_code hd_policy_volume(const struct hd_policy *policy, const char *path, 
     bool below_writable = writing_ruled && below_any(&policy->writable, real);
     bool seen = policy == NULL || !policy->mounts.given || below_writable ||
                 below_any(&policy->mounts, real);
-    bool written = !writable || (writing_ruled ? below_writable : geteuid() != 0);
+    bool written = !writable || (writing_ruled ? below_writable : !as_root);
     enum hd_code code = HD_OK;
     if (!seen)
         code = refuse(err, "mounts", "%.*s is below none of its roots", NAME_MAX_SHOWN, real);
     else if (!written)
-        code =
-            refuse(err, "writable", "%.*s is below none of %s: mount it read-only (:ro)",
-                   NAME_MAX_SHOWN, real,
-                   writing_ruled ? "its roots"
-                                 : "its roots, and a worker that runs as root needs such a rule");
+        code = refuse(err, "writable", "%.*s is below none of %s: mount it read-only (:ro)",
+                      NAME_MAX_SHOWN, real,
+                      writing_ruled ? "its roots"
+                                    : "its roots, and what writes as root needs such a rule");
     char *copy = code == HD_OK ? hd_strdup(real) : NULL;
     free(real);
     if (code == HD_OK && copy == NULL)
@@ -410,6 +410,18 @@ enum hd_code hd_policy_volume(const struct hd_policy *policy, const char *path, 
     if (code == HD_OK)
         *ret_path = copy;
     return code;
+}
+
+enum hd_code hd_policy_volume(const struct hd_policy *policy, const char *path, bool writable,
+                              char **ret_path, struct hd_err *err)
+{
+    return judge_volume(policy, path, writable, geteuid() == 0, ret_path, err);
+}
+
+enum hd_code hd_policy_service_volume(const struct hd_policy *policy, const char *path,
+                                      bool writable, char **ret_path, struct hd_err *err)
+{
+    return judge_volume(policy, path, writable, true, ret_path, err);
 }
 
 enum hd_code hd_policy_data(const struct hd_policy *policy, const char *path, char **ret_path,

@@ -36,6 +36,11 @@ HD_NODISCARD enum hd_code hd_policy_data(const struct hd_policy *policy, const c
  * without it a worker that is not root allows what its user may write anyway, and root nothing. */
 HD_NODISCARD enum hd_code hd_policy_volume(const struct hd_policy *policy, const char *path,
                                            bool writable, char **ret_path, struct hd_err *err);
+/* A volume of a service, likewise: its container has the user of its image, which may be root, so
+ * one that is written to always needs the rule. */
+HD_NODISCARD enum hd_code hd_policy_service_volume(const struct hd_policy *policy, const char *path,
+                                                   bool writable, char **ret_path,
+                                                   struct hd_err *err);
 /* Whether code may come from a master's machine; HD_E_UNSUPPORTED. */
 HD_NODISCARD enum hd_code hd_policy_code(const struct hd_policy *policy, struct hd_err *err);
 /* HD_E_UNSUPPORTED: refused; the text names the rule. Otherwise limits that the job does not set

@@ -261,6 +261,11 @@ static void take_all(struct shell *shell)
         hd_free(item);
         tell_pending(shell);
     }
+    while (!shell->leaving && (item = hd_queue_pop(shell->service_news, 0)) != NULL) {
+        shell_take_services(shell, item);
+        hd_free(item);
+        tell_pending(shell);
+    }
     while (!shell->leaving && (item = hd_queue_pop(shell->net_answers, 0)) != NULL) {
         take_answer(shell, item);
         hd_net_answer_free(item);
@@ -296,6 +301,7 @@ static void loop(struct shell *shell)
             {.fd = shell->settings->stop_fd, .events = POLLIN},
             {.fd = hd_queue_fd(shell->engine_news), .events = POLLIN},
             {.fd = hd_queue_fd(shell->code_news), .events = POLLIN},
+            {.fd = hd_queue_fd(shell->service_news), .events = POLLIN},
             {.fd = hd_queue_fd(shell->net_answers), .events = POLLIN},
             {.fd = hd_queue_fd(shell->lookup_answers), .events = POLLIN},
             {.fd = hd_queue_fd(shell->courier_news), .events = POLLIN},
@@ -391,6 +397,8 @@ static enum hd_code open_queues(struct shell *shell, struct hd_err *err)
     if (code == HD_OK)
         code = hd_queue_new(SHELL_QUEUE_MAX, &shell->code_news, err);
     if (code == HD_OK)
+        code = hd_queue_new(SHELL_QUEUE_MAX, &shell->service_news, err);
+    if (code == HD_OK)
         code = hd_queue_new(SHELL_QUEUE_MAX, &shell->net_answers, err);
     if (code == HD_OK)
         code = hd_queue_new(SHELL_QUEUE_MAX, &shell->courier_news, err);
@@ -475,6 +483,11 @@ static void close_all(struct shell *shell)
     hd_courier_close(shell->courier);
     hd_workspace_import_clear(shell->settings->seat->state_dir);
     hd_code_cache_close(shell->codes);
+    if (shell->leaving)
+        shell_end_services(shell, is_hurried); /* no target of ours is in their networks now */
+    hd_service_sets_close(shell->services);
+    shell->services = NULL; /* what still runs uses them until the next process */
+    drain_queue(shell->service_news, false);
     drain_queue(shell->engine_news, false);
     drain_queue(shell->courier_news, false);
     drain_queue(shell->code_news, false);
@@ -527,11 +540,15 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         code = hd_needed_new(shell->fetch, settings->seat->worker, settings->root->id,
                              &shell->needed, err);
     if (code == HD_OK)
+        code = shell_open_services(shell, err);
+    if (code == HD_OK)
         code = open_shipper(shell, err);
     if (code == HD_OK)
         code = shell_recover(shell, err);
     if (code == HD_OK)
         code = hd_collector_start(shell->collector, hd_needed_ask, shell->needed, err);
+    if (code == HD_OK)
+        code = hd_service_sets_start(shell->services, err);
     if (code == HD_OK) {
         hd_fetch_set_token(shell->fetch, shell->token);
         hd_shipper_settle(shell->shipper);

@@ -47,6 +47,7 @@ void shell_free_entry(struct shell *shell, struct entry *entry)
             shell->entries[i] = NULL;
     if (entry != NULL) {
         hd_gpus_release(&shell->gpus, entry->attempt);
+        shell_leave_services(shell, entry);
         hd_experiments_release(shell->experiments, entry->experiment);
         hd_collector_unpin(shell->collector, entry->pinned);
         hd_arena_free(entry->lease_arena);
@@ -123,6 +124,7 @@ void shell_end(struct shell *shell, struct entry *entry, const struct hd_result 
     entry->result.info_json = entry->info_json;
     entry->result.image_id = entry->image_id;
     entry->result.directory = entry->workspace.directory;
+    shell_release_services(shell, entry);
     if (result->outcome == HD_OUTCOME_OK && entry->workspace.directory[0] != '\0')
         hd_workspace_reach(entry->workspace.work_dir, shell->settings->seat->worker, entry->budget);
     keep(shell, entry); /* before anybody reads of it */
@@ -411,10 +413,12 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
     code = hd_policy_apply(settings->policy, entry->experiment, plan.arena, &plan.job, err);
     /* After the policy, which judges what the experiment asks for. */
     struct hd_container container = entry->experiment->target.container;
-    if (plan.job.container != NULL && container.runtime == NULL && settings->runtime != NULL) {
+    if (container.runtime == NULL)
         container.runtime = settings->runtime;
+    if (code == HD_OK && plan.job.container != NULL)
+        code = shell_join_services(entry, plan.arena, &container, err);
+    if (plan.job.container != NULL)
         plan.job.container = &container;
-    }
     const struct hd_warm_spec *warm = &entry->experiment->target.warm;
     entry->warm = warm->on || (warm->by_label && hd_engine_knows_warm(entry->engine, &plan.job));
     if (code == HD_OK)
@@ -490,7 +494,7 @@ void shell_start_target(struct shell *shell, struct entry *entry, const struct h
 void shell_prepare(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                    const char *address)
 {
-    if (shell_has_code(shell, entry, lease, address) &&
+    if (shell_has_code(shell, entry, lease, address) && shell_has_services(shell, entry, lease) &&
         !shell_fetch_state(shell, entry, lease, address))
         shell_start_target(shell, entry, lease, address);
 }

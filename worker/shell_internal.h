@@ -13,6 +13,7 @@
 #include "gpus.h"
 #include "journal.h"
 #include "needed.h"
+#include "service_sets.h"
 #include "shell.h"
 
 #define SHELL_PENDING_MAX 2048
@@ -34,11 +35,14 @@ struct entry {
     double last_loss; /* of the curve; NaN none */
     double last_step;
     double budget;
-    bool warm;                    /* its target stays after it */
-    struct hd_lease *lease;       /* its files are on the way here; NULL: it has been started */
-    bool wants_code;              /* it is the code of its run that is */
-    struct hd_arena *lease_arena; /* what that lives in */
-    bool asked;                   /* to stop by itself, with control/stop */
+    bool warm;              /* its target stays after it */
+    struct hd_lease *lease; /* its files are on the way here; NULL: it has been started */
+    bool wants_code;        /* it is the code of its run that is */
+    bool wants_services;    /* or its services are not ready */
+    bool holds_services;    /* they stay for it */
+    char services_uuid[HD_SERVICES_UUID_SIZE]; /* of the set that it meets */
+    struct hd_arena *lease_arena;              /* what that lives in */
+    bool asked;                                /* to stop by itself, with control/stop */
     int64_t
         term_at_ms; /* when it gets its SIGTERM; HD_NEVER_MS: not to be stopped, or has got it */
     int64_t term_grace_ms;
@@ -81,6 +85,8 @@ struct shell {
     struct hd_courier *courier;
     struct hd_queue *courier_news;
     struct hd_queue *code_news;
+    struct hd_queue *service_news;
+    struct hd_service_sets *services;
     struct hd_code_cache *codes;
     struct hd_collector *collector;
     struct hd_needed *needed;
@@ -179,5 +185,23 @@ void shell_free_entries(struct shell *shell);
 bool shell_has_code(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                     const char *master_address);
 void shell_take_code(struct shell *shell, const struct hd_code_news *news);
+
+/* shell_services.c: services of this worker's own (services_per: worker). */
+enum hd_code shell_open_services(struct shell *shell, struct hd_err *err);
+/* What the dead worker of this seat has left. */
+void shell_reap_services(const struct shell *shell, const struct hd_seat *seat);
+/* true when they are up, or it has none; otherwise the entry waits for them, or has ended. */
+bool shell_has_services(struct shell *shell, struct entry *entry, const struct hd_lease *lease);
+void shell_take_services(struct shell *shell, const struct hd_service_news *news);
+/* They stay as long as it runs. */
+void shell_hold_services(struct shell *shell, struct entry *entry);
+void shell_release_services(struct shell *shell, struct entry *entry);
+/* The same, and a master knows its end. */
+void shell_leave_services(struct shell *shell, struct entry *entry);
+/* Networks of theirs become those of this worker's set; what is new lives in the arena. */
+enum hd_code shell_join_services(const struct entry *entry, struct hd_arena *arena,
+                                 struct hd_container *container, struct hd_err *err);
+/* Leaving: those that nothing uses go. No engine has anything of ours any more that should end. */
+void shell_end_services(struct shell *shell, bool (*hurried)(struct shell *shell));
 
 #endif

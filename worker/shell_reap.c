@@ -86,6 +86,8 @@ static void reap_seat(const struct shell *shell, const struct hd_seat *seat)
         hd_engine_close(engine);
     }
     hd_engine_recover_warm(seat->state_dir);
+    if (shell->docker != NULL)
+        shell_reap_services(shell, seat);
     void *news;
     while ((news = hd_queue_pop(queue, 0)) != NULL)
         hd_free(news);
@@ -119,7 +121,8 @@ static void look_at(const struct shell *shell, const char *workers_dir, const ch
         !hd_format(journal_dir, sizeof(journal_dir), "%s/attempts", state_dir) ||
         lstat(journal_dir, &st) != 0 || !S_ISDIR(st.st_mode) || !is_long_dead(state_dir) ||
         hd_journal_list(journal_dir, &attempt, 1, &count, &err) != HD_OK ||
-        (count == 0 && !has_entries(state_dir, "warm") && !has_entries(state_dir, "ahead")) ||
+        (count == 0 && !has_entries(state_dir, "warm") && !has_entries(state_dir, "ahead") &&
+         !has_entries(state_dir, "services")) ||
         hd_seat_take(shell->settings->root, shell->settings->host, name, &seat, &err) != HD_OK)
         return;
     reap_seat(shell, &seat);

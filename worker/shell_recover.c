@@ -185,6 +185,7 @@ static void recover_one(struct shell *shell, struct entry *entry,
     } else {
         /* Asked by the process before us; what it then leaves is no result. */
         hd_gpus_retake(&shell->gpus, entry->attempt, entry->gpus);
+        shell_hold_services(shell, entry);
         entry->asked = entry->experiment->target.checkpoint &&
                        hd_workspace_asked_stop(entry->workspace.run_dir);
         hd_log(HD_LOG_INFO, "job %u, attempt %u: found again", entry->attempt.job,

@@ -237,6 +237,7 @@ struct hd_experiment {
     size_t log_rule_count;
     struct hd_notify notify;
     struct hd_services *services; /* that the run needs; NULL none */
+    bool services_per_worker;     /* each worker starts its own; otherwise hd run does, once */
     struct hd_artifacts_spec artifacts;
     bool checkpoints_stay; /* on the machine that wrote them; otherwise the master hands them on */
     bool files_stay; /* that attempts leave, at their workers; otherwise those of the best come to

@@ -19,8 +19,9 @@
 #define HD_SERVICE_READY_MS_DEFAULT 60000
 #define HD_SERVICES_UUID_SIZE 17 /* 16 of [A-Za-z0-9], as combu made them */
 #define HD_SERVICES_PATH_MAX 4096
-#define HD_SERVICES_HOST_MAX 256 /* terminator included */
-#define HD_SERVICES_STOP_S 10    /* what a service gets to end by itself */
+#define HD_SERVICES_HOST_MAX 256  /* terminator included */
+#define HD_SERVICES_STOP_S 10     /* what a service gets to end by itself */
+#define HD_SERVICES_NAME_SIZE 128 /* a name of the plan, '-' and a UUID */
 
 struct hd_service_port {
     char address[64]; /* "" all */
@@ -77,13 +78,26 @@ void hd_services_free(struct hd_services *plan);
 
 /* ---- worker/engine/services.c: over a Docker engine ------------------------------------------ */
 
+/* What no container of a set may have more of; 0, NULL: the engine's own. */
+struct hd_services_bounds {
+    double cpus;
+    uint64_t memory_bytes;
+    int64_t pids;
+    const char *runtime;
+};
 struct hd_services_options {
     const char *docker_host; /* NULL: as Docker's own client finds it */
+    bool podman;             /* with NULL: where Podman's service listens instead */
     const char *file;        /* absolute: what the set is called by */
     const char *host;        /* whose path that is: engines are shared; NULL: anybody's */
     const char *uuid;        /* of a new set */
-    uint32_t parallel;       /* 0: the default */
+    bool apart; /* names of containers and networks end with the UUID, so that many sets of one plan
+                   fit on one engine; within the set services are found by their own names */
+    const struct hd_services_bounds *bounds; /* with no new privileges; NULL: none */
+    uint32_t parallel;                       /* 0: the default */
     bool (*interrupted)(void *context); /* looked at often, from several threads; may be NULL */
+    /* Down: nobody is given time to end by himself any more; several threads; may be NULL. */
+    bool (*hurried)(void *context);
     void (*say)(void *context, const char *name, const char *text); /* one thread at a time */
     void *context;
 };
@@ -96,6 +110,19 @@ HD_NODISCARD enum hd_code hd_services_up(const struct hd_services *plan,
  * failure and tells the first. *ret_count: containers and networks that were removed. */
 HD_NODISCARD enum hd_code hd_services_down(const struct hd_services_options *options,
                                            size_t *ret_count, struct hd_err *err);
+
+/* A set of options->file that is there whole, all of it running but for what was to end, is taken
+ * over; otherwise what there is of it goes down and a new one, of options->uuid, up. ret_uuid is
+ * that of the set. */
+HD_NODISCARD enum hd_code hd_services_ensure(const struct hd_services *plan,
+                                             const struct hd_services_options *options,
+                                             char ret_uuid[HD_SERVICES_UUID_SIZE], bool *ret_made,
+                                             struct hd_err *err);
+void hd_services_make_uuid(char ret_uuid[HD_SERVICES_UUID_SIZE]);
+/* What a network or a container of this name is called on the engine in a set that stands apart;
+ * false: it is one of the engine's own networks, which nobody makes. */
+bool hd_services_apart_name(const char *name, const char *uuid,
+                            char ret_name[HD_SERVICES_NAME_SIZE]);
 
 struct hd_service_found {
     char id[72];

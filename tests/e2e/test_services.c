@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -305,6 +306,71 @@ static void a_run_has_its_services(void **state)
     free(listed);
 }
 
+/* Services of this test's workers that run now, and their sets. */
+static size_t count_of_workers(size_t *ret_sets)
+{
+    struct hd_services_options options = options_of();
+    struct hd_service_found *found = NULL;
+    size_t count, own = 0;
+    *ret_sets = 0;
+    assert_hd_ok(hd_services_list(&options, &found, &count, &err));
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(found[i].file, dir, strlen(dir)) != 0 || !hd_streq(found[i].state, "running"))
+            continue;
+        own++;
+        *ret_sets += i == 0 || !hd_streq(found[i].uuid, found[i - 1].uuid) ? 1 : 0;
+    }
+    hd_free(found);
+    return own;
+}
+
+/* Two workers of one engine have a set each, of the same names; each target meets its worker's by
+ * their names alone. */
+static void workers_have_their_own(void **state)
+{
+    (void)state;
+    if (!answers)
+        skip();
+    char experiment[512], state_dir[512], log[512], gate[512], open_gate[600], text[4096];
+    (void)hd_format(experiment, sizeof(experiment), "%s/own.yaml", dir);
+    (void)hd_format(state_dir, sizeof(state_dir), "%s/state", dir);
+    (void)hd_format(log, sizeof(log), "%s/log", dir);
+    (void)hd_format(gate, sizeof(gate), "%s/gate", dir);
+    (void)hd_format(open_gate, sizeof(open_gate), "%s/open", gate);
+    assert_int_equal(mkdir(gate, 0755), 0);
+    assert_int_equal(chmod(dir, 0755), 0);
+    assert_true(hd_format(text, sizeof(text),
+                          "name: own\n"
+                          "target: {image: \"" REPOSITORY ":%s\", command: [/target, meet, cache], "
+                          "networks: [back], volumes: [\"./gate:/gate:ro\"], pull: never}\n"
+                          "objective: loss\n"
+                          "space: {x: {type: float, low: 0.0, high: 1.0}}\n"
+                          "stop: {configs: 2}\n"
+                          "services_per: worker\n"
+                          "services:\n"
+                          "  cache: {image: \"" REPOSITORY
+                          ":%s\", cmd: serve 80, networks: [back], ready: {log: serving}}\n"
+                          "  late: {image: \"" REPOSITORY
+                          ":%s\", cmd: serve 81, depends: [cache], ready: {port: 81}}\n",
+                          tag, tag, tag));
+    test_file_write(experiment, text);
+    const char *const run[] = {getenv("HD"), "run",       experiment, "--state-dir",
+                               state_dir,    "--workers", "2",        NULL};
+    pid_t pid;
+    int status;
+    size_t sets;
+    assert_hd_ok(hd_spawn(run, log, false, &pid, &err));
+    for (int64_t until_ms = hd_clock_ms() + WAIT_MS; count_of_workers(&sets) < 4 || sets != 2;)
+        if (hd_clock_ms() > until_ms || waitpid(pid, &status, WNOHANG) == pid)
+            fail_msg("%s", test_file_read(log, NULL));
+    test_file_write(open_gate, "");
+    while (waitpid(pid, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != HD_EXIT_OK)
+        fail_msg("%s", test_file_read(log, NULL));
+    assert_int_equal(count_of_workers(&sets), 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +380,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(an_interrupt_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_up_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_run_has_its_services, setup, teardown),
+        cmocka_unit_test_setup_teardown(workers_have_their_own, setup, teardown),
     };
     if (argc != 2)
         return 2;

@@ -24,10 +24,13 @@
  *   confined          ends with 0 when the root cannot be written and /scratch can, the user is
  * 12345, 64 files may be open, /dev/shm has 1 MiB, there is no network, and no capability but CHOWN
  *   loss X            writes loss.json and ends with 0
+ *   meet NAME         connects to port 80 of the service of that name, waits until /gate/open is
+ *                     there, writes loss 1 and ends with 0
  *   pause MS          does nothing for so long and ends with 0
  *   warm HOW          takes jobs one after another, see engine_target_warm.h
  *   serve PORT        takes connections there after it has said "serving"; ends with 0 on SIGTERM
  */
+#include "engine_target_meet.h"
 #include "engine_target_warm.h"
 
 #include <errno.h>
@@ -347,7 +350,11 @@ int main(int argc, char **argv)
         return check_confined();
     } else if (strcmp(what, "pause") == 0) {
         return poll(NULL, 0, atoi(argument)) == 0 ? 0 : 96;
-    } else if (strcmp(what, "loss") == 0) {
+    } else if (strcmp(what, "loss") == 0 || strcmp(what, "meet") == 0) {
+        int failure = what[0] == 'm' ? meet_service(argument, "/gate/open") : 0;
+        if (failure != 0)
+            return failure;
+        argument = what[0] == 'm' ? "1" : argument;
         FILE *file = open_in_dir("loss.json", "");
         fprintf(file, "{\"loss\": %s}\n", argument);
         return fclose(file) == 0 ? 0 : 96;

@@ -21,6 +21,7 @@
 
 #define CONTAINERS_MAX 64
 #define IMAGES_MAX 8
+#define NETWORKS_MAX 16
 #define FAULTS_MAX 16
 #define CONNECTIONS_MAX 512
 #define REQUEST_MAX (1u << 20)
@@ -42,6 +43,13 @@ struct container {
     struct hd_value *body; /* of create; NULL: a stranger */
     char log[LOG_MAX];     /* whole frames */
     size_t log_size;
+};
+
+struct network {
+    bool used;
+    char id[65];
+    char name[128];
+    struct hd_value *body; /* of create */
 };
 
 struct fault {
@@ -83,6 +91,7 @@ struct fake_docker {
     size_t image_count;
     char image_labels[256]; /* a JSON object, or "null" as engines say for none */
     struct container containers[CONTAINERS_MAX];
+    struct network networks[NETWORKS_MAX];
     unsigned made;
     struct fault faults[FAULTS_MAX];
     struct connection connections[CONNECTIONS_MAX];
@@ -575,6 +584,118 @@ static bool answer_inspect(struct fake_docker *fake, int fd, const char *id)
     return sent;
 }
 
+/* Whether the labels fulfil every condition of the filter: "key", or "key=value". */
+static bool passes(const struct request *request, const struct hd_value *body)
+{
+    struct hd_value *filter = NULL;
+    struct hd_err err;
+    const char *text = strstr(request->query, "filters=");
+    if (text == NULL || hd_json_parse(text + 8, strlen(text + 8), "filters", &hd_value_limits_file,
+                                      &filter, &err) != HD_OK)
+        return text == NULL;
+    const struct hd_value *list = hd_value_get(filter, "label");
+    const struct hd_value *labels = hd_value_get(body, "Labels");
+    bool good = list != NULL && labels != NULL;
+    for (size_t i = 0; good && i < list->as.array.count; i++) {
+        char key[128];
+        const char *condition = list->as.array.items[i]->as.string;
+        size_t size = strcspn(condition, "=");
+        (void)hd_format(key, sizeof(key), "%.*s", (int)size, condition);
+        const struct hd_value *value = hd_value_get(labels, key);
+        good = value != NULL &&
+               (condition[size] == '\0' || hd_streq(value->as.string, condition + size + 1));
+    }
+    hd_value_free(filter);
+    return good;
+}
+
+/* ---- networks ------------------------------------------------------------------------------- */
+
+static struct network *find_network(struct fake_docker *fake, const char *id_or_name)
+{
+    for (size_t i = 0; i < NETWORKS_MAX; i++) {
+        struct network *n = &fake->networks[i];
+        if (n->used && (strcmp(n->id, id_or_name) == 0 || strcmp(n->name, id_or_name) == 0))
+            return n;
+    }
+    return NULL;
+}
+
+/* The engine's own are always there. */
+static bool has_network(struct fake_docker *fake, const char *name)
+{
+    return find_network(fake, name) != NULL || hd_streq(name, "bridge") || hd_streq(name, "host") ||
+           hd_streq(name, "none");
+}
+
+static bool answer_make_network(struct fake_docker *fake, int fd, const struct request *request)
+{
+    struct hd_value *value = NULL;
+    struct hd_err err;
+    char text[128];
+    size_t place = 0;
+    while (place < NETWORKS_MAX && fake->networks[place].used)
+        place++;
+    hd_assert(place < NETWORKS_MAX);
+    if (hd_json_parse(request->body, request->body_size, "network", &hd_value_limits_file, &value,
+                      &err) != HD_OK)
+        return send_message(fd, fake, 500, "invalid character in the body");
+    struct network *n = &fake->networks[place];
+    const struct hd_value *name = hd_value_get(value, "Name");
+    if (name == NULL || find_network(fake, name->as.string) != NULL) {
+        hd_value_free(value);
+        return send_message(fd, fake, 409, "network with that name already exists");
+    }
+    *n = (struct network){.used = true, .body = value};
+    (void)hd_format(n->name, sizeof(n->name), "%s", name->as.string);
+    (void)hd_format(n->id, sizeof(n->id), "%064x", ++fake->made);
+    (void)hd_format(text, sizeof(text), "{\"Id\":\"%s\"}", n->id);
+    pthread_cond_broadcast(&fake->changed);
+    return send_json(fd, fake, 201, text);
+}
+
+static bool answer_list_networks(struct fake_docker *fake, int fd, const struct request *request)
+{
+    struct hd_buf body;
+    struct hd_err err;
+    hd_buf_init(&body, 65536);
+    enum hd_code code = hd_buf_puts(&body, "[", &err);
+    for (size_t i = 0; i < NETWORKS_MAX && code == HD_OK; i++) {
+        const struct network *n = &fake->networks[i];
+        if (n->used && passes(request, n->body))
+            code = hd_buf_printf(&body, &err, "%s{\"Id\":\"%s\",\"Name\":\"%s\"}",
+                                 body.size > 1 ? "," : "", n->id, n->name);
+    }
+    if (code == HD_OK)
+        code = hd_buf_puts(&body, "]", &err);
+    hd_assert(code == HD_OK);
+    bool sent = send_json(fd, fake, 200, hd_buf_text(&body));
+    hd_buf_release(&body);
+    return sent;
+}
+
+/* What runs in it keeps it. */
+static bool answer_remove_network(struct fake_docker *fake, int fd, const char *id)
+{
+    struct network *n = find_network(fake, id);
+    if (n == NULL)
+        return send_message(fd, fake, 404, "network not found");
+    for (size_t i = 0; i < CONTAINERS_MAX; i++) {
+        const struct container *c = &fake->containers[i];
+        const struct hd_value *mode =
+            hd_value_get(hd_value_get(c->body, "HostConfig"), "NetworkMode");
+        if (c->used && c->state == STATE_RUNNING && mode != NULL &&
+            hd_streq(mode->as.string, n->name))
+            return send_message(fd, fake, 403,
+                                "error while removing network: network has active "
+                                "endpoints");
+    }
+    hd_value_free(n->body);
+    *n = (struct network){.used = false};
+    pthread_cond_broadcast(&fake->changed);
+    return send_json(fd, fake, 204, "");
+}
+
 static bool answer_list(struct fake_docker *fake, int fd, const struct request *request)
 {
     struct hd_buf labels, body;
@@ -589,15 +710,16 @@ static bool answer_list(struct fake_docker *fake, int fd, const struct request *
     enum hd_code code = hd_buf_puts(&body, "[", &err);
     for (size_t i = 0; i < CONTAINERS_MAX; i++) {
         const struct container *c = &fake->containers[i];
-        const struct hd_value *worker =
-            hd_value_get(hd_value_get(c->body, "Labels"), "hyperdock.worker");
-        if (!c->used || (!all && c->state != STATE_RUNNING) || worker == NULL ||
-            strstr(request->query, worker->as.string) == NULL)
+        if (!c->used || (!all && c->state != STATE_RUNNING) || !passes(request, c->body))
             continue;
         labels_text(c, &labels);
-        code = hd_buf_printf(
-            &body, &err, "%s{\"Id\":\"%s\",\"Names\":[\"/%s\"],\"State\":\"%s\",\"Labels\":%s}",
-            body.size > 1 ? "," : "", c->id, c->name, state_name(c), hd_buf_text(&labels));
+        const struct hd_value *image = hd_value_get(c->body, "Image");
+        code = hd_buf_printf(&body, &err,
+                             "%s{\"Id\":\"%s\",\"Names\":[\"/%s\"],\"Image\":\"%s\",\"State\":"
+                             "\"%s\",\"Labels\":%s}",
+                             body.size > 1 ? "," : "", c->id, c->name,
+                             image != NULL ? image->as.string : "", state_name(c),
+                             hd_buf_text(&labels));
         hd_assert(code == HD_OK);
     }
     code = hd_buf_puts(&body, "]", &err);
@@ -686,6 +808,10 @@ static enum fake_route route_of(const struct request *request, char *ret_id, siz
         {"GET", "/containers/", "/archive", FAKE_GET_FILES},
         {"DELETE", "/containers/", "", FAKE_REMOVE},
         {"POST", "/networks/", "/connect", FAKE_CONNECT},
+        {"POST", "/networks/create", "", FAKE_MAKE_NETWORK},
+        {"GET", "/networks", "", FAKE_LIST_NETWORKS},
+        {"GET", "/networks/", "", FAKE_NETWORK},
+        {"DELETE", "/networks/", "", FAKE_REMOVE_NETWORK},
     };
     size_t length = strlen(request->path);
     for (size_t i = 0; i < HD_COUNT(routes); i++) {
@@ -760,6 +886,15 @@ static bool carry_out(struct fake_docker *fake, int fd, enum fake_route route,
         return answer_get_files(fake, fd, request, id);
     case FAKE_CONNECT:
         return send_json(fd, fake, 200, "");
+    case FAKE_MAKE_NETWORK:
+        return answer_make_network(fake, fd, request);
+    case FAKE_LIST_NETWORKS:
+        return answer_list_networks(fake, fd, request);
+    case FAKE_NETWORK:
+        return has_network(fake, id) ? send_json(fd, fake, 200, "{}")
+                                     : send_message(fd, fake, 404, "network not found");
+    case FAKE_REMOVE_NETWORK:
+        return answer_remove_network(fake, fd, id);
     case FAKE_UNKNOWN:
     case FAKE_ROUTE_COUNT:
         break;
@@ -1001,6 +1136,8 @@ void fake_docker_stop(struct fake_docker *fake)
     }
     for (size_t i = 0; i < CONTAINERS_MAX; i++)
         hd_value_free(fake->containers[i].body);
+    for (size_t i = 0; i < NETWORKS_MAX; i++)
+        hd_value_free(fake->networks[i].body);
     pthread_cond_destroy(&fake->changed);
     pthread_mutex_destroy(&fake->lock);
     free(fake->put);
@@ -1152,6 +1289,37 @@ void fake_docker_await(struct fake_docker *fake, enum fake_route route, int coun
     while (fake->counts[route] < count)
         await_change(fake, "a request");
     pthread_mutex_unlock(&fake->lock);
+}
+
+bool fake_docker_find(struct fake_docker *fake, const char *prefix, char *ret_name, size_t size)
+{
+    pthread_mutex_lock(&fake->lock);
+    bool found = false;
+    for (size_t i = 0; i < CONTAINERS_MAX && !found; i++)
+        if (fake->containers[i].used &&
+            strncmp(fake->containers[i].name, prefix, strlen(prefix)) == 0)
+            found = hd_copy_text(ret_name, size, fake->containers[i].name);
+    pthread_mutex_unlock(&fake->lock);
+    return found;
+}
+
+bool fake_docker_is_in(struct fake_docker *fake, const char *name, const char *network)
+{
+    pthread_mutex_lock(&fake->lock);
+    const struct container *c = find(fake, name);
+    const struct hd_value *mode =
+        c != NULL ? hd_value_get(hd_value_get(c->body, "HostConfig"), "NetworkMode") : NULL;
+    bool is_in = mode != NULL && hd_streq(mode->as.string, network);
+    pthread_mutex_unlock(&fake->lock);
+    return is_in;
+}
+
+bool fake_docker_has_network(struct fake_docker *fake, const char *name)
+{
+    pthread_mutex_lock(&fake->lock);
+    bool has = find_network(fake, name) != NULL;
+    pthread_mutex_unlock(&fake->lock);
+    return has;
 }
 
 bool fake_docker_has(struct fake_docker *fake, const char *name)

@@ -38,6 +38,10 @@ enum fake_route {
     FAKE_PUT_FILES,
     FAKE_GET_FILES,
     FAKE_CONNECT, /* to a network */
+    FAKE_MAKE_NETWORK,
+    FAKE_LIST_NETWORKS,
+    FAKE_NETWORK,
+    FAKE_REMOVE_NETWORK,
     FAKE_UNKNOWN,
     FAKE_ROUTE_COUNT
 };
@@ -90,6 +94,11 @@ int fake_docker_count(struct fake_docker *fake, enum fake_route route);
 void fake_docker_await(struct fake_docker *fake, enum fake_route route, int count);
 
 /* Containers by the name that was asked for. */
+/* The first whose name begins so. */
+bool fake_docker_find(struct fake_docker *fake, const char *prefix, char *ret_name, size_t size);
+/* Whether this is its first network. */
+bool fake_docker_is_in(struct fake_docker *fake, const char *name, const char *network);
+bool fake_docker_has_network(struct fake_docker *fake, const char *name);
 bool fake_docker_has(struct fake_docker *fake, const char *name);
 bool fake_docker_is_running(struct fake_docker *fake, const char *name);
 void fake_docker_await_running(struct fake_docker *fake, const char *name);

@@ -49,6 +49,91 @@ static void a_question_is_read_with_care(void **state)
     hd_core_free(core);
 }
 
+static void apply(struct hd_core *core, uint64_t seq, uint32_t run, enum hd_run_state state)
+{
+    static const char experiment[] = "{\"target\":{\"command\":[\"x\"]},\"space\":{\"x\":{"
+                                     "\"type\":\"bool\"}}}";
+    char id[16];
+    (void)hd_format(id, sizeof(id), "run%u", run);
+    const struct hd_fact made = {
+        .seq = seq,
+        .run = run,
+        .kind = HD_FACT_RUN_CREATED,
+        .as.run_created = {
+            .run_id = id, .run_uid = 0xa0 + run, .experiment_json = experiment, .known_json = ""}};
+    const struct hd_fact now = {.seq = seq + 1,
+                                .run = run,
+                                .kind = HD_FACT_RUN_STATE,
+                                .as.run_state = {.state = state, .reason = "for the test"}};
+    assert_hd_ok(hd_core_apply(core, &made, &err));
+    if (state != HD_RUN_ACTIVE)
+        assert_hd_ok(hd_core_apply(core, &now, &err));
+}
+
+/* Whether a run is over: of one that goes on, of one that is paused, and of strange questions. */
+static void a_run_is_over_or_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *question, *answer;
+    } rows[] = {
+        {"{\"runs\":[]}", "{\"over\":[]}"},
+        {"{\"runs\":[\"00000000000000a0\",\"00000000000000a1\",\"00000000000000a2\","
+         "\"00000000000000ff\"]}",
+         "{\"over\":[true,true,false,null]}"},
+        {"{}", NULL},
+        {"", NULL},
+        {"{\"runs\":\"00000000000000a0\"}", NULL},
+        {"{\"runs\":[160]}", NULL},
+        {"{\"runs\":[\"a0\"]}", NULL},
+    };
+    struct hd_core *core = NULL;
+    const struct hd_core_options options = {.ping_ms = 5000};
+    assert_hd_ok(hd_core_new(&options, &core, &err));
+    apply(core, 1, 0, HD_RUN_PAUSED);
+    apply(core, 3, 1, HD_RUN_CANCELLED);
+    apply(core, 5, 2, HD_RUN_ACTIVE);
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_buf json;
+        hd_buf_init(&json, 1024);
+        enum hd_code code = hd_read_over(core, rows[i].question, &json, &err);
+        assert_int_equal(code, rows[i].answer != NULL ? HD_OK : HD_E_INVALID);
+        if (code == HD_OK)
+            assert_string_equal(hd_buf_text(&json), rows[i].answer);
+        hd_buf_release(&json);
+    }
+    hd_core_free(core);
+}
+
+/* What a master answers to that is read with care. */
+static void a_word_about_a_run_is_read_with_care(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        int word; /* -1: refused */
+    } rows[] = {
+        {"{\"over\":[true]}", HD_RUN_OVER},
+        {"{\"over\":[false]}", HD_RUN_GOES_ON},
+        {"{\"over\":[null]}", HD_RUN_UNHEARD},
+        {"{\"over\":[]}", -1},
+        {"{\"over\":[true,true]}", -1},
+        {"{\"over\":true}", -1},
+        {"{\"over\":[1]}", -1},
+        {"{}", -1},
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_value *value = NULL;
+        enum hd_run_word word = HD_RUN_UNHEARD;
+        assert_hd_ok(hd_json_parse(rows[i].answer, strlen(rows[i].answer), "answer",
+                                   &hd_value_limits_target, &value, &err));
+        enum hd_code code = hd_needed_take_over(value, &word, &err);
+        assert_int_equal(code, rows[i].word < 0 ? HD_E_INVALID : HD_OK);
+        assert_int_equal(word, rows[i].word < 0 ? HD_RUN_UNHEARD : rows[i].word);
+        hd_value_free(value);
+    }
+}
+
 /* An answer that is none changes nothing. */
 static void an_answer_is_read_with_care(void **state)
 {
@@ -97,6 +182,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_is_read_with_care),
+        cmocka_unit_test(a_run_is_over_or_not),
+        cmocka_unit_test(a_word_about_a_run_is_read_with_care),
         cmocka_unit_test(an_answer_is_read_with_care),
         cmocka_unit_test(the_most_cautious_word_counts),
     };

@@ -100,17 +100,23 @@ static void layers_follow_dependencies(void **state)
     hd_services_free(plan);
 }
 
-static void assert_container(const char *text, const char *expected)
+static void assert_container_with(const struct hd_services_options *options, const char *text,
+                                  const char *expected)
 {
-    const struct hd_services_options options = {.file = "/base/s.yaml", .uuid = "U"};
     struct hd_services *plan = NULL;
     struct hd_buf body;
     hd_buf_init(&body, 65536);
     assert_hd_ok(parse(text, &plan));
-    assert_hd_ok(services_write_container(&plan->items[0], &options, &body, &err));
+    assert_hd_ok(services_write_container(&plan->items[0], options, &body, &err));
     assert_string_equal(hd_buf_text(&body), expected);
     hd_buf_release(&body);
     hd_services_free(plan);
+}
+
+static void assert_container(const char *text, const char *expected)
+{
+    const struct hd_services_options options = {.file = "/base/s.yaml", .uuid = "U"};
+    assert_container_with(&options, text, expected);
 }
 
 #define HEAD                                                                                       \
@@ -147,6 +153,26 @@ static void the_engine_is_asked_for_this(void **state)
         "\"HostPort\":\"\"}]},\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/d\",\"Target\":\"/e\","
         "\"ReadOnly\":true}],\"NetworkMode\":\"host\"," TAIL
         ",\"NetworkingConfig\":{\"EndpointsConfig\":{\"host\":{}}}}");
+}
+
+/* A worker's own: in networks of its set, under the service's name there, and bounded. */
+static void a_set_apart_has_its_own_names(void **state)
+{
+    (void)state;
+    const struct hd_services_bounds bounds = {
+        .cpus = 1.5, .memory_bytes = 1u << 20, .pids = 7, .runtime = "runsc"};
+    const struct hd_services_options options = {
+        .file = "/base/s.yaml", .uuid = "U", .apart = true, .bounds = &bounds};
+    char name[HD_SERVICES_NAME_SIZE];
+    assert_container_with(
+        &options, "- {name: aa, image: x, networks: [n1]}",
+        "{\"Image\":\"x\"," HEAD "\"ExposedPorts\":{},\"HostConfig\":{\"PortBindings\":{},"
+        "\"Mounts\":[],\"NetworkMode\":\"n1-U\",\"SecurityOpt\":[\"no-new-privileges\"],"
+        "\"Memory\":1048576,\"MemorySwap\":1048576,\"NanoCpus\":1500000000,\"PidsLimit\":7,"
+        "\"Runtime\":\"runsc\"," TAIL
+        ",\"NetworkingConfig\":{\"EndpointsConfig\":{\"n1-U\":{\"Aliases\":[\"aa\"]}}}}");
+    assert_string_equal(services_container_name(&options, "aa", name), "aa-U");
+    assert_string_equal(services_network_name(&options, "host", name), "host");
 }
 
 /* Several machines may share an engine: a path means nothing without whose it is. */
@@ -202,7 +228,7 @@ static void an_experiment_keeps_its_services(void **state)
         "services:\n  cache: {image: redis, ports: [80, \"[::1]:81:80/udp\"], env: {A: 1}, "
         "ready: {port: 6379, timeout: 90s}}\n"
         "  db: {image: pg, cmd: \"a 'b c'\", volumes: [\"/d:/e:ro\"], networks: [n1], depends: "
-        "[cache], ready: {log: \"^ready\"}}\n";
+        "[cache], ready: {log: \"^ready\"}}\nservices_per: worker\n";
     struct hd_experiment *experiment = NULL, *again = NULL;
     struct hd_buf json, twice;
     hd_buf_init(&json, HD_EXPERIMENT_BYTES_MAX);
@@ -219,7 +245,8 @@ static void an_experiment_keeps_its_services(void **state)
         "c\"],\"env\":[],"
         "\"ports\":[],\"volumes\":[{\"host\":\"/d\",\"container\":\"/e\",\"read_only\":true}],"
         "\"networks\":[\"n1\"],\"depends\":[\"cache\"],\"ready\":{\"log\":\"^ready\",\"timeout\":"
-        "\"1m\"}}]"));
+        "\"1m\"}}],\"services_per\":\"worker\""));
+    assert_true(experiment->services_per_worker);
     assert_hd_ok(
         hd_experiment_parse_text(hd_buf_text(&json), json.size, "again", NULL, &again, &err));
     assert_hd_ok(hd_experiment_to_json(again, &twice, &err));
@@ -234,6 +261,15 @@ static void an_experiment_keeps_its_services(void **state)
         "services:\n  aa: {image: x}\n  bb: {image: x, depends: [cc]}\n";
     assert_hd_fails(hd_experiment_parse_text(wrong, strlen(wrong), "e.yaml", NULL, &again, &err),
                     HD_E_INVALID, "e.yaml:5: services.bb.depends: there is no service \"cc\"");
+    static const char alone[] = "target: {command: [./t]}\nspace: {x: {type: bool}}\n"
+                                "services_per: worker\n";
+    assert_hd_fails(hd_experiment_parse_text(alone, strlen(alone), "e.yaml", NULL, &again, &err),
+                    HD_E_INVALID, "e.yaml:3: services_per: there are no services");
+    static const char unknown[] = "target: {command: [./t]}\nspace: {x: {type: bool}}\n"
+                                  "services: {aa: {image: x}}\nservices_per: job\n";
+    assert_hd_fails(
+        hd_experiment_parse_text(unknown, strlen(unknown), "e.yaml", NULL, &again, &err),
+        HD_E_INVALID, "e.yaml:4: services_per: unknown \"job\"");
 }
 
 /* ---- jsonnet --------------------------------------------------------------------------------- */
@@ -346,6 +382,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_told_by_line),
         cmocka_unit_test(layers_follow_dependencies),
         cmocka_unit_test(the_engine_is_asked_for_this),
+        cmocka_unit_test(a_set_apart_has_its_own_names),
         cmocka_unit_test(a_set_is_found_by_its_host_too),
         cmocka_unit_test(the_list_is_by_set_and_layer),
         cmocka_unit_test(an_experiment_keeps_its_services),

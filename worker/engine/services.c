@@ -223,9 +223,12 @@ static enum hd_code make_networks(struct hd_docker_api *api, const struct hd_ser
                                   const struct hd_services_options *options, struct hd_err *err)
 {
     enum hd_code code = HD_OK;
+    char name[HD_SERVICES_NAME_SIZE];
     for (size_t i = 0; code == HD_OK && i < plan->count; i++)
         for (size_t k = 0; code == HD_OK && k < plan->items[i].network_count; k++)
-            code = make_network(api, plan->items[i].networks[k], options, err);
+            code =
+                make_network(api, services_network_name(options, plan->items[i].networks[k], name),
+                             options, err);
     return code;
 }
 
@@ -287,6 +290,8 @@ static enum hd_code remove_networks(struct hd_docker_api *api,
 
 struct rise {
     const struct hd_services *plan;
+    const struct hd_service_found *found; /* NULL: they are to be made */
+    size_t found_count;
     const struct hd_service *layer[HD_SERVICES_MAX];
 };
 
@@ -307,15 +312,17 @@ static enum hd_code need_image(struct crew *crew, struct hd_docker_api *api,
 }
 
 static enum hd_code connect_further(struct hd_docker_api *api, const struct hd_service *service,
-                                    const char *id, struct hd_err *err)
+                                    const struct hd_services_options *options, const char *id,
+                                    struct hd_err *err)
 {
     enum hd_code code = HD_OK;
     for (size_t i = 1; code == HD_OK && i < service->network_count; i++) {
-        char path[HD_DOCKER_URL_MAX];
+        char path[HD_DOCKER_URL_MAX], name[HD_SERVICES_NAME_SIZE];
         struct hd_buf body, answer;
         int status;
         hd_buf_init(&body, BODY_BYTES_MAX);
-        (void)hd_format(path, sizeof(path), "/networks/%s/connect", service->networks[i]);
+        (void)hd_format(path, sizeof(path), "/networks/%s/connect",
+                        services_network_name(options, service->networks[i], name));
         code = services_write_connect(service, id, &body, err);
         if (code == HD_OK)
             code = hd_docker_ask(api, "POST", path, hd_buf_text(&body), &status, &answer, err);
@@ -336,16 +343,18 @@ static enum hd_code make_container(struct crew *crew, struct hd_docker_api *api,
 {
     struct hd_docker_api whole = *api;
     struct hd_buf body;
+    char name[HD_SERVICES_NAME_SIZE];
     if (api->interrupted(api->context))
         return hd_fail(err, HD_E_CANCELLED, "interrupted");
     whole.interrupted = never;
     hd_buf_init(&body, BODY_BYTES_MAX);
     enum hd_code code = services_write_container(service, crew->options, &body, err);
     if (code == HD_OK)
-        code = hd_docker_create(&whole, service->name, hd_buf_text(&body), id, NULL, err);
+        code = hd_docker_create(&whole, services_container_name(crew->options, service->name, name),
+                                hd_buf_text(&body), id, NULL, err);
     hd_buf_release(&body);
     if (code == HD_OK)
-        code = connect_further(&whole, service, id, err);
+        code = connect_further(&whole, service, crew->options, id, err);
     return code == HD_OK ? hd_docker_start(&whole, id, NULL, err) : code;
 }
 
@@ -369,21 +378,33 @@ static enum hd_code start_service(struct crew *crew, struct hd_docker_api *api,
     return code;
 }
 
+/* NULL: it is not there yet. */
+static const char *find_service(const struct rise *rise, const char *name)
+{
+    for (size_t i = 0; i < rise->found_count; i++)
+        if (hd_streq(rise->found[i].name, name))
+            return rise->found[i].id;
+    return NULL;
+}
+
 static enum hd_code rise_one(struct crew *crew, struct hd_docker_api *api, size_t index,
                              struct hd_err *err)
 {
     const struct rise *rise = crew->context;
     const struct hd_service *service = rise->layer[index];
-    enum hd_code code = start_service(crew, api, service, err);
+    const char *id = find_service(rise, service->name);
+    enum hd_code code =
+        id != NULL ? services_await(api, service, id, err) : start_service(crew, api, service, err);
     return code == HD_OK ? HD_OK : hd_fail_in(err, "%s", service->name);
 }
 
 static enum hd_code rise_layers(struct hd_docker_endpoint *endpoint, const struct hd_services *plan,
+                                const struct hd_service_found *found, size_t found_count,
                                 const struct hd_services_options *options, struct hd_err *err)
 {
     enum hd_code code = HD_OK;
     for (uint32_t layer = 0; code == HD_OK && layer < plan->layer_count; layer++) {
-        struct rise rise = {.plan = plan};
+        struct rise rise = {.plan = plan, .found = found, .found_count = found_count};
         struct crew crew = {.endpoint = endpoint,
                             .options = options,
                             .interruptible = true,
@@ -417,8 +438,10 @@ static enum hd_code sink_one(struct crew *crew, struct hd_docker_api *api, size_
                              struct hd_err *err)
 {
     const struct hd_service_found *found = (const struct hd_service_found *)crew->context + index;
+    const struct hd_services_options *options = crew->options;
+    bool at_once = options->hurried != NULL && options->hurried(options->context);
     enum hd_code code =
-        hd_streq(found->state, "running") ? stop_service(api, found->id, err) : HD_OK;
+        hd_streq(found->state, "running") && !at_once ? stop_service(api, found->id, err) : HD_OK;
     if (code == HD_OK)
         code = hd_docker_remove(api, found->id, err);
     for (int i = 0; code == HD_E_BUSY && i < BUSY_TRIES_MAX; i++) {
@@ -489,7 +512,15 @@ static enum hd_code find_engine(const struct hd_services_options *options,
     struct hd_docker_endpoint *endpoint = hd_calloc(1, sizeof(*endpoint));
     if (endpoint == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for an engine's address");
-    enum hd_code code = hd_docker_endpoint_init(endpoint, options->docker_host, err);
+    char podman[HD_DOCKER_URL_MAX];
+    const char *there = options->docker_host;
+    enum hd_code code = HD_OK;
+    if (there == NULL && options->podman) {
+        code = hd_podman_host(podman, sizeof(podman), err);
+        there = podman;
+    }
+    if (code == HD_OK)
+        code = hd_docker_endpoint_init(endpoint, there, err);
     if (code == HD_OK)
         code = open_client(endpoint, options, true, &client, err);
     if (code == HD_OK) {
@@ -540,7 +571,7 @@ enum hd_code hd_services_up(const struct hd_services *plan,
         close_client(&client);
     }
     if (code == HD_OK)
-        code = rise_layers(endpoint, plan, options, err);
+        code = rise_layers(endpoint, plan, NULL, 0, options, err);
     if (code != HD_OK) { /* only what this set made: another one's would carry another UUID */
         struct hd_services_options own = *options;
         struct hd_err left;
@@ -549,6 +580,18 @@ enum hd_code hd_services_up(const struct hd_services *plan,
         if (sink(endpoint, &own, &removed, &left) != HD_OK && options->say != NULL)
             options->say(options->context, "taking down", left.text);
     }
+    hd_free(endpoint);
+    return code;
+}
+
+enum hd_code services_await_all(const struct hd_services *plan,
+                                const struct hd_service_found *found, size_t count,
+                                const struct hd_services_options *options, struct hd_err *err)
+{
+    struct hd_docker_endpoint *endpoint = NULL;
+    enum hd_code code = find_engine(options, &endpoint, err);
+    if (code == HD_OK)
+        code = rise_layers(endpoint, plan, found, count, options, err);
     hd_free(endpoint);
     return code;
 }

@@ -23,6 +23,11 @@ HD_NODISCARD enum hd_code services_write_network(const char *name,
                                                  struct hd_buf *out, struct hd_err *err);
 HD_NODISCARD enum hd_code services_write_connect(const struct hd_service *service, const char *id,
                                                  struct hd_buf *out, struct hd_err *err);
+/* What the engine calls them; `name` may be where the text is written. */
+const char *services_network_name(const struct hd_services_options *options, const char *network,
+                                  char name[HD_SERVICES_NAME_SIZE]);
+const char *services_container_name(const struct hd_services_options *options, const char *service,
+                                    char name[HD_SERVICES_NAME_SIZE]);
 /* The query "filters={...}" for a label and, unless it is NULL, the host, escaped. */
 HD_NODISCARD enum hd_code services_write_filter(const char *label, const char *value,
                                                 const char *host, char *ret_text, size_t text_size,
@@ -39,5 +44,14 @@ HD_NODISCARD enum hd_code services_parse_list(const char *text, size_t size,
 HD_NODISCARD enum hd_code services_await(struct hd_docker_api *api,
                                          const struct hd_service *service, const char *id,
                                          struct hd_err *err);
+
+/* ---- services.c ------------------------------------------------------------------------------ */
+
+/* Waits until all of them, which are there, are ready: whoever made them may have been killed
+ * before they were. */
+HD_NODISCARD enum hd_code services_await_all(const struct hd_services *plan,
+                                             const struct hd_service_found *found, size_t count,
+                                             const struct hd_services_options *options,
+                                             struct hd_err *err);
 
 #endif

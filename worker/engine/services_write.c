@@ -2,6 +2,7 @@
 /* services_write.c: services as the engine's JSON, and its list of containers as ours. Pure. */
 #include "services.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,6 +141,26 @@ static bool has_names(const char *network)
     return !hd_streq(network, "host") && !hd_streq(network, "none") && !hd_streq(network, "bridge");
 }
 
+bool hd_services_apart_name(const char *name, const char *uuid,
+                            char ret_name[HD_SERVICES_NAME_SIZE])
+{
+    return has_names(name) && hd_format(ret_name, HD_SERVICES_NAME_SIZE, "%s-%s", name, uuid);
+}
+
+const char *services_network_name(const struct hd_services_options *options, const char *network,
+                                  char name[HD_SERVICES_NAME_SIZE])
+{
+    return options->apart && hd_services_apart_name(network, options->uuid, name) ? name : network;
+}
+
+const char *services_container_name(const struct hd_services_options *options, const char *service,
+                                    char name[HD_SERVICES_NAME_SIZE])
+{
+    return options->apart && hd_format(name, HD_SERVICES_NAME_SIZE, "%s-%s", service, options->uuid)
+               ? name
+               : service;
+}
+
 /* An endpoint in a network; others find the service there by its name. */
 static void put_endpoint(struct writer *w, const struct hd_service *service, const char *network)
 {
@@ -152,12 +173,14 @@ static void put_endpoint(struct writer *w, const struct hd_service *service, con
     put(w, "}");
 }
 
-static void put_networks(struct writer *w, const struct hd_service *service)
+static void put_networks(struct writer *w, const struct hd_service *service,
+                         const struct hd_services_options *options)
 {
+    char name[HD_SERVICES_NAME_SIZE];
     if (service->network_count == 0)
         return;
     put(w, ",\"NetworkingConfig\":{\"EndpointsConfig\":{");
-    put_string(w, service->networks[0]);
+    put_string(w, services_network_name(options, service->networks[0], name));
     put(w, ":");
     put_endpoint(w, service, service->networks[0]);
     put(w, "}}");
@@ -172,13 +195,40 @@ static void put_health(struct writer *w, const struct hd_service *service)
     put(w, "],\"Interval\":1000000000,\"Timeout\":5000000000,\"Retries\":1000000}");
 }
 
+/* Where a job of a worker is bounded, so is what comes with it. */
+static void put_bounds(struct writer *w, const struct hd_services_bounds *bounds)
+{
+    char text[96];
+    if (bounds == NULL)
+        return;
+    put(w, ",\"SecurityOpt\":[\"no-new-privileges\"]");
+    if (bounds->memory_bytes > 0) {
+        (void)hd_format(text, sizeof(text), ",\"Memory\":%" PRIu64 ",\"MemorySwap\":%" PRIu64,
+                        bounds->memory_bytes, bounds->memory_bytes);
+        put(w, text);
+    }
+    if (bounds->cpus > 0) {
+        (void)hd_format(text, sizeof(text), ",\"NanoCpus\":%" PRId64,
+                        (int64_t)(bounds->cpus * 1e9));
+        put(w, text);
+    }
+    if (bounds->pids > 0) {
+        (void)hd_format(text, sizeof(text), ",\"PidsLimit\":%" PRId64, bounds->pids);
+        put(w, text);
+    }
+    if (bounds->runtime != NULL) {
+        put(w, ",");
+        put_pair(w, "Runtime", bounds->runtime);
+    }
+}
+
 /* No init: some images bring their own, which must be process 1. */
 enum hd_code services_write_container(const struct hd_service *service,
                                       const struct hd_services_options *options, struct hd_buf *out,
                                       struct hd_err *err)
 {
     struct writer w = {out, err, HD_OK};
-    char layer[16];
+    char layer[16], name[HD_SERVICES_NAME_SIZE];
     (void)hd_format(layer, sizeof(layer), "%u", service->layer);
     put(&w, "{\"Image\":");
     put_string(&w, service->image);
@@ -198,11 +248,12 @@ enum hd_code services_write_container(const struct hd_service *service,
     put_mounts(&w, service);
     if (service->network_count > 0) {
         put(&w, ",");
-        put_pair(&w, "NetworkMode", service->networks[0]);
+        put_pair(&w, "NetworkMode", services_network_name(options, service->networks[0], name));
     }
+    put_bounds(&w, options->bounds);
     put(&w, ",\"AutoRemove\":false,\"RestartPolicy\":{\"Name\":\"no\"},\"LogConfig\":{\"Type\":"
             "\"json-file\",\"Config\":{\"max-size\":\"" LOG_BYTES "\",\"max-file\":\"2\"}}}");
-    put_networks(&w, service);
+    put_networks(&w, service, options);
     put(&w, "}");
     return w.code;
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* services_uuid.h: what a set of services is known by. */
-#ifndef HD_CLI_SERVICES_UUID_H
-#define HD_CLI_SERVICES_UUID_H
+/* services_host.h: which machine a set of services is of. */
+#ifndef HD_CLI_SERVICES_HOST_H
+#define HD_CLI_SERVICES_HOST_H
 
 #include <hd/services.h>
 
 #include <unistd.h>
-
-void services_make_uuid(char uuid[HD_SERVICES_UUID_SIZE]);
 
 /* The name of this machine: engines are shared, and a path means something on one machine only. */
 static inline const char *services_host(char host[HD_SERVICES_HOST_MAX])
