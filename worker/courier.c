@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ struct task {
     bool files;      /* of an attempt, for people; otherwise it is a work directory */
     bool waited_for; /* by `waiter`, which writes there when it is packed */
     struct hd_attempt_ref waiter;
-    int fd; /* of what is to be sent */
+    int fd;         /* of what is to be sent */
+    uint64_t bytes; /* that it takes on this disk */
     char address[HD_ADDRESS_MAX];
     struct hd_attempt_ref attempt;
     double budget; /* that it has been trained to; NaN: none */
@@ -43,8 +45,9 @@ struct lane {
 
 struct hd_courier {
     struct hd_fetch *fetch;
-    char spool[HD_PATH_MAX], files_spool[HD_PATH_MAX];
+    char state_dir[HD_PATH_MAX], spool[HD_PATH_MAX], files_spool[HD_PATH_MAX];
     uint64_t bytes_max;
+    uint64_t (*free_bytes)(const char *directory);
     struct hd_queue *news;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -284,6 +287,45 @@ static enum hd_code add(struct hd_courier *courier, struct lane *lane, size_t co
     return code;
 }
 
+static uint64_t bytes_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static uint64_t free_on_disk(const char *directory)
+{
+    struct statvfs disk;
+    if (statvfs(directory, &disk) != 0)
+        return UINT64_MAX; /* the write says what is wrong */
+    return (uint64_t)disk.f_bavail * disk.f_frsize;
+}
+
+/* Jobs need the disk too: what lies there to be sent leaves as much free as it takes. */
+static uint64_t room_for_copy(struct hd_courier *courier)
+{
+    uint64_t left = courier->free_bytes(courier->state_dir), waiting = 0;
+    pthread_mutex_lock(&courier->lock);
+    for (size_t i = 0; i < courier->sending.count; i++)
+        waiting += courier->sending.tasks[i].bytes;
+    pthread_mutex_unlock(&courier->lock);
+    return left > waiting ? (left - waiting) / 2 : 0;
+}
+
+typedef enum hd_code (*packer)(const char *directory, uint64_t bytes_max, int fd,
+                               struct hd_err *err);
+
+static enum hd_code pack(struct hd_courier *courier, packer pack_it, const char *path, int fd,
+                         struct hd_err *err)
+{
+    uint64_t room = room_for_copy(courier);
+    bool scarce = room < courier->bytes_max;
+    enum hd_code code = pack_it(path, scarce ? room : courier->bytes_max, fd, err);
+    return code == HD_E_LIMIT && scarce
+               ? hd_fail(err, HD_E_FULL, "its worker's disk has too little room for a copy")
+               : code;
+}
+
 /* Into a file without a name: it goes when we go. */
 static void pack_task(struct hd_courier *courier, struct task *task)
 {
@@ -296,9 +338,10 @@ static void pack_task(struct hd_courier *courier, struct task *task)
     (void)unlink(courier->spool); /* of a process that died */
     packed.fd = open(courier->spool, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     enum hd_code code = packed.fd >= 0
-                            ? hd_checkpoint_pack(task->path, courier->bytes_max, packed.fd, &err)
+                            ? pack(courier, hd_checkpoint_pack, task->path, packed.fd, &err)
                             : hd_fail(&err, HD_E_IO, "%s: %s", courier->spool, strerror(errno));
     (void)unlink(courier->spool);
+    packed.bytes = code == HD_OK ? bytes_of(packed.fd) : 0;
     if (code == HD_OK)
         code = add(courier, &courier->sending, HD_COURIER_PACKED_MAX, &packed, &err);
     if (code == HD_OK)
@@ -341,7 +384,7 @@ static enum hd_code pack_files(struct hd_courier *courier, struct task *task, st
     if (task->fd < 0)
         return hd_fail(err, HD_E_IO, "%s: %s", courier->files_spool, strerror(errno));
     set_packing(courier, true);
-    enum hd_code code = hd_files_pack(task->path, courier->bytes_max, task->fd, err);
+    enum hd_code code = pack(courier, hd_files_pack, task->path, task->fd, err);
     set_packing(courier, false);
     (void)unlink(courier->files_spool);
     return code;
@@ -643,13 +686,15 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
     courier->fetch = settings->fetch;
     courier->root = settings->root;
     courier->bytes_max = settings->bytes_max;
+    courier->free_bytes = settings->free_bytes != NULL ? settings->free_bytes : free_on_disk;
     courier->news = settings->news;
     hd_assert(pthread_mutex_init(&courier->lock, NULL) == 0);
     hd_assert(pthread_condattr_init(&monotonic) == 0);
     hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     hd_assert(pthread_cond_init(&courier->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
-    if (!hd_format(courier->spool, sizeof(courier->spool), "%s/travelling.tar",
+    if (!hd_copy_text(courier->state_dir, sizeof(courier->state_dir), settings->state_dir) ||
+        !hd_format(courier->spool, sizeof(courier->spool), "%s/travelling.tar",
                    settings->state_dir) ||
         !hd_format(courier->files_spool, sizeof(courier->files_spool), "%s/home.tar",
                    settings->state_dir) ||

@@ -21,7 +21,9 @@ struct hd_courier_settings {
     const struct hd_root *root; /* likewise: where attempts' directories are looked for */
     const char *state_dir;      /* where an archive is put while it is sent */
     uint64_t bytes_max;         /* of one directory that is sent */
-    struct hd_queue *news;      /* struct hd_courier_news *, free with hd_free */
+    /* On the disk of that directory; NULL: the disk is asked. Copies leave as much as they take. */
+    uint64_t (*free_bytes)(const char *directory);
+    struct hd_queue *news; /* struct hd_courier_news *, free with hd_free */
 };
 struct hd_courier_news {
     struct hd_attempt_ref attempt;

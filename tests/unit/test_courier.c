@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,14 @@ static bool keeps(void *context, struct hd_attempt_ref attempt)
     return true;
 }
 
+static _Atomic uint64_t disk_free;
+
+static uint64_t free_bytes(const char *directory)
+{
+    assert_non_null(directory);
+    return disk_free;
+}
+
 /* ---- the world ------------------------------------------------------------------------------- */
 
 struct world {
@@ -135,8 +144,11 @@ static int setup(void **state)
     master.puts = master.wholes = master.failures = 0;
     master.twist = NULL;
     assert_hd_ok(hd_queue_new(64, &world->news, &err));
-    const struct hd_courier_settings courier = {
-        .state_dir = world->dir, .bytes_max = 1u << 25, .news = world->news};
+    const struct hd_courier_settings courier = {.state_dir = world->dir,
+                                                .bytes_max = 1u << 25,
+                                                .free_bytes = free_bytes,
+                                                .news = world->news};
+    disk_free = UINT64_MAX;
     assert_hd_ok(hd_courier_open(&courier, &world->courier, &err));
     *state = world;
     return 0;
@@ -270,6 +282,31 @@ static void other_answers_are_refused(void **state)
     }
 }
 
+static void send_and_wait(struct world *world)
+{
+    hd_courier_send(world->courier, "tcp://master", left, world->work);
+    while (!hd_courier_is_idle(world->courier))
+        (void)sched_yield();
+}
+
+/* Copies that wait to be sent never take the disk from jobs: as much as they take stays free. */
+static void a_scarce_disk_is_left_to_jobs(void **state)
+{
+    struct world *world = *state;
+    static const uint64_t too_little[] = {0, 1000, 2 * BIG - 1};
+    write_at(world, "weights", NULL);
+    for (size_t i = 0; i < HD_COUNT(too_little); i++) {
+        disk_free = too_little[i];
+        send_and_wait(world);
+        pthread_mutex_lock(&master.lock);
+        assert_int_equal(master.puts, 0);
+        pthread_mutex_unlock(&master.lock);
+    }
+    disk_free = 2 * (BIG + 65536);
+    send_and_wait(world);
+    assert_int_equal(master.wholes, 1);
+}
+
 /* Larger files begin and end pieces; small ones share them; together they are the archive. */
 static void an_archive_is_cut_at_its_files(void **state)
 {
@@ -309,9 +346,8 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_directory_arrives_as_it_was),
-        TEST(only_what_changed_is_sent_again),
-        TEST(other_answers_are_refused),
+        TEST(a_directory_arrives_as_it_was),  TEST(only_what_changed_is_sent_again),
+        TEST(other_answers_are_refused),      TEST(a_scarce_disk_is_left_to_jobs),
         TEST(an_archive_is_cut_at_its_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
