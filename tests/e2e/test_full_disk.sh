@@ -41,7 +41,7 @@ head -c 2000000 /dev/zero >"$seen/filler" 2>/dev/null
 pids="$pids $!"
 quarantined() { "$hd" workers --state-dir state | grep '^small .*quarantined'; }
 
-echo "1..3"
+echo "1..4"
 until_true quarantined >/dev/null
 verdict $? "three jobs that cannot be prepared put the worker into quarantine"
 quarantined | grep -q "this worker's disk is full, make room on it" && kill -0 "$small"
@@ -53,3 +53,16 @@ until_true grep -q "worker large: hello" master.log # or the small one, which re
 "$hd" resume full --state-dir state >resume.log 2>&1
 until_true grep -q "run full: finished" full.out && [ "$("$hd" export --state-dir state | grep -c ',ok,')" -eq 6 ]
 verdict $? "another worker does every job, also those that were begun there"
+
+# What fills the disk is the target itself: how it ended is told all the same, and not when somebody makes room.
+sed -e 's/name: full/name: greedy/' -e 's/configs: 6/configs: 1/' \
+    -e "s/command: .*/command: [sh, -c, 'head -c 9000000 \/dev\/zero >\"\$HYPERDOCK_WORK_DIR\/all\"; exit 3']/" full.yaml >greedy.yaml
+mkdir disk2
+"$master" --run-id greedy --nameserver "$address" --token-file token --state-dir state2 greedy.yaml >greedy.out 2>greedy.log &
+pids="$pids $!"
+# shellcheck disable=SC2086 # several words
+$apart sh -c 'mount -t tmpfs -o size=1m none disk2 && exec "$@"' sh "$worker" --nameserver "$address" --token-file token \
+    --run-id greedy --work-dir disk2/work --worker-id greedy --engine process >greedy-worker.log 2>&1 &
+pids="$pids $!"
+until_true grep -q "job 0: .*exit code 3" greedy.log
+verdict $? "a target that fills the disk ends, and its end is told"

@@ -9,6 +9,7 @@
  *   begun   written by the shim before it starts the target: without it and without a shim that
  *           lives, the target was never started
  *   grace   milliseconds between TERM and KILL, written before the shim is asked to stop
+ *   room    some bytes that are given back when the end is written: the disk may be full by then
  *   end     how it ended, written by the shim when nothing of the target is left
  */
 #ifndef HD_ENGINE_RECORD_H
