@@ -47,8 +47,10 @@ static void print_series(const struct hd_value *series)
     }
     printf("    %s: %g at %g", cli_cell(series, "label", cell),
            hd_value_number(y->as.array.items[last]), hd_value_number(x->as.array.items[last]));
+    int64_t points = cli_integer(series, "points"); /* before some were left out */
     if (last > 0 && low <= high)
-        printf(", %zu points from %g to %g", last + 1, low, high);
+        printf(", %lld points from %g to %g",
+               (long long)(points > (int64_t)last ? points : (int64_t)last + 1), low, high);
     printf("\n");
 }
 
@@ -225,6 +227,25 @@ static struct hd_value *find_in_runs(const char *work, const char *run_id, int64
     return found;
 }
 
+/* What came with results is checked before it is shown: workers said it. Without charts nothing is
+ * said of them. */
+static enum hd_code take_graphs(struct hd_value *answer, struct hd_err *err)
+{
+    const struct hd_value *attempts = hd_value_get(answer, "attempts");
+    for (size_t i = 0; attempts != NULL && i < attempts->as.array.count; i++) {
+        struct hd_value *attempt = attempts->as.array.items[i], *graphs = NULL;
+        const struct hd_value *summary = hd_value_get(attempt, "graphs");
+        struct hd_err ignored;
+        if (summary == NULL)
+            continue;
+        if (hd_graphs_read_summary(summary, &graphs, &ignored) != HD_OK)
+            graphs = hd_value_new_array();
+        if (graphs == NULL || hd_value_set(attempt, "graphs", graphs) != HD_OK)
+            return hd_fail(err, HD_E_NOMEM, "no memory");
+    }
+    return HD_OK;
+}
+
 static enum hd_code add_local(const char *state_dir, struct hd_value *answer, struct hd_err *err)
 {
     static const struct {
@@ -260,6 +281,8 @@ static int show(const struct cli_common *common, struct hd_value *arguments)
     enum hd_code code = cli_open(common, &source, &err);
     if (code == HD_OK)
         code = cli_read(source, "job", arguments, &answer, &err);
+    if (code == HD_OK)
+        code = take_graphs(answer, &err);
     if (code == HD_OK)
         code = add_local(cli_state_dir(common->state_dir), answer, &err);
     if (code == HD_OK && common->json)

@@ -100,6 +100,7 @@ void agent_end_held(struct hd_agent *agent, struct held *held, const struct hd_r
     held->result.info_json = held->info_json;
     held->result.directory = held->directory;
     held->result.image_id = held->image_id;
+    held->result.graphs_json = ""; /* the host gives them with the report */
     if (agent->leaving && agent->running_count == 0 &&
         agent->leave_deadline_ms > agent->now_ms + HD_AGENT_LEAVE_MS)
         agent->leave_deadline_ms = agent->now_ms + HD_AGENT_LEAVE_MS;

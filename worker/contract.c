@@ -2,6 +2,8 @@
 /* What a target gives back: loss.json at its end, metrics.jsonl while it runs. */
 #include "contract_internal.h"
 
+#include <hd/graphs.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -58,6 +60,31 @@ void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                                                  : err.text);
     }
     hd_buf_release(&buf);
+}
+
+/* As early targets call it, and as it is called. */
+char *hd_graphs_gather(const char *run_dir)
+{
+    static const char *const names[] = {"graphs.json", "graph.json"};
+    char *gathered = NULL;
+    for (size_t i = 0; i < HD_COUNT(names) && gathered == NULL; i++) {
+        char path[HD_PATH_MAX];
+        struct hd_buf text, summary;
+        struct hd_value *graphs = NULL;
+        struct hd_err ignored;
+        hd_buf_init(&text, HD_GRAPHS_BYTES_MAX + 1);
+        hd_buf_init(&summary, HD_RESULT_GRAPHS_MAX);
+        if (hd_format(path, sizeof(path), "%s/%s", run_dir, names[i]) &&
+            hd_file_read(path, HD_GRAPHS_BYTES_MAX, true, &text, &ignored) == HD_OK &&
+            hd_graphs_parse(hd_buf_text(&text), text.size, &graphs, &ignored) == HD_OK &&
+            hd_graphs_summary(graphs, HD_RESULT_GRAPHS_MAX - 1, &summary, &ignored) == HD_OK &&
+            summary.size > 0)
+            gathered = hd_strdup(hd_buf_text(&summary));
+        hd_value_free(graphs);
+        hd_buf_release(&text);
+        hd_buf_release(&summary);
+    }
+    return gathered;
 }
 
 void hd_contract_finish(const char *run_dir, const struct hd_experiment *experiment)

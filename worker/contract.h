@@ -170,6 +170,9 @@ void hd_plan_release(struct hd_plan *plan);
 
 /* ---- what a target gives back --------------------------------------------------------------- */
 
+/* run_dir/graphs.json, or graph.json, thinned to HD_RESULT_GRAPHS_MAX; NULL: there are no charts,
+ * or none that can be read. hd_free() it. */
+char *hd_graphs_gather(const char *run_dir);
 /* run_dir/loss.json through hd_loss_parse(). Never fails: see hd_loss. */
 void hd_loss_read(const char *run_dir, const struct hd_experiment *experiment,
                   struct hd_loss *ret_loss);

@@ -10,6 +10,7 @@
 /* Where we are, for messages. */
 struct place {
     size_t graph;
+    bool summary; /* of hd_graphs_summary() */
     struct hd_err *err;
 };
 
@@ -52,7 +53,8 @@ static enum hd_code copy_numbers(const struct place *place, const struct hd_valu
     enum hd_code code = list != NULL ? HD_OK : nomem(place);
     for (size_t i = 0; code == HD_OK && i < count; i++) {
         const struct hd_value *item = is_list ? given->as.array.items[i] : given;
-        if (!is_number(item, finite))
+        bool none = place->summary && !finite && item->kind == HD_VALUE_NULL;
+        if (!none && !is_number(item, finite))
             code = wrong(place,
                          finite ? "x holds what is no finite number" : "y holds what is no number");
         else if (hd_value_append(list, hd_value_new_double(hd_value_number(item))) != HD_OK)
@@ -83,6 +85,19 @@ static enum hd_code copy_text(const struct place *place, const struct hd_value *
 
 /* ---- charts ---------------------------------------------------------------------------------- */
 
+/* How many there were before some were left out. */
+static enum hd_code copy_points(const struct place *place, const struct hd_value *given,
+                                size_t count, struct hd_value *series)
+{
+    const struct hd_value *points = place->summary ? hd_value_get(given, "points") : NULL;
+    if (points == NULL)
+        return HD_OK;
+    if (points->kind != HD_VALUE_INT || points->as.integer < (int64_t)count ||
+        points->as.integer > (int64_t)HD_GRAPHS_BYTES_MAX)
+        return wrong(place, "its points are not as many as it says");
+    return put(place, series, "points", hd_value_new_int(points->as.integer));
+}
+
 static enum hd_code fill_series(const struct place *place, const struct hd_value *given,
                                 struct hd_value *series)
 {
@@ -101,10 +116,13 @@ static enum hd_code fill_series(const struct place *place, const struct hd_value
         hd_value_free(y);
         return code;
     }
+    size_t count = y->as.array.count;
     code = put(place, series, "x", x);
     if (code != HD_OK)
         hd_value_free(y);
-    return code == HD_OK ? put(place, series, "y", y) : code;
+    if (code == HD_OK)
+        code = put(place, series, "y", y);
+    return code == HD_OK ? copy_points(place, given, count, series) : code;
 }
 
 static enum hd_code fill_list(const struct place *place, const struct hd_value *given,
@@ -150,10 +168,10 @@ static enum hd_code fill_graph(const struct place *place, const struct hd_value 
     return put(place, graph, "series", list);
 }
 
-static enum hd_code fill_graphs(const struct hd_value *given, struct hd_value *graphs,
+static enum hd_code fill_graphs(const struct hd_value *given, bool summary, struct hd_value *graphs,
                                 struct hd_err *err)
 {
-    struct place place = {.err = err};
+    struct place place = {.summary = summary, .err = err};
     bool is_list = given->kind == HD_VALUE_ARRAY;
     size_t count = is_list ? given->as.array.count : 1;
     if (count > HD_GRAPHS_MAX)
@@ -172,20 +190,32 @@ static enum hd_code fill_graphs(const struct hd_value *given, struct hd_value *g
     return code;
 }
 
-enum hd_code hd_graphs_parse(const char *text, size_t size, struct hd_value **ret_graphs,
-                             struct hd_err *err)
+static enum hd_code take(const struct hd_value *given, bool summary, struct hd_value **ret_graphs,
+                         struct hd_err *err)
 {
-    struct hd_value *given = NULL, *graphs = NULL;
-    enum hd_code code = hd_target_json_parse(text, size, "graphs.json", &given, err);
-    if (code != HD_OK)
-        return code;
-    graphs = hd_value_new_array();
-    code = graphs != NULL ? fill_graphs(given, graphs, err)
-                          : hd_fail(err, HD_E_NOMEM, "no memory for charts");
-    hd_value_free(given);
+    struct hd_value *graphs = hd_value_new_array();
+    enum hd_code code = graphs != NULL ? fill_graphs(given, summary, graphs, err)
+                                       : hd_fail(err, HD_E_NOMEM, "no memory for charts");
     if (code == HD_OK)
         *ret_graphs = graphs;
     else
         hd_value_free(graphs);
     return code;
+}
+
+enum hd_code hd_graphs_parse(const char *text, size_t size, struct hd_value **ret_graphs,
+                             struct hd_err *err)
+{
+    struct hd_value *given = NULL;
+    enum hd_code code = hd_target_json_parse(text, size, "graphs.json", &given, err);
+    if (code == HD_OK)
+        code = take(given, false, ret_graphs, err);
+    hd_value_free(given);
+    return code;
+}
+
+enum hd_code hd_graphs_read_summary(const struct hd_value *summary, struct hd_value **ret_graphs,
+                                    struct hd_err *err)
+{
+    return take(summary, true, ret_graphs, err);
 }

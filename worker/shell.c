@@ -57,6 +57,10 @@ static void send_request(struct shell *shell, struct hd_agent_action *action)
     if (shell->settings->keyring != NULL)
         (void)hd_keyring_own(shell->settings->keyring, shell->token);
     action->request.token = shell->token;
+    if (action->request.kind == HD_REQUEST_REPORT) {
+        const struct entry *entry = shell_find(shell, action->request.result.attempt);
+        action->request.result.graphs_json = entry != NULL ? entry->graphs_json : NULL;
+    }
     if (net == NULL || left_ms <= 0) {
         add_failure(shell, action);
     } else if (hd_request_encode(&action->request, &buf, &err) != HD_OK ||

@@ -47,6 +47,7 @@ void shell_free_entry(struct shell *shell, struct entry *entry)
             shell->entries[i] = NULL;
     if (entry != NULL) {
         hd_gpus_release(&shell->gpus, entry->attempt);
+        hd_free(entry->graphs_json);
         shell_leave_services(shell, entry);
         hd_experiments_release(shell->experiments, entry->experiment);
         hd_collector_unpin(shell->collector, entry->pinned);
@@ -125,6 +126,10 @@ void shell_end(struct shell *shell, struct entry *entry, const struct hd_result 
     entry->result.image_id = entry->image_id;
     entry->result.directory = entry->workspace.directory;
     shell_release_services(shell, entry);
+    hd_free(entry->graphs_json);
+    entry->graphs_json = entry->workspace.run_dir[0] != '\0'
+                             ? hd_graphs_gather(entry->workspace.run_dir)
+                             : NULL;
     if (result->outcome == HD_OUTCOME_OK && entry->workspace.directory[0] != '\0')
         hd_workspace_reach(entry->workspace.work_dir, shell->settings->seat->worker, entry->budget);
     keep(shell, entry); /* before anybody reads of it */

@@ -53,6 +53,7 @@ struct entry {
     char message[HD_MESSAGE_MAX];
     char info_json[HD_INFO_JSON_MAX];
     char image_id[HD_IMAGE_ID_MAX];
+    char *graphs_json;                  /* of an end: its charts; NULL none */
     char run_image_id[HD_IMAGE_ID_MAX]; /* of the run's first attempt; "" not known */
 };
 

@@ -113,6 +113,7 @@ static const struct hd_field result_fields[] = {
     ID("d", hd_result, directory),
     U32("ru", hd_result, rule),
     TEXT("im", hd_result, image_id, HD_IMAGE_ID_MAX - 1),
+    TEXT("gr", hd_result, graphs_json, HD_RESULT_GRAPHS_MAX - 1),
 };
 static const struct hd_shape result_shape = SHAPE("result", hd_result, result_fields, false);
 

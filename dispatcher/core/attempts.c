@@ -343,6 +343,7 @@ void core_end_by_report(struct hd_core *core, uint32_t run_number, const struct 
         .rule = rule != NULL ? rule_number : 0,
         .label = label,
         .image_id = result->image_id,
+        .graphs_json = result->graphs_json,
     };
     core_commit(core, fact);
     if (ending.requeued && ending.charged)

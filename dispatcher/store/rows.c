@@ -93,6 +93,7 @@ static const struct hd_column attempt_ended[] = {
     COLUMN(attempt_ended, rule, "rule", HD_COLUMN_U32),
     COLUMN(attempt_ended, label, "label", HD_COLUMN_TEXT),
     COLUMN(attempt_ended, image_id, "image_id", HD_COLUMN_TEXT),
+    COLUMN(attempt_ended, graphs_json, "graphs", HD_COLUMN_JSON),
 };
 
 static const struct hd_column report_refused[] = {

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- schema_5.sql: version 5: results that were known before a run began, what an attempt's container was
--- made of, failed jobs that are run once more and images that people set.
+-- made of and what its target drew, failed jobs that are run once more and images that people set.
 
 ALTER TABLE runs ADD COLUMN known TEXT; -- JSON: configs and their results (known.h); NULL: none
 ALTER TABLE attempt_ends ADD COLUMN image_id TEXT NOT NULL DEFAULT ''; -- sha256:...; '' not known
+ALTER TABLE attempt_ends ADD COLUMN graphs TEXT; -- JSON: the target's charts, thinned; NULL: none
 
 ALTER TABLE jobs ADD COLUMN again INTEGER; -- the failed job that it runs once more; NULL: none
 

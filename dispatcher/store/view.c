@@ -19,11 +19,14 @@
 static const char *const lacking[HD_STORE_SCHEMA_VERSION] = {
     NULL,
     "CREATE TEMP VIEW attempt_ends AS SELECT *, NULL AS measures, 0.0 AS violation,"
-    " 0 AS rule, '' AS label, '' AS image_id FROM main.attempt_ends;",
-    "CREATE TEMP VIEW attempt_ends AS SELECT *, 0 AS rule, '' AS label, '' AS image_id"
+    " 0 AS rule, '' AS label, '' AS image_id, NULL AS graphs FROM main.attempt_ends;",
+    "CREATE TEMP VIEW attempt_ends AS SELECT *, 0 AS rule, '' AS label, '' AS image_id, NULL AS "
+    "graphs"
     " FROM main.attempt_ends;",
-    "CREATE TEMP VIEW attempt_ends AS SELECT *, '' AS image_id FROM main.attempt_ends;",
-    "CREATE TEMP VIEW attempt_ends AS SELECT *, '' AS image_id FROM main.attempt_ends;",
+    "CREATE TEMP VIEW attempt_ends AS SELECT *, '' AS image_id, NULL AS graphs FROM "
+    "main.attempt_ends;",
+    "CREATE TEMP VIEW attempt_ends AS SELECT *, '' AS image_id, NULL AS graphs FROM "
+    "main.attempt_ends;",
 };
 static const char lacking_before_3[] =
     "CREATE TEMP VIEW commands AS SELECT *, 'configs' AS limit_name, NULL AS value,"

@@ -52,6 +52,9 @@ enum hd_code view_export(struct hd_view *view, const struct view_request *reques
 
 /* ---- one job -------------------------------------------------------------------------------- */
 
+#define GRAPHS_OF "8" /* of so many last attempts: all of a job's might be too much for a message  \
+                       */
+
 static enum hd_code add_attempts(struct hd_view *view, const struct view_request *request,
                                  struct hd_value *object, struct hd_err *err)
 {
@@ -61,6 +64,9 @@ static enum hd_code add_attempts(struct hd_view *view, const struct view_request
                      " a.budget_previous, e.outcome, e.requeued AS \"requeued:bool\","
                      " e.charged AS \"charged:bool\", e.loss, e.by_report AS \"by_report:bool\","
                      " e.exit_code, e.image_id, e.message, e.info AS \"info:json\","
+                     " CASE WHEN a.attempt > (SELECT max(l.attempt) FROM attempts AS l"
+                     "  WHERE l.run = a.run AND l.job = a.job) - " GRAPHS_OF
+                     " THEN e.graphs END AS \"graphs:some_json\","
                      " utc(e.started_wall_ms) AS started,"
                      " coalesce(utc(e.finished_wall_ms), utc(e.wall_ms)) AS finished,"
                      " e.root, e.directory,"
@@ -172,7 +178,8 @@ static enum hd_code events_sql(enum hd_fact_kind kind, struct hd_buf *sql, struc
             code = hd_buf_puts(sql, ", nullif(t.image, '') AS \"image:some\"", err);
         else if (hd_streq(table->columns[i].name, "known")) /* as many as a run may have */
             code = hd_buf_puts(sql, ", " VIEW_KNOWN("t") " AS \"known:some\"", err);
-        else if (!hd_streq(table->columns[i].name, "run_id"))
+        else if (!hd_streq(table->columns[i].name, "run_id") &&
+                 !hd_streq(table->columns[i].name, "graphs")) /* hd show has them */
             code = hd_buf_printf(sql, err, ", t.%s AS \"%s%s\"", table->columns[i].name,
                                  table->columns[i].name, decoration(table->columns[i].type));
     if (code == HD_OK)

@@ -14,11 +14,12 @@
 #include <hd/race.h>
 #include <hd/sampler.h>
 
-#define HD_WORKER_ID_MAX 128  /* bytes, terminator included */
-#define HD_ROOT_ID_MAX 64     /* id of a work root, from the marker file in it */
-#define HD_DIR_NAME_MAX 40    /* name of a config's work directory inside the root */
-#define HD_MESSAGE_MAX 512    /* what a person is told of an attempt's end */
-#define HD_INFO_JSON_MAX 4096 /* what a target may add to its result */
+#define HD_WORKER_ID_MAX 128      /* bytes, terminator included */
+#define HD_ROOT_ID_MAX 64         /* id of a work root, from the marker file in it */
+#define HD_DIR_NAME_MAX 40        /* name of a config's work directory inside the root */
+#define HD_MESSAGE_MAX 512        /* what a person is told of an attempt's end */
+#define HD_INFO_JSON_MAX 4096     /* what a target may add to its result */
+#define HD_RESULT_GRAPHS_MAX 8192 /* its charts, thinned, as JSON; terminator included */
 #define HD_REASON_MAX 256
 #define HD_IMAGE_ID_MAX 80     /* "sha256:" and 64 digits, terminator included */
 #define HD_IMAGE_NAME_MAX 256  /* what people call one, terminator included */
@@ -188,6 +189,7 @@ struct hd_fact_attempt_ended {
     uint32_t rule;        /* of the experiment's log rules: which one matched, from 1 on; 0: none */
     const char *label;    /* what that rule calls it; "" */
     const char *image_id; /* what its container was made of; "" not known, or no container */
+    const char *graphs_json; /* the target's charts, thinned; "" or NULL: none */
 };
 
 struct hd_fact_report_refused {

@@ -24,4 +24,16 @@
 HD_NODISCARD enum hd_code hd_graphs_parse(const char *text, size_t size,
                                           struct hd_value **ret_graphs, struct hd_err *err);
 
+/* ---- graphs_summary.c: charts that travel with a result -------------------------------------- */
+
+/* Charts as hd_graphs_parse() gives them, as JSON of at most size_max bytes: series with many
+ * points keep the first, the last, and of each stretch the lowest and the highest; "points" then
+ * says how many there were. What is no finite y is null. Charts that do not fit even so are left
+ * out, the last ones first. "" when none fits. */
+HD_NODISCARD enum hd_code hd_graphs_summary(const struct hd_value *graphs, size_t size_max,
+                                            struct hd_buf *out, struct hd_err *err);
+/* What such a text says, checked as a target's own words are. HD_E_INVALID, HD_E_LIMIT. */
+HD_NODISCARD enum hd_code hd_graphs_read_summary(const struct hd_value *summary,
+                                                 struct hd_value **ret_graphs, struct hd_err *err);
+
 #endif

@@ -81,7 +81,8 @@ struct hd_result {
     const char *directory; /* name of the work directory this attempt leaves in the worker's root;
                               "" none */
     uint32_t rule; /* the experiment's log rule that its output matched, from 1 on; 0: none */
-    const char *image_id; /* what a container was made of; "" not known, or no container */
+    const char *image_id;    /* what a container was made of; "" not known, or no container */
+    const char *graphs_json; /* hd_graphs_summary() of its charts; "" or NULL: none */
 };
 
 struct hd_request {

@@ -28,7 +28,7 @@ verdict() { # verdict STATUS PROMISE
     number=$((number + 1))
     if [ "$1" -eq 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
 }
-echo "1..3"
+echo "1..5"
 "$hd" run --state-dir state --workers 1 experiment.yaml >run.out 2>&1
 "$hd" show --state-dir state 0 >show.out && grep -q "^  chart fit, loss over epoch$" show.out &&
     grep -q "^    test: 0.5 at 3, 3 points from 0.25 to 0.9$" show.out
@@ -37,3 +37,8 @@ verdict $? "hd show says where each series stands"
 verdict $? "and all of it with --json"
 "$hd" show --state-dir state 1 >half.out && ! grep -q chart half.out && grep -q "^attempt 1 .*: ok" half.out
 verdict $? "what is half written is passed over"
+mv state/work state/elsewhere # as on another machine
+"$hd" show --state-dir state 0 >remote.out && diff show.out remote.out >&2
+verdict $? "charts come with the result, so that they are shown where the directories are not"
+"$hd" show --state-dir state 1 >half.out && ! grep -q chart half.out
+verdict $? "and nothing comes of what was half written"

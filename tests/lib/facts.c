@@ -170,6 +170,7 @@ static void make_end(struct story *story, struct run_state *run, uint32_t job, s
         .rule = below(story, 3),
         .label = some_text(story),
         .image_id = some_text(story),
+        .graphs_json = some_text(story),
     };
     size_t count = below(story, 3) == 0 ? below(story, 40 + 1) : 0;
     double *measures = hd_arena_alloc(story->arena, (count + 1) * sizeof(*measures));
@@ -424,6 +425,7 @@ static void end_equal(const struct hd_fact *a, const struct hd_fact *b)
     EQ(rule);
     EQ_TEXT(label);
     EQ_TEXT(image_id);
+    EQ_TEXT(graphs_json);
 }
 
 static void refusal_equal(const struct hd_fact *a, const struct hd_fact *b)

@@ -30,6 +30,7 @@ static void copy_ended(struct sim *sim, struct hd_fact_attempt_ended *ended)
     ended->message = sim_text(sim, ended->message);
     ended->info_json = sim_text(sim, ended->info_json);
     ended->image_id = sim_text(sim, ended->image_id);
+    ended->graphs_json = sim_text(sim, ended->graphs_json);
     ended->root = sim_text(sim, ended->root);
     ended->directory = sim_text(sim, ended->directory);
 }

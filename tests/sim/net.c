@@ -18,6 +18,7 @@ static void copy_result(struct sim *sim, struct hd_result *result)
     result->message = sim_text(sim, result->message);
     result->info_json = sim_text(sim, result->info_json);
     result->image_id = sim_text(sim, result->image_id);
+    result->graphs_json = sim_text(sim, result->graphs_json);
     result->directory = sim_text(sim, result->directory);
 }
 

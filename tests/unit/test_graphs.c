@@ -98,12 +98,163 @@ static void what_is_too_much_is_refused(void **state)
     hd_buf_release(&text);
 }
 
+/* ---- what travels -----------------------------------------------------------------------------
+ */
+
+static struct hd_value *wave(size_t count, size_t graph_count)
+{
+    struct hd_buf text;
+    struct hd_value *graphs = NULL;
+    hd_buf_init(&text, HD_GRAPHS_BYTES_MAX);
+    for (size_t g = 0; g < graph_count; g++) {
+        assert_hd_ok(hd_buf_printf(
+            &text, &err,
+            "%s{\"name\":\"g%zu\",\"x_axis\":\"e\",\"series\":[{\"label\":\"b\",\"x\":[",
+            g > 0 ? "," : "[", g));
+        for (size_t i = 0; i < count; i++)
+            assert_hd_ok(hd_buf_printf(&text, &err, "%s%zu", i > 0 ? "," : "", i));
+        assert_hd_ok(hd_buf_puts(&text, "],\"y\":[", &err));
+        for (size_t i = 0; i < count; i++)
+            assert_hd_ok(hd_buf_printf(&text, &err, "%s%d", i > 0 ? "," : "",
+                                       i == count / 2   ? 1000
+                                       : i == count / 3 ? -1000
+                                                        : (int)(i % 7)));
+        assert_hd_ok(hd_buf_puts(&text, "]}]}", &err));
+    }
+    assert_hd_ok(hd_buf_puts(&text, "]", &err));
+    assert_hd_ok(hd_graphs_parse(hd_buf_text(&text), text.size, &graphs, &err));
+    hd_buf_release(&text);
+    return graphs;
+}
+
+static struct hd_value *travel(const struct hd_value *graphs, size_t size_max)
+{
+    struct hd_buf text;
+    struct hd_value *sent = NULL, *taken = NULL;
+    hd_buf_init(&text, 65536);
+    assert_hd_ok(hd_graphs_summary(graphs, size_max, &text, &err));
+    assert_true(text.size <= size_max);
+    if (text.size > 0) {
+        assert_hd_ok(hd_json_parse(hd_buf_text(&text), text.size, "sent", &hd_value_limits_target,
+                                   &sent, &err));
+        assert_hd_ok(hd_graphs_read_summary(sent, &taken, &err));
+    }
+    hd_value_free(sent);
+    hd_buf_release(&text);
+    return taken;
+}
+
+static const struct hd_value *series_of(const struct hd_value *graphs)
+{
+    return hd_value_get(graphs->as.array.items[0], "series")->as.array.items[0];
+}
+
+static double extreme(const struct hd_value *numbers, bool highest)
+{
+    double found = hd_value_number(numbers->as.array.items[0]);
+    for (size_t i = 1; i < numbers->as.array.count; i++) {
+        double number = hd_value_number(numbers->as.array.items[i]);
+        found = (highest ? number > found : number < found) ? number : found;
+    }
+    return found;
+}
+
+/* A short series travels whole; a long one keeps its ends, its order and its extremes. */
+static void long_series_are_thinned(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t count, size_max;
+        bool whole;
+    } rows[] = {{1, 8191, true},     {3, 8191, true},    {200, 8191, true},
+                {5000, 8191, false}, {5000, 400, false}, {5000, 200, false}};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_value *graphs = wave(rows[i].count, 1);
+        struct hd_value *taken = travel(graphs, rows[i].size_max);
+        assert_non_null(taken);
+        const struct hd_value *series = series_of(taken), *x = hd_value_get(series, "x"),
+                              *y = hd_value_get(series, "y");
+        const struct hd_value *points = hd_value_get(series, "points");
+        size_t last = x->as.array.count - 1;
+        assert_int_equal(last + 1, y->as.array.count);
+        assert_true((points == NULL) == rows[i].whole);
+        assert_true(rows[i].whole ? last + 1 == rows[i].count
+                                  : points->as.integer == (int64_t)rows[i].count);
+        assert_true(hd_value_number(x->as.array.items[0]) == 0);
+        assert_true(hd_value_number(x->as.array.items[last]) == (double)(rows[i].count - 1));
+        for (size_t k = 1; k <= last; k++)
+            assert_true(hd_value_number(x->as.array.items[k - 1]) <
+                        hd_value_number(x->as.array.items[k]));
+        const struct hd_value *all = hd_value_get(series_of(graphs), "y");
+        assert_true(extreme(y, true) == extreme(all, true));
+        assert_true(extreme(y, false) == extreme(all, false));
+        hd_value_free(taken);
+        hd_value_free(graphs);
+    }
+}
+
+/* Where even four points of each are too much, the last charts stay behind, at worst all. */
+static void charts_that_do_not_fit_are_left_out(void **state)
+{
+    (void)state;
+    struct hd_value *graphs = wave(50, 20);
+    struct hd_value *taken = travel(graphs, 1000);
+    assert_in_range(taken->as.array.count, 3, 19);
+    assert_string_equal(hd_value_get(taken->as.array.items[0], "name")->as.string, "g0");
+    hd_value_free(taken);
+    assert_null(travel(graphs, 50));
+    hd_value_free(graphs);
+}
+
+/* A value that is no number is shown as none. */
+static void what_is_no_number_travels(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"name\":\"a\",\"series\":{\"label\":\"b\",\"x\":[1,2,3],"
+                               "\"y\":[nan,-inf,7]}}";
+    struct hd_value *graphs = NULL;
+    assert_hd_ok(hd_graphs_parse(text, strlen(text), &graphs, &err));
+    struct hd_value *taken = travel(graphs, 8191);
+    const struct hd_value *y = hd_value_get(series_of(taken), "y");
+    assert_true(isnan(hd_value_number(y->as.array.items[0])));
+    assert_true(isnan(hd_value_number(y->as.array.items[1])));
+    assert_true(hd_value_number(y->as.array.items[2]) == 7);
+    hd_value_free(taken);
+    hd_value_free(graphs);
+}
+
+/* A worker may say anything. */
+static void a_strange_summary_is_none(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "3",
+        "[3]",
+        "[{\"name\":\"a\"}]",
+        "[{\"name\":\"a\",\"series\":[{\"label\":\"b\",\"x\":[null],\"y\":[1]}]}]",
+        "[{\"name\":\"a\",\"series\":[{\"label\":\"b\",\"x\":[1],\"y\":[true]}]}]",
+        "[{\"name\":\"a\",\"series\":[{\"label\":\"b\",\"x\":[1],\"y\":[1],\"points\":0}]}]",
+        "[{\"name\":\"a\",\"series\":[{\"label\":\"b\",\"x\":[1],\"y\":[1],\"points\":\"9\"}]}]",
+    };
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_value *value = NULL, *graphs = NULL;
+        assert_hd_ok(
+            hd_json_parse(rows[i], strlen(rows[i]), "sent", &hd_value_limits_target, &value, &err));
+        assert_hd_fails(hd_graphs_read_summary(value, &graphs, &err), HD_E_INVALID, "chart");
+        hd_value_free(value);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(charts_are_taken_in_all_their_forms),
         cmocka_unit_test(what_is_no_chart_is_said),
         cmocka_unit_test(what_is_too_much_is_refused),
+        cmocka_unit_test(long_series_are_thinned),
+        cmocka_unit_test(charts_that_do_not_fit_are_left_out),
+        cmocka_unit_test(what_is_no_number_travels),
+        cmocka_unit_test(a_strange_summary_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,6 +110,7 @@ static struct hd_result any_result(void)
         .message = any_text(HD_MESSAGE_MAX - 1),
         .info_json = any_text(HD_INFO_JSON_MAX - 1),
         .image_id = any_text(HD_IMAGE_ID_MAX - 1),
+        .graphs_json = any_text(HD_RESULT_GRAPHS_MAX - 1),
         .directory = any_id(),
     };
     result.measure_count = (size_t)hd_rng_below(&rng, HD_RESULT_MEASURES_MAX + 1);
@@ -255,6 +256,7 @@ static void same_result(const struct hd_result *a, const struct hd_result *b)
     assert_string_equal(a->message, b->message);
     assert_string_equal(a->info_json, b->info_json);
     assert_string_equal(a->image_id, b->image_id);
+    assert_string_equal(a->graphs_json, b->graphs_json);
     assert_string_equal(a->directory, b->directory);
 }
 
