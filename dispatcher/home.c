@@ -64,8 +64,9 @@ static void have_come(struct hd_home *home, struct hd_attempt_ref attempt)
     hd_depot_sweep(home->depot); /* what these are better than may go now */
 }
 
-static enum hd_code take_word(struct hd_home *home, const struct hd_depot_question *question,
-                              struct hd_buf *json, struct hd_err *err)
+static enum hd_code take_word(struct hd_home *home, const struct hd_core *core,
+                              const struct hd_depot_question *question, struct hd_buf *json,
+                              struct hd_err *err)
 {
     struct hd_attempt_ref attempt = question->attempt;
     bool whole = false, wanted = home->settings.keeps(home->settings.context, attempt);
@@ -78,7 +79,7 @@ static enum hd_code take_word(struct hd_home *home, const struct hd_depot_questi
         return hd_buf_printf(json, err, "{\"wanted\":%s}", wanted ? "true" : "false");
     enum hd_code code =
         hd_depot_take(home->depot, question, place_of(attempt), attempt, json, &whole, err);
-    if (code == HD_OK && whole)
+    if (code == HD_OK && whole && hd_core_files(core, attempt) != HD_FILES_HOME)
         have_come(home, attempt);
     return code;
 }
@@ -171,7 +172,7 @@ enum hd_code hd_home_answer(struct hd_home *home, const struct hd_core *core,
     if (!fits(request->view, question.op))
         code = hd_fail(err, HD_E_INVALID, "the view \"%s\" has no such op", request->view);
     else if (hd_streq(request->view, "home"))
-        code = take_word(home, &question, json, err);
+        code = take_word(home, core, &question, json, err);
     else if (question.op == HD_DEPOT_ASK)
         code = answer_ask(home, core, question.attempt, json, err);
     else

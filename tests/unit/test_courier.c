@@ -34,11 +34,50 @@ static struct {
     size_t failures;   /* calls to come that the network loses */
     const char *twist; /* said instead of each answer to `twisted` */
     enum hd_depot_op twisted;
+    bool unwanted;       /* no files are */
+    size_t begun, nones; /* words about files */
+    char why[256];       /* of the last one that does not come */
 } master = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static const struct hd_depot_place place = {.run_uid = 9, .config = 0};
 static const struct hd_attempt_ref left = {.run_uid = 9, .job = 1, .attempt = 1};
 static const struct hd_attempt_ref leased = {.run_uid = 9, .job = 2, .attempt = 1};
+
+/* What attempts left, for which others have given the depot its place. */
+static enum hd_code answer_home(const struct hd_depot_question *question, struct hd_buf *text,
+                                struct hd_err *why)
+{
+    bool whole = false;
+    master.begun += question->op == HD_DEPOT_BEGIN ? 1 : 0;
+    if (question->op == HD_DEPOT_NONE) {
+        (void)hd_copy_text(master.why, sizeof(master.why), question->why);
+        master.nones++;
+    }
+    if (master.unwanted || question->op == HD_DEPOT_BEGIN || question->op == HD_DEPOT_NONE)
+        return hd_buf_printf(text, why, "{\"wanted\":%s}", master.unwanted ? "false" : "true");
+    enum hd_code code =
+        hd_depot_take(master.depot, question, place, question->attempt, text, &whole, why);
+    master.puts += question->op == HD_DEPOT_PUT ? 1 : 0;
+    master.wholes += whole ? 1 : 0;
+    return code;
+}
+
+static enum hd_code answer_files(const char *json, struct hd_value **ret_answer, struct hd_err *why)
+{
+    struct hd_depot_question question;
+    struct hd_buf text;
+    enum hd_code code = hd_depot_question_parse(json, &question, why);
+    if (code != HD_OK)
+        return code;
+    hd_buf_init(&text, HD_VIEW_JSON_MAX);
+    code = answer_home(&question, &text, why);
+    if (code == HD_OK)
+        code =
+            hd_json_parse(text.data, text.size, "answer", &hd_value_limits_target, ret_answer, why);
+    hd_buf_release(&text);
+    hd_depot_question_release(&question);
+    return code;
+}
 
 static enum hd_code answer(const char *json, struct hd_value **ret_answer, struct hd_err *why)
 {
@@ -71,14 +110,16 @@ enum hd_code hd_fetch_view(struct hd_fetch *fetch, const char *address, const ch
     (void)timeout_ms;
     (void)run_id;
     assert_string_equal(address, "tcp://master");
-    assert_string_equal(view, "checkpoint");
+    bool files = strcmp(view, "home") == 0;
+    assert_true(files || strcmp(view, "checkpoint") == 0);
     pthread_mutex_lock(&master.lock);
     enum hd_code code;
     if (master.failures > 0) {
         master.failures--;
         code = hd_fail(why, HD_E_NET, "the connection ended");
     } else {
-        code = answer(view_json, ret_answer, why);
+        code =
+            files ? answer_files(view_json, ret_answer, why) : answer(view_json, ret_answer, why);
     }
     pthread_cond_broadcast(&master.changed);
     pthread_mutex_unlock(&master.lock);
@@ -107,6 +148,7 @@ struct world {
     char work[512], came[512], depot_dir[512];
     struct hd_queue *news;
     struct hd_courier *courier;
+    struct hd_root root;
 };
 
 static void write_big(const char *path, char letter)
@@ -141,10 +183,13 @@ static int setup(void **state)
     const struct hd_depot_settings settings = {
         .directory = world->depot_dir, .bytes_max = 1u << 26, .keeps = keeps};
     assert_hd_ok(hd_depot_open(&settings, &master.depot, &err));
-    master.puts = master.wholes = master.failures = 0;
+    master.puts = master.wholes = master.failures = master.begun = master.nones = 0;
     master.twist = NULL;
+    master.unwanted = false;
     assert_hd_ok(hd_queue_new(64, &world->news, &err));
-    const struct hd_courier_settings courier = {.state_dir = world->dir,
+    assert_hd_ok(hd_root_open(world->dir, &world->root, &err));
+    const struct hd_courier_settings courier = {.root = &world->root,
+                                                .state_dir = world->dir,
                                                 .bytes_max = 1u << 25,
                                                 .free_bytes = free_bytes,
                                                 .news = world->news};
@@ -342,13 +387,104 @@ static void an_archive_is_cut_at_its_files(void **state)
     close(fd);
 }
 
+/* ---- files of attempts ----------------------------------------------------------------------- */
+
+/* As a worker has it after a job: with what a target may put there to be read by others. */
+static void leave_files(struct world *world)
+{
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/r/run/1-1/out/deep", world->dir);
+    assert_hd_ok(hd_mkdirs(path, 0755, &err));
+    snprintf(path, sizeof(path), "%s/r/.hyperdock-run", world->dir);
+    test_file_write(path, "0000000000000009\n");
+    snprintf(path, sizeof(path), "%s/r/run/1-1/out/deep/model", world->dir);
+    test_file_write(path, "m\n");
+    snprintf(path, sizeof(path), "%s/r/run/1-1/out/fifo", world->dir);
+    assert_int_equal(mkfifo(path, 0644), 0);
+    snprintf(path, sizeof(path), "%s/r/run/1-1/loss.json", world->dir);
+    test_file_write(path, "0.5\n");
+    snprintf(path, sizeof(path), "%s/r/run/1-1/params.json", world->dir);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    snprintf(path, sizeof(path), "%s/r/run/1-1/log.txt", world->dir);
+    assert_int_equal(mkfifo(path, 0644), 0);
+    snprintf(path, sizeof(path), "%s/r/run/1-1/secret", world->dir);
+    test_file_write(path, "s\n");
+}
+
+static void wait_until(const size_t *count, size_t wanted)
+{
+    pthread_mutex_lock(&master.lock);
+    while (*count < wanted)
+        pthread_cond_wait(&master.changed, &master.lock);
+    pthread_mutex_unlock(&master.lock);
+}
+
+static void assert_missing(const struct world *world, const char *name)
+{
+    char path[1024];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/%s", world->came, name);
+    assert_true(lstat(path, &st) != 0);
+}
+
+/* The files of an attempt are found by its number, and come as they were left; nothing that only
+ * has one of their names does, and nothing else. */
+static void files_come_as_they_were_left(void **state)
+{
+    struct world *world = *state;
+    leave_files(world);
+    master.failures = 1;
+    hd_courier_bring(world->courier, "tcp://master", left, "");
+    wait_until(&master.wholes, 1);
+    struct hd_courier_news *news = fetch_it(world);
+    assert_false(news->failed);
+    hd_free(news);
+    assert_came(world, "out/deep/model", "m\n");
+    assert_came(world, "loss.json", "0.5\n");
+    const char *not_there[] = {"out/fifo", "params.json", "log.txt", "secret"};
+    for (size_t i = 0; i < HD_COUNT(not_there); i++)
+        assert_missing(world, not_there[i]);
+}
+
+/* Nothing is packed that is not wanted any more; what is not there, or too large, is not waited
+ * for: the master hears why. */
+static void what_does_not_come_has_a_reason(void **state)
+{
+    struct world *world = *state;
+    const struct hd_attempt_ref other = {.run_uid = 8, .job = 1, .attempt = 1};
+    const struct hd_attempt_ref next = {.run_uid = 9, .job = 2, .attempt = 1};
+    char path[1024];
+    hd_courier_bring(world->courier, "tcp://master", other, "");
+    wait_until(&master.nones, 1);
+    assert_string_equal(master.why, "its worker has its directory no more");
+    leave_files(world);
+    snprintf(path, sizeof(path), "%s/r/run/1-1/out/huge", world->dir);
+    test_file_write(path, "");
+    assert_int_equal(truncate(path, 1 << 26), 0); /* however little of it is on the disk */
+    snprintf(path, sizeof(path), "%s/r/run/1-1", world->dir);
+    hd_courier_bring(world->courier, "tcp://master", left, path);
+    wait_until(&master.nones, 2);
+    assert_non_null(strstr(master.why, "holds more than"));
+    assert_int_equal(master.puts, 0);
+    pthread_mutex_lock(&master.lock);
+    master.unwanted = true;
+    size_t begun = master.begun;
+    pthread_mutex_unlock(&master.lock);
+    hd_courier_bring(world->courier, "tcp://master", next, path);
+    wait_until(&master.begun, begun + 1);
+    assert_int_equal(master.nones, 2);
+    assert_false(hd_courier_holds(world->courier, "/elsewhere"));
+    assert_false(hd_courier_holds(NULL, path));
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_directory_arrives_as_it_was),  TEST(only_what_changed_is_sent_again),
-        TEST(other_answers_are_refused),      TEST(a_scarce_disk_is_left_to_jobs),
-        TEST(an_archive_is_cut_at_its_files),
+        TEST(a_directory_arrives_as_it_was),   TEST(only_what_changed_is_sent_again),
+        TEST(other_answers_are_refused),       TEST(a_scarce_disk_is_left_to_jobs),
+        TEST(an_archive_is_cut_at_its_files),  TEST(files_come_as_they_were_left),
+        TEST(what_does_not_come_has_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
