@@ -28,7 +28,7 @@
 #define STALL_MS 500 /* being deaf for longer is worth a word, and a longer lease */
 #define NOTICE_FLUSH_MS 10000
 #define LINGER_MS 300         /* after the last run's end: replies reach those who wait */
-#define HOME_WAIT_MS 3000     /* ... and the files of the best begin to come, ... */
+#define HOME_WAIT_MS 10000    /* ... and the files of the best begin to come, ... */
 #define HOME_SILENCE_MS 30000 /* ... which may be packed first */
 #define LINGER_KEEP_MS                                                                             \
     1500 /* ... and workers hear which directories no experiment keeps                             \

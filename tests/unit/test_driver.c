@@ -33,7 +33,7 @@ static struct hd_err err;
 
 static void open_driver(void)
 {
-    struct hd_driver_options options = {.core = {.ping_ms = 5000},
+    struct hd_driver_options options = {.core = {.ping_ms = 5000, .no_files = true},
                                         .store_path = master.path,
                                         .host = "127.0.0.1",
                                         .nameserver = "",
