@@ -35,6 +35,7 @@ struct bench {
     struct hd_queue *queue;
     struct hd_engine *engine;
     uint64_t run_uid;
+    char worker[HD_WORKER_ID_MAX]; /* another suite may use the same engine */
     /* of the last job */
     char run_dir[PATH_SIZE], work_dir[PATH_SIZE], log_path[PATH_SIZE];
     char *argv[4];
@@ -52,7 +53,7 @@ static enum hd_code open_named(struct bench *bench, const struct hd_engine_optio
 
 static void open_engine(struct bench *bench)
 {
-    struct hd_engine_options options = {.worker = "w-0",
+    struct hd_engine_options options = {.worker = bench->worker,
                                         .state_dir = bench->state_dir,
                                         .cgroup = getenv("HD_TEST_CGROUP"),
                                         .queue = bench->queue,
@@ -81,6 +82,8 @@ static int set_up(void **state)
         bench->files = hd_streq(files, "auto") ? HD_FILES_AUTO : HD_FILES_COPY;
     bench->dir = test_dir_make();
     hd_os_random(&bench->run_uid, sizeof(bench->run_uid));
+    assert_true(hd_format(bench->worker, sizeof(bench->worker), "w-%016llx",
+                          (unsigned long long)bench->run_uid));
     assert_true(hd_format(bench->state_dir, PATH_SIZE, "%s/state", bench->dir));
     assert_hd_ok(hd_mkdirs(bench->state_dir, 0700, &err));
     assert_hd_ok(hd_queue_new(64, &bench->queue, &err));
@@ -147,7 +150,7 @@ static struct hd_engine_job job_of(struct bench *bench, uint32_t job, const char
     bench->argv[words] = NULL;
     return (struct hd_engine_job){
         .attempt = {bench->run_uid, job, 1},
-        .worker = "w-0",
+        .worker = bench->worker,
         .run_id = "contract",
         .config_id = "[0,0,0]",
         .run_dir = bench->run_dir,
@@ -630,7 +633,7 @@ static void start_in_another_process(struct bench *bench, const struct hd_engine
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct hd_engine_options options = {.worker = "w-0",
+        struct hd_engine_options options = {.worker = bench->worker,
                                             .state_dir = bench->state_dir,
                                             .queue = bench->queue,
                                             .files = bench->files};

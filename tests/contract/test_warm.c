@@ -30,6 +30,7 @@ struct bench {
     struct hd_queue *queue;
     struct hd_engine *engine;
     uint64_t run_uid;
+    char worker[HD_WORKER_ID_MAX]; /* another suite may use the same engine */
     char *argv[4];
     char *env[2];
     struct hd_warm_job warm;
@@ -41,7 +42,7 @@ struct bench {
 static void open_engine(struct bench *bench)
 {
     struct hd_engine_options options = {
-        .worker = "w-0", .state_dir = bench->state_dir, .queue = bench->queue, .slots = 2};
+        .worker = bench->worker, .state_dir = bench->state_dir, .queue = bench->queue, .slots = 2};
     assert_hd_ok(hd_engine_open_warm(&options,
                                      bench->docker ? hd_engine_open_docker : hd_engine_open_process,
                                      &bench->engine, &err));
@@ -54,6 +55,8 @@ static int set_up(void **state)
     bench->docker = hd_streq(getenv("HD_TEST_ENGINE"), "docker");
     bench->dir = test_dir_make();
     hd_os_random(&bench->run_uid, sizeof(bench->run_uid));
+    assert_true(hd_format(bench->worker, sizeof(bench->worker), "w-%016llx",
+                          (unsigned long long)bench->run_uid));
     bench->env[0] = env;
     bench->warm = (struct hd_warm_job){.jobs = 1000, .idle_ms = 600000};
     assert_true(hd_format(bench->state_dir, PATH_SIZE, "%s/state", bench->dir));
@@ -109,7 +112,7 @@ static struct hd_engine_job job_with(struct bench *bench, uint32_t job, const ch
     bench->argv[words] = NULL;
     return (struct hd_engine_job){
         .attempt = {bench->run_uid, job, 1},
-        .worker = "w-0",
+        .worker = bench->worker,
         .run_id = "warm",
         .config_id = "[0,0,0]",
         .run_dir = bench->run_dir,
@@ -572,7 +575,7 @@ static void a_neighbour_gives_the_directories_of_a_dead_worker_back(void **state
     size_t count = 0;
     kill_a_worker(bench, &job);
     struct hd_engine_options options = {
-        .worker = "w-0", .state_dir = bench->state_dir, .queue = bench->queue};
+        .worker = bench->worker, .state_dir = bench->state_dir, .queue = bench->queue};
     struct hd_engine *raw = NULL;
     assert_hd_ok(bench->docker ? hd_engine_open_docker(&options, &raw, &err)
                                : hd_engine_open_process(&options, &raw, &err));

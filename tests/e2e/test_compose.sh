@@ -30,14 +30,18 @@ name=hdtest$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
 export COMPOSE_PROJECT_NAME="$name" HYPERDOCK_IMAGE="$name:own" HYPERDOCK_BASE="$name:base" DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0
 export HYPERDOCK_EXPERIMENT="$dir/experiment" DOCKER_SOCKET="${DOCKER_HOST#unix://}"
 forget() { docker_curl -X DELETE "http://docker/images/$1?force=1" >/dev/null; }
-volumes() { docker_curl 'http://docker/volumes?filters=%7B%22label%22%3A%5B%22hyperdock.data%22%5D%7D' | grep -o 'hyperdock-data-[0-9a-f]*' | sort -u; }
+# The volumes of data sets that the worker has made: it has a file for each.
+volumes() {
+    docker_curl "http://docker/containers/$(compose ps --all -q worker 2>/dev/null | head -n 1)/archive?path=/work" |
+        grep -ao 'hyperdock-data-[0-9a-f]*' | sort -u
+}
 clean_up() {
+    made=$(cd "$source" && volumes)
     (cd "$source" && compose down --volumes --timeout 2) >>"$dir/down.log" 2>&1
-    volumes | grep -vxFf "$dir/volumes" | while read -r volume; do docker_curl -X DELETE "http://docker/volumes/$volume" >/dev/null; done
+    for volume in $made; do docker_curl -X DELETE "http://docker/volumes/$volume" >/dev/null; done
     for tag in own base target; do forget "$name:$tag"; done
     rm -rf "$dir"
 }
-volumes >"$dir/volumes"
 trap clean_up EXIT
 number=0
 verdict() { # verdict STATUS PROMISE
