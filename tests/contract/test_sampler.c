@@ -11,6 +11,17 @@
 
 #define VALUES_MAX 256
 
+/* The argument, for sanitizers: they are slow, and where a path is taken twice they see no more.
+ * Histories are so many times shorter, as long as models still come in; and failures rarer. */
+static uint32_t shorter = 1;
+
+static uint32_t history(uint32_t count)
+{
+    enum { MODELLED = 40 };
+    uint32_t less = count / shorter;
+    return less > MODELLED ? less : (count < MODELLED ? count : MODELLED);
+}
+
 static const char *const mixed_json =
     "{\"lr\":{\"type\":\"float\",\"low\":1e-5,\"high\":1,\"log\":true},"
     "\"momentum\":{\"type\":\"float\",\"low\":0,\"high\":1,\"step\":0.05},"
@@ -144,7 +155,7 @@ static void test_configs_are_legal_and_new(void **state)
             struct hd_space *space = space_of(jsons[i % HD_COUNT(jsons)]);
             for (uint32_t lag = 0; lag <= 16; lag += 16) {
                 struct hd_sampler *sampler = sampler_of(name, space, 11 + i);
-                uint32_t count = i % HD_COUNT(jsons) == 0 ? 120 : 60;
+                uint32_t count = history(i % HD_COUNT(jsons) == 0 ? 120 : 60);
                 run(sampler, space, kinds[i / HD_COUNT(jsons)], count, lag, NULL, NULL);
                 hd_sampler_free(sampler);
             }
@@ -156,6 +167,7 @@ static void test_configs_are_legal_and_new(void **state)
 static void check_replay(const char *json)
 {
     enum { COUNT = 80 };
+    const uint32_t count = history(COUNT);
     const char *name;
     struct hd_err err = {0};
     struct hd_space *space = space_of(json);
@@ -165,11 +177,11 @@ static void check_replay(const char *json)
         double configs[COUNT * 16], values[16], again[16];
         char origins[COUNT][HD_SAMPLER_NAME_MAX];
         struct hd_sampler *first = sampler_of(name, space, 5);
-        run(first, space, BOWL, COUNT, 3, configs, origins);
+        run(first, space, BOWL, count, 3, configs, origins);
         struct hd_sampler *replay = sampler_of(name, space, 5);
         struct hd_sampler *other = sampler_of(name, space, 6);
-        for (uint32_t i = 0; i < COUNT + 3; i++) {
-            if (i < COUNT) {
+        for (uint32_t i = 0; i < count + 3; i++) {
+            if (i < count) {
                 assert_hd_ok(hd_sampler_suggest(other, i, 1, values, NULL, &err));
                 /* Replaying needs no asking; every seventh is asked to compare. */
                 if (i % 7 == 0) {
@@ -187,12 +199,12 @@ static void check_replay(const char *json)
             }
         }
         for (uint32_t ahead = 0; ahead < 3; ahead++) {
-            assert_hd_ok(hd_sampler_suggest(first, COUNT + ahead, 1, values, NULL, &err));
-            assert_hd_ok(hd_sampler_suggest(replay, COUNT + ahead, 1, again, NULL, &err));
+            assert_hd_ok(hd_sampler_suggest(first, count + ahead, 1, values, NULL, &err));
+            assert_hd_ok(hd_sampler_suggest(replay, count + ahead, 1, again, NULL, &err));
             assert_memory_equal(values, again, width * sizeof(double));
-            assert_hd_ok(hd_sampler_suggest(first, COUNT + ahead, 1, again, NULL, &err));
+            assert_hd_ok(hd_sampler_suggest(first, count + ahead, 1, again, NULL, &err));
             assert_memory_equal(values, again, width * sizeof(double));
-            assert_hd_ok(hd_sampler_suggest(other, COUNT + ahead, 1, again, NULL, &err));
+            assert_hd_ok(hd_sampler_suggest(other, count + ahead, 1, again, NULL, &err));
             assert_false(hd_config_equal(space, values, again));
         }
         hd_sampler_free(first);
@@ -329,7 +341,7 @@ static void test_many_dimensions(void **state)
     FOR_EACH_SAMPLER(name)
     {
         struct hd_sampler *sampler = sampler_of(name, space, 2);
-        run(sampler, space, BOWL, 60, 4, NULL, NULL);
+        run(sampler, space, BOWL, history(60), 4, NULL, NULL);
         hd_sampler_free(sampler);
     }
     hd_space_free(space);
@@ -349,7 +361,7 @@ static void test_results_of_many_budgets(void **state)
         struct hd_rng rng;
         hd_rng_seed(&rng, 4);
         struct hd_sampler *sampler = sampler_of(name, space, 8);
-        for (uint32_t i = 0; i < 150; i++) {
+        for (uint32_t i = 0; i < history(150); i++) {
             assert_hd_ok(hd_sampler_suggest(sampler, i, 1, values, NULL, &err));
             assert_hd_ok(hd_space_check(space, values, &err));
             assert_hd_ok(hd_sampler_add(sampler, i, values, &err));
@@ -619,10 +631,10 @@ static void test_a_failed_call_changes_nothing(void **state)
     FOR_EACH_SAMPLER(name)
     {
         struct hd_sampler *calm = sampler_of(name, space, 9), *torn = sampler_of(name, space, 9);
-        for (uint32_t i = 0; i < 140; i++) {
+        for (uint32_t i = 0; i < history(140); i++) {
             double expected[16], values[16];
             enum hd_code code;
-            bool fails = i < 20 || i % 3 == 0;
+            bool fails = i < 20 || i % (3 * shorter) == 0;
             assert_hd_ok(hd_sampler_suggest(calm, i, 1, expected, NULL, &err));
             int countdown = fails ? 0 : -1;
             do {
@@ -654,8 +666,11 @@ static void test_a_failed_call_changes_nothing(void **state)
     hd_space_free(space);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    int64_t given;
+    if (argc > 1 && hd_parse_i64(argv[1], &given) && given > 0 && given < 100)
+        shorter = (uint32_t)given;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_configs_are_legal_and_new),
         cmocka_unit_test(test_same_history_same_proposals),
