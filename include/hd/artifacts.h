@@ -103,6 +103,10 @@ HD_NODISCARD enum hd_code hd_artifact_finish(struct hd_artifact_store *store, co
                                              uint32_t count, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_artifact_abandon(struct hd_artifact_store *store, const char *key,
                                               const char *upload, struct hd_err *err);
+/* Ends every upload for this very key that was begun and not finished, whoever began it; how many
+ * there were. Whatever fails, HD_E_AUTH too, may be only that the store does not tell them. */
+HD_NODISCARD enum hd_code hd_artifact_sweep(struct hd_artifact_store *store, const char *key,
+                                            uint32_t *ret_count, struct hd_err *err);
 /* The bytes go to `sink` as they come, at most size_max; HD_E_NOTFOUND: there is none. A sink that
  * answers false ends it with HD_E_IO. */
 typedef bool (*hd_artifact_sink)(void *context, const void *bytes, size_t size);

@@ -18,6 +18,13 @@ static void read_answer(const char *text, size_t size)
             hd_assert(strncmp(err.text, "PUT: HTTP ", 10) == 0 && strchr(err.text, '\n') == NULL);
     if (hd_s3_element(text, size, "UploadId", upload, sizeof(upload)))
         hd_assert(strlen(upload) < sizeof(upload));
+    char key[HD_ARTIFACT_KEY_MAX];
+    const char *at = text;
+    for (size_t left = size;
+         hd_s3_next_upload(&at, &left, key, sizeof(key), upload, sizeof(upload));) {
+        hd_assert(at + left == text + size && strlen(key) < sizeof(key));
+        hd_assert(strlen(upload) < sizeof(upload));
+    }
 }
 
 static void read_item(const char *text, size_t size)
@@ -44,6 +51,7 @@ static void read_shipped(const char *text, size_t size)
         hd_assert(hd_shipped_find(&shipped, shipped.files[i].path) == &shipped.files[i]);
     }
     hd_assert(shipped.upload_path != NULL || shipped.tag_count == 0);
+    hd_assert(shipped.intent_path == NULL || hd_artifact_path_is_inner(shipped.intent_path));
     hd_shipped_release(&shipped);
 }
 

@@ -5,13 +5,14 @@
 usage: fake_s3.py DIR
 
 Prints its port on one line, then serves until its standard input ends. Objects are files in DIR/objects, named as in the
-store; each request is a line of DIR/requests. The signature (version 4) of every request is computed here anew, from the
+store; each request is a line of DIR/requests, and each upload that is begun and not ended a line of DIR/uploads, its key. The signature (version 4) of every request is computed here anew, from the
 published algorithm alone, and so is the hash of its body. DIR/faults is read before each request: its first line, which is
 then removed, says what happens to it: a status (500, 503, 403), "cut" (the connection ends in the middle of the answer),
 "drop" (before any answer), "corrupt" (bytes of an object are changed), "late" (200, then an error in its text), or "ok".
 """
 import hashlib
 import hmac
+import html
 import os
 import secrets
 import sys
@@ -22,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 KEY_ID, SECRET, SESSION, REGION = "AKIATEST", "a/secret+of=tests", "", "us-east-1"
 lock = threading.Lock()
 uploads = {}
+keys = {}
 home = ""
 
 
@@ -127,11 +129,19 @@ class Handler(BaseHTTPRequestHandler):
             with lock:
                 self.perform(f"{home}/objects/{name}", arguments, body, fault)
 
+    def note_uploads(self):
+        with open(f"{home}/uploads", "w", encoding="utf-8") as out:
+            out.write("".join(f"{keys[upload]}\n" for upload in uploads))
+
     def perform(self, file, arguments, body, fault):
         if self.command == "POST" and "uploads" in arguments:
             upload = secrets.token_hex(8) + "+/="
             uploads[upload] = {}
-            self.answer(200, f"<R><UploadId>{upload}</UploadId></R>".encode())
+            keys[upload] = urllib.parse.unquote(self.path.partition("?")[0]).lstrip("/").partition("/")[2]
+            self.note_uploads()
+            self.done(f"<R><UploadId>{upload}</UploadId></R>".encode(), fault)
+        elif self.command == "GET" and "uploads" in arguments:
+            self.list(arguments["prefix"], int(arguments["max-uploads"]))
         elif self.command == "POST":
             self.complete(file, arguments["uploadId"], body, fault)
         elif self.command == "PUT" and "partNumber" in arguments:
@@ -141,6 +151,7 @@ class Handler(BaseHTTPRequestHandler):
             self.done(b"", fault, {"ETag": '"%s"' % hashlib.md5(body).hexdigest()})
         elif self.command == "DELETE" and "uploadId" in arguments:
             uploads.pop(arguments["uploadId"], None)
+            self.note_uploads()
             self.answer(204)
         elif self.command == "DELETE":
             if os.path.isfile(file):
@@ -161,6 +172,12 @@ class Handler(BaseHTTPRequestHandler):
         os.makedirs(os.path.dirname(file), exist_ok=True)
         with open(file, "wb") as out:
             out.write(body)
+
+    def list(self, prefix, count):
+        found = sorted((keys[upload], upload) for upload in uploads if keys[upload].startswith(prefix))
+        body = "".join(f"<Upload><Key>{html.escape(key)}</Key><UploadId>{html.escape(upload)}</UploadId></Upload>"
+                       for key, upload in found[:count])
+        self.answer(200, f"<ListMultipartUploadsResult>{body}</ListMultipartUploadsResult>".encode())
 
     def part(self, upload, number, body, fault):
         if upload not in uploads:
@@ -184,6 +201,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self.keep(file, b"".join(bytes_ for _, (_, bytes_) in sorted(parts.items())))
             del uploads[upload]
+            self.note_uploads()
             self.done(b"<CompleteMultipartUploadResult/>", fault)
 
     def give(self, file, fault):

@@ -6,6 +6,7 @@
 #include <hd/artifacts.h>
 
 #include <fcntl.h>
+#include <glob.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -612,6 +613,111 @@ static void an_upload_goes_on_after_a_restart(void **state)
     free(big);
 }
 
+/* The answer to the beginning of an upload is lost, or its reader is: the upload is found by its
+ * name, ended, and begun anew. */
+static void an_upload_that_nobody_noted_is_ended(void **state)
+{
+    (void)state;
+    char *big = make_big();
+    start_store("");
+    write_old("root/demo/run/7-1/out/big", big, BIG_SIZE);
+    for (int restart = 0; restart < 2; restart++) {
+        set_faults("cut\n");
+        struct hd_shipper *shipper = open_shipper(true, 0);
+        begin(shipper, first, in_dir("root/demo/run/7-1"), 0, 9);
+        hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
+        assert_true(hd_shipper_look(shipper));
+        assert_int_equal(hd_shipper_waiting(shipper), 1);
+        assert_in_range(count_in("uploads", "out/big\n"), 1, 2);
+        if (restart == 1) {
+            hd_shipper_close(shipper);
+            shipper = open_shipper(true, 0);
+            hd_shipper_settle(shipper);
+        }
+        ship_out(shipper);
+        hd_shipper_close(shipper);
+        assert_holds(S3_OBJECTS "out/big", big, BIG_SIZE);
+        assert_int_equal(count_in("uploads", "\n"), 0);
+    }
+    assert_int_equal(count_in("requests", "\n"), count_in("requests", "signed\n"));
+    free(big);
+}
+
+/* As a kill leaves it: uploads are begun, and of them the intent alone is on disk. */
+static struct hd_shipper *leave_uploads(const char *url)
+{
+    struct hd_artifact_store *store = NULL;
+    char upload[HD_ARTIFACT_TAG_MAX], lines[4096];
+    struct hd_shipper *shipper = open_shipper(true, 0);
+    begin(shipper, first, in_dir("root/demo/run/7-1"), 0, 9);
+    assert_hd_ok(hd_artifact_store_open(&place, store_access, &store, &err));
+    for (int i = 0; i < 25; i++) /* more than one answer lists */
+        assert_hd_ok(hd_artifact_begin(store, BASE "out/big", upload, &err));
+    assert_hd_ok(hd_artifact_begin(store, BASE "out/big & more", upload, &err));
+    hd_artifact_store_close(store);
+    hd_shipper_close(shipper);
+    assert_true(
+        hd_format(lines, sizeof(lines), "{\"place\":\"%s\"}\n{\"intent\":\"out/big\"}\n", url));
+    test_file_write(in_dir("queue/00000000000000ab-7-1.shipped"), lines);
+    return open_shipper(true, 0);
+}
+
+/* All of its own, none of another name that begins alike; also when the attempt does not count. */
+static void what_a_kill_left_begun_is_ended(void **state)
+{
+    (void)state;
+    char *big = make_big();
+    start_store("");
+    write_old("root/demo/run/7-1/out/big", big, BIG_SIZE);
+    for (int counts = 0; counts < 2; counts++) {
+        struct hd_shipper *shipper = leave_uploads("s3://bucket/some prefix");
+        if (counts == 1)
+            hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
+        hd_shipper_settle(shipper);
+        ship_out(shipper);
+        hd_shipper_close(shipper);
+        assert_int_equal(count_in("uploads", "out/big\n"), 0);
+        assert_int_equal(count_in("uploads", "out/big & more\n"), (size_t)counts + 1);
+        assert_true(is_there(S3_OBJECTS "out/big") == (counts == 1));
+    }
+    free(big);
+}
+
+/* A store that does not tell its uploads gets the files all the same. */
+static void a_store_that_tells_nothing_holds_nothing_up(void **state)
+{
+    (void)state;
+    char *big = make_big();
+    start_store("");
+    write_old("root/demo/run/7-1/out/big", big, BIG_SIZE);
+    struct hd_shipper *shipper = leave_uploads("s3://bucket/some prefix");
+    set_faults("403\n");
+    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
+    ship_out(shipper);
+    hd_shipper_close(shipper);
+    assert_holds(S3_OBJECTS "out/big", big, BIG_SIZE);
+    assert_int_equal(count_in("uploads", "out/big\n"), 25);
+    free(big);
+}
+
+/* In a directory they are hidden files of the attempt. */
+static void a_directory_is_swept(void **state)
+{
+    (void)state;
+    char *big = make_big();
+    glob_t found;
+    write_old("root/demo/run/7-1/out/big", big, BIG_SIZE);
+    struct hd_shipper *shipper = leave_uploads(place.url);
+    assert_int_equal(glob(in_dir("store/" BASE "out/.*.parts"), 0, NULL, &found), 0);
+    globfree(&found);
+    hd_shipper_end(shipper, first, HD_OUTCOME_OK, 0.5, 0);
+    ship_out(shipper);
+    hd_shipper_close(shipper);
+    assert_holds("store/" BASE "out/big", big, BIG_SIZE);
+    assert_int_equal(glob(in_dir("store/" BASE "out/.*.parts"), 0, NULL, &found), GLOB_NOMATCH);
+    free(big);
+}
+
 /* Credentials that are refused are a person's to mend: nothing is lost meanwhile, and it is said.
  */
 static void refused_credentials_wait_for_a_person(void **state)
@@ -859,6 +965,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_bucket_gives_back_what_it_got, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_store_that_fails_is_tried_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_upload_goes_on_after_a_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_upload_that_nobody_noted_is_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_kill_left_begun_is_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_store_that_tells_nothing_holds_nothing_up, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_directory_is_swept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refused_credentials_wait_for_a_person, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_best_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closed_files_go_before_the_end, set_up, tear_down),

@@ -60,6 +60,24 @@ bool hd_s3_element(const char *xml, size_t size, const char *name, char *ret_tex
     return true;
 }
 
+bool hd_s3_next_upload(const char **xml, size_t *size, char *ret_key, size_t key_size,
+                       char *ret_upload, size_t upload_size)
+{
+    static const char open[] = "<Upload>", close[] = "</Upload>";
+    for (;;) {
+        const char *begin = find(*xml, *size, open);
+        const char *end = begin != NULL ? find(begin, *size - (size_t)(begin - *xml), close) : NULL;
+        if (end == NULL)
+            return false;
+        size_t length = (size_t)(end - begin);
+        *size -= (size_t)(end - *xml) + sizeof(close) - 1;
+        *xml = end + sizeof(close) - 1;
+        if (hd_s3_element(begin, length, "Key", ret_key, key_size) &&
+            hd_s3_element(begin, length, "UploadId", ret_upload, upload_size))
+            return true; /* another one is none of ours */
+    }
+}
+
 /* ---- errors --------------------------------------------------------------------------------- */
 
 static bool is_one_of(const char *word, const char *const *words, size_t count)

@@ -10,6 +10,10 @@
 /* The text between <name> and </name>, the first one, its five entities resolved; false when there
  * is none, or it does not fit. */
 bool hd_s3_element(const char *xml, size_t size, const char *name, char *ret_text, size_t ret_size);
+/* The next <Upload> of a list of uploads with its key and its id, and *xml and *size behind it;
+ * false: there is none that is whole and fits. */
+bool hd_s3_next_upload(const char **xml, size_t *size, char *ret_key, size_t key_size,
+                       char *ret_upload, size_t upload_size);
 /*
  * What a status and the text of the answer mean, in the codes of hd/artifacts.h. HD_OK only for 2xx
  * without an <Error>: a store may find out after it has said 200. `what` begins the message.

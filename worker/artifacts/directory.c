@@ -5,6 +5,7 @@
  */
 #include "store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -163,6 +164,32 @@ static enum hd_code directory_abandon(struct hd_artifact_store *store, const cha
     return code;
 }
 
+/* "." 16 digits ".parts" */
+static bool is_parts(const char *name)
+{
+    return strlen(name) == 23 && name[0] == '.' && strspn(name + 1, "0123456789abcdef") == 16 &&
+           hd_streq(name + 17, ".parts");
+}
+
+/* A directory is of one attempt, which has one upload at a time: nothing here is anybody else's. */
+static enum hd_code directory_sweep(struct hd_artifact_store *store, const char *key,
+                                    uint32_t *ret_count, struct hd_err *err)
+{
+    char path[PATH_SIZE_MAX];
+    enum hd_code code = path_of(store, key, path, err);
+    if (code != HD_OK)
+        return code;
+    *strrchr(path, '/') = '\0';
+    DIR *stream = opendir(path);
+    if (stream == NULL)
+        return errno == ENOENT ? HD_OK : fail(errno, path, err);
+    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        if (is_parts(entry->d_name) && unlinkat(dirfd(stream), entry->d_name, 0) == 0)
+            ++*ret_count;
+    closedir(stream);
+    return HD_OK;
+}
+
 /* ---- back ----------------------------------------------------------------------------------- */
 
 static enum hd_code directory_get(struct hd_artifact_store *store, const char *key,
@@ -228,6 +255,7 @@ enum hd_code hd_directory_store_open(const struct hd_artifact_place *place,
         .part = directory_part,
         .finish = directory_finish,
         .abandon = directory_abandon,
+        .sweep = directory_sweep,
         .get = directory_get,
         .remove = directory_remove,
     };

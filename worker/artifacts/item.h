@@ -67,6 +67,7 @@ struct hd_shipped {
     char *upload_path;
     char upload_id[HD_ARTIFACT_TAG_MAX];
     struct hd_stamp upload_stamp;
+    char *intent_path; /* an upload for it may have been begun whose id nobody has; NULL none */
     char (*tags)[HD_ARTIFACT_TAG_MAX];
     uint32_t tag_count, tag_capacity;
     size_t lines; /* of the file */
@@ -83,6 +84,10 @@ struct hd_shipped_file *hd_shipped_find(struct hd_shipped *shipped, const char *
 HD_NODISCARD enum hd_code hd_shipped_add(struct hd_shipped *shipped, const char *path,
                                          const char *file, const struct hd_stamp *stamp,
                                          const char *sha256, struct hd_err *err);
+/* An upload for this file is going to be begun; "": there is none but what is written down. Its
+ * beginning is that too. */
+HD_NODISCARD enum hd_code hd_shipped_intend(struct hd_shipped *shipped, const char *path,
+                                            const char *file, struct hd_err *err);
 HD_NODISCARD enum hd_code hd_shipped_begin(struct hd_shipped *shipped, const char *path,
                                            const char *file, const struct hd_stamp *stamp,
                                            const char *upload_id, struct hd_err *err);

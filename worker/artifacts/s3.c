@@ -21,6 +21,8 @@
 
 #define URL_MAX 8192
 #define CONNECT_MS 10000L
+#define SWEEP_LISTED_MAX 20 /* of one answer, which is at most HD_S3_ANSWER_MAX long */
+#define SWEEP_ROUNDS_MAX 50
 #define STALL_S 60L /* without a byte: ended and tried again */
 #define TAGS_XML_EACH (HD_ARTIFACT_TAG_MAX * 6 + 96)
 
@@ -31,7 +33,7 @@ struct s3_store {
 };
 
 struct call {
-    const char *method, *key, *query; /* query: "" or "a=b&c=d" */
+    const char *method, *key, *query; /* key NULL: the bucket; query: "" or "a=b&c=d" */
     const void *body;
     size_t size;
     uint64_t answer_max; /* bytes of an object that is asked for */
@@ -73,15 +75,17 @@ static bool make_url(const struct s3_store *store, const struct call *call, char
 {
     const struct hd_artifact_place *place = &store->public.place;
     char amazon[128], prefix[3 * HD_ARTIFACT_URL_MAX], key[3 * HD_ARTIFACT_KEY_MAX + 4];
+    (void)hd_format(amazon, sizeof(amazon), "https://s3.%s.amazonaws.com", store->access.region);
+    const char *endpoint = store->access.endpoint[0] != '\0' ? store->access.endpoint : amazon;
+    if (call->key == NULL)
+        return hd_format(url, URL_MAX, "%s/%s/?%s", endpoint, place->bucket, call->query);
     if (place->path[0] != '\0' && strlen(place->path) + 1 + strlen(call->key) > HD_ARTIFACT_KEY_MAX)
         return false;
-    (void)hd_format(amazon, sizeof(amazon), "https://s3.%s.amazonaws.com", store->access.region);
     return escape(place->path, true, prefix, sizeof(prefix)) &&
            escape(call->key, true, key, sizeof(key)) &&
-           hd_format(url, URL_MAX, "%s/%s/%s%s%s%s%s",
-                     store->access.endpoint[0] != '\0' ? store->access.endpoint : amazon,
-                     place->bucket, prefix, prefix[0] != '\0' ? "/" : "", key,
-                     call->query[0] != '\0' ? "?" : "", call->query);
+           hd_format(url, URL_MAX, "%s/%s/%s%s%s%s%s", endpoint, place->bucket, prefix,
+                     prefix[0] != '\0' ? "/" : "", key, call->query[0] != '\0' ? "?" : "",
+                     call->query);
 }
 
 /* ---- one request ---------------------------------------------------------------------------- */
@@ -228,7 +232,7 @@ static enum hd_code perform(struct hd_artifact_store *public, struct call *call,
     call->store = store;
     if (!make_url(store, call, url))
         return hd_fail(err, HD_E_LIMIT, "%s: the name %s is too long for a store",
-                       public->place.url, call->key);
+                       public->place.url, call->key != NULL ? call->key : "");
     curl_easy_reset(store->easy);
     bool good = make_headers(store, call, &headers) && set_options(store, call, url, error) &&
                 curl_easy_setopt(store->easy, CURLOPT_HTTPHEADER, headers) == CURLE_OK;
@@ -379,6 +383,54 @@ static enum hd_code s3_abandon(struct hd_artifact_store *store, const char *key,
     return code == HD_E_CONFLICT || code == HD_E_NOTFOUND ? HD_OK : code;
 }
 
+/* ---- uploads that nobody knows ----------------------------------------------------------------
+ */
+
+static enum hd_code sweep_listed(struct hd_artifact_store *store, const struct call *list,
+                                 const char *key, const char *whole_key, uint32_t *count,
+                                 struct hd_err *err)
+{
+    const char *at = hd_buf_text(&list->answer);
+    size_t left = list->answer.size;
+    char name[HD_ARTIFACT_KEY_MAX + 1], upload[HD_ARTIFACT_TAG_MAX];
+    enum hd_code code = HD_OK;
+    while (code == HD_OK &&
+           hd_s3_next_upload(&at, &left, name, sizeof(name), upload, sizeof(upload))) {
+        if (!hd_streq(name, whole_key)) /* it only begins alike */
+            continue;
+        code = s3_abandon(store, key, upload, err);
+        *count += code == HD_OK ? 1 : 0;
+    }
+    return code;
+}
+
+/* Answers are small, so it asks until nothing more is found. */
+static enum hd_code s3_sweep(struct hd_artifact_store *store, const char *key, uint32_t *ret_count,
+                             struct hd_err *err)
+{
+    const char *prefix = store->place.path;
+    char whole_key[HD_ARTIFACT_KEY_MAX + 1], escaped[3 * HD_ARTIFACT_KEY_MAX + 8];
+    char query[3 * HD_ARTIFACT_KEY_MAX + 64];
+    if (!hd_format(whole_key, sizeof(whole_key), "%s%s%s", prefix, prefix[0] != '\0' ? "/" : "",
+                   key) ||
+        !escape(whole_key, false, escaped, sizeof(escaped)) ||
+        !hd_format(query, sizeof(query), "max-uploads=%d&prefix=%s&uploads=", SWEEP_LISTED_MAX,
+                   escaped))
+        return HD_OK; /* there cannot be one */
+    enum hd_code code = HD_OK;
+    bool more = true;
+    for (int round = 0; code == HD_OK && more && round < SWEEP_ROUNDS_MAX; round++) {
+        struct call list = {.method = "GET", .query = query};
+        uint32_t before = *ret_count;
+        code = perform(store, &list, err);
+        if (code == HD_OK)
+            code = sweep_listed(store, &list, key, whole_key, ret_count, err);
+        hd_buf_release(&list.answer);
+        more = *ret_count - before > 0;
+    }
+    return code;
+}
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 static void s3_close(struct hd_artifact_store *public)
@@ -407,6 +459,7 @@ enum hd_code hd_s3_store_open(const struct hd_artifact_place *place,
         .part = s3_part,
         .finish = s3_finish,
         .abandon = s3_abandon,
+        .sweep = s3_sweep,
         .get = s3_get,
         .remove = s3_remove,
     };

@@ -21,6 +21,36 @@ struct work {
     struct hd_err *err;
 };
 
+static enum hd_code key_of(struct work *work, const char *path, char key[HD_ARTIFACT_KEY_MAX])
+{
+    return hd_format(key, HD_ARTIFACT_KEY_MAX, "%s/%s", work->base, path)
+               ? HD_OK
+               : hd_fail(work->err, HD_E_LIMIT, "its name is too long for a store");
+}
+
+/* Whoever was killed between the beginning of an upload and the line that notes it has left one
+ * that nobody knows. A store that does not tell its uploads holds nothing up: it may end them by
+ * rule. */
+static enum hd_code sweep(struct work *work)
+{
+    char key[HD_ARTIFACT_KEY_MAX];
+    uint32_t count = 0;
+    struct hd_shipped *shipped = &work->shipped;
+    if (shipped->intent_path == NULL)
+        return HD_OK;
+    enum hd_code code = key_of(work, shipped->intent_path, key);
+    if (code == HD_OK)
+        code = hd_artifact_sweep(work->ship->store, key, &count, work->err);
+    if (code == HD_E_AUTH || code == HD_E_UNSUPPORTED || code == HD_E_INVALID) {
+        hd_log(HD_LOG_WARNING, "an upload of %s may be left in the store, which does not say: %s",
+               key, work->err->text);
+        return HD_OK;
+    }
+    if (code == HD_OK && count > 0)
+        hd_log(HD_LOG_INFO, "%" PRIu32 " uploads of %s that nobody knew are ended", count, key);
+    return code == HD_OK ? hd_shipped_intend(shipped, work->shipped_path, "", work->err) : code;
+}
+
 static enum hd_code begin_work(struct work *work, const struct hd_ship *ship,
                                const struct hd_item *item, struct hd_err *err)
 {
@@ -34,20 +64,13 @@ static enum hd_code begin_work(struct work *work, const struct hd_ship *ship,
         code = hd_shipped_read(work->shipped_path, ship->url, &work->shipped, err);
     if (code == HD_OK && (work->part = hd_malloc(HD_ARTIFACT_PART_BYTES)) == NULL)
         code = hd_fail(err, HD_E_NOMEM, "no memory for a part of a file");
-    return code;
+    return code == HD_OK ? sweep(work) : code;
 }
 
 static void end_work(struct work *work)
 {
     hd_shipped_release(&work->shipped);
     hd_free(work->part);
-}
-
-static enum hd_code key_of(struct work *work, const char *path, char key[HD_ARTIFACT_KEY_MAX])
-{
-    return hd_format(key, HD_ARTIFACT_KEY_MAX, "%s/%s", work->base, path)
-               ? HD_OK
-               : hd_fail(work->err, HD_E_LIMIT, "its name is too long for a store");
 }
 
 /* ---- one file ------------------------------------------------------------------------------- */
@@ -103,6 +126,8 @@ static enum hd_code find_upload(struct work *work, const char *path, const char 
         hd_stamp_equal(&shipped->upload_stamp, stamp))
         return HD_OK;
     enum hd_code code = give_up_upload(work);
+    if (code == HD_OK)
+        code = hd_shipped_intend(shipped, work->shipped_path, path, work->err);
     if (code == HD_OK)
         code = hd_artifact_begin(work->ship->store, key, upload, work->err);
     return code == HD_OK
@@ -404,6 +429,10 @@ enum hd_code hd_ship_all(const struct hd_ship *ship, const struct hd_item *item,
         code = put_manifest(&work, &walk);
     if (code == HD_OK)
         sum_up(&work, &walk, ret_sum);
+    struct hd_err ignored;
+    work.err = &ignored;
+    if (code == HD_E_CORRUPT || code == HD_E_INVALID || code == HD_E_LIMIT)
+        (void)!give_up_upload(&work); /* nobody comes back to it */
     hd_walk_release(&walk);
     end_work(&work);
     return code;

@@ -3,6 +3,7 @@
  * What is in the store already, a line of JSON each:
  *   {"place":"s3://.."}                                  the lines below are about this one
  *   {"path":"out/a","size":3,"inode":9,"mtime_ns":1,"sha256":".."}
+ *   {"intent":"out/b"}                                    an upload is going to be begun; "" over
  *   {"upload":"out/b","id":"..","size":..,"inode":..,"mtime_ns":..}   begun; "id":"" given up
  *   {"tag":".."}                                          its next part
  */
@@ -28,9 +29,16 @@ static void drop_upload(struct hd_shipped *shipped)
     shipped->tag_count = 0;
 }
 
+static void drop_intent(struct hd_shipped *shipped)
+{
+    hd_free(shipped->intent_path);
+    shipped->intent_path = NULL;
+}
+
 static void drop_all(struct hd_shipped *shipped)
 {
     drop_upload(shipped);
+    drop_intent(shipped);
     for (size_t i = 0; i < shipped->count; i++)
         hd_free(shipped->files[i].path);
     shipped->count = 0;
@@ -83,10 +91,19 @@ static bool keep_file(struct hd_shipped *shipped, const char *path, const struct
     return true;
 }
 
+static bool keep_intent(struct hd_shipped *shipped, const char *path)
+{
+    drop_intent(shipped);
+    shipped->intent_path = path[0] != '\0' ? hd_strdup(path) : NULL;
+    return path[0] == '\0' || shipped->intent_path != NULL;
+}
+
 static bool keep_upload(struct hd_shipped *shipped, const char *path, const struct hd_stamp *stamp,
                         const char *id)
 {
     drop_upload(shipped);
+    if (id[0] != '\0')
+        drop_intent(shipped);
     shipped->upload_path = id[0] != '\0' ? hd_strdup(path) : NULL;
     if (id[0] != '\0' && shipped->upload_path == NULL)
         return false;
@@ -143,6 +160,7 @@ static void take_line(struct hd_shipped *shipped, const struct hd_value *line, c
     const char *upload = text_of(line, "upload", HD_ARTIFACT_PATH_MAX);
     const char *id = text_of(line, "id", HD_ARTIFACT_TAG_MAX);
     const char *tag = text_of(line, "tag", HD_ARTIFACT_TAG_MAX);
+    const char *intent = text_of(line, "intent", HD_ARTIFACT_PATH_MAX);
     const char *sha256 = text_of(line, "sha256", HD_SHA256_TEXT_SIZE);
     struct hd_stamp stamp;
     if (place != NULL) {
@@ -157,6 +175,8 @@ static void take_line(struct hd_shipped *shipped, const struct hd_value *line, c
     } else if (upload != NULL && id != NULL && hd_artifact_path_is_inner(upload) &&
                stamp_in(line, &stamp)) {
         (void)keep_upload(shipped, upload, &stamp, id);
+    } else if (intent != NULL && (intent[0] == '\0' || hd_artifact_path_is_inner(intent))) {
+        (void)keep_intent(shipped, intent);
     } else if (tag != NULL) {
         (void)keep_tag(shipped, tag);
     }
@@ -277,6 +297,24 @@ enum hd_code hd_shipped_add(struct hd_shipped *shipped, const char *path, const 
     return code != HD_OK || keep_file(shipped, file, stamp, sha256) ? code : nomem(err);
 }
 
+static enum hd_code put_intent(struct hd_buf *out, const char *path, struct hd_err *err)
+{
+    enum hd_code code = put_text(out, "{\"intent\":", path, err);
+    return code == HD_OK ? hd_buf_puts(out, "}\n", err) : code;
+}
+
+enum hd_code hd_shipped_intend(struct hd_shipped *shipped, const char *path, const char *file,
+                               struct hd_err *err)
+{
+    struct hd_buf line;
+    hd_buf_init(&line, LINE_MAX_BYTES);
+    enum hd_code code = put_intent(&line, file, err);
+    if (code == HD_OK)
+        code = append(shipped, path, &line, err);
+    hd_buf_release(&line);
+    return code != HD_OK || keep_intent(shipped, file) ? code : nomem(err);
+}
+
 enum hd_code hd_shipped_begin(struct hd_shipped *shipped, const char *path, const char *file,
                               const struct hd_stamp *stamp, const char *upload_id,
                               struct hd_err *err)
@@ -316,6 +354,8 @@ static enum hd_code put_all(const struct hd_shipped *shipped, const char *url, s
             put_upload(out, shipped->upload_path, &shipped->upload_stamp, shipped->upload_id, err);
     for (uint32_t i = 0; i < shipped->tag_count && code == HD_OK; i++)
         code = put_tag(out, shipped->tags[i], err);
+    if (code == HD_OK && shipped->intent_path != NULL)
+        code = put_intent(out, shipped->intent_path, err);
     return code;
 }
 

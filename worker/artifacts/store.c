@@ -67,6 +67,14 @@ enum hd_code hd_artifact_abandon(struct hd_artifact_store *store, const char *ke
     return code == HD_OK ? store->ops->abandon(store, key, upload, err) : code;
 }
 
+enum hd_code hd_artifact_sweep(struct hd_artifact_store *store, const char *key,
+                               uint32_t *ret_count, struct hd_err *err)
+{
+    enum hd_code code = check(store, err);
+    *ret_count = 0;
+    return code == HD_OK ? store->ops->sweep(store, key, ret_count, err) : code;
+}
+
 enum hd_code hd_artifact_get(struct hd_artifact_store *store, const char *key, uint64_t size_max,
                              hd_artifact_sink sink, void *context, struct hd_err *err)
 {

@@ -22,6 +22,8 @@ struct hd_artifact_ops {
                            struct hd_err *err);
     enum hd_code (*abandon)(struct hd_artifact_store *store, const char *key, const char *upload,
                             struct hd_err *err);
+    enum hd_code (*sweep)(struct hd_artifact_store *store, const char *key, uint32_t *ret_count,
+                          struct hd_err *err);
     enum hd_code (*get)(struct hd_artifact_store *store, const char *key, uint64_t size_max,
                         hd_artifact_sink sink, void *context, struct hd_err *err);
     enum hd_code (*remove)(struct hd_artifact_store *store, const char *key, struct hd_err *err);
