@@ -112,6 +112,8 @@ static bool let_go(const struct sim *sim, const struct sim_probe *probe, uint32_
 {
     if (attempt->worker[0] != 'w')
         return false;
+    if (attempt->missed_ms == probe->fact->wall_ms) /* by that request; a later one may hold it */
+        return true;
     const struct sim_heard *heard = &probe->master->heard[attempt->worker[1] - '0'];
     if (heard->request == NULL || heard->at_ms > probe->fact->wall_ms)
         return false;
@@ -119,11 +121,7 @@ static bool let_go(const struct sim *sim, const struct sim_probe *probe, uint32_
         return true; /* its worker never heard of it, and may hold what has the same number */
     struct hd_attempt_ref ref = {probe->master->ledger.runs[probe->fact->run].run_uid, job,
                                  attempt->number, attempt->stamp};
-    for (size_t h = 0; h < heard->request->held_count; h++)
-        if (hd_attempt_ref_same(heard->request->held[h], ref))
-            return false;
-    return heard->request->incarnation > attempt->incarnation ||
-           heard->request->lease_seen >= attempt->sequence;
+    return !sim_request_holds(heard->request, ref) && sim_request_knows(heard->request, attempt);
 }
 
 static void full_term(struct sim *sim, const struct sim_checker *self,

@@ -67,6 +67,7 @@ struct sim_attempt {
     uint32_t stamp;     /* that its worker was told; 0 not yet */
     int64_t leased_ms;  /* the master's clock */
     int64_t renewed_ms; /* last time a message that holds it was stepped */
+    int64_t missed_ms;  /* likewise, one that does not, and should */
     enum hd_outcome outcome;
     bool by_report;
     bool spoken; /* its lease has been sent */
@@ -336,6 +337,9 @@ void sim_master_crash(struct sim *sim, uint32_t index, int64_t down_ms);
 bool sim_master_is_full(const struct sim_master *master);
 void sim_master_receive(struct sim *sim, struct sim_message *message);
 void sim_master_disconnected(struct sim *sim, struct sim_connection *connection);
+bool sim_request_holds(const struct hd_request *request, struct hd_attempt_ref attempt);
+/* Its worker had heard of the attempt when it sent this. */
+bool sim_request_knows(const struct hd_request *request, const struct sim_attempt *attempt);
 int64_t sim_master_clock(const struct sim *sim, const struct sim_master *master);
 void sim_master_release(struct sim_master *master);
 void sim_actor_ask(struct sim *sim, struct sim_master *master, const struct hd_ask *ask);

@@ -201,6 +201,7 @@ static void fold_leased(struct sim *sim, const struct sim_master *master, struct
         .leased_seq = fact->seq,
         .leased_ms = fact->wall_ms + master->clock_offset_ms,
         .renewed_ms = fact->wall_ms + master->clock_offset_ms,
+        .missed_ms = INT64_MIN,
         .outcome = HD_OUTCOME_COUNT,
     };
     job->open = true;

@@ -312,6 +312,19 @@ static bool is_news(struct sim_master *master, const struct hd_request *request,
     return true;
 }
 
+bool sim_request_holds(const struct hd_request *request, struct hd_attempt_ref attempt)
+{
+    for (size_t h = 0; h < request->held_count; h++)
+        if (hd_attempt_ref_same(request->held[h], attempt))
+            return true;
+    return false;
+}
+
+bool sim_request_knows(const struct hd_request *request, const struct sim_attempt *attempt)
+{
+    return request->incarnation > attempt->incarnation || request->lease_seen >= attempt->sequence;
+}
+
 /* Ended by an earlier event of this batch: what comes later renews nothing. */
 static bool ended_in_batch(const struct sim_master *master, uint32_t run, uint32_t job)
 {
@@ -345,9 +358,10 @@ static void note_renewals(struct sim *sim, struct sim_master *master,
                 continue;
             struct hd_attempt_ref ref = {run->run_uid, (uint32_t)j, attempt->number,
                                          attempt->stamp};
-            for (size_t h = 0; h < request->held_count; h++)
-                if (hd_attempt_ref_same(request->held[h], ref))
-                    attempt->renewed_ms = sim_master_clock(sim, master);
+            if (sim_request_holds(request, ref))
+                attempt->renewed_ms = sim_master_clock(sim, master);
+            else if (sim_request_knows(request, attempt))
+                attempt->missed_ms = sim->now_ms;
         }
     }
 }
