@@ -28,7 +28,7 @@ static struct past past_of(const struct sim_ledger_run *run, uint32_t config)
             past.first = job;
         if (job->closed && job->outcome == HD_OUTCOME_OK)
             past.ok++;
-        else if (job->closed &&
+        else if (job->closed && !job->followed && /* what a person had run again has no say */
                  (job->outcome == HD_OUTCOME_FAILED || job->outcome == HD_OUTCOME_DIVERGED ||
                   job->outcome == HD_OUTCOME_OOM))
             past.failed++;
