@@ -324,42 +324,40 @@ static enum hd_code parse_times(const struct hd_reader *reader, const struct hd_
     return code;
 }
 
+/* One of two words; without the key the first. */
+static enum hd_code parse_either(const struct hd_reader *reader, const struct hd_value *root,
+                                 const char *key, const char *const words[2], bool *ret_second)
+{
+    size_t index = 0;
+    enum hd_code code = hd_read_choice(reader, root, "", key, words, 2, &index);
+    *ret_second = index == 1;
+    return code;
+}
+
 /* Who starts the services. */
 static enum hd_code parse_services_per(const struct hd_reader *reader, const struct hd_value *root,
                                        struct hd_experiment *experiment)
 {
-    static const char *const names[] = {"run", "worker"};
-    size_t index = 0;
+    static const char *const words[] = {"run", "worker"};
     const struct hd_value *value = hd_read_member(root, "services_per");
     if (value != NULL && experiment->services == NULL)
         return hd_read_fail(reader, HD_E_INVALID, value, "", "services_per",
                             "there are no services");
-    enum hd_code code =
-        hd_read_choice(reader, root, "", "services_per", names, HD_COUNT(names), &index);
-    experiment->services_per_worker = index == 1;
-    return code;
+    return parse_either(reader, root, "services_per", words, &experiment->services_per_worker);
 }
 
 static enum hd_code parse_checkpoints(const struct hd_reader *reader, const struct hd_value *root,
                                       struct hd_experiment *experiment)
 {
-    static const char *const modes[] = {"travel", "stay"};
-    size_t mode = 0;
-    enum hd_code code =
-        hd_read_choice(reader, root, "", "checkpoints", modes, HD_COUNT(modes), &mode);
-    experiment->checkpoints_stay = mode == 1;
-    return code;
+    static const char *const words[] = {"travel", "stay"};
+    return parse_either(reader, root, "checkpoints", words, &experiment->checkpoints_stay);
 }
 
 static enum hd_code parse_bring_home(const struct hd_reader *reader, const struct hd_value *root,
                                      struct hd_experiment *experiment)
 {
-    static const char *const modes[] = {"best", "none"};
-    size_t mode = 0;
-    enum hd_code code =
-        hd_read_choice(reader, root, "", "bring_home", modes, HD_COUNT(modes), &mode);
-    experiment->files_stay = mode == 1;
-    return code;
+    static const char *const words[] = {"best", "none"};
+    return parse_either(reader, root, "bring_home", words, &experiment->files_stay);
 }
 
 static enum hd_code parse_running(const struct hd_reader *reader, const struct hd_value *root,
