@@ -8,9 +8,8 @@
  */
 #include "announce.h"
 #include "batch.h"
-#include "depot.h"
-#include "driver_internal.h"
-#include "home.h"
+#include "cast.h"
+#include "desk.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +20,6 @@
 #include <unistd.h>
 
 #define NEWS_QUEUE_MAX 65536
-#define ANSWERS_QUEUE_MAX (HD_RUNS_MAX * HD_ASKS_MAX)
 #define ANSWER_WAIT_US 500
 #define HOLD_RETRY_MS 500
 #define HOLD_SAY_MS 10000
@@ -38,22 +36,19 @@ struct hd_driver {
     struct hd_core *core;
     struct hd_store *store;
     struct hd_update *update;
-    struct hd_queue *news;    /* struct hd_net_news */
-    struct hd_queue *answers; /* struct hd_suggestion */
+    struct hd_cast *cast;
+    struct hd_desk *desk;
+    struct hd_queue *news; /* struct hd_net_news */
     struct hd_net_server *server;
     struct hd_registrar *registrar;
-    struct hd_actor *actors[HD_RUNS_MAX];
     uint32_t final_runs; /* how many were over when the nameserver was told last */
     uint32_t told_runs;
 
     struct hd_keyring *keyring;
     struct hd_keyring *own_keyring; /* of a single token that was given; ends with the driver */
     struct hd_log_gate refusals;
-    struct hd_depot *depot;
-    struct hd_home *home;
-    uint64_t home_words;    /* that were heard when the master looked last */
-    int64_t home_until_ms;  /* a master whose runs are over waits for files */
-    struct hd_shelf *shelf; /* NULL: no worker has asked for an image yet */
+    uint64_t home_words;   /* that were heard when the master looked last */
+    int64_t home_until_ms; /* a master whose runs are over waits for files */
     char *store_path;
     char host[HD_ADDRESS_MAX];
     char advertise[HD_ADDRESS_MAX];
@@ -68,9 +63,6 @@ struct hd_driver {
     int64_t notice_flush_ms;
 
     struct hd_batch batch;
-    size_t passed_facts, passed_asks;               /* of the step in hand */
-    struct hd_suggestion *ready_first, *ready_last; /* answered where they were asked */
-    size_t asks_outstanding;
     struct hd_err step_err; /* code HD_OK: none; else the process must exit and restore */
 
     /* requests made by this process itself carry this address; its answer lands here */
@@ -79,100 +71,7 @@ struct hd_driver {
 
 #define OWN_ADDRESS UINT64_MAX
 
-/* ---- history to the samplers ----------------------------------------------------------------- */
-
-static enum hd_code pass_fact(struct hd_driver *driver, const struct hd_fact *fact,
-                              struct hd_err *err)
-{
-    struct hd_actor *actor = fact->run == HD_RUN_NONE ? NULL : driver->actors[fact->run];
-    struct hd_lesson lesson;
-    if (actor == NULL)
-        return HD_OK;
-    if (fact->kind == HD_FACT_CONFIG_PROPOSED)
-        return hd_actor_add(actor, fact->as.config_proposed.config, fact->as.config_proposed.values,
-                            fact->as.config_proposed.info.sampler, err);
-    return hd_core_lesson(driver->core, fact, &lesson)
-               ? hd_actor_tell(actor, lesson.config, lesson.budget, &lesson.score, err)
-               : HD_OK;
-}
-
-/* A run's sampler thread; history so far must have been passed before start. */
-static enum hd_code make_actor(struct hd_driver *driver, uint32_t run, struct hd_err *err)
-{
-    struct hd_run_view view;
-    hd_core_view_run(driver->core, run, &view);
-    return hd_actor_new(run, &view, driver->answers, &driver->actors[run], err);
-}
-
-static enum hd_code start_actor(struct hd_driver *driver, uint32_t run, struct hd_err *err)
-{
-    if (driver->actors[run] == NULL) {
-        enum hd_code code = make_actor(driver, run, err);
-        if (code != HD_OK)
-            return code;
-    }
-    return hd_actor_start(driver->actors[run], err);
-}
-
-static enum hd_code restore_fact(void *context, const struct hd_fact *fact, struct hd_err *err)
-{
-    struct hd_driver *driver = context;
-    enum hd_code code = hd_core_apply(driver->core, fact, err);
-    if (code == HD_OK)
-        hd_announcer_see(driver->announcer, driver->core, fact, 1);
-    if (code == HD_OK && fact->kind == HD_FACT_RUN_CREATED)
-        code = make_actor(driver, fact->run, err);
-    return code == HD_OK ? pass_fact(driver, fact, err) : code;
-}
-
-/* A finished run that is extended: what its sampler knew is read from the store again, by a core
- * of its own. It takes as long as a restart. */
-struct revival {
-    struct hd_core *core;
-    struct hd_actor *actor;
-    uint32_t run;
-};
-
-static enum hd_code revive_fact(void *context, const struct hd_fact *fact, struct hd_err *err)
-{
-    const struct revival *revival = context;
-    struct hd_lesson lesson;
-    (void)hd_watchdog_feed(0); /* the loop waits for it, and lives */
-    enum hd_code code = hd_core_apply(revival->core, fact, err);
-    if (code != HD_OK || fact->run != revival->run)
-        return code;
-    if (fact->kind == HD_FACT_CONFIG_PROPOSED)
-        return hd_actor_add(revival->actor, fact->as.config_proposed.config,
-                            fact->as.config_proposed.values, fact->as.config_proposed.info.sampler,
-                            err);
-    return hd_core_lesson(revival->core, fact, &lesson)
-               ? hd_actor_tell(revival->actor, lesson.config, lesson.budget, &lesson.score, err)
-               : HD_OK;
-}
-
-static enum hd_code revive_actor(struct hd_driver *driver, uint32_t run, struct hd_err *err)
-{
-    struct revival revival = {.run = run};
-    enum hd_code code = make_actor(driver, run, err);
-    revival.actor = driver->actors[run];
-    if (code == HD_OK)
-        code = hd_core_new(&driver->core_options, &revival.core, err);
-    if (code == HD_OK)
-        code = hd_store_load(driver->store, revive_fact, &revival, err);
-    hd_core_free(revival.core);
-    if (code == HD_OK)
-        return hd_actor_start(revival.actor, err);
-    hd_actor_free(driver->actors[run]);
-    driver->actors[run] = NULL;
-    return code;
-}
-
-/* A run without a sampler that is active again. */
-static bool is_extended(const struct hd_driver *driver, const struct hd_fact *fact)
-{
-    return fact->kind == HD_FACT_RUN_STATE && fact->as.run_state.state == HD_RUN_ACTIVE &&
-           driver->actors[fact->run] == NULL;
-}
+/* ---- a step ---------------------------------------------------------------------------------- */
 
 static void keep_reply(struct hd_driver *driver, const struct hd_reply *reply)
 {
@@ -180,54 +79,6 @@ static void keep_reply(struct hd_driver *driver, const struct hd_reply *reply)
         driver->own_reply = *reply;
     else
         hd_batch_keep_reply(&driver->batch, driver->core, reply);
-}
-
-static void keep_suggestion(struct hd_driver *driver, struct hd_suggestion *suggestion)
-{
-    if (driver->ready_first == NULL)
-        driver->ready_first = suggestion;
-    else
-        driver->ready_last->next = suggestion;
-    driver->ready_last = suggestion;
-}
-
-static struct hd_suggestion *next_suggestion(struct hd_driver *driver)
-{
-    struct hd_suggestion *first = driver->ready_first;
-    if (first == NULL)
-        return hd_queue_pop(driver->answers, 0);
-    driver->ready_first = first->next;
-    return first;
-}
-
-/* Samplers hear of a step before its commit: that is not speaking, and their answers may join the
- * same batch. */
-static enum hd_code pass_on(struct hd_driver *driver, struct hd_err *err)
-{
-    const struct hd_update *update = driver->update;
-    enum hd_code code = HD_OK;
-    for (; code == HD_OK && driver->passed_facts < update->fact_count; driver->passed_facts++) {
-        const struct hd_fact *fact = &update->facts[driver->passed_facts];
-        if (fact->kind == HD_FACT_RUN_CREATED)
-            code = start_actor(driver, fact->run, err);
-        else if (is_extended(driver, fact))
-            code = revive_actor(driver, fact->run, err);
-        else
-            code = pass_fact(driver, fact, err);
-        if (code != HD_OK)
-            return code;
-    }
-    for (; driver->passed_asks < update->ask_count; driver->passed_asks++) {
-        const struct hd_ask *ask = &update->asks[driver->passed_asks];
-        struct hd_suggestion *suggestion;
-        code = hd_actor_ask(driver->actors[ask->run], ask, &suggestion, err);
-        if (code != HD_OK)
-            return code;
-        if (suggestion != NULL)
-            keep_suggestion(driver, suggestion);
-        driver->asks_outstanding++;
-    }
-    return HD_OK;
 }
 
 static void step(struct hd_driver *driver, struct hd_event *event)
@@ -240,12 +91,12 @@ static void step(struct hd_driver *driver, struct hd_event *event)
     while (hd_core_reserve(driver->core, event, &err) != HD_OK)
         hd_wait_for_memory();
     hd_core_step(driver->core, event, driver->update);
-    driver->passed_facts = driver->passed_asks = 0;
+    hd_cast_begin_step(driver->cast);
     hd_batch_keep(&driver->batch, driver->core, driver->update);
     for (size_t i = 0; i < driver->update->reply_count; i++)
         keep_reply(driver, &driver->update->replies[i]);
     enum hd_code code;
-    while ((code = pass_on(driver, &err)) == HD_E_NOMEM)
+    while ((code = hd_cast_pass(driver->cast, driver->update, &err)) == HD_E_NOMEM)
         hd_wait_for_memory();
     if (code != HD_OK && driver->step_err.code == HD_OK)
         driver->step_err = err;
@@ -327,156 +178,13 @@ static void refuse(struct hd_driver *driver, const struct hd_net_news *news,
     keep_reply(driver, &reply);
 }
 
-/* Only what a run of ours is built into: a worker's token opens no other image. */
-static bool is_built(const struct hd_driver *driver, const char *image)
-{
-    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
-        struct hd_run_view view;
-        hd_core_view_run(driver->core, i, &view);
-        if (view.experiment->target.build != NULL && hd_streq(view.experiment->target.image, image))
-            return true;
-    }
-    return false;
-}
-
-static bool is_code(const struct hd_driver *driver, const char *hash)
-{
-    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
-        struct hd_run_view view;
-        hd_core_view_run(driver->core, i, &view);
-        const struct hd_target *target = &view.experiment->target;
-        if (target->code_hash != NULL && hd_streq(target->code_hash, hash))
-            return true;
-    }
-    return false;
-}
-
-/* {"image": NAME, "offset": N}, or {"code": HASH, "offset": N}. Free the arguments. */
-static enum hd_code read_wish(const struct hd_request *request, struct hd_value **ret_arguments,
-                              const char **ret_name, uint64_t *ret_offset, struct hd_err *err)
-{
-    enum hd_code code = hd_json_parse(request->view_json, strlen(request->view_json), "arguments",
-                                      &hd_value_limits_target, ret_arguments, err);
-    if (code != HD_OK)
-        return code;
-    const struct hd_value *name = hd_value_get(*ret_arguments, request->view);
-    const struct hd_value *offset = hd_value_get(*ret_arguments, "offset");
-    if (name == NULL || name->kind != HD_VALUE_STRING || offset == NULL ||
-        offset->kind != HD_VALUE_INT || offset->as.integer < 0)
-        return hd_fail(err, HD_E_INVALID, "%s is asked for by its name and an offset",
-                       request->view);
-    *ret_name = name->as.string;
-    *ret_offset = (uint64_t)offset->as.integer;
-    return HD_OK;
-}
-
-static enum hd_code read_code(const struct hd_driver *driver, const struct hd_request *request,
-                              struct hd_buf *json, struct hd_err *err)
-{
-    struct hd_value *arguments = NULL;
-    const char *hash = NULL;
-    uint64_t offset = 0;
-    enum hd_code code = read_wish(request, &arguments, &hash, &offset, err);
-    if (code == HD_OK && !is_code(driver, hash))
-        code = hd_fail(err, HD_E_NOTFOUND, "no run of this master has that code");
-    if (code == HD_OK)
-        code = hd_code_piece_read(driver->store_path, hash, offset, json, err);
-    hd_value_free(arguments);
-    return code;
-}
-
-static enum hd_code read_image(struct hd_driver *driver, const struct hd_request *request,
-                               struct hd_buf *json, struct hd_err *err)
-{
-    struct hd_value *arguments = NULL;
-    char directory[4096];
-    const char *image = NULL;
-    uint64_t offset = 0;
-    enum hd_code code = read_wish(request, &arguments, &image, &offset, err);
-    if (code == HD_OK && !is_built(driver, image))
-        code = hd_fail(err, HD_E_NOTFOUND, "no run of this master is built into that image");
-    if (code == HD_OK && driver->shelf == NULL) {
-        if (!hd_format(directory, sizeof(directory), "%s.images", driver->store_path))
-            code = hd_fail(err, HD_E_LIMIT, "the path of the store is too long");
-        else
-            code = hd_shelf_new(directory, &driver->shelf, err);
-    }
-    if (code == HD_OK)
-        code = hd_shelf_read(driver->shelf, image, offset, json, err);
-    hd_value_free(arguments);
-    return code;
-}
-
-static bool keeps_copy(void *context, struct hd_attempt_ref attempt)
-{
-    const struct hd_driver *driver = context;
-    return hd_core_keeps_checkpoint(driver->core, attempt);
-}
-
-static void tell_shelved(struct hd_driver *driver, struct hd_attempt_ref attempt)
-{
-    struct hd_event event = {.kind = HD_EVENT_SHELVED, .attempt = attempt};
-    step(driver, &event);
-}
-
-static void take_copy(void *context, struct hd_attempt_ref attempt)
-{
-    tell_shelved(context, attempt);
-}
-
-static enum hd_code answer_checkpoint(struct hd_driver *driver, const struct hd_request *request,
-                                      struct hd_buf *json, struct hd_err *err)
-{
-    bool shelved = false;
-    struct hd_attempt_ref attempt;
-    enum hd_code code =
-        hd_depot_answer(driver->depot, driver->core, request, json, &shelved, &attempt, err);
-    if (shelved) {
-        hd_log(HD_LOG_INFO, "job %u, attempt %u: its work directory is here for other workers",
-               attempt.job, attempt.attempt);
-        tell_shelved(driver, attempt);
-    }
-    return code;
-}
-
-static bool wants_files(void *context, struct hd_attempt_ref attempt)
-{
-    const struct hd_driver *driver = context;
-    return hd_core_wants_files(driver->core, attempt);
-}
-
-static void step_for_home(void *context, struct hd_event *event)
-{
-    step(context, event);
-}
-
-static enum hd_code read_view(struct hd_driver *driver, const struct hd_request *request,
-                              struct hd_buf *json, struct hd_err *err)
-{
-    if (hd_streq(request->view, "image"))
-        return read_image(driver, request, json, err);
-    if (hd_streq(request->view, "checkpoint"))
-        return answer_checkpoint(driver, request, json, err);
-    if (hd_home_is_view(request->view))
-        return hd_home_answer(driver->home, driver->core, request, json, err);
-    if (hd_streq(request->view, "code"))
-        return read_code(driver, request, json, err);
-    if (hd_streq(request->view, "needs"))
-        return hd_read_needs(driver->core, request->view_json, json, err);
-    if (hd_streq(request->view, "over"))
-        return hd_read_over(driver->core, request->view_json, json, err);
-    return hd_is_live_view(request->view) ? hd_read_live_view(driver->core, request, hd_clock_ms(),
-                                                              hd_clock_wall_ms(), json, err)
-                                          : hd_read_view(driver->store_path, request, json, err);
-}
-
 static void answer_view(struct hd_driver *driver, const struct hd_net_news *news,
                         const struct hd_request *request)
 {
     struct hd_buf json;
     hd_buf_init(&json, HD_VIEW_JSON_MAX);
     struct hd_err err;
-    enum hd_code code = read_view(driver, request, &json, &err);
+    enum hd_code code = hd_desk_answer(driver->desk, request, &json, &err);
     if (code != HD_OK) {
         refuse(driver, news, request, code, err.text);
     } else {
@@ -503,13 +211,7 @@ static unsigned role_of(const struct hd_request *request)
     case HD_REQUEST_BYE:
         return HD_ROLE_WORKER;
     case HD_REQUEST_VIEW:
-        if (hd_home_is_view(request->view))
-            return hd_home_role(request->view);
-        return hd_streq(request->view, "image") || hd_streq(request->view, "code") ||
-                       hd_streq(request->view, "checkpoint") || hd_streq(request->view, "needs") ||
-                       hd_streq(request->view, "over")
-                   ? HD_ROLE_WORKER
-                   : HD_ROLE_READER;
+        return hd_desk_role(request->view);
     case HD_REQUEST_SUBMIT:
     case HD_REQUEST_COMMAND:
     case HD_REQUEST_TEST:
@@ -550,7 +252,7 @@ static void take_request(struct hd_driver *driver, const struct hd_net_news *new
                              .address = news->address,
                              .connection = news->connection,
                              .at_home = request->kind == HD_REQUEST_HELLO &&
-                                        hd_home_has_root(driver->home, request->root),
+                                        hd_desk_has_root(driver->desk, request->root),
                              .request = request};
     step(driver, &event);
 }
@@ -579,7 +281,6 @@ static void take_news(struct hd_driver *driver, const struct hd_net_news *news)
 
 static void take_answer(struct hd_driver *driver, const struct hd_suggestion *suggestion)
 {
-    driver->asks_outstanding--;
     struct hd_event event = {
         .kind = HD_EVENT_SUGGESTION,
         .run = suggestion->run,
@@ -595,7 +296,7 @@ static void take_answer(struct hd_driver *driver, const struct hd_suggestion *su
 
 static bool take_one(struct hd_driver *driver)
 {
-    struct hd_suggestion *suggestion = next_suggestion(driver);
+    struct hd_suggestion *suggestion = hd_cast_take(driver->cast);
     if (suggestion != NULL) {
         take_answer(driver, suggestion);
         hd_free(suggestion);
@@ -619,9 +320,9 @@ static void drain(struct hd_driver *driver)
             i++;
             continue;
         }
-        if (driver->asks_outstanding == 0 || hd_clock_us() >= until_us)
+        if (!hd_cast_is_asked(driver->cast) || hd_clock_us() >= until_us)
             break;
-        struct pollfd fd = {.fd = hd_queue_fd(driver->answers), .events = POLLIN};
+        struct pollfd fd = {.fd = hd_cast_fd(driver->cast), .events = POLLIN};
         (void)poll(&fd, 1, 1);
     }
     while (hd_batch_has_room(&driver->batch) &&
@@ -631,18 +332,11 @@ static void drain(struct hd_driver *driver)
     }
 }
 
-static bool is_final(const struct hd_driver *driver, uint32_t run)
-{
-    struct hd_run_view view;
-    hd_core_view_run(driver->core, run, &view);
-    return view.state == HD_RUN_FINISHED || view.state == HD_RUN_CANCELLED;
-}
-
 static uint32_t count_final(const struct hd_driver *driver)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++)
-        count += is_final(driver, i) ? 1 : 0;
+        count += hd_core_is_over(driver->core, i) ? 1 : 0;
     return count;
 }
 
@@ -652,22 +346,10 @@ static size_t open_runs(const struct hd_driver *driver, const char **ret_runs)
     for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
         struct hd_run_view view;
         hd_core_view_run(driver->core, i, &view);
-        if (!is_final(driver, i) && count < HD_NS_RUNS_PER_MASTER_MAX)
+        if (!hd_core_is_over(driver->core, i) && count < HD_NS_RUNS_PER_MASTER_MAX)
             ret_runs[count++] = view.run_id;
     }
     return count;
-}
-
-/* A run that is over asks for nothing any more: its thread and history go. What it had been asked
- * before is answered first. */
-static void free_idle_actors(struct hd_driver *driver)
-{
-    for (uint32_t i = 0; i < hd_core_run_count(driver->core); i++) {
-        if (driver->actors[i] != NULL && is_final(driver, i)) {
-            hd_actor_free(driver->actors[i]);
-            driver->actors[i] = NULL;
-        }
-    }
 }
 
 /* Runs come and go: the nameserver hears of it, and a sampler of a run that is over ends. */
@@ -679,9 +361,8 @@ static void follow_runs(struct hd_driver *driver)
         return;
     driver->told_runs = run_count;
     driver->final_runs = final_runs;
-    free_idle_actors(driver);
-    hd_depot_sweep(driver->depot);
-    hd_home_sweep(driver->home);
+    hd_cast_dismiss(driver->cast);
+    hd_desk_sweep(driver->desk);
     const char *runs[HD_NS_RUNS_PER_MASTER_MAX];
     size_t count = open_runs(driver, runs);
     if (count > 0) /* the last one stays listed, so that workers hear from us that it is over */
@@ -703,7 +384,7 @@ static void hold(struct hd_driver *driver, int64_t deaf_ms)
 static int wait_time_ms(const struct hd_driver *driver, int64_t linger_until_ms)
 {
     int64_t deadline_ms = hd_core_deadline_ms(driver->core);
-    if (driver->ready_first != NULL) /* no descriptor tells of these */
+    if (hd_cast_has_ready(driver->cast)) /* no descriptor tells of these */
         return 0;
     if (linger_until_ms < deadline_ms)
         deadline_ms = linger_until_ms;
@@ -735,9 +416,9 @@ static int64_t home_until_ms(struct hd_driver *driver)
         return 0;
     if (driver->home_until_ms == 0)
         driver->home_until_ms = now_ms + HOME_WAIT_MS;
-    if (hd_home_words(driver->home) != driver->home_words)
+    if (hd_desk_words(driver->desk) != driver->home_words)
         driver->home_until_ms = now_ms + HOME_SILENCE_MS;
-    driver->home_words = hd_home_words(driver->home);
+    driver->home_words = hd_desk_words(driver->desk);
     return driver->home_until_ms;
 }
 
@@ -756,10 +437,8 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
 {
     int64_t linger_until_ms = HD_NEVER_MS;
     int64_t woke_ms = hd_clock_ms(), deaf_ms = 0;
-    hd_depot_sweep(driver->depot);
-    hd_depot_each(driver->depot, take_copy, driver);
-    hd_home_sweep(driver->home);
-    hd_home_tell_all(driver->home);
+    hd_desk_sweep(driver->desk);
+    hd_desk_tell_all(driver->desk);
     for (;;) {
         hold(driver, deaf_ms);
         drain(driver);
@@ -778,7 +457,7 @@ enum hd_code hd_driver_serve(struct hd_driver *driver, int stop_fd, struct hd_er
             return HD_OK;
         struct pollfd fds[3] = {
             {.fd = hd_queue_fd(driver->news), .events = POLLIN},
-            {.fd = hd_queue_fd(driver->answers), .events = POLLIN},
+            {.fd = hd_cast_fd(driver->cast), .events = POLLIN},
             {.fd = stop_fd, .events = POLLIN},
         };
         int wait_ms = (int)hd_watchdog_feed(wait_time_ms(driver, until_ms));
@@ -821,35 +500,39 @@ static enum hd_code allocate(struct hd_driver *driver, const struct hd_driver_op
         code = hd_keyring_fixed(options->token, &driver->own_keyring, err);
         driver->keyring = driver->own_keyring;
     }
-    if (code == HD_OK)
-        code = hd_queue_new(NEWS_QUEUE_MAX, &driver->news, err);
-    return code == HD_OK ? hd_queue_new(ANSWERS_QUEUE_MAX, &driver->answers, err) : code;
+    return code == HD_OK ? hd_queue_new(NEWS_QUEUE_MAX, &driver->news, err) : code;
 }
 
-static enum hd_code open_depot(struct hd_driver *driver, const struct hd_driver_options *options,
-                               struct hd_err *err)
+static void step_for_desk(void *context, struct hd_event *event)
 {
-    char directory[4096];
-    const struct hd_depot_settings settings = {
-        .directory = options->depot != NULL ? options->depot : directory,
-        .bytes_max =
-            options->depot_bytes_max > 0 ? options->depot_bytes_max : HD_DEPOT_BYTES_DEFAULT,
-        .keeps = keeps_copy,
-        .context = driver,
-    };
-    if (!hd_format(directory, sizeof(directory), "%s.depot", driver->store_path))
-        return hd_fail(err, HD_E_LIMIT, "the path of the store is too long");
-    const struct hd_home_settings home = {
+    step(context, event);
+}
+
+static enum hd_code open_desk(struct hd_driver *driver, const struct hd_driver_options *options,
+                              struct hd_err *err)
+{
+    uint64_t home_bytes_max =
+        options->home_bytes_max > 0 ? options->home_bytes_max : HD_HOME_BYTES_DEFAULT;
+    const struct hd_desk_settings settings = {
+        .core = driver->core,
         .store_path = driver->store_path,
-        .bytes_max = options->core.no_files        ? 0
-                     : options->home_bytes_max > 0 ? options->home_bytes_max
-                                                   : HD_HOME_BYTES_DEFAULT,
-        .keeps = wants_files,
-        .tell = step_for_home,
+        .depot = options->depot,
+        .depot_bytes_max = options->depot_bytes_max,
+        .home_bytes_max = options->core.no_files ? 0 : home_bytes_max,
+        .tell = step_for_desk,
         .context = driver,
     };
-    enum hd_code code = hd_depot_open(&settings, &driver->depot, err);
-    return code == HD_OK ? hd_home_open(&home, &driver->home, err) : code;
+    return hd_desk_open(&settings, &driver->desk, err);
+}
+
+static enum hd_code restore_fact(void *context, const struct hd_fact *fact, struct hd_err *err)
+{
+    struct hd_driver *driver = context;
+    enum hd_code code = hd_core_apply(driver->core, fact, err);
+    if (code != HD_OK)
+        return code;
+    hd_announcer_see(driver->announcer, driver->core, fact, 1);
+    return hd_cast_restore(driver->cast, fact, err);
 }
 
 enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_driver **ret_driver,
@@ -863,6 +546,8 @@ enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_d
         code = hd_core_new(&options->core, &driver->core, err);
     if (code == HD_OK)
         code = hd_store_open_sqlite(options->store_path, &driver->store, err);
+    if (code == HD_OK)
+        code = hd_cast_new(driver->core, driver->store, &options->core, &driver->cast, err);
     if (code == HD_OK && options->notices_off)
         code = hd_announcer_forget(options->store_path, err);
     if (code == HD_OK && options->notices != NULL && options->notices->channel_count > 0)
@@ -872,12 +557,9 @@ enum hd_code hd_driver_open(const struct hd_driver_options *options, struct hd_d
     if (code == HD_OK && driver->announcer != NULL)
         code = hd_announcer_start(driver->announcer, hd_core_last_seq(driver->core), err);
     if (code == HD_OK)
-        free_idle_actors(driver);
+        code = open_desk(driver, options, err);
     if (code == HD_OK)
-        code = open_depot(driver, options, err);
-    for (uint32_t i = 0; code == HD_OK && i < hd_core_run_count(driver->core); i++)
-        if (driver->actors[i] != NULL)
-            code = hd_actor_start(driver->actors[i], err);
+        code = hd_cast_start(driver->cast, err);
     if (code != HD_OK) {
         hd_driver_close(driver);
         return code;
@@ -931,13 +613,11 @@ enum hd_code hd_driver_listen(struct hd_driver *driver, struct hd_err *err)
                               runs, count, &driver->registrar, err);
 }
 
-static void drop_queues(struct hd_driver *driver)
+static void drop_news(struct hd_driver *driver)
 {
-    void *item;
-    while (driver->news != NULL && (item = hd_queue_pop(driver->news, 0)) != NULL)
-        hd_net_news_free(item);
-    while (driver->answers != NULL && (item = next_suggestion(driver)) != NULL)
-        hd_free(item);
+    struct hd_net_news *news;
+    while (driver->news != NULL && (news = hd_queue_pop(driver->news, 0)) != NULL)
+        hd_net_news_free(news);
 }
 
 void hd_driver_close(struct hd_driver *driver)
@@ -946,15 +626,11 @@ void hd_driver_close(struct hd_driver *driver)
         return;
     hd_registrar_stop(driver->registrar);
     hd_net_server_close(driver->server);
-    hd_shelf_free(driver->shelf);
-    hd_depot_close(driver->depot);
-    hd_home_close(driver->home);
-    for (uint32_t i = 0; i < HD_RUNS_MAX; i++)
-        hd_actor_free(driver->actors[i]);
+    hd_desk_close(driver->desk);
+    hd_cast_free(driver->cast);
     hd_announcer_close(driver->announcer, driver->notice_flush_ms);
-    drop_queues(driver);
+    drop_news(driver);
     hd_queue_free(driver->news);
-    hd_queue_free(driver->answers);
     hd_store_close(driver->store);
     hd_core_free(driver->core);
     hd_batch_release(&driver->batch);

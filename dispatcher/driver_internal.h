@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* driver_internal.h: the threads beside the driver: samplers and the nameserver's registrar. */
+/* driver_internal.h: what serves the driver beside its loop: views, files for workers, and the
+ * threads of samplers and of the registrar at the nameserver. */
 #ifndef HD_DRIVER_INTERNAL_H
 #define HD_DRIVER_INTERNAL_H
 

@@ -132,18 +132,6 @@ static enum hd_code answer_ask(struct hd_home *home, const struct hd_core *core,
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
-bool hd_home_is_view(const char *view)
-{
-    return hd_streq(view, "home") || hd_streq(view, "fetch") || hd_streq(view, "bring");
-}
-
-unsigned hd_home_role(const char *view)
-{
-    if (hd_streq(view, "home"))
-        return HD_ROLE_WORKER;
-    return hd_streq(view, "fetch") ? HD_ROLE_READER : HD_ROLE_OPERATOR;
-}
-
 static bool fits(const char *view, enum hd_depot_op op)
 {
     switch (op) {

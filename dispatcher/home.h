@@ -27,9 +27,6 @@ HD_NODISCARD enum hd_code hd_home_open(const struct hd_home_settings *settings,
                                        struct hd_home **ret_home, struct hd_err *err);
 void hd_home_close(struct hd_home *home); /* also of NULL; what is there stays */
 
-bool hd_home_is_view(const char *view);
-/* The role that such a view is for: one of enum hd_role. */
-unsigned hd_home_role(const char *view);
 /* Every word of the request comes from elsewhere; its role has been checked. */
 HD_NODISCARD enum hd_code hd_home_answer(struct hd_home *home, const struct hd_core *core,
                                          const struct hd_request *request, struct hd_buf *json,

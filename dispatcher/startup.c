@@ -95,7 +95,7 @@ static enum hd_code take_up(struct hd_driver *driver, uint32_t run_number,
         if (code != HD_OK)
             return code;
     }
-    bool over = run.state == HD_RUN_FINISHED || run.state == HD_RUN_CANCELLED;
+    bool over = hd_core_is_over(hd_driver_core(driver), run_number);
     if (over || startup->resume) {
         bool may_extend = run.state == HD_RUN_FINISHED && startup->resume;
         if (run.state != HD_RUN_PAUSED && !may_extend)

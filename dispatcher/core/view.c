@@ -60,6 +60,11 @@ bool hd_core_find_run(const struct hd_core *core, const char *run_id, uint32_t *
     return false;
 }
 
+bool hd_core_is_over(const struct hd_core *core, uint32_t run)
+{
+    return core_run_final(core->runs[run]);
+}
+
 void hd_core_view_run(const struct hd_core *core, uint32_t run_number, struct hd_run_view *ret_view)
 {
     hd_assert(run_number < core->run_count);

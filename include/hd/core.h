@@ -214,6 +214,7 @@ bool hd_core_find_run(const struct hd_core *core, const char *run_id, uint32_t *
 void hd_core_view_run(const struct hd_core *core, uint32_t run, struct hd_run_view *ret_view);
 void hd_core_view_job(const struct hd_core *core, uint32_t run, uint32_t job,
                       struct hd_job_view *ret_view);
+bool hd_core_is_over(const struct hd_core *core, uint32_t run); /* finished, or cancelled */
 /* What a fact of the last step or apply teaches its run's sampler: the end of a job at its budget,
  * a curve point that is a milestone there. loss NaN: failed; so does a job that ends as stopped
  * though nobody asked. false: nothing, as the end of a job that was to be stopped, which was taught

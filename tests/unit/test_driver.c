@@ -11,6 +11,7 @@
 
 #include <hd/driver.h>
 #include <hd/store.h>
+#include <desk.h>
 #include <sqlite_faults.h>
 
 #define CALL_MS 30000
@@ -274,6 +275,19 @@ static void a_failed_disk_is_never_an_acknowledgement(void **state)
     assert_int_equal(hd_core_run_count(hd_driver_core(master.driver)), 1);
 }
 
+/* Files are for workers; a reader sees what there is; to have something sent takes an operator. */
+static void a_view_is_for_its_role(void **state)
+{
+    (void)state;
+    const char *workers[] = {"image", "code", "checkpoint", "needs", "over", "home"};
+    for (size_t i = 0; i < HD_COUNT(workers); i++)
+        assert_int_equal(hd_desk_role(workers[i]), HD_ROLE_WORKER);
+    assert_int_equal(hd_desk_role("fetch"), HD_ROLE_READER);
+    assert_int_equal(hd_desk_role("bring"), HD_ROLE_OPERATOR);
+    assert_int_equal(hd_desk_role("best"), HD_ROLE_READER);
+    assert_int_equal(hd_desk_role(""), HD_ROLE_READER);
+}
+
 static int install(void **state)
 {
     (void)state;
@@ -290,6 +304,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(people_read_a_live_master, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_said_before_it_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_disk_is_never_an_acknowledgement, setup, teardown),
+        cmocka_unit_test(a_view_is_for_its_role),
     };
     return cmocka_run_group_tests_name("driver", tests, install, NULL);
 }

@@ -265,10 +265,6 @@ static void each_view_has_its_words(void **state)
     assert_hd_ok(ask_of("home", "offer", 3, ",\"size\":1,\"pieces\":\"../../x\""));
     assert_string_equal(hd_buf_text(&said), "{\"wanted\":false}");
     assert_int_equal(files_of(0), HD_FILES_COMING);
-    assert_int_equal(hd_home_role("home"), HD_ROLE_WORKER);
-    assert_int_equal(hd_home_role("fetch"), HD_ROLE_READER);
-    assert_int_equal(hd_home_role("bring"), HD_ROLE_OPERATOR);
-    assert_false(hd_home_is_view("best") || hd_home_is_view(""));
 }
 
 /* Work roots below the state's directory are known by their markers, and no others. */
