@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -228,6 +229,20 @@ static void take_notice(struct shell *shell)
     step(shell, &event);
 }
 
+/* Nobody is waited for any more, and one more signal ends the process where it stands: the next
+ * one of this work root finds what it left, as after a kill. */
+static void leave_at_once(struct shell *shell)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    hd_log(HD_LOG_WARNING, "leaving at once: what no master has taken yet stays on disk for the "
+                           "next worker here, and so do targets that still run");
+    shell->leaving = true;
+}
+
 static void take_signals(struct shell *shell)
 {
     int *count = &shell->signals;
@@ -240,10 +255,12 @@ static void take_signals(struct shell *shell)
             tell_simple(shell, *count == 0 ? HD_AGENT_EVENT_DRAIN : HD_AGENT_EVENT_LEAVE);
         tell_pending(shell);
         shell->hurried = shell->hurried || notice;
-        if (++*count > 1)
+        if (++*count > SIGNALS_LEAVING)
+            leave_at_once(shell);
+        else if (*count > 1)
             (void)shell_terminate(shell, true);
         else
-            hd_log(HD_LOG_INFO, "once more to stop the targets and leave at once");
+            hd_log(HD_LOG_INFO, "once more to stop the targets and leave");
     }
 }
 
@@ -353,13 +370,12 @@ static enum hd_code open_shipper(struct shell *shell, struct hd_err *err)
     return code;
 }
 
-/* Two signals have targets stopped; it takes a third to leave files behind. */
 static bool is_hurried(struct shell *shell)
 {
     struct signalfd_siginfo info;
     while (read(shell->settings->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         shell->signals++;
-    return shell->hurried || shell->signals > 2;
+    return shell->hurried || shell->signals > SIGNALS_LEAVING;
 }
 
 /* A worker that leaves ships what has ended, within its time and until it is asked again. What is
@@ -559,7 +575,7 @@ enum hd_code hd_shell_run(const struct hd_shell_settings *settings, struct hd_er
         hd_notify_ready("working");
         tell_pending(shell);
         loop(shell);
-        if (!shell->hurried && settings->end_ms == 0)
+        if (!is_hurried(shell) && shell->signals < SIGNALS_LEAVING && settings->end_ms == 0)
             (void)hd_collector_look(shell->collector); /* while a master can still say */
         shell_send_rest(shell);
         ship_rest(shell);

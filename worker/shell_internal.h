@@ -72,6 +72,8 @@ struct client {
     uint64_t tag; /* master index and a number that rises: answers to an older one are not ours */
 };
 
+#define SIGNALS_LEAVING 2 /* have targets stopped; after one more nothing is waited for */
+
 struct shell {
     const struct hd_shell_settings *settings;
     char journal_dir[HD_PATH_MAX];
@@ -103,7 +105,7 @@ struct shell {
     int64_t tick_at_ms;
     int64_t terminate_at_ms;                     /* the next SIGTERM that is due */
     int64_t alive_at_ms, reap_at_ms, care_at_ms; /* when shell_reap() has something to do */
-    bool leaving;                                /* the agent said EXIT */
+    bool leaving;                                /* the agent said EXIT, or a person did */
     bool hurried;                                /* the machine goes away */
     int signals;                                 /* that came */
 };

@@ -179,7 +179,8 @@ void shell_send_rest(struct shell *shell)
     int64_t answered_ms = hd_clock_ms();
     uint64_t answers = hd_courier_answers(shell->courier);
     while (!hd_courier_is_idle(shell->courier) && hd_clock_ms() < until_ms &&
-           hd_clock_ms() - answered_ms < silence_ms && shell->signals < (shell->hurried ? 2 : 3)) {
+           hd_clock_ms() - answered_ms < silence_ms &&
+           shell->signals < (shell->hurried ? SIGNALS_LEAVING : SIGNALS_LEAVING + 1)) {
         struct pollfd fd = {.fd = settings->stop_fd, .events = POLLIN};
         if (poll(&fd, 1, (int)hd_watchdog_feed(IDLE_LOOK_MS)) > 0)
             break;

@@ -152,7 +152,8 @@ static void a_worker_that_dies_while_it_starts_a_target_costs_nothing(void **sta
     (void)state;
     struct results results;
     const char *go = cluster_path(&cluster, "go");
-    const char *records = cluster_path(&cluster, "root-0/.hyperdock-workers/*/process/*-0-1/shim.log");
+    const char *records =
+        cluster_path(&cluster, "root-0/.hyperdock-workers/*/process/*-0-1/shim.log");
     const char *experiment = write_experiment(3, 10, "lease: 2m\nping: 1m\n");
     char *real = strdup(cluster_program("HD_WORKER"));
     assert_int_equal(setenv("HD_WORKER", slow_shim_worker(go), 1), 0);
@@ -189,6 +190,27 @@ static void a_frozen_worker_holds_nobody_up(void **state)
     check_end(master, 3);
     child_kill(&cluster, first, SIGTERM);
     assert_int_equal(first->exit, 0);
+}
+
+/* Nobody answers, and whoever stops the worker has lost patience: what it knows stays on disk, and
+ * the next worker there goes on with it. */
+static void a_third_signal_waits_for_no_master(void **state)
+{
+    (void)state;
+    const char *experiment = write_experiment(3, LONG_JOB_MS, "lease: 2m\nping: 1m\n");
+    struct child *worker = cluster_worker(&cluster, 0, NULL);
+    struct child *master = start_master(experiment, NULL);
+    CLUSTER_WAIT(&cluster, begun() >= 1);
+    child_signal(master, SIGSTOP);
+    child_signal(worker, SIGTERM);
+    child_wait_text(&cluster, worker, "once more to stop the targets");
+    child_signal(worker, SIGINT);
+    child_signal(worker, SIGTERM); /* another one: equal ones become one */
+    assert_int_equal(child_end(&cluster, worker), 0);
+    assert_true(child_has_said(&cluster, worker, "leaving at once"));
+    child_signal(master, SIGCONT);
+    cluster_worker(&cluster, 0, NULL);
+    check_end(master, 3);
 }
 
 /* The whole run takes less than one ping interval, although its worker comes late. */
@@ -268,6 +290,7 @@ int main(void)
         WITH_CLUSTER(a_worker_that_dies_in_a_job_costs_one_attempt),
         WITH_CLUSTER(a_worker_that_dies_while_it_starts_a_target_costs_nothing),
         WITH_CLUSTER(a_frozen_worker_holds_nobody_up),
+        WITH_CLUSTER(a_third_signal_waits_for_no_master),
         WITH_CLUSTER(a_late_worker_works_at_once),
         WITH_CLUSTER(workers_outlive_master_and_nameserver),
         WITH_CLUSTER(a_second_master_of_the_same_run_is_refused),
