@@ -287,6 +287,36 @@ static void what_is_left_in_part_goes(void **state)
     }
 }
 
+/* The last request of a client that was killed is carried out while the rest is taken down. */
+static void add_late_one(void *context, const char *name, const char *what)
+{
+    int *late = context;
+    if (hd_streq(what, "removed") && (*late)++ == 0)
+        fake_docker_add_twin(fake, named("cache", "0123456789abcdef"), "late");
+    (void)name;
+}
+
+static void what_appears_late_goes_too(void **state)
+{
+    (void)state;
+    char uuid[HD_SERVICES_UUID_SIZE] = "0123456789abcdef";
+    int late = 0;
+    size_t count;
+    struct hd_experiment *experiment = experiment_of(two);
+    struct hd_services_options options = {.docker_host = fake_docker_host(fake),
+                                          .file = "late.jsonnet",
+                                          .host = "here",
+                                          .apart = true,
+                                          .uuid = uuid};
+    assert_hd_ok(hd_services_up(experiment->services, &options, &err));
+    options.say = add_late_one;
+    options.context = &late;
+    assert_hd_ok(hd_services_down(&options, &count, &err));
+    assert_int_equal(count, 4); /* three containers, a network */
+    assert_false(fake_docker_has(fake, "late"));
+    hd_experiment_free(experiment);
+}
+
 /* No master knows the run any more, and nothing uses its services. */
 static void the_services_of_a_lost_run_end(void **state)
 {
@@ -407,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_broken_set_is_made_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_whole_is_taken_over, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_left_in_part_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_appears_late_goes_too, setup, teardown),
         cmocka_unit_test_setup_teardown(the_services_of_a_lost_run_end, setup, teardown),
         cmocka_unit_test_setup_teardown(another_worker_reaps, setup, teardown),
         cmocka_unit_test_setup_teardown(a_network_in_use_is_tried_again, setup, teardown),

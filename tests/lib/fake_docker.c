@@ -327,6 +327,18 @@ void fake_docker_add_stranger(struct fake_docker *fake, const char *name)
     LOCKED(fake, fake_end(fake, fake_add(fake, name, NULL), 0, false));
 }
 
+void fake_docker_add_twin(struct fake_docker *fake, const char *name, const char *twin)
+{
+    LOCKED(fake, {
+        struct hd_err err;
+        struct hd_value *body;
+        const struct container *c = fake_find(fake, name);
+        hd_assert(c != NULL);
+        hd_assert(hd_value_copy(c->body, &body, &err) == HD_OK);
+        (void)fake_add(fake, twin, body);
+    });
+}
+
 void fake_docker_remove(struct fake_docker *fake, const char *name)
 {
     LOCKED(fake, {

@@ -119,6 +119,8 @@ size_t fake_docker_last_files(struct fake_docker *fake, char *ret_where, size_t 
                               void *ret_archive, size_t size);
 /* Somebody else's container, without labels, stopped. */
 void fake_docker_add_stranger(struct fake_docker *fake, const char *name);
+/* A container as `name` is, not started: what a client that has died had asked for. */
+void fake_docker_add_twin(struct fake_docker *fake, const char *name, const char *twin);
 void fake_docker_remove(struct fake_docker *fake, const char *name);
 /* The query of the last stop or kill, "" none. */
 void fake_docker_last_stop(struct fake_docker *fake, char *ret_text, size_t text_size);

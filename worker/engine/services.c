@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SINK_LOOKS_MAX 8
 #define BUSY_TRIES_MAX 100 /* while the engine removes a container by itself */
 #define BUSY_MS 100
 #define BODY_BYTES_MAX (1u << 20)
@@ -479,25 +480,39 @@ static enum hd_code sink_layers(struct hd_docker_endpoint *endpoint,
     return first;
 }
 
+/* What a client asked for just before it was killed may appear while the rest is removed: looks
+ * until a look finds nothing. */
+static enum hd_code sink_containers(struct hd_docker_endpoint *endpoint, struct hd_docker_api *api,
+                                    const struct hd_services_options *options, size_t *removed,
+                                    struct hd_err *err)
+{
+    const char *value, *host, *label = label_of(options, &value, &host);
+    enum hd_code code = HD_OK;
+    for (int look = 0; code == HD_OK && look < SINK_LOOKS_MAX; look++) {
+        struct hd_service_found *found = NULL;
+        size_t count = 0;
+        code = list_by(api, label, value, host, &found, &count, err);
+        if (code == HD_OK)
+            code = sink_layers(endpoint, options, found, count, removed, err);
+        hd_free(found);
+        if (count == 0)
+            break;
+    }
+    return code;
+}
+
 static enum hd_code sink(struct hd_docker_endpoint *endpoint,
                          const struct hd_services_options *options, size_t *ret_count,
                          struct hd_err *err)
 {
     struct client client;
-    struct hd_service_found *found = NULL;
-    size_t count = 0, removed = 0;
-    const char *value, *host, *label = label_of(options, &value, &host);
+    struct hd_err other;
+    size_t removed = 0;
     enum hd_code code = open_client(endpoint, options, false, &client, err);
     if (code != HD_OK)
         return code;
-    code = list_by(&client.api, label, value, host, &found, &count, err);
-    enum hd_code first = code;
-    if (code == HD_OK)
-        first = sink_layers(endpoint, options, found, count, &removed, err);
-    struct hd_err other;
-    if (code == HD_OK)
-        code = remove_networks(&client.api, options, &removed, first == HD_OK ? err : &other);
-    hd_free(found);
+    enum hd_code first = sink_containers(endpoint, &client.api, options, &removed, err);
+    code = remove_networks(&client.api, options, &removed, first == HD_OK ? err : &other);
     close_client(&client);
     *ret_count = removed;
     return first != HD_OK ? first : code;
