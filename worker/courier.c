@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "courier.h"
+#include "courier_internal.h"
 
 #include "pieces.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <hd/checkpoint.h>
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,46 +15,9 @@
 #include <unistd.h>
 
 #define NICE 10
-#define TRIES_MAX 8  /* of one call, in a row */
+#define TRIES_MAX 8  /* of one call that sends, in a row */
 #define RETRY_MS 250 /* doubled with each failure in a row */
 #define JSON_BYTES_MAX HD_VIEW_JSON_MAX
-
-struct task {
-    bool files;      /* of an attempt, for people; otherwise it is a work directory */
-    bool waited_for; /* by `waiter`, which writes there when it is packed */
-    struct hd_attempt_ref waiter;
-    int fd;         /* of what is to be sent */
-    uint64_t bytes; /* that it takes on this disk */
-    char address[HD_ADDRESS_MAX];
-    struct hd_attempt_ref attempt;
-    double budget; /* that it has been trained to; NaN: none */
-    char path[HD_PATH_MAX];
-};
-
-/* A thread and what it has to do, the oldest first; the first is in hand. */
-struct lane {
-    struct hd_courier *courier;
-    void (*work)(struct hd_courier *courier, struct task *task);
-    pthread_t thread;
-    bool started;
-    struct task tasks[HD_COURIER_QUEUE_MAX];
-    size_t count;
-};
-
-struct hd_courier {
-    struct hd_fetch *fetch;
-    char state_dir[HD_PATH_MAX], spool[HD_PATH_MAX], files_spool[HD_PATH_MAX];
-    uint64_t bytes_max;
-    uint64_t (*free_bytes)(const char *directory);
-    struct hd_queue *news;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool closing;
-    uint64_t answers;
-    bool packs_files; /* of the task in hand */
-    const struct hd_root *root;
-    struct lane packing, sending, fetching, bringing;
-};
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
@@ -75,7 +36,7 @@ static void count_answer(struct hd_courier *courier)
     pthread_mutex_unlock(&courier->lock);
 }
 
-static bool may_pass(enum hd_code code)
+bool courier_may_pass(enum hd_code code)
 {
     return code == HD_E_NET || code == HD_E_TIMEOUT || code == HD_E_NOMEM || code == HD_E_BUSY;
 }
@@ -111,9 +72,9 @@ static void let_states_pass(struct hd_courier *courier)
 }
 
 /* A network that is gone for a while costs patience, not the transfer. */
-static enum hd_code ask(struct hd_courier *courier, const struct task *task,
-                        const struct hd_buf *question, struct hd_value **ret_answer,
-                        struct hd_err *err)
+enum hd_code courier_ask(struct hd_courier *courier, const struct task *task,
+                         const struct hd_buf *question, int tries_max, struct hd_value **ret_answer,
+                         struct hd_err *err)
 {
     const char *view = task->files ? "home" : "checkpoint";
     for (int tries = 1;; tries++) {
@@ -125,14 +86,21 @@ static enum hd_code ask(struct hd_courier *courier, const struct task *task,
                                           hd_buf_text(question), HD_FETCH_CALL_MS, ret_answer, err);
         if (code == HD_OK)
             count_answer(courier);
-        if (code == HD_OK || !may_pass(code) || tries == TRIES_MAX)
+        if (code == HD_OK || !courier_may_pass(code) || tries == tries_max)
             return code;
         if (!pause_for(courier, (int64_t)RETRY_MS << tries))
             return hd_fail(err, HD_E_CANCELLED, "called off");
     }
 }
 
-static const char *text_at(const struct hd_value *answer, const char *key)
+static enum hd_code ask(struct hd_courier *courier, const struct task *task,
+                        const struct hd_buf *question, struct hd_value **ret_answer,
+                        struct hd_err *err)
+{
+    return courier_ask(courier, task, question, TRIES_MAX, ret_answer, err);
+}
+
+const char *courier_text_at(const struct hd_value *answer, const char *key)
 {
     const struct hd_value *value = hd_value_get(answer, key);
     return value != NULL && value->kind == HD_VALUE_STRING ? value->as.string : NULL;
@@ -146,8 +114,8 @@ static bool is_wanted(const struct hd_value *answer)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static enum hd_code begin(const struct task *task, const char *op, struct hd_buf *question,
-                          struct hd_err *err)
+enum hd_code courier_begin(const struct task *task, const char *op, struct hd_buf *question,
+                           struct hd_err *err)
 {
     hd_buf_clear(question);
     return hd_buf_printf(question, err,
@@ -182,7 +150,7 @@ static enum hd_code send_piece(struct hd_courier *courier, const struct task *ta
     struct hd_buf *question = &parcel->question;
     enum hd_code code = hd_piece_read(parcel->fd, piece, parcel->bytes, err);
     if (code == HD_OK)
-        code = begin(task, "put", question, err);
+        code = courier_begin(task, "put", question, err);
     if (code == HD_OK)
         code = hd_buf_printf(question, err, ",\"piece\":\"%s\",\"data\":\"", piece->hash);
     if (code == HD_OK)
@@ -210,7 +178,7 @@ static enum hd_code write_offer(const struct task *task, struct parcel *parcel, 
     struct hd_buf *question = &parcel->question;
     if (!isnan(parcel->budget))
         hd_format_double(budget, sizeof(budget), parcel->budget);
-    enum hd_code code = begin(task, "offer", question, err);
+    enum hd_code code = courier_begin(task, "offer", question, err);
     if (code == HD_OK)
         code = hd_buf_printf(question, err, ",\"size\":%" PRIu64 ",\"budget\":%s,\"pieces\":\"",
                              parcel->pieces.bytes, budget);
@@ -227,7 +195,7 @@ static enum hd_code send_round(struct hd_courier *courier, const struct task *ta
     enum hd_code code = write_offer(task, parcel, err);
     if (code == HD_OK)
         code = ask(courier, task, &parcel->question, &answer, err);
-    const char *missing = code == HD_OK ? text_at(answer, "missing") : NULL;
+    const char *missing = code == HD_OK ? courier_text_at(answer, "missing") : NULL;
     bool wanted = code == HD_OK && is_wanted(answer) && missing != NULL && missing[0] != '\0';
     *ret_more = wanted;
     for (size_t i = 0; code == HD_OK && wanted && i < parcel->pieces.count; i++)
@@ -397,7 +365,7 @@ static void tell_none(struct hd_courier *courier, const struct task *task, const
     struct hd_value *answer = NULL;
     struct hd_err err;
     hd_buf_init(&question, 4096);
-    enum hd_code code = begin(task, "none", &question, &err);
+    enum hd_code code = courier_begin(task, "none", &question, &err);
     if (code == HD_OK)
         code = hd_buf_puts(&question, ",\"why\":", &err);
     if (code == HD_OK)
@@ -418,7 +386,7 @@ static enum hd_code ask_first(struct hd_courier *courier, const struct task *tas
     struct hd_buf question;
     struct hd_value *answer = NULL;
     hd_buf_init(&question, 4096);
-    enum hd_code code = begin(task, "begin", &question, err);
+    enum hd_code code = courier_begin(task, "begin", &question, err);
     if (code == HD_OK)
         code = hd_buf_puts(&question, "}", err);
     if (code == HD_OK)
@@ -446,101 +414,30 @@ static void bring_task(struct hd_courier *courier, struct task *task)
     if (task->fd >= 0)
         close(task->fd);
     task->fd = -1;
-    if (code == HD_OK || code == HD_E_CANCELLED || may_pass(code))
+    if (code == HD_OK || code == HD_E_CANCELLED || courier_may_pass(code))
         return;
     hd_log(HD_LOG_INFO, "job %u, attempt %u: what it left stays here: %s", task->attempt.job,
            task->attempt.attempt, err.text);
     tell_none(courier, task, err.text);
 }
 
-/* ---- fetching -------------------------------------------------------------------------------- */
+/* ---- news ------------------------------------------------------------------------------------ */
 
-static enum hd_code ask_state(struct hd_courier *courier, const struct task *task, const char *op,
-                              const char *more, struct hd_value **ret_answer, struct hd_err *err)
-{
-    struct hd_buf question;
-    hd_buf_init(&question, 4096);
-    enum hd_code code = begin(task, op, &question, err);
-    if (code == HD_OK)
-        code = hd_buf_printf(&question, err, "%s}", more);
-    if (code == HD_OK)
-        code = ask(courier, task, &question, ret_answer, err);
-    hd_buf_release(&question);
-    return code;
-}
-
-/* One piece, checked against its name, into the archive that is being read. */
-static enum hd_code take_piece(struct hd_courier *courier, const struct task *task,
-                               const char *hash, struct hd_unpacking *unpacking, struct hd_err *err)
-{
-    char more[HD_CHECKPOINT_HASH_SIZE + 32], text[HD_CHECKPOINT_HASH_SIZE + 1];
-    struct hd_value *answer = NULL;
-    struct hd_buf bytes;
-    hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
-    (void)hd_format(more, sizeof(more), ",\"piece\":\"%.*s\"", HD_CHECKPOINT_HASH_SIZE, hash);
-    enum hd_code code = ask_state(courier, task, "get", more, &answer, err);
-    const char *data = code == HD_OK ? text_at(answer, "data") : NULL;
-    if (code == HD_OK)
-        code = data != NULL ? hd_base64_decode(data, strlen(data), &bytes, err)
-                            : hd_fail(err, HD_E_INVALID, "the master sent no piece");
-    if (code == HD_OK)
-        code = hd_piece_hash(bytes.data, bytes.size, text, err);
-    if (code == HD_OK && strncmp(text, hash, HD_CHECKPOINT_HASH_SIZE) != 0)
-        code = hd_fail(err, HD_E_CORRUPT, "a piece is not what its name says");
-    if (code == HD_OK)
-        code = hd_unpacking_feed(unpacking, bytes.data, bytes.size, err);
-    hd_value_free(answer);
-    hd_buf_release(&bytes);
-    return code;
-}
-
-static enum hd_code fetch_pieces(struct hd_courier *courier, const struct task *task,
-                                 const char *pieces, struct hd_err *err)
-{
-    struct hd_unpacking *unpacking = NULL;
-    uint64_t bytes_max = (uint64_t)HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_PIECE_BYTES;
-    size_t length = strlen(pieces);
-    if (length % HD_CHECKPOINT_HASH_SIZE != 0 || length == 0 ||
-        length > HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_HASH_SIZE)
-        return hd_fail(err, HD_E_INVALID, "the master's list of pieces is none");
-    enum hd_code code = hd_unpacking_open(task->path, bytes_max, &unpacking, err);
-    for (const char *at = pieces; code == HD_OK && *at != '\0'; at += HD_CHECKPOINT_HASH_SIZE)
-        code = take_piece(courier, task, at, unpacking, err);
-    if (code == HD_OK)
-        code = hd_unpacking_end(unpacking, err);
-    hd_unpacking_close(unpacking);
-    return code;
-}
-
-/* Without memory nothing is said: the lease ends, and nothing has been done. */
-static void tell(struct hd_courier *courier, struct hd_attempt_ref attempt, const char *path,
-                 double budget, enum hd_code code, const struct hd_err *err)
+struct hd_courier_news *courier_news(struct hd_attempt_ref attempt)
 {
     struct hd_courier_news *news = hd_calloc(1, sizeof(*news));
     if (news == NULL)
-        return;
+        return NULL;
     news->attempt = attempt;
-    news->failed = code != HD_OK;
-    news->budget = budget;
-    (void)hd_copy_text(news->path, sizeof(news->path), path);
-    (void)hd_copy_text(news->why, sizeof(news->why), code != HD_OK ? err->text : "");
-    if (hd_queue_push(courier->news, news) != HD_OK)
-        hd_free(news);
+    news->budget = NAN;
+    return news;
 }
 
-static void fetch_task(struct hd_courier *courier, struct task *task)
+/* Without memory nothing is said: the lease ends, and nothing has been done. */
+void courier_tell(struct hd_courier *courier, struct hd_courier_news *news)
 {
-    struct hd_err err = {0};
-    struct hd_value *list = NULL;
-    enum hd_code code = ask_state(courier, task, "list", "", &list, &err);
-    const char *pieces = code == HD_OK ? text_at(list, "pieces") : NULL;
-    const struct hd_value *reached = code == HD_OK ? hd_value_get(list, "budget") : NULL;
-    double budget = reached != NULL ? hd_value_number(reached) : (double)NAN;
-    if (code == HD_OK)
-        code = pieces != NULL ? fetch_pieces(courier, task, pieces, &err)
-                              : hd_fail(&err, HD_E_INVALID, "the master sent no list");
-    hd_value_free(list);
-    tell(courier, task->attempt, task->path, budget, code, &err);
+    if (news != NULL && hd_queue_push(courier->news, news) != HD_OK)
+        hd_free(news);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -565,7 +462,7 @@ static void *work(void *argument)
         memmove(lane->tasks, lane->tasks + 1, --lane->count * sizeof(lane->tasks[0]));
         pthread_cond_broadcast(&courier->changed); /* to whoever lets others pass */
         if (waited_for)
-            tell(courier, waiter, "", NAN, HD_OK, NULL);
+            courier_tell(courier, courier_news(waiter));
     }
     pthread_mutex_unlock(&courier->lock);
     return NULL;
@@ -659,6 +556,15 @@ bool hd_courier_is_packing(struct hd_courier *courier)
     return packing;
 }
 
+/* A fetch that is under way needs them, and looks by itself before it begins. */
+void hd_courier_tidy(struct hd_courier *courier)
+{
+    pthread_mutex_lock(&courier->lock);
+    if (courier->fetching.count == 0)
+        hd_stash_tidy(&courier->stash);
+    pthread_mutex_unlock(&courier->lock);
+}
+
 uint64_t hd_courier_answers(struct hd_courier *courier)
 {
     pthread_mutex_lock(&courier->lock);
@@ -693,6 +599,7 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
     hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     hd_assert(pthread_cond_init(&courier->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
+    hd_stash_open(&courier->stash, settings->state_dir, courier->free_bytes);
     if (!hd_copy_text(courier->state_dir, sizeof(courier->state_dir), settings->state_dir) ||
         !hd_format(courier->spool, sizeof(courier->spool), "%s/travelling.tar",
                    settings->state_dir) ||
@@ -701,7 +608,7 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
         !start(courier, &courier->bringing, bring_task) ||
         !start(courier, &courier->packing, pack_task) ||
         !start(courier, &courier->sending, send_task) ||
-        !start(courier, &courier->fetching, fetch_task)) {
+        !start(courier, &courier->fetching, courier_fetch_task)) {
         hd_courier_close(courier);
         return hd_fail(err, HD_E_NOMEM, "no threads for directories that travel");
     }

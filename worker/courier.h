@@ -3,7 +3,8 @@
  * courier.h: work directories to and from the master, in pieces, by threads of its own: nobody's
  * report waits for them. A directory is first packed, on this disk, and then sent. What cannot be
  * sent or fetched is given up with a line in the log: the next attempt of that config then waits
- * for this worker, or begins from the start.
+ * for this worker, or begins from the start. Pieces that have come stay here until the directory is
+ * whole, so that what was interrupted goes on (stash.h), also in the next process.
  */
 #ifndef HD_COURIER_H
 #define HD_COURIER_H
@@ -28,6 +29,7 @@ struct hd_courier_settings {
 struct hd_courier_news {
     struct hd_attempt_ref attempt;
     bool failed;            /* and `why` */
+    bool may_pass;          /* it was the network: the same again goes on where this one ended */
     char path[HD_PATH_MAX]; /* of what was fetched; "": a directory has been packed */
     double budget;          /* that what was fetched has been trained to; NaN none */
     char why[256];
@@ -57,6 +59,8 @@ bool hd_courier_must_wait(struct hd_courier *courier, const char *work_dir,
 bool hd_courier_is_idle(struct hd_courier *courier);
 /* A directory is being packed, which needs no master. */
 bool hd_courier_is_packing(struct hd_courier *courier);
+/* Removes pieces that nobody has come for; now and then. */
+void hd_courier_tidy(struct hd_courier *courier);
 /* Rises with every call that a master has answered. */
 uint64_t hd_courier_answers(struct hd_courier *courier);
 

@@ -2,6 +2,7 @@
 /* The loop: waits for what happens, tells the agent, does what it says. */
 #include "mounts.h"
 #include "shell_internal.h"
+#include "stash.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -339,8 +340,10 @@ static void loop(struct shell *shell)
             tell_simple(shell, HD_AGENT_EVENT_TIMEOUT);
         tell_pending(shell);
         shell->terminate_at_ms = shell_terminate(shell, false);
-        if (hd_clock_ms() >= shell->care_at_ms)
+        if (hd_clock_ms() >= shell->care_at_ms) {
             shell->care_at_ms = shell_reap(shell);
+            hd_courier_tidy(shell->courier);
+        }
     }
 }
 
@@ -502,6 +505,7 @@ static void close_all(struct shell *shell)
     shell->collector = NULL;
     hd_courier_close(shell->courier);
     hd_workspace_import_clear(shell->settings->seat->state_dir);
+    hd_stash_remove(shell->settings->seat->state_dir);
     hd_code_cache_close(shell->codes);
     if (shell->leaving)
         shell_end_services(shell, is_hurried); /* no target of ours is in their networks now */

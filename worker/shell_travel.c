@@ -61,27 +61,35 @@ static bool wait_until_packed(struct shell *shell, struct entry *entry,
     return false;
 }
 
+/* Into a directory that is empty; the pieces that came before are with the courier. */
+static enum hd_code begin_fetch(struct shell *shell, const struct hd_lease *lease,
+                                const char *address, struct hd_err *err)
+{
+    char path[HD_PATH_MAX];
+    struct hd_err ignored;
+    hd_fetch_set_token(shell->fetch, shell->token);
+    enum hd_code code =
+        hd_workspace_import_begin(shell->settings->seat->state_dir, lease, path, err);
+    if (code != HD_OK)
+        return code;
+    code = hd_courier_fetch(shell->courier, address, lease->attempt, path, err);
+    if (code != HD_OK)
+        (void)!hd_remove_tree(path, &ignored);
+    return code;
+}
+
 bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                        const char *address)
 {
-    const struct hd_shell_settings *settings = shell->settings;
-    char path[HD_PATH_MAX];
-    struct hd_err err, ignored;
+    struct hd_err err;
     if (lease->directory[0] == '\0')
         return false;
-    if (hd_streq(lease->root, settings->root->id))
+    if (hd_streq(lease->root, shell->settings->root->id))
         return wait_until_packed(shell, entry, lease);
-    hd_fetch_set_token(shell->fetch, shell->token);
-    enum hd_code code = hd_workspace_import_begin(settings->seat->state_dir, lease, path, &err);
-    bool made = code == HD_OK;
-    if (code == HD_OK && !shell_keep_lease(entry, lease))
-        code = hd_fail(&err, HD_E_NOMEM, "no memory");
-    if (code == HD_OK)
-        code = hd_courier_fetch(shell->courier, address, lease->attempt, path, &err);
+    enum hd_code code = shell_keep_lease(entry, lease) ? begin_fetch(shell, lease, address, &err)
+                                                       : hd_fail(&err, HD_E_NOMEM, "no memory");
     if (code == HD_OK)
         return true;
-    if (made)
-        (void)!hd_remove_tree(path, &ignored);
     shell_forget_lease(entry);
     hd_log(HD_LOG_WARNING, "job %u: it begins from the start, its state cannot be fetched: %s",
            lease->attempt.job, err.text);
@@ -121,6 +129,21 @@ static void put_in_place(const struct shell *shell, const struct hd_courier_news
            lease->attempt.job, lease->attempt.attempt);
 }
 
+/* A master that is not reached, or was started again elsewhere, has the state still: as long as the
+ * attempt is ours, nothing is computed twice for want of patience. */
+static bool fetch_again(struct shell *shell, const struct entry *entry,
+                        const struct hd_courier_news *news)
+{
+    struct hd_err err;
+    const char *address = shell_address_of(shell, entry->master);
+    if (!news->failed || !news->may_pass || address == NULL ||
+        begin_fetch(shell, entry->lease, address, &err) != HD_OK)
+        return false;
+    hd_log(HD_LOG_INFO, "job %u, attempt %u: its state is asked for once more: %s",
+           entry->attempt.job, entry->attempt.attempt, news->why);
+    return true;
+}
+
 void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news)
 {
     struct entry *entry = shell_find(shell, news->attempt);
@@ -130,6 +153,8 @@ void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news)
             (void)!hd_remove_tree(news->path, &err);
         return;
     }
+    if (fetch_again(shell, entry, news))
+        return;
     struct hd_arena *arena = entry->lease_arena;
     struct hd_lease *lease = entry->lease;
     entry->lease = NULL;

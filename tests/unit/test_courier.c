@@ -7,9 +7,11 @@
 #include "courier.h"
 #include "depot.h"
 #include "pieces.h"
+#include "stash.h"
 
 #include <hd/message.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
@@ -32,6 +34,8 @@ static struct {
     struct hd_depot *depot;
     size_t puts, wholes;
     size_t failures;   /* calls to come that the network loses */
+    size_t gets, lost; /* pieces that were given; and asked for in vain when .. */
+    size_t gets_max;   /* .. the link is cut after so many */
     const char *twist; /* said instead of each answer to `twisted` */
     enum hd_depot_op twisted;
     bool unwanted;       /* no files are */
@@ -88,7 +92,12 @@ static enum hd_code answer(const char *json, struct hd_value **ret_answer, struc
     if (code != HD_OK)
         return code;
     hd_buf_init(&text, HD_VIEW_JSON_MAX);
-    if (master.twist != NULL && question.op == master.twisted)
+    bool cut = question.op == HD_DEPOT_GET && master.gets == master.gets_max;
+    master.gets += question.op == HD_DEPOT_GET && !cut ? 1 : 0;
+    master.lost += cut ? 1 : 0;
+    if (cut)
+        code = hd_fail(why, HD_E_NET, "the connection ended");
+    else if (master.twist != NULL && question.op == master.twisted)
         code = hd_buf_puts(&text, master.twist, why);
     else
         code = hd_depot_take(master.depot, &question, place, left, &text, &shelved, why);
@@ -170,6 +179,16 @@ static void write_at(const struct world *world, const char *name, const char *te
         test_file_write(path, text);
 }
 
+static void open_courier(struct world *world)
+{
+    const struct hd_courier_settings courier = {.root = &world->root,
+                                                .state_dir = world->dir,
+                                                .bytes_max = 1u << 25,
+                                                .free_bytes = free_bytes,
+                                                .news = world->news};
+    assert_hd_ok(hd_courier_open(&courier, &world->courier, &err));
+}
+
 static int setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
@@ -184,17 +203,14 @@ static int setup(void **state)
         .directory = world->depot_dir, .bytes_max = 1u << 26, .keeps = keeps};
     assert_hd_ok(hd_depot_open(&settings, &master.depot, &err));
     master.puts = master.wholes = master.failures = master.begun = master.nones = 0;
+    master.gets = master.lost = 0;
+    master.gets_max = SIZE_MAX;
     master.twist = NULL;
     master.unwanted = false;
     assert_hd_ok(hd_queue_new(64, &world->news, &err));
     assert_hd_ok(hd_root_open(world->dir, &world->root, &err));
-    const struct hd_courier_settings courier = {.root = &world->root,
-                                                .state_dir = world->dir,
-                                                .bytes_max = 1u << 25,
-                                                .free_bytes = free_bytes,
-                                                .news = world->news};
     disk_free = UINT64_MAX;
-    assert_hd_ok(hd_courier_open(&courier, &world->courier, &err));
+    open_courier(world);
     *state = world;
     return 0;
 }
@@ -327,6 +343,152 @@ static void other_answers_are_refused(void **state)
     }
 }
 
+static void wait_until(const size_t *count, size_t wanted)
+{
+    pthread_mutex_lock(&master.lock);
+    while (*count < wanted)
+        pthread_cond_wait(&master.changed, &master.lock);
+    pthread_mutex_unlock(&master.lock);
+}
+
+/* How many pieces the master had to give for it. */
+static size_t fetch_anew(struct world *world)
+{
+    assert_hd_ok(hd_remove_tree(world->came, &err));
+    assert_hd_ok(hd_mkdirs(world->came, 0755, &err));
+    pthread_mutex_lock(&master.lock);
+    master.gets = 0;
+    master.gets_max = SIZE_MAX;
+    pthread_mutex_unlock(&master.lock);
+    struct hd_courier_news *news = fetch_it(world);
+    assert_false(news->failed);
+    hd_free(news);
+    assert_came(world, "weights", NULL);
+    assert_came(world, "small", "1\n");
+    return master.gets;
+}
+
+/* The link is cut after two pieces, and the worker's process ends before it is back. */
+static void fetch_in_part(struct world *world)
+{
+    assert_hd_ok(hd_remove_tree(world->came, &err));
+    assert_hd_ok(hd_mkdirs(world->came, 0755, &err));
+    pthread_mutex_lock(&master.lock);
+    master.gets = master.lost = 0;
+    master.gets_max = 2;
+    pthread_mutex_unlock(&master.lock);
+    assert_hd_ok(hd_courier_fetch(world->courier, "tcp://master", leased, world->came, &err));
+    wait_until(&master.lost, 1);
+    hd_courier_close(world->courier);
+    world->courier = NULL;
+    struct hd_courier_news *news = hd_queue_pop(world->news, WAIT_MS);
+    assert_true(news != NULL && news->failed && !news->may_pass); /* called off */
+    hd_free(news);
+}
+
+static bool is_there(const struct world *world, const char *name)
+{
+    char path[1024];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/%s", world->dir, name);
+    return lstat(path, &st) == 0;
+}
+
+static void overwrite(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "?", 1, 10), 1);
+    close(fd);
+}
+
+enum fate { FATE_NONE, FATE_TORN, FATE_OTHER, FATE_OLD, FATE_BEFORE_ITS_TIME };
+
+/* What a power cut, a long time or a clock that jumps does to all pieces but those that are larger
+ * than `size_max`. */
+static void befall(const struct world *world, enum fate fate, off_t size_max)
+{
+    char path[2048];
+    struct dirent *entry;
+    snprintf(path, sizeof(path), "%s/pieces", world->dir);
+    DIR *stream = opendir(path);
+    assert_non_null(stream);
+    while ((entry = readdir(stream)) != NULL) {
+        struct stat st;
+        snprintf(path, sizeof(path), "%s/pieces/%s", world->dir, entry->d_name);
+        assert_int_equal(lstat(path, &st), 0);
+        if (!S_ISREG(st.st_mode) || st.st_size > size_max)
+            continue;
+        struct timespec times[2] = {st.st_atim, st.st_mtim};
+        if (fate == FATE_TORN)
+            assert_int_equal(truncate(path, st.st_size / 2), 0);
+        else if (fate == FATE_OTHER)
+            overwrite(path);
+        else if (fate != FATE_NONE)
+            times[1].tv_sec += fate == FATE_OLD ? -7200 : 7200;
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    closedir(stream);
+}
+
+/* A fetch that ended in the middle goes on with the pieces that are missing, in the next process
+ * too; those that are not what their names say, or too old, come anew; and in the end none stays.
+ */
+static void a_fetch_goes_on_where_it_ended(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        enum fate fate;
+        off_t size_max; /* of the two that came, the second is large */
+        size_t kept;
+    } rows[] = {
+        {FATE_NONE, 0, 2},
+        {FATE_TORN, 100000, 1},
+        {FATE_TORN, BIG, 0},
+        {FATE_OTHER, BIG, 0},
+        {FATE_OLD, 100000, 1},
+        {FATE_OLD, BIG, 0},
+        {FATE_BEFORE_ITS_TIME, BIG, 0},
+    };
+    write_at(world, "small", "1\n");
+    write_at(world, "weights", NULL);
+    send_it(world, 1);
+    size_t whole = fetch_anew(world);
+    assert_true(whole > 2);
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        fetch_in_part(world);
+        befall(world, rows[i].fate, rows[i].size_max);
+        open_courier(world);
+        assert_int_equal(fetch_anew(world), whole - rows[i].kept);
+        assert_false(is_there(world, "pieces"));
+    }
+}
+
+/* Where jobs need the disk no piece is kept, and what a process left that nobody comes for goes. */
+static void pieces_take_no_room_from_jobs(void **state)
+{
+    struct world *world = *state;
+    write_at(world, "small", "1\n");
+    write_at(world, "weights", NULL);
+    send_it(world, 1);
+    disk_free = 1000;
+    size_t all = fetch_anew(world);
+    fetch_in_part(world);
+    assert_false(is_there(world, "pieces"));
+    open_courier(world);
+    assert_int_equal(fetch_anew(world), all);
+    disk_free = UINT64_MAX;
+    fetch_in_part(world);
+    assert_true(is_there(world, "pieces"));
+    open_courier(world);
+    befall(world, FATE_OLD, BIG);
+    hd_courier_tidy(world->courier);
+    assert_false(is_there(world, "pieces"));
+    fetch_in_part(world);
+    hd_stash_remove(world->dir);
+    assert_false(is_there(world, "pieces"));
+}
+
 static void send_and_wait(struct world *world)
 {
     hd_courier_send(world->courier, "tcp://master", left, world->work);
@@ -411,14 +573,6 @@ static void leave_files(struct world *world)
     test_file_write(path, "s\n");
 }
 
-static void wait_until(const size_t *count, size_t wanted)
-{
-    pthread_mutex_lock(&master.lock);
-    while (*count < wanted)
-        pthread_cond_wait(&master.changed, &master.lock);
-    pthread_mutex_unlock(&master.lock);
-}
-
 static void assert_missing(const struct world *world, const char *name)
 {
     char path[1024];
@@ -484,7 +638,8 @@ int main(void)
         TEST(a_directory_arrives_as_it_was),   TEST(only_what_changed_is_sent_again),
         TEST(other_answers_are_refused),       TEST(a_scarce_disk_is_left_to_jobs),
         TEST(an_archive_is_cut_at_its_files),  TEST(files_come_as_they_were_left),
-        TEST(what_does_not_come_has_a_reason),
+        TEST(what_does_not_come_has_a_reason), TEST(a_fetch_goes_on_where_it_ended),
+        TEST(pieces_take_no_room_from_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
