@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* docker_api.c: see docker_api.h. */
-#include "docker_api.h"
-
-#include <hd/image.h>
+#include "docker_api_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,14 +10,7 @@
 #define PUMP_MS 1000
 #define INIT_LOG_MAX 1024
 
-struct reply {
-    int status;
-    struct hd_buf body;
-    char api_version[16];
-    bool libpod;
-};
-
-static void take_reply(struct hd_docker_call *call, struct reply *ret_reply)
+static void take_reply(struct hd_docker_call *call, struct docker_reply *ret_reply)
 {
     ret_reply->status = call->status;
     ret_reply->body = call->body;
@@ -30,7 +21,7 @@ static void take_reply(struct hd_docker_call *call, struct reply *ret_reply)
 
 /* Runs one request to its end. The caller releases reply.body on HD_OK only. */
 static enum hd_code perform_once(struct hd_docker_api *api, const struct hd_docker_request *request,
-                                 struct reply *ret_reply, struct hd_err *err)
+                                 struct docker_reply *ret_reply, struct hd_err *err)
 {
     struct hd_docker_call *call = NULL;
     enum hd_code code = hd_docker_call_begin(api->http, request, &call, err);
@@ -58,7 +49,7 @@ static enum hd_code perform_once(struct hd_docker_api *api, const struct hd_dock
 
 /* An engine that was upgraded between two requests refuses the version that was agreed upon, and
  * has done nothing. */
-static bool is_outdated(const struct reply *reply)
+static bool is_outdated(const struct docker_reply *reply)
 {
     char text[HD_MESSAGE_MAX];
     int floor;
@@ -67,9 +58,8 @@ static bool is_outdated(const struct reply *reply)
                                     strstr(text, "is too new. Maximum supported API") != NULL);
 }
 
-/* With a version that the engine speaks now. An archive is not sent twice. */
-static enum hd_code perform(struct hd_docker_api *api, const struct hd_docker_request *request,
-                            struct reply *ret_reply, struct hd_err *err)
+enum hd_code docker_perform(struct hd_docker_api *api, const struct hd_docker_request *request,
+                            struct docker_reply *ret_reply, struct hd_err *err)
 {
     enum hd_code code = perform_once(api, request, ret_reply, err);
     if (code != HD_OK || request->unversioned || request->body_fd_size > 0 ||
@@ -80,9 +70,8 @@ static enum hd_code perform(struct hd_docker_api *api, const struct hd_docker_re
     return code == HD_OK ? perform_once(api, request, ret_reply, err) : code;
 }
 
-/* An answer that is not the hoped-for one: fills refusal and says which kind it is. */
-static enum hd_code refuse(struct reply *reply, const char *what, struct hd_docker_refusal *refusal,
-                           struct hd_err *err)
+enum hd_code docker_refuse(struct docker_reply *reply, const char *what,
+                           struct hd_docker_refusal *refusal, struct hd_err *err)
 {
     char text[HD_MESSAGE_MAX];
     hd_docker_error_text(hd_buf_text(&reply->body), reply->body.size, text, sizeof(text));
@@ -120,8 +109,8 @@ static enum hd_code ping(struct hd_docker_api *api, int *ret_minor, struct hd_er
 {
     const struct hd_docker_request request = {
         .method = "GET", .path = "/_ping", .unversioned = true};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code == HD_E_NET ? fail_absent(api, err) : code;
     if (reply.status != 200 || !hd_docker_parse_version(reply.api_version, ret_minor))
@@ -138,7 +127,7 @@ static enum hd_code check_version(struct hd_docker_api *api, int minor, int *ret
                                   struct hd_err *err)
 {
     const struct hd_docker_request request = {.method = "GET", .path = "/version"};
-    struct reply reply;
+    struct docker_reply reply;
     char text[HD_MESSAGE_MAX];
     enum hd_code code = perform_once(api, &request, &reply, err);
     if (code != HD_OK)
@@ -175,21 +164,21 @@ enum hd_code hd_docker_describe(struct hd_docker_api *api, struct hd_docker_info
                                 struct hd_err *err)
 {
     const struct hd_docker_request request = {.method = "GET", .path = "/info"};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     if (reply.status == 200)
         code = hd_docker_parse_info(hd_buf_text(&reply.body), reply.body.size, ret_info, err);
     else
-        code = refuse(&reply, "describe itself", NULL, err);
+        code = docker_refuse(&reply, "describe itself", NULL, err);
     hd_buf_release(&reply.body);
     return code;
 }
 
 /* HD_OK: the list, which the caller releases. */
 static enum hd_code ask_list(struct hd_docker_api *api, const char *worker, int64_t limit_ms,
-                             struct reply *reply, struct hd_err *err)
+                             struct docker_reply *reply, struct hd_err *err)
 {
     struct hd_buf filter;
     char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
@@ -208,10 +197,10 @@ static enum hd_code ask_list(struct hd_docker_api *api, const char *worker, int6
     hd_buf_release(&filter);
     const struct hd_docker_request request = {.method = "GET", .path = path, .limit_ms = limit_ms};
     if (code == HD_OK)
-        code = perform(api, &request, reply, err);
+        code = docker_perform(api, &request, reply, err);
     if (code != HD_OK || reply->status == 200)
         return code;
-    code = refuse(reply, "list containers", NULL, err);
+    code = docker_refuse(reply, "list containers", NULL, err);
     hd_buf_release(&reply->body);
     return code;
 }
@@ -220,7 +209,7 @@ enum hd_code hd_docker_list(struct hd_docker_api *api, const char *worker, int64
                             struct hd_engine_found *found, size_t found_max, size_t *ret_count,
                             struct hd_err *err)
 {
-    struct reply reply;
+    struct docker_reply reply;
     enum hd_code code = ask_list(api, worker, limit_ms, &reply, err);
     if (code != HD_OK)
         return code;
@@ -234,7 +223,7 @@ enum hd_code hd_docker_list_aheads(struct hd_docker_api *api, const char *worker
                                    struct hd_docker_found_ahead *found, size_t found_max,
                                    size_t *ret_count, struct hd_err *err)
 {
-    struct reply reply;
+    struct docker_reply reply;
     enum hd_code code = ask_list(api, worker, 0, &reply, err);
     if (code != HD_OK)
         return code;
@@ -248,265 +237,14 @@ enum hd_code hd_docker_rename(struct hd_docker_api *api, const char *id, const c
                               struct hd_err *err)
 {
     char path[HD_DOCKER_URL_MAX];
-    struct reply reply;
+    struct docker_reply reply;
     (void)hd_format(path, sizeof(path), "/containers/%s/rename?name=%s", id, name);
     const struct hd_docker_request request = {.method = "POST", .path = path};
-    enum hd_code code = perform(api, &request, &reply, err);
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     if (reply.status != 204)
-        code = refuse(&reply, "name a container", NULL, err);
-    hd_buf_release(&reply.body);
-    return code;
-}
-
-/* ---- images --------------------------------------------------------------------------------- */
-
-/* The slashes of a name stay; everything else that is not plain is escaped. */
-static bool escape_image(const char *image, char *ret_text, size_t text_size)
-{
-    size_t used = 0;
-    while (*image != '\0') {
-        char part[512];
-        size_t length = strcspn(image, "/");
-        if (!hd_format(part, sizeof(part), "%.*s", (int)length, image) ||
-            !hd_docker_url_escape(part, ret_text + used, text_size - used))
-            return false;
-        used += strlen(ret_text + used);
-        image += length;
-        if (*image == '/') {
-            if (used + 2 > text_size)
-                return false;
-            ret_text[used++] = '/';
-            ret_text[used] = '\0';
-            image++;
-        }
-    }
-    return used > 0;
-}
-
-/* HD_OK: the answer, which the caller releases. */
-static enum hd_code look_at_image(struct hd_docker_api *api, const char *image, struct reply *reply,
-                                  struct hd_err *err)
-{
-    char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
-    if (!escape_image(image, escaped, sizeof(escaped)) ||
-        !hd_format(path, sizeof(path), "/images/%s/json", escaped))
-        return hd_fail(err, HD_E_NOTFOUND, "no image has such a name");
-    const struct hd_docker_request request = {.method = "GET", .path = path};
-    enum hd_code code = perform(api, &request, reply, err);
-    if (code != HD_OK || reply->status == 200)
-        return code;
-    code = refuse(reply, "look at the image", NULL, err);
-    hd_buf_release(&reply->body);
-    return code;
-}
-
-/* Whatever it answers that we cannot read: it is asked again later. */
-static enum hd_code cannot_look(enum hd_code code, struct hd_err *err)
-{
-    return code == HD_E_INVALID ? hd_fail(err, HD_E_NET, "the engine cannot look at the image")
-                                : code;
-}
-
-enum hd_code hd_docker_image_id(struct hd_docker_api *api, const char *image, char *ret_id,
-                                struct hd_err *err)
-{
-    struct reply reply;
-    enum hd_code code = look_at_image(api, image, &reply, err);
-    if (code == HD_OK) {
-        code = hd_docker_parse_image_id(hd_buf_text(&reply.body), reply.body.size, ret_id, err);
-        hd_buf_release(&reply.body);
-    }
-    return cannot_look(code, err);
-}
-
-enum hd_code hd_docker_image_warm(struct hd_docker_api *api, const char *image, bool *ret_warm,
-                                  struct hd_err *err)
-{
-    struct reply reply;
-    enum hd_code code = look_at_image(api, image, &reply, err);
-    if (code == HD_OK) {
-        code = hd_docker_parse_image_warm(hd_buf_text(&reply.body), reply.body.size, ret_warm, err);
-        hd_buf_release(&reply.body);
-    }
-    return cannot_look(code, err);
-}
-
-enum hd_code hd_docker_image_words(struct hd_docker_api *api, const char *image, char *const *argv,
-                                   struct hd_arena *arena, char *const **ret_words,
-                                   struct hd_err *err)
-{
-    struct reply reply;
-    enum hd_code code = look_at_image(api, image, &reply, err);
-    if (code != HD_OK)
-        return code;
-    code = hd_docker_parse_image_words(hd_buf_text(&reply.body), reply.body.size, argv, arena,
-                                       ret_words, err);
-    hd_buf_release(&reply.body);
-    return code;
-}
-
-static void feed_pull(void *context, const char *bytes, size_t size)
-{
-    hd_docker_pull_feed(context, bytes, size);
-}
-
-enum hd_code hd_docker_pull(struct hd_docker_api *api, const char *image, const char *registry_auth,
-                            int64_t stall_ms, struct hd_docker_pull_stream *stream,
-                            struct hd_docker_refusal *refusal, struct hd_err *err)
-{
-    char repository[512], tag[256], path[HD_DOCKER_URL_MAX];
-    char escaped_repository[1024], escaped_tag[768];
-    if (!hd_docker_split_image(image, repository, sizeof(repository), tag, sizeof(tag)) ||
-        !hd_docker_url_escape(repository, escaped_repository, sizeof(escaped_repository)) ||
-        !hd_docker_url_escape(tag, escaped_tag, sizeof(escaped_tag)) ||
-        !hd_format(path, sizeof(path), "/images/create?fromImage=%s&tag=%s", escaped_repository,
-                   escaped_tag)) {
-        *refusal = (struct hd_docker_refusal){.status = 400, .text = "not a name of an image"};
-        return hd_fail(err, HD_E_INVALID, "%s: not a name of an image", image);
-    }
-    const struct hd_docker_request request = {.method = "POST",
-                                              .path = path,
-                                              .stream = true,
-                                              .stall_ms = stall_ms,
-                                              .registry_auth = registry_auth,
-                                              .sink = feed_pull,
-                                              .sink_context = stream};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
-    if (code != HD_OK)
-        return code;
-    hd_docker_pull_end(stream);
-    if (reply.status != 200) {
-        (void)refuse(&reply, "pull the image", refusal, err);
-        code = HD_E_INVALID;
-    } else if (stream->error[0] != '\0') {
-        refusal->status = 0;
-        memcpy(refusal->text, stream->error, sizeof(refusal->text));
-        code = hd_fail(err, HD_E_INVALID, "%s", stream->error);
-    }
-    hd_buf_release(&reply.body);
-    return code;
-}
-
-/* ---- archives of images ---------------------------------------------------------------------- */
-
-/* Sends a file and reads the lines that come back. */
-static enum hd_code send_archive(struct hd_docker_api *api, const char *path, const char *what,
-                                 int fd, int64_t stall_ms, struct hd_docker_pull_stream *stream,
-                                 struct hd_err *err)
-{
-    struct reply reply;
-    struct stat status;
-    if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) != 0)
-        return hd_fail(err, HD_E_IO, "an archive cannot be read again: %s", strerror(errno));
-    const struct hd_docker_request request = {.method = "POST",
-                                              .path = path,
-                                              .body_fd = fd,
-                                              .body_fd_size = (uint64_t)status.st_size,
-                                              .content_type = "application/x-tar",
-                                              .stream = true,
-                                              .stall_ms = stall_ms,
-                                              .sink = feed_pull,
-                                              .sink_context = stream};
-    enum hd_code code = perform(api, &request, &reply, err);
-    if (code != HD_OK)
-        return code;
-    hd_docker_pull_end(stream);
-    if (reply.status != 200) {
-        (void)refuse(&reply, what, NULL, err);
-        code = HD_E_INVALID;
-    } else if (stream->error[0] != '\0') {
-        code = hd_fail(err, HD_E_INVALID, "%s%s%s", stream->error,
-                       stream->last[0] != '\0' ? "; after: " : "", stream->last);
-    }
-    hd_buf_release(&reply.body);
-    return code;
-}
-
-enum hd_code hd_docker_build(struct hd_docker_api *api, const char *image, const char *dockerfile,
-                             int fd, struct hd_docker_pull_stream *stream, struct hd_err *err)
-{
-    char path[HD_DOCKER_URL_MAX], name[HD_DOCKER_URL_MAX / 4], file[HD_DOCKER_URL_MAX / 2];
-    if (!hd_docker_url_escape(image, name, sizeof(name)) ||
-        !hd_docker_url_escape(dockerfile, file, sizeof(file)) ||
-        !hd_format(path, sizeof(path), "/build?t=%s&dockerfile=%s&rm=1&forcerm=1", name, file))
-        return hd_fail(err, HD_E_LIMIT, "the name of the Dockerfile is too long");
-    return send_archive(api, path, "build the image", fd, 0, stream, err);
-}
-
-enum hd_code hd_docker_load(struct hd_docker_api *api, int fd, int64_t stall_ms,
-                            struct hd_docker_pull_stream *stream, struct hd_err *err)
-{
-    return send_archive(api, "/images/load?quiet=0", "load the image", fd, stall_ms, stream, err);
-}
-
-enum hd_code hd_docker_tag(struct hd_docker_api *api, const char *id, const char *repository,
-                           const char *tag, struct hd_err *err)
-{
-    char path[HD_DOCKER_URL_MAX];
-    struct reply reply;
-    (void)hd_format(path, sizeof(path), "/images/%s/tag?repo=%s&tag=%s", id, repository, tag);
-    const struct hd_docker_request request = {.method = "POST", .path = path};
-    enum hd_code code = perform(api, &request, &reply, err);
-    if (code != HD_OK)
-        return code;
-    if (reply.status != 201)
-        code = refuse(&reply, "name the image", NULL, err);
-    hd_buf_release(&reply.body);
-    return code;
-}
-
-struct saving {
-    int fd;
-    uint64_t bytes;
-    int failed; /* errno; -1: too long */
-};
-
-static void save_piece(void *context, const char *bytes, size_t size)
-{
-    struct saving *saving = context;
-    saving->bytes += size;
-    if (saving->bytes > HD_IMAGE_BYTES_MAX)
-        saving->failed = -1;
-    while (saving->failed == 0 && size > 0) {
-        ssize_t count = write(saving->fd, bytes, size);
-        if (count < 0 && errno != EINTR)
-            saving->failed = errno;
-        if (count <= 0)
-            continue;
-        bytes += count;
-        size -= (size_t)count;
-    }
-}
-
-enum hd_code hd_docker_save(struct hd_docker_api *api, const char *image, int fd, int64_t stall_ms,
-                            struct hd_err *err)
-{
-    char path[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX - 64];
-    struct saving saving = {.fd = fd};
-    struct reply reply;
-    if (!escape_image(image, escaped, sizeof(escaped)) ||
-        !hd_format(path, sizeof(path), "/images/%s/get", escaped))
-        return hd_fail(err, HD_E_NOTFOUND, "no image has such a name");
-    const struct hd_docker_request request = {.method = "GET",
-                                              .path = path,
-                                              .stream = true,
-                                              .stall_ms = stall_ms,
-                                              .sink = save_piece,
-                                              .sink_context = &saving};
-    enum hd_code code = perform(api, &request, &reply, err);
-    if (code != HD_OK)
-        return code;
-    if (reply.status != 200)
-        code = refuse(&reply, "save the image", NULL, err);
-    else if (saving.failed < 0)
-        code = hd_fail(err, HD_E_LIMIT, "%s is larger than %llu bytes", image,
-                       (unsigned long long)HD_IMAGE_BYTES_MAX);
-    else if (saving.failed > 0)
-        code = hd_fail(err, saving.failed == ENOSPC ? HD_E_FULL : HD_E_IO,
-                       "an image cannot be written: %s", strerror(saving.failed));
+        code = docker_refuse(&reply, "name a container", NULL, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -519,7 +257,7 @@ enum hd_code hd_docker_put_archive(struct hd_docker_api *api, const char *id, co
                                    struct hd_err *err)
 {
     char url[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX / 2];
-    struct reply reply;
+    struct docker_reply reply;
     struct stat status;
     if (!hd_docker_url_escape(path, escaped, sizeof(escaped)) ||
         !hd_format(url, sizeof(url), "/containers/%s/archive?path=%s", id, escaped))
@@ -533,11 +271,11 @@ enum hd_code hd_docker_put_archive(struct hd_docker_api *api, const char *id, co
                                               .content_type = "application/x-tar",
                                               .stream = true,
                                               .stall_ms = stall_ms};
-    enum hd_code code = perform(api, &request, &reply, err);
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     if (reply.status != 200)
-        code = refuse(&reply, "take files into the container", refusal, err);
+        code = docker_refuse(&reply, "take files into the container", refusal, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -562,7 +300,7 @@ enum hd_code hd_docker_get_archive(struct hd_docker_api *api, const char *id, co
 {
     char url[HD_DOCKER_URL_MAX], escaped[HD_DOCKER_URL_MAX / 2];
     struct fetching fetching = {.reader = reader};
-    struct reply reply;
+    struct docker_reply reply;
     if (!hd_docker_url_escape(path, escaped, sizeof(escaped)) ||
         !hd_format(url, sizeof(url), "/containers/%s/archive?path=%s", id, escaped))
         return hd_fail(err, HD_E_LIMIT, "a path in a container is too long");
@@ -573,7 +311,7 @@ enum hd_code hd_docker_get_archive(struct hd_docker_api *api, const char *id, co
                                               .sink = feed_reader,
                                               .sink_context = &fetching,
                                               .enough = &fetching.failed};
-    enum hd_code code = perform(api, &request, &reply, err);
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (fetching.failed) {
         if (code == HD_OK)
             hd_buf_release(&reply.body);
@@ -581,8 +319,9 @@ enum hd_code hd_docker_get_archive(struct hd_docker_api *api, const char *id, co
     }
     if (code != HD_OK)
         return code;
-    code = reply.status == 200 ? hd_tar_reader_end(reader, err)
-                               : refuse(&reply, "hand out files of the container", NULL, err);
+    code = reply.status == 200
+               ? hd_tar_reader_end(reader, err)
+               : docker_refuse(&reply, "hand out files of the container", NULL, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -595,14 +334,14 @@ enum hd_code hd_docker_create(struct hd_docker_api *api, const char *name, const
     char path[HD_DOCKER_URL_MAX];
     (void)hd_format(path, sizeof(path), "/containers/create?name=%s", name);
     const struct hd_docker_request request = {.method = "POST", .path = path, .body = body};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     if (reply.status == 201)
         code = hd_docker_parse_created(hd_buf_text(&reply.body), reply.body.size, ret_id, err);
     else
-        code = refuse(&reply, "create the container", refusal, err);
+        code = docker_refuse(&reply, "create the container", refusal, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -613,13 +352,13 @@ enum hd_code hd_docker_start(struct hd_docker_api *api, const char *id,
     char path[HD_DOCKER_URL_MAX];
     (void)hd_format(path, sizeof(path), "/containers/%s/start", id);
     const struct hd_docker_request request = {.method = "POST", .path = path};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     /* 304: a repeated request, after a reply that was lost. */
     if (reply.status != 204 && reply.status != 304)
-        code = refuse(&reply, "start the container", refusal, err);
+        code = docker_refuse(&reply, "start the container", refusal, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -631,12 +370,12 @@ enum hd_code hd_docker_connect(struct hd_docker_api *api, const char *id, const 
     (void)hd_format(path, sizeof(path), "/networks/%s/connect", network);
     (void)hd_format(body, sizeof(body), "{\"Container\":\"%s\"}", id);
     const struct hd_docker_request request = {.method = "POST", .path = path, .body = body};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     if (reply.status != 200 && reply.status != 204)
-        code = refuse(&reply, "connect it to its network", refusal, err);
+        code = docker_refuse(&reply, "connect it to its network", refusal, err);
     hd_buf_release(&reply.body);
     bool there = code != HD_OK && (strstr(refusal->text, "already exists in network") != NULL ||
                                    strstr(refusal->text, "already connected") != NULL ||
@@ -650,15 +389,15 @@ enum hd_code hd_docker_inspect(struct hd_docker_api *api, const char *id,
     char path[HD_DOCKER_URL_MAX];
     (void)hd_format(path, sizeof(path), "/containers/%s/json", id);
     const struct hd_docker_request request = {.method = "GET", .path = path};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     if (reply.status == 200)
         code =
             hd_docker_parse_inspect(hd_buf_text(&reply.body), reply.body.size, ret_container, err);
     else
-        code = refuse(&reply, "look at the container", NULL, err);
+        code = docker_refuse(&reply, "look at the container", NULL, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -668,14 +407,14 @@ enum hd_code hd_docker_remove(struct hd_docker_api *api, const char *id, struct 
     char path[HD_DOCKER_URL_MAX];
     (void)hd_format(path, sizeof(path), "/containers/%s?force=1&v=1", id);
     const struct hd_docker_request request = {.method = "DELETE", .path = path};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     if (reply.status == 409)
         code = hd_fail(err, HD_E_BUSY, "the container is being removed");
     else if (reply.status != 204 && reply.status != 404)
-        code = refuse(&reply, "remove the container", NULL, err);
+        code = docker_refuse(&reply, "remove the container", NULL, err);
     hd_buf_release(&reply.body);
     return code;
 }
@@ -685,8 +424,8 @@ enum hd_code hd_docker_ask(struct hd_docker_api *api, const char *method, const 
                            struct hd_err *err)
 {
     const struct hd_docker_request request = {.method = method, .path = path, .body = body};
-    struct reply reply;
-    enum hd_code code = perform(api, &request, &reply, err);
+    struct docker_reply reply;
+    enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
         return code;
     *ret_status = reply.status;
@@ -697,8 +436,8 @@ enum hd_code hd_docker_ask(struct hd_docker_api *api, const char *method, const 
 enum hd_code hd_docker_refused(int status, const struct hd_buf *body, const char *what,
                                struct hd_err *err)
 {
-    struct reply reply = {.status = status, .body = *body};
-    return refuse(&reply, what, NULL, err);
+    struct docker_reply reply = {.status = status, .body = *body};
+    return docker_refuse(&reply, what, NULL, err);
 }
 
 struct head {
@@ -733,13 +472,13 @@ bool hd_docker_init_failure(struct hd_docker_api *api, const char *id, char *ret
     char path[HD_DOCKER_URL_MAX];
     struct head head = {.used = 0};
     struct hd_docker_frames frames = {.write = keep_head, .context = &head};
-    struct reply reply;
+    struct docker_reply reply;
     struct hd_err err;
     hd_docker_frames_begin(&frames);
     (void)hd_format(path, sizeof(path), "/containers/%s/logs?stderr=1&tail=5", id);
     const struct hd_docker_request request = {
         .method = "GET", .path = path, .sink = feed_frames, .sink_context = &frames};
-    if (perform(api, &request, &reply, &err) != HD_OK)
+    if (docker_perform(api, &request, &reply, &err) != HD_OK)
         return false;
     hd_buf_release(&reply.body);
     const char *at = NULL;
