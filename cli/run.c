@@ -395,6 +395,50 @@ static int run(struct run_arguments *arguments, const char *file)
     return exit_code;
 }
 
+/* A cluster on this machine: for a new run, and for one that goes on. */
+#define CLUSTER_OPTIONS(a)                                                                         \
+    {.name = "workers",                                                                            \
+     .aliases = "n-jobs",                                                                          \
+     .kind = HD_OPTION_INT,                                                                        \
+     .value = &(a)->workers,                                                                       \
+     .hint = "N",                                                                                  \
+     .help = "workers on this machine (default: one a core, at most 8)",                           \
+     .int_min = 1,                                                                                 \
+     .int_max = CLUSTER_WORKERS_MAX},                                                              \
+        {.name = "state-dir",                                                                      \
+         .kind = HD_OPTION_TEXT,                                                                   \
+         .value = &(a)->state_dir,                                                                 \
+         .hint = "DIR",                                                                            \
+         .help = "where runs are kept (default: hyperdock-state)"},                                \
+        {.name = "detach",                                                                         \
+         .kind = HD_OPTION_FLAG,                                                                   \
+         .value = &(a)->detach,                                                                    \
+         .help = "go on in the background"},                                                       \
+        {.name = "notify",                                                                         \
+         .kind = HD_OPTION_TEXT,                                                                   \
+         .value = &(a)->notify,                                                                    \
+         .hint = "FILE",                                                                           \
+         .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},    \
+        {.name = "engine",                                                                         \
+         .kind = HD_OPTION_TEXT,                                                                   \
+         .value = &(a)->engine,                                                                    \
+         .hint = "NAME",                                                                           \
+         .help = "docker, podman or process (default: by the experiment)"},                        \
+        {.name = "data",                                                                           \
+         .kind = HD_OPTION_LIST,                                                                   \
+         .value = &(a)->data,                                                                      \
+         .hint = "NAME=PATH",                                                                      \
+         .help = "where a named data set is on this machine"},                                     \
+        {.name = "env",                                                                            \
+         .kind = HD_OPTION_LIST,                                                                   \
+         .value = &(a)->env,                                                                       \
+         .hint = "K=V",                                                                            \
+         .help = "environment of every target"},                                                   \
+    {                                                                                              \
+        .name = "json", .kind = HD_OPTION_FLAG, .value = &(a)->json,                               \
+        .help = "print the result as one JSON object, and no progress"                             \
+    }
+
 int cmd_run(int argc, char **argv)
 {
     struct run_arguments arguments = {.log_level = "info"};
@@ -405,19 +449,7 @@ int cmd_run(int argc, char **argv)
          .value = &a->run_id,
          .hint = "ID",
          .help = "name of the run (default: the experiment's name)"},
-        {.name = "workers",
-         .aliases = "n-jobs",
-         .kind = HD_OPTION_INT,
-         .value = &a->workers,
-         .hint = "N",
-         .help = "workers on this machine (default: one a core, at most 8)",
-         .int_min = 1,
-         .int_max = CLUSTER_WORKERS_MAX},
-        {.name = "state-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->state_dir,
-         .hint = "DIR",
-         .help = "where runs are kept"},
+        CLUSTER_OPTIONS(a),
         {.name = "resume",
          .kind = HD_OPTION_FLAG,
          .value = &a->resume,
@@ -428,10 +460,6 @@ int cmd_run(int argc, char **argv)
          .value = &a->warm_start,
          .hint = "RUN|FILE",
          .help = "begin a new run with results of earlier ones"},
-        {.name = "detach",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->detach,
-         .help = "go on in the background"},
         {.name = "seed",
          .aliases = "random-state",
          .kind = HD_OPTION_TEXT,
@@ -464,30 +492,6 @@ int cmd_run(int argc, char **argv)
          .value = &a->time_limit,
          .hint = "TIME",
          .help = "end the run after this long, like 90m"},
-        {.name = "notify",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->notify,
-         .hint = "FILE",
-         .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},
-        {.name = "engine",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->engine,
-         .hint = "NAME",
-         .help = "docker, podman or process (default: by the experiment)"},
-        {.name = "data",
-         .kind = HD_OPTION_LIST,
-         .value = &a->data,
-         .hint = "NAME=PATH",
-         .help = "where a named data set is on this machine"},
-        {.name = "env",
-         .kind = HD_OPTION_LIST,
-         .value = &a->env,
-         .hint = "K=V",
-         .help = "environment of every target"},
-        {.name = "json",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->json,
-         .help = "print the result as one JSON object, and no progress"},
         {.name = "log-level",
          .kind = HD_OPTION_TEXT,
          .value = &a->log_level,
@@ -534,46 +538,7 @@ int cmd_resume(int argc, char **argv)
     struct run_arguments arguments = {.log_level = "info", .resume = true};
     struct run_arguments *a = &arguments;
     const struct hd_option options[] = {
-        {.name = "workers",
-         .kind = HD_OPTION_INT,
-         .value = &a->workers,
-         .hint = "N",
-         .help = "workers on this machine (default: one a core, at most 8)",
-         .int_min = 1,
-         .int_max = CLUSTER_WORKERS_MAX},
-        {.name = "state-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->state_dir,
-         .hint = "DIR",
-         .help = "where runs are kept"},
-        {.name = "detach",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->detach,
-         .help = "go on in the background"},
-        {.name = "notify",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->notify,
-         .hint = "FILE",
-         .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},
-        {.name = "engine",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->engine,
-         .hint = "NAME",
-         .help = "docker, podman or process (default: by the experiment)"},
-        {.name = "data",
-         .kind = HD_OPTION_LIST,
-         .value = &a->data,
-         .hint = "NAME=PATH",
-         .help = "where a named data set is on this machine"},
-        {.name = "env",
-         .kind = HD_OPTION_LIST,
-         .value = &a->env,
-         .hint = "K=V",
-         .help = "environment of every target"},
-        {.name = "json",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->json,
-         .help = "print the result as one JSON object, and no progress"},
+        CLUSTER_OPTIONS(a),
         {.name = "image",
          .kind = HD_OPTION_TEXT,
          .value = &image,

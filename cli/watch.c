@@ -371,7 +371,7 @@ int cmd_attach(int argc, char **argv)
          .kind = HD_OPTION_TEXT,
          .value = &arguments.state_dir,
          .hint = "DIR",
-         .help = "where runs are kept"},
+         .help = "where runs are kept (default: hyperdock-state)"},
         {.name = "json",
          .kind = HD_OPTION_FLAG,
          .value = &arguments.json,
