@@ -254,6 +254,37 @@ static void an_image_that_cannot_be_had_is_said_to_be(void **state)
     assert_non_null(strstr(end.message, image_name));
 }
 
+/* An engine that says that this is no name of an image will not say otherwise later. */
+static void a_name_that_is_none_is_not_asked_for_ever(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, 1);
+    static const char refusal[] = "{\"message\":\"invalid reference format\"}";
+    fake_docker_fail(room->fake, FAKE_IMAGE, 400, refusal, 1000000);
+    fake_docker_fail(room->fake, FAKE_PULL, 400, refusal, 1000000);
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+    struct hd_engine_end end = take_end(room, 1);
+    assert_int_equal(end.kind, HD_END_NOT_STARTED);
+    assert_true(end.config_error);
+    assert_non_null(strstr(end.message, "check its name"));
+}
+
+/* Of a job that was never made there is nothing that an engine would have to stop: its end waits
+ * for none. */
+static void a_stop_does_not_wait_for_an_engine(void **state)
+{
+    struct room *room = *state;
+    struct hd_engine_job job = job_of(room, 1);
+    fake_docker_fail(room->fake, FAKE_IMAGE, 500, "{\"message\":\"busy\"}", 1000000);
+    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
+    fake_docker_await(room->fake, FAKE_IMAGE, 1);
+    hd_engine_stop(room->engine, job.attempt, 1000);
+    struct hd_engine_end end = take_end(room, 1);
+    assert_int_equal(end.kind, HD_END_NOT_STARTED);
+    assert_true(end.stopped);
+    assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), 0);
+}
+
 /* A stop, a drop, and the end of the worker, while nobody knows yet how it would run. */
 static void what_is_asked_meanwhile_holds(void **state)
 {
@@ -285,6 +316,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_missing_image_is_pulled_first, setup, teardown),
         cmocka_unit_test_setup_teardown(an_image_that_cannot_be_had_is_said_to_be, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_that_is_none_is_not_asked_for_ever, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stop_does_not_wait_for_an_engine, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_asked_meanwhile_holds, setup, teardown),
     };
     return cmocka_run_group_tests_name("warm_label", tests, NULL, NULL);

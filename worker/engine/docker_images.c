@@ -44,9 +44,13 @@ static enum hd_code look_at_image(struct hd_docker_api *api, const char *image,
     enum hd_code code = docker_perform(api, &request, reply, err);
     if (code != HD_OK || reply->status == 200)
         return code;
-    code = docker_refuse(reply, "look at the image", NULL, err);
+    struct hd_docker_refusal refusal;
+    code = docker_refuse(reply, "look at the image", &refusal, err);
     hd_buf_release(&reply->body);
-    return code;
+    /* 400: that is no name of an image. Whoever pulls it hears so in words. */
+    return code == HD_E_INVALID && hd_docker_pull_trouble(refusal.text) == HD_PULL_NO_SUCH_IMAGE
+               ? hd_fail(err, HD_E_NOTFOUND, "%s", refusal.text)
+               : code;
 }
 
 /* Whatever it answers that we cannot read: it is asked again later. */

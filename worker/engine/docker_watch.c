@@ -121,8 +121,12 @@ static enum hd_docker_phase stay_away(struct hd_docker_watch *watch)
         hd_docker_lost(watch, text);
         return HD_DOCKER_ENDED;
     }
+    /* What was never made has nothing that would have to be stopped there. */
+    bool unmade = after_away(watch) == HD_DOCKER_MAKE;
+    watch->interrupt_on_stop = unmade;
     hd_docker_watch_pause(watch, hd_clock_ms() + watch->backoff_ms);
-    if (hd_docker_watch_must_leave(watch))
+    watch->interrupt_on_stop = false;
+    if (hd_docker_watch_must_leave(watch) || (unmade && hd_docker_watch_stop_asked(watch)))
         return HD_DOCKER_LEAVE;
     watch->backoff_ms = watch->backoff_ms * 2 < tuning->backoff_ms_max ? watch->backoff_ms * 2
                                                                        : tuning->backoff_ms_max;
