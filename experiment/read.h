@@ -46,6 +46,12 @@ HD_NODISCARD enum hd_code hd_read_keys(const struct hd_reader *reader,
 HD_NODISCARD enum hd_code hd_read_text(const struct hd_reader *reader,
                                        const struct hd_value *object, const char *path,
                                        const char *key, char **text);
+/* What is wrong with the name of an image, as engines see it; NULL: nothing that is known here. */
+const char *hd_image_name_fault(const char *name);
+/* The member "image" of an object: as hd_read_text, and refuses what is no such name. */
+HD_NODISCARD enum hd_code hd_read_image(const struct hd_reader *reader,
+                                        const struct hd_value *object, const char *path,
+                                        char **ret_image);
 HD_NODISCARD enum hd_code hd_read_bool(const struct hd_reader *reader,
                                        const struct hd_value *object, const char *path,
                                        const char *key, bool *boolean);

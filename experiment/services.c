@@ -435,7 +435,7 @@ static enum hd_code parse_service(const struct hd_reader *reader, const struct h
 {
     enum hd_code code = hd_read_keys(reader, object, path, service_keys, HD_COUNT(service_keys));
     if (code == HD_OK)
-        code = hd_read_text(reader, object, path, "image", &service->image);
+        code = hd_read_image(reader, object, path, &service->image);
     if (code == HD_OK && service->image == NULL)
         code = hd_read_fail(reader, HD_E_INVALID, object, path, "image", "missing");
     if (code == HD_OK)

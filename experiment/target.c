@@ -87,18 +87,7 @@ static enum hd_code parse_image(const struct hd_reader *reader, const struct hd_
     const struct hd_value *value = hd_read_member(object, "image");
     if (value != NULL && value->kind == HD_VALUE_OBJECT)
         return parse_build(reader, object, target);
-    enum hd_code code = hd_read_text(reader, object, PATH, "image", &target->image);
-    if (code != HD_OK || target->image == NULL)
-        return code;
-    const struct hd_value *at = hd_value_get(object, "image");
-    if (target->image[0] == '-' || strpbrk(target->image, " \t\r\n") != NULL)
-        return hd_read_fail(reader, HD_E_INVALID, at, PATH, "image",
-                            "\"%.100s\" is not the name of an image, such as registry/name:tag",
-                            target->image);
-    if (strstr(target->image, "${") != NULL)
-        return hd_read_fail(reader, HD_E_INVALID, at, PATH, "image",
-                            "templates are filled in in command and env only");
-    return HD_OK;
+    return hd_read_image(reader, object, PATH, &target->image);
 }
 
 static enum hd_code parse_pull(const struct hd_reader *reader, const struct hd_value *object,

@@ -97,6 +97,33 @@ static void built_image(void **state)
     hd_experiment_free(e);
 }
 
+/* Every form that engines take. */
+static void names_of_images(void **state)
+{
+    static const char *const names[] = {
+        "a",
+        "bb:1",
+        "me/train:V1.2-rc_3",
+        "localhost/a__b",
+        "localhost:5000/a.b/c-d:latest",
+        "Registry.example:443/x/y",
+        "10.0.0.1:5000/x",
+        "a@sha256:0123456789abcdef",
+        "a:1@sha256:0123456789abcdef",
+        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "0123456789ab",
+        "hyperdock-build:00ff",
+    };
+    (void)state;
+    for (size_t i = 0; i < HD_COUNT(names); i++) {
+        char text[256];
+        assert_true(hd_format(text, sizeof(text), "target: {image: \"%s\"}\n" SPACE, names[i]));
+        struct hd_experiment *e = parse_good(text);
+        assert_string_equal(e->target.image, names[i]);
+        hd_experiment_free(e);
+    }
+}
+
 /* The smallest file gets every default that the reference promises. */
 static void defaults(void **state)
 {
@@ -335,6 +362,18 @@ static void errors(void **state)
         {"target: {image: \"\"}\n" SPACE, "target.image: must not be empty"},
         {"target: {image: a b}\n" SPACE, "target.image: \"a b\" is not the name of an image"},
         {"target: {image: -rm}\n" SPACE, "target.image: \"-rm\" is not the name of an image"},
+        {"target: {image: Digits}\n" SPACE,
+         "e.yaml:1: target.image: \"Digits\" is not the name of an image, such as "
+         "registry/name:tag: capital letters are for its tag only"},
+        {"target: {image: \"a:1:2\"}\n" SPACE, "a tag stands once, at the end"},
+        {"target: {image: \"a:\"}\n" SPACE, "a tag stands behind the ':'"},
+        {"target: {image: \":a\"}\n" SPACE, "a name stands before the tag"},
+        {"target: {image: \"host:5000/\"}\n" SPACE, "a name stands before the tag"},
+        {"target: {image: \"a/b:x/c\"}\n" SPACE, "a tag stands once, at the end"},
+        {"target: {image: \"a:b!\"}\n" SPACE, "'_' and '-' make a tag"},
+        {"target: {image: \"./a\"}\n" SPACE, "each part of its path begins and ends with"},
+        {"target: {image: \"a//b\"}\n" SPACE, "each part of its path begins and ends with"},
+        {"target: {image: \"a@sha256\"}\n" SPACE, "a digest is written @sha256:..."},
         {"target: {image: \"a:${seed}\"}\n" SPACE,
          "target.image: templates are filled in in command"},
         {"target: {command: {}}\n" SPACE,
@@ -710,11 +749,17 @@ static void base_dir_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(built_image),   cmocka_unit_test(complete_file),
-        cmocka_unit_test(defaults),      cmocka_unit_test(automatic_generator),
-        cmocka_unit_test(aliases),       cmocka_unit_test(clauses_and_first_configs),
-        cmocka_unit_test(errors),        cmocka_unit_test(size_is_bounded),
-        cmocka_unit_test(overrides_win), cmocka_unit_test(base_dir_is_found),
+        cmocka_unit_test(built_image),
+        cmocka_unit_test(names_of_images),
+        cmocka_unit_test(complete_file),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(automatic_generator),
+        cmocka_unit_test(aliases),
+        cmocka_unit_test(clauses_and_first_configs),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(size_is_bounded),
+        cmocka_unit_test(overrides_win),
+        cmocka_unit_test(base_dir_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
