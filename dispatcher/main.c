@@ -6,21 +6,20 @@
 #include <hd/checkpoint.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 struct arguments {
     const char *run_id, *image, *space, *nameserver, *host, *nic, *advertise, *working_directory;
-    const char *checkpoint, *state_dir, *job_queue_sizes, *token_file, *cert, *key, *ca, *log_level,
-        *log_format;
+    const char *checkpoint, *state_dir, *job_queue_sizes, *token_file;
     const char *credentials_dir, *notify, *depot, *depot_limit, *home_limit;
+    struct hd_net_security security;
+    struct hd_log_words log;
     struct hd_text_list warm_start;
     double budget_min, budget_max, eta;
     int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
-    bool resume, shutdown_workers, plaintext, seed_given, dynamic_queue_size, fixed_queue_size;
+    bool resume, shutdown_workers, seed_given, dynamic_queue_size, fixed_queue_size;
 };
 
 static const struct arguments defaults = {
@@ -28,8 +27,6 @@ static const struct arguments defaults = {
     .budget_max = NAN,
     .eta = NAN,
     .ping_ms = 5000,
-    .log_level = "info",
-    .log_format = "text",
 };
 
 /* ---- from options to settings
@@ -135,11 +132,12 @@ static void print_worker_command(const struct arguments *arguments, const char *
            run_id[0] != '\0' ? " --run-id " : "", run_id);
     if (arguments->token_file != NULL)
         printf(" --token-file %s", arguments->token_file);
-    if (arguments->ca != NULL)
-        printf(" --ca %s", arguments->ca);
-    if (arguments->cert != NULL && arguments->ca != NULL)
+    const struct hd_net_security *security = &arguments->security;
+    if (security->ca_file != NULL)
+        printf(" --ca %s", security->ca_file);
+    if (security->cert_file != NULL && security->ca_file != NULL)
         printf(" --cert CERT --key KEY");
-    if (arguments->plaintext)
+    if (security->plaintext)
         printf(" --plaintext");
     printf("\nOn another machine, first copy the token file %s there, and give it as "
            "--token-file.\n",
@@ -178,16 +176,6 @@ static int print_end(const struct hd_core *core)
 
 /* ---- running
  * ------------------------------------------------------------------------------------------ */
-
-static int open_stop_fd(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
-}
 
 struct settings {
     struct hd_driver_options driver;
@@ -238,6 +226,7 @@ static enum hd_code set_depot(const struct arguments *arguments, struct hd_drive
 static enum hd_code make_settings(const struct arguments *arguments, const char *experiment,
                                   struct settings *settings, struct hd_err *err)
 {
+    const struct hd_net_security *security = &arguments->security;
     enum hd_code code = make_startup(arguments, experiment, &settings->startup, err);
     if (code == HD_OK)
         code = hd_token_load(arguments->token_file, settings->token, &settings->token_path, err);
@@ -247,18 +236,14 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
                    ? hd_keyring_open(settings->token_path, &settings->keyring, err)
                    : HD_OK;
     if (code == HD_OK)
-        code = find_nameserver(arguments, arguments->ca != NULL || arguments->cert != NULL,
+        code = find_nameserver(arguments, security->ca_file != NULL || security->cert_file != NULL,
                                settings->nameserver, sizeof(settings->nameserver), settings->token,
                                err);
     if (code == HD_OK)
         code = hd_net_resolve(arguments->host, arguments->nic, settings->host,
                               sizeof(settings->host), err);
-    const struct hd_net_security security = {.cert_file = arguments->cert,
-                                             .key_file = arguments->key,
-                                             .ca_file = arguments->ca,
-                                             .plaintext = arguments->plaintext};
     if (code == HD_OK) /* before a run is made that could not be served */
-        code = hd_net_check_exposure(settings->host, &security, err);
+        code = hd_net_check_exposure(settings->host, security, err);
     if (code == HD_OK && (arguments->notify == NULL || !hd_streq(arguments->notify, "none")))
         code = hd_notice_load(arguments->notify, &settings->notices, err);
     if (code == HD_OK && settings->notices != NULL && settings->notices->warning[0] != '\0')
@@ -280,7 +265,7 @@ static enum hd_code make_settings(const struct arguments *arguments, const char 
         .master_id = settings->master_id,
         .token = settings->token,
         .keyring = settings->keyring,
-        .security = security,
+        .security = *security,
         .notices = settings->notices,
         .notices_off = arguments->notify != NULL && hd_streq(arguments->notify, "none"),
     };
@@ -334,13 +319,15 @@ static enum hd_code write_record(const struct settings *settings, const char *ad
 static enum hd_code serve(const struct arguments *arguments, struct settings *settings,
                           int *ret_exit, struct hd_err *err)
 {
-    int stop_fd = open_stop_fd();
+    int stop_fd = -1;
     struct hd_driver *driver = NULL;
     char run_id[HD_ID_MAX + 1] = "";
     char record[4096];
     if (!hd_format(record, sizeof(record), "%s.master.json", settings->store_path))
         return hd_fail(err, HD_E_LIMIT, "the path %s is too long", settings->store_path);
-    enum hd_code code = hd_driver_open(&settings->driver, &driver, err);
+    enum hd_code code = hd_stop_fd_open(&stop_fd, err);
+    if (code == HD_OK)
+        code = hd_driver_open(&settings->driver, &driver, err);
     if (code == HD_OK)
         code = hd_startup_run(driver, &settings->startup, run_id, err);
     if (code == HD_OK)
@@ -361,7 +348,8 @@ static enum hd_code serve(const struct arguments *arguments, struct settings *se
     if (code == HD_OK && *ret_exit == HD_EXIT_INTERRUPTED)
         printf("To go on: start hd-master with the same options and --resume.\n");
     hd_driver_close(driver);
-    close(stop_fd);
+    if (stop_fd >= 0)
+        close(stop_fd);
     return code;
 }
 
@@ -536,40 +524,14 @@ int main(int argc, char **argv)
          .value = &a->token_file,
          .hint = "FILE",
          .help = "token (default: the user's, made on first use)"},
-        {.name = "cert",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->cert,
-         .hint = "FILE",
-         .help = "TLS certificate (PEM)"},
-        {.name = "key",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->key,
-         .hint = "FILE",
-         .help = "TLS key (PEM)"},
-        {.name = "ca",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->ca,
-         .hint = "FILE",
-         .help = "TLS certificate authority of the others (PEM)"},
-        {.name = "plaintext",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->plaintext,
-         .help = "listen beyond loopback without TLS"},
+        HD_NET_SECURITY_OPTIONS(a->security, "TLS certificate authority of the others (PEM)",
+                                "listen beyond loopback without TLS"),
         {.name = "notify",
          .kind = HD_OPTION_TEXT,
          .value = &a->notify,
          .hint = "FILE",
          .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},
-        {.name = "log-level",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->log_level,
-         .hint = "LEVEL",
-         .help = "error, warning, info or debug (default: info)"},
-        {.name = "log-format",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->log_format,
-         .hint = "FORMAT",
-         .help = "text, or json: an object a line (default: text)"},
+        HD_LOG_OPTIONS(a->log),
     };
     const struct hd_program program = {
         .name = "hd-master",
@@ -593,16 +555,8 @@ int main(int argc, char **argv)
         return HD_EXIT_USAGE;
     }
     struct hd_err err;
-    enum hd_log_level level;
-    enum hd_code code = hd_log_level_parse(arguments.log_level, &level, &err);
-    enum hd_log_format format = HD_LOG_TEXT;
-    if (code == HD_OK)
-        code = hd_log_format_parse(arguments.log_format, &format, &err);
-    if (code == HD_OK) {
-        hd_log_open("hd-master", level);
-        hd_log_set_format(format);
-        hd_notify_open();
-    }
+    enum hd_code code = hd_log_start("hd-master", &arguments.log, &err);
+    hd_notify_open();
     if (code == HD_OK && arguments.working_directory != NULL &&
         chdir(arguments.working_directory) != 0)
         code = hd_fail(&err, HD_E_IO, "cannot change to %s: %s", arguments.working_directory,

@@ -2,12 +2,8 @@
 /* main.c: hd-nameserver. */
 #include "service.h"
 
-#include <errno.h>
 #include <hd/message.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define TTL_MS_DEFAULT 30000
@@ -18,7 +14,7 @@ struct settings {
     int64_t ttl_ms;
     const char *credentials_dir, *token_file;
     struct hd_net_security security;
-    const char *log_level, *log_format;
+    struct hd_log_words log;
 };
 
 static enum hd_parse_answer parse(struct settings *settings, int argc, char **argv)
@@ -62,35 +58,9 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->token_file,
          .hint = "FILE",
          .help = "token that every caller must know"},
-        {.name = "cert",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->security.cert_file,
-         .hint = "FILE",
-         .help = "own TLS certificate (PEM)"},
-        {.name = "key",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->security.key_file,
-         .hint = "FILE",
-         .help = "its private key (PEM)"},
-        {.name = "ca",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->security.ca_file,
-         .hint = "FILE",
-         .help = "only callers with a certificate of this CA"},
-        {.name = "plaintext",
-         .kind = HD_OPTION_FLAG,
-         .value = &settings->security.plaintext,
-         .help = "listen beyond this machine without TLS"},
-        {.name = "log-level",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->log_level,
-         .hint = "LEVEL",
-         .help = "error, warning, info or debug"},
-        {.name = "log-format",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->log_format,
-         .hint = "FORMAT",
-         .help = "text, or json: an object a line (default: text)"},
+        HD_NET_SECURITY_OPTIONS(settings->security, "only callers with a certificate of this CA",
+                                "listen beyond this machine without TLS"),
+        HD_LOG_OPTIONS(settings->log),
     };
     const struct hd_program program = {
         .name = "hd-nameserver",
@@ -101,18 +71,6 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
         .option_count = HD_COUNT(options),
     };
     return hd_options_parse(&program, argc, argv, NULL, NULL);
-}
-
-/* Before any thread starts, so that all threads inherit the mask and only the descriptor tells. */
-static int open_stop_fd(void)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* What others can dial: a wildcard address is none. */
@@ -168,38 +126,24 @@ static enum hd_code serve(const struct settings *settings, int stop_fd, struct h
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.port = HD_NET_NAMESERVER_PORT,
-                                .ttl_ms = TTL_MS_DEFAULT,
-                                .log_level = "info",
-                                .log_format = "text"};
+    struct settings settings = {.port = HD_NET_NAMESERVER_PORT, .ttl_ms = TTL_MS_DEFAULT};
     enum hd_parse_answer answer = parse(&settings, argc, argv);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
-    enum hd_log_level level;
-    if (hd_log_level_parse(settings.log_level, &level, &err) != HD_OK) {
-        fprintf(stderr, "hd-nameserver: --log-level: %s\n", err.text);
-        return HD_EXIT_USAGE;
-    }
     if (settings.ttl_ms <= 0 || settings.ttl_ms > HD_NS_TTL_MS_MAX) {
         fprintf(stderr, "hd-nameserver: --ttl: more than 0 and at most 1h\n");
         return HD_EXIT_USAGE;
     }
-    enum hd_log_format format;
-    if (hd_log_format_parse(settings.log_format, &format, &err) != HD_OK) {
-        fprintf(stderr, "hd-nameserver: --log-format: %s\n", err.text);
-        return HD_EXIT_USAGE;
-    }
-    hd_log_open("hd-nameserver", level);
-    hd_log_set_format(format);
+    int stop_fd = -1;
+    enum hd_code code = hd_log_start("hd-nameserver", &settings.log, &err);
     hd_notify_open();
-    int stop_fd = open_stop_fd();
-    if (stop_fd < 0) {
-        fprintf(stderr, "hd-nameserver: cannot watch signals: %s\n", strerror(errno));
-        return HD_EXIT_FAILED;
-    }
-    enum hd_code code = serve(&settings, stop_fd, &err);
-    close(stop_fd);
+    if (code == HD_OK)
+        code = hd_stop_fd_open(&stop_fd, &err);
+    if (code == HD_OK)
+        code = serve(&settings, stop_fd, &err);
+    if (stop_fd >= 0)
+        close(stop_fd);
     if (code == HD_OK)
         return HD_EXIT_OK;
     fprintf(stderr, "hd-nameserver: %s\n", err.text);

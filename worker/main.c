@@ -8,11 +8,9 @@
 #include <hd/checkpoint.h>
 #include <hd/message.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,7 +39,7 @@ struct settings {
     const char *gpus;
     int64_t gpu_share;
     struct hd_net_security security;
-    const char *log_level, *log_format;
+    struct hd_log_words log;
 };
 
 static enum hd_parse_answer parse(struct settings *settings, int argc, char **argv)
@@ -195,35 +193,10 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .value = &settings->token_file,
          .hint = "FILE",
          .help = "token that the masters know"},
-        {.name = "cert",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->security.cert_file,
-         .hint = "FILE",
-         .help = "own TLS certificate (PEM)"},
-        {.name = "key",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->security.key_file,
-         .hint = "FILE",
-         .help = "its private key (PEM)"},
-        {.name = "ca",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->security.ca_file,
-         .hint = "FILE",
-         .help = "CA that masters and nameserver must be of (PEM)"},
-        {.name = "plaintext",
-         .kind = HD_OPTION_FLAG,
-         .value = &settings->security.plaintext,
-         .help = "speak beyond this machine without TLS"},
-        {.name = "log-level",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->log_level,
-         .hint = "LEVEL",
-         .help = "error, warning, info or debug"},
-        {.name = "log-format",
-         .kind = HD_OPTION_TEXT,
-         .value = &settings->log_format,
-         .hint = "FORMAT",
-         .help = "text, or json: an object a line (default: text)"},
+        HD_NET_SECURITY_OPTIONS(settings->security,
+                                "CA that masters and nameserver must be of (PEM)",
+                                "speak beyond this machine without TLS"),
+        HD_LOG_OPTIONS(settings->log),
     };
     const struct hd_program program = {
         .name = "hd-worker",
@@ -318,13 +291,10 @@ static enum hd_code parse_files(const char *name, enum hd_engine_files *ret_file
 }
 
 static enum hd_code check(const struct settings *settings, enum hd_engine_choice *ret_engine,
-                          enum hd_log_level *ret_level, struct hd_err *err)
+                          struct hd_err *err)
 {
     enum hd_engine_files files;
-    enum hd_code code = hd_log_level_parse(settings->log_level, ret_level, err);
-    if (code != HD_OK)
-        return hd_fail_in(err, "--log-level");
-    code = parse_engine(settings->engine, ret_engine, err);
+    enum hd_code code = parse_engine(settings->engine, ret_engine, err);
     if (code == HD_OK)
         code = parse_files(settings->files, &files, err);
     if (code == HD_OK && settings->run_id[0] != '\0')
@@ -345,18 +315,6 @@ static enum hd_code check(const struct settings *settings, enum hd_engine_choice
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
-
-/* Before any thread starts, so that all threads inherit the mask and only the descriptor tells. */
-static int open_stop_fd(void)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 /* With a credentials directory the token is in the file, which may not be there yet. */
 static enum hd_code find_token(const struct settings *settings, char *ret_token, struct hd_err *err)
@@ -488,8 +446,7 @@ static enum hd_code run_shipping(const struct settings *settings, struct hd_shel
         code = parse_limit("--run-limit", settings->run_limit, &shell->run_limit_bytes, err);
     shell->travel_bytes_max = HD_CHECKPOINT_BYTES_DEFAULT;
     if (code == HD_OK)
-        code = parse_limit("--travel-limit", settings->travel_limit,
-                           &shell->travel_bytes_max, err);
+        code = parse_limit("--travel-limit", settings->travel_limit, &shell->travel_bytes_max, err);
     if (code == HD_OK)
         code = parse_limit("--artifacts-limit", settings->artifacts_limit,
                            &shell->artifact_bytes_max, err);
@@ -610,38 +567,28 @@ int main(int argc, char **argv)
                                 .work_dir = WORK_DIR_DEFAULT,
                                 .artifacts_wait_ms = ARTIFACTS_WAIT_MS_DEFAULT,
                                 .engine = "auto",
-                                .files = "auto",
-                                .log_level = "info",
-                                .log_format = "text"};
+                                .files = "auto"};
     read_environment(&settings);
     enum hd_parse_answer answer = parse(&settings, argc, argv);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
-    enum hd_log_level level = HD_LOG_INFO;
     enum hd_engine_choice engine = HD_ENGINE_AUTO;
-    if (check(&settings, &engine, &level, &err) != HD_OK ||
+    if (check(&settings, &engine, &err) != HD_OK ||
         hd_env_list_make(getenv("HYPERDOCK_ENV"), &settings.env, &settings.env_list, &err) !=
-            HD_OK) {
+            HD_OK ||
+        hd_log_start("hd-worker", &settings.log, &err) != HD_OK) {
         fprintf(stderr, "hd-worker: %s\n", err.text);
         return HD_EXIT_USAGE;
     }
-    enum hd_log_format format;
-    if (hd_log_format_parse(settings.log_format, &format, &err) != HD_OK) {
-        fprintf(stderr, "hd-worker: --log-format: %s\n", err.text);
-        return HD_EXIT_USAGE;
-    }
-    hd_log_open("hd-worker", level);
-    hd_log_set_format(format);
     hd_notify_open();
     (void)umask(022);
-    int stop_fd = open_stop_fd();
-    if (stop_fd < 0) {
-        fprintf(stderr, "hd-worker: cannot watch signals: %s\n", strerror(errno));
-        return HD_EXIT_FAILED;
-    }
-    enum hd_code code = serve(&settings, engine, stop_fd, &err);
-    close(stop_fd);
+    int stop_fd = -1;
+    enum hd_code code = hd_stop_fd_open(&stop_fd, &err);
+    if (code == HD_OK)
+        code = serve(&settings, engine, stop_fd, &err);
+    if (stop_fd >= 0)
+        close(stop_fd);
     hd_env_list_release(&settings.env_list);
     if (code == HD_OK)
         return HD_EXIT_OK;

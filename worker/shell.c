@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -234,11 +233,7 @@ static void take_notice(struct shell *shell)
  * one of this work root finds what it left, as after a kill. */
 static void leave_at_once(struct shell *shell)
 {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    (void)pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    hd_stop_fd_let_go();
     hd_log(HD_LOG_WARNING, "leaving at once: what no master has taken yet stays on disk for the "
                            "next worker here, and so do targets that still run");
     shell->leaving = true;

@@ -39,25 +39,8 @@ struct cli_remote {
          .value = &(remote).token_file,                                                            \
          .hint = "FILE",                                                                           \
          .help = "token that it knows"},                                                           \
-        {.name = "cert",                                                                           \
-         .kind = HD_OPTION_TEXT,                                                                   \
-         .value = &(remote).security.cert_file,                                                    \
-         .hint = "FILE",                                                                           \
-         .help = "own TLS certificate (PEM)"},                                                     \
-        {.name = "key",                                                                            \
-         .kind = HD_OPTION_TEXT,                                                                   \
-         .value = &(remote).security.key_file,                                                     \
-         .hint = "FILE",                                                                           \
-         .help = "its private key (PEM)"},                                                         \
-        {.name = "ca",                                                                             \
-         .kind = HD_OPTION_TEXT,                                                                   \
-         .value = &(remote).security.ca_file,                                                      \
-         .hint = "FILE",                                                                           \
-         .help = "CA that the master must be of (PEM)"},                                           \
-    {                                                                                              \
-        .name = "plaintext", .kind = HD_OPTION_FLAG, .value = &(remote).security.plaintext,        \
-        .help = "speak beyond this machine without TLS"                                            \
-    }
+        HD_NET_SECURITY_OPTIONS((remote).security, "CA that the master must be of (PEM)",          \
+                                "speak beyond this machine without TLS")
 
 /* Is a live master asked, and not a state directory? HD_E_INVALID: the options contradict one
  * another, or --state-dir was given too. */

@@ -52,6 +52,19 @@ enum hd_code hd_log_format_parse(const char *name, enum hd_log_format *ret_forma
     return HD_OK;
 }
 
+enum hd_code hd_log_start(const char *program, const struct hd_log_words *words, struct hd_err *err)
+{
+    enum hd_log_level level = HD_LOG_INFO;
+    enum hd_log_format format = HD_LOG_TEXT;
+    if (words->level != NULL && hd_log_level_parse(words->level, &level, err) != HD_OK)
+        return hd_fail_in(err, "--log-level");
+    if (words->format != NULL && hd_log_format_parse(words->format, &format, err) != HD_OK)
+        return hd_fail_in(err, "--log-format");
+    hd_log_open(program, level);
+    hd_log_set_format(format);
+    return HD_OK;
+}
+
 bool hd_log_shows(enum hd_log_level level)
 {
     return (int)level <= atomic_load(&level_max);

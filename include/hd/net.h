@@ -25,6 +25,27 @@ struct hd_net_security {
     const char *ca_file;
     bool plaintext; /* allow non-loopback without TLS */
 };
+/* Rows of an options table; what the CA is asked for and what plaintext allows differ. */
+#define HD_NET_SECURITY_OPTIONS(security, ca_help, plaintext_help)                                 \
+    {.name = "cert",                                                                               \
+     .kind = HD_OPTION_TEXT,                                                                       \
+     .value = &(security).cert_file,                                                               \
+     .hint = "FILE",                                                                               \
+     .help = "own TLS certificate (PEM)"},                                                         \
+        {.name = "key",                                                                            \
+         .kind = HD_OPTION_TEXT,                                                                   \
+         .value = &(security).key_file,                                                            \
+         .hint = "FILE",                                                                           \
+         .help = "its private key (PEM)"},                                                         \
+        {.name = "ca",                                                                             \
+         .kind = HD_OPTION_TEXT,                                                                   \
+         .value = &(security).ca_file,                                                             \
+         .hint = "FILE",                                                                           \
+         .help = (ca_help)},                                                                       \
+    {                                                                                              \
+        .name = "plaintext", .kind = HD_OPTION_FLAG, .value = &(security).plaintext,               \
+        .help = (plaintext_help)                                                                   \
+    }
 
 /* host: numeric or name; nic: interface name whose IPv4 address is used when host is NULL;
  * both NULL: 127.0.0.1. Text of the address to bind, for messages and advertisement. */

@@ -40,6 +40,12 @@ struct hd_log_gate {
 void hd_log_gated(struct hd_log_gate *gate, enum hd_log_level level, const char *fmt, ...)
     HD_PRINTF(3, 4);
 bool hd_log_shows(enum hd_log_level level);
+/* By the words of HD_LOG_OPTIONS. HD_E_INVALID names the option; nothing has changed then. */
+struct hd_log_words {
+    const char *level, *format; /* NULL: "info", "text" */
+};
+HD_NODISCARD enum hd_code hd_log_start(const char *program, const struct hd_log_words *words,
+                                       struct hd_err *err);
 
 /* ---- random ------------------------------------------------------------------------------- */
 void hd_os_random(void *bytes, size_t size); /* getrandom; aborts when the kernel has none */
@@ -168,6 +174,14 @@ void hd_notify_stopping(void);
  * time, and answers how long it may wait at most (wait_ms < 0: for ever). */
 int64_t hd_watchdog_feed(int64_t wait_ms);
 
+/* ---- signals that end a program -------------------------------------------------------------- */
+/* Before any thread starts, so that all threads inherit the mask and only the descriptor tells of
+ * SIGTERM and SIGINT (struct signalfd_siginfo; it does not block). SIGPIPE is ignored from now on.
+ */
+HD_NODISCARD enum hd_code hd_stop_fd_open(int *ret_fd, struct hd_err *err);
+/* The next one ends the process where it stands. From the thread that opened it. */
+void hd_stop_fd_let_go(void);
+
 /* ---- options ------------------------------------------------------------------------------ */
 /*
  * One table a program: parsing, --help, man page check and bash completion all read it.
@@ -197,6 +211,17 @@ struct hd_option {
     int64_t int_min, int_max; /* INT: both 0 = any */
     bool *given;              /* set when it stood on the command line; may be NULL */
 };
+/* Rows of programs that serve. */
+#define HD_LOG_OPTIONS(words)                                                                      \
+    {.name = "log-level",                                                                          \
+     .kind = HD_OPTION_TEXT,                                                                       \
+     .value = &(words).level,                                                                      \
+     .hint = "LEVEL",                                                                              \
+     .help = "error, warning, info or debug (default: info)"},                                     \
+    {                                                                                              \
+        .name = "log-format", .kind = HD_OPTION_TEXT, .value = &(words).format, .hint = "FORMAT",  \
+        .help = "text, or json: an object a line (default: text)"                                  \
+    }
 struct hd_program {
     const char *name;     /* "hd-master", "hd run" */
     const char *summary;  /* one line */

@@ -126,6 +126,9 @@ static void a_json_line_is_an_object(void **state)
     assert_hd_ok(hd_log_format_parse("json", &format, &err));
     assert_int_equal(format, HD_LOG_JSON);
     assert_hd_fails(hd_log_format_parse("xml", &format, &err), HD_E_INVALID, "text or json");
+    const struct hd_log_words loud = {.level = "loud"}, xml = {.level = "error", .format = "xml"};
+    assert_hd_fails(hd_log_start("t", &loud, &err), HD_E_INVALID, "--log-level: \"loud\"");
+    assert_hd_fails(hd_log_start("t", &xml, &err), HD_E_INVALID, "--log-format: \"xml\"");
 }
 
 /* What a strict reader of UTF-8 refuses is replaced; what it takes stays. */
