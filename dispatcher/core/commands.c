@@ -74,7 +74,13 @@ static void cancel_job(struct hd_core *core, const struct hd_event *event, uint3
                     run->run_id, request->job, run->job_count);
         return;
     }
-    if (run->jobs[request->job].state != JOB_CLOSED) {
+    const struct job *job = &run->jobs[request->job];
+    if (job->state == JOB_CLOSED && job->outcome != HD_OUTCOME_CANCELLED) {
+        core_refuse(core, event, HD_E_CONFLICT, "job %u of run %s has ended already: %s",
+                    request->job, run->run_id, hd_outcome_name((enum hd_outcome)job->outcome));
+        return;
+    }
+    if (job->state != JOB_CLOSED) {
         core_give(core, run_number, request);
         core_end_attempt(core, run_number, request->job, HD_OUTCOME_CANCELLED,
                          with_reason(core, "cancelled", request->reason));
@@ -245,6 +251,11 @@ void core_handle_command(struct hd_core *core, const struct hd_event *event)
         cancel_job(core, event, run_number);
         return;
     case HD_COMMAND_CANCEL_RUN:
+        if (run->state == HD_RUN_FINISHED) {
+            core_refuse(core, event, HD_E_CONFLICT, "run %s has ended already: finished",
+                        run->run_id);
+            return;
+        }
         if (!over && !run->cancelling)
             core_give(core, run_number, request);
         break;

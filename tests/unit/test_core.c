@@ -553,6 +553,21 @@ static void saying_a_thing_twice_does_it_once(void **state)
     assert_int_equal(answer_to(command(HD_COMMAND_CANCEL_JOB, 99))->code, HD_E_NOTFOUND);
 }
 
+/* Nobody is told that something was cancelled which had ended before. */
+static void what_has_ended_is_not_cancelled(void **state)
+{
+    (void)state;
+    struct worker w = {.id = "w", .root = "", .incarnation = 1};
+    start("\"stop\":{\"configs\":1}");
+    hello(&w, NULL, 0);
+    struct hd_attempt_ref attempt = lease(&w);
+    report(&w, attempt, HD_OUTCOME_OK, 0.5);
+    assert_state(HD_RUN_FINISHED, "");
+    assert_int_equal(answer_to(command(HD_COMMAND_CANCEL_JOB, attempt.job))->code, HD_E_CONFLICT);
+    assert_int_equal(answer_to(command(HD_COMMAND_CANCEL_RUN, 0))->code, HD_E_CONFLICT);
+    assert_int_equal(fact_counts[HD_FACT_COMMAND_GIVEN], 0);
+}
+
 /* ---- memory and restore -------------------------------------------------------------------------
  */
 
@@ -731,6 +746,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_queue_is_filled_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(the_shortest_ping_of_the_open_runs_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(saying_a_thing_twice_does_it_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_ended_is_not_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(known_results_are_kept_with_the_run, setup, teardown),
         cmocka_unit_test_setup_teardown(short_memory_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(facts_that_do_not_fit_are_refused, setup, teardown),
