@@ -4,7 +4,6 @@
 #include "commands.h"
 #include "common/cli.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -173,21 +172,8 @@ static enum hd_code write_files(const struct skeleton *skeleton, struct hd_err *
 /* As it can be given to a shell. */
 static void say_cd(const char *directory)
 {
-    bool plain = directory[0] != '-';
-    for (const char *at = directory; *at != '\0' && plain; at++)
-        plain = (unsigned char)*at > 127 || isalnum((unsigned char)*at) ||
-                strchr("/._-+,:@%", *at) != NULL;
-    if (plain) {
-        printf("  cd %s\n", directory);
-        return;
-    }
-    printf("  cd -- '");
-    for (const char *at = directory; *at != '\0'; at++)
-        if (*at == '\'')
-            printf("'\\''");
-        else
-            putchar(*at);
-    printf("'\n");
+    struct cli_quoted quoted;
+    printf("  cd %s%s\n", directory[0] == '-' ? "-- " : "", cli_quote(directory, &quoted));
 }
 
 static void say_what_next(const struct skeleton *skeleton)

@@ -45,7 +45,9 @@ static enum hd_code look_at_existing(const struct run_arguments *arguments, cons
     const char *name = state != NULL && state->kind == HD_VALUE_STRING ? state->as.string : "there";
     if (!arguments->resume) {
         char where[CLI_PATH_MAX];
+        struct cli_quoted quoted;
         watch_name_state_dir(arguments, where, sizeof(where));
+        file = cli_quote(file, &quoted);
         code = hd_fail(err, HD_E_EXISTS,
                        "run %s exists in %s and is %s. Either go on with it (or see its result):\n"
                        "  hd run %s --run-id %s%s --resume\n"

@@ -131,8 +131,9 @@ bool watch_interrupted(void)
 
 void watch_name_state_dir(const struct run_arguments *arguments, char *text, size_t text_size)
 {
+    struct cli_quoted quoted;
     if (hd_streq(arguments->state_dir, cli_state_dir(NULL)) ||
-        !hd_format(text, text_size, " --state-dir %s", arguments->state_dir))
+        !hd_format(text, text_size, " --state-dir %s", cli_quote(arguments->state_dir, &quoted)))
         text[0] = '\0';
 }
 
@@ -158,9 +159,11 @@ static void say_how_to_resume(const struct run_arguments *arguments, const char 
         return;
     }
     char where[CLI_PATH_MAX];
+    struct cli_quoted quoted;
     watch_name_state_dir(arguments, where, sizeof(where));
     if (file != NULL)
-        printf("To go on: hd run %s --run-id %s --resume%s\n", file, run_id, where);
+        printf("To go on: hd run %s --run-id %s --resume%s\n", cli_quote(file, &quoted), run_id,
+               where);
     else
         printf("To go on: hd resume %s%s\n", run_id, where);
 }

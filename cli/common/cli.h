@@ -93,6 +93,13 @@ int cli_run_view(const struct cli_common *common, const char *view, struct hd_va
 
 /* One line on stderr; the exit code. */
 int cli_fail(const struct hd_err *err);
+/* A word as it can be given to a shell: the text in `quoted`, or itself where that needs none or no
+ * file could be called so. */
+#define CLI_QUOTED_WORD_MAX 4096
+struct cli_quoted {
+    char text[4 * CLI_QUOTED_WORD_MAX + 3];
+};
+const char *cli_quote(const char *word, struct cli_quoted *quoted);
 /* One pretty value, or one line. */
 HD_NODISCARD enum hd_code cli_print_json(const struct hd_value *value, enum hd_json_style style,
                                          struct hd_err *err);

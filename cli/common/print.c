@@ -2,6 +2,7 @@
 /* print.c: answers as people read them. */
 #include "cli.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,33 @@ enum hd_code cli_print_json(const struct hd_value *value, enum hd_json_style sty
         printf("%s\n", hd_buf_text(&text));
     hd_buf_release(&text);
     return code;
+}
+
+static bool is_plain(const char *word)
+{
+    bool plain = word[0] != '\0';
+    for (const char *at = word; *at != '\0' && plain; at++)
+        plain = (unsigned char)*at > 127 || isalnum((unsigned char)*at) ||
+                strchr("/._-+,:@%", *at) != NULL;
+    return plain;
+}
+
+const char *cli_quote(const char *word, struct cli_quoted *quoted)
+{
+    char *to = quoted->text;
+    if (is_plain(word) || strlen(word) > CLI_QUOTED_WORD_MAX)
+        return word;
+    *to++ = '\'';
+    for (const char *at = word; *at != '\0'; at++) {
+        if (*at == '\'') {
+            memcpy(to, "'\\''", 4);
+            to += 4;
+        } else {
+            *to++ = *at;
+        }
+    }
+    memcpy(to, "'", 2);
+    return quoted->text;
 }
 
 /* ---- members -------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/story.sh
 . "$(dirname "$0")/story.sh"
 hd=$4
-echo 1..4
+echo 1..5
 cat >formula.yaml <<'EXPERIMENT'
 target: {expression: "x^2 + (kind == 'a' ? 1 : 2) + (big ? 0 : 10) + 1 / budget"}
 space:
@@ -34,3 +34,9 @@ sed 's/ + y/ + z/' nothing.yaml >wrong.yaml
 "$hd" check wrong.yaml >wrong.out 2>&1
 verdict "$([ $? -ne 0 ] && grep -q 'wrong.yaml:1: target.expression: z is no param; there are the params, budget, pi and e' wrong.out && echo 0 || echo 1)" \
     "a wrong name is told before anything runs"
+mkdir "my runs" && cp formula.yaml "my runs/it's.yaml"
+"$hd" run "my runs/it's.yaml" --run-id quoted --state-dir "my state" >quoted.out 2>&1 &&
+    ! "$hd" run "my runs/it's.yaml" --run-id quoted --state-dir "my state" >again.out 2>&1 &&
+    (PATH=$(dirname "$hd"):$PATH && eval "$(grep '^  hd run.*--resume' again.out)") >resumed.out 2>&1 &&
+    grep -q '^best loss: 1.25' resumed.out
+verdict $? "the way to go on can be given to a shell"
