@@ -186,6 +186,36 @@ static enum hd_code read_word(const struct hd_value *arguments, const char *key,
     return HD_OK;
 }
 
+/* A word that no job can have would be answered with an empty table, which looks like an answer. */
+static enum hd_code refuse_word(const char *key, const char *word, const char *const *names,
+                                size_t count, struct hd_err *err)
+{
+    char known[160] = "";
+    for (size_t i = 0; i < count; i++) {
+        if (word[0] == '\0' || hd_streq(word, names[i]))
+            return HD_OK;
+        size_t size = strlen(known);
+        (void)hd_format(known + size, sizeof(known) - size, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    const char *nearest = hd_nearest(word, names, count);
+    if (nearest != NULL)
+        return hd_fail(err, HD_E_INVALID, "unknown %s \"%s\", did you mean \"%s\"?", key, word,
+                       nearest);
+    return hd_fail(err, HD_E_INVALID, "unknown %s \"%s\"; known are: %s", key, word, known);
+}
+
+static enum hd_code check_words(const struct view_request *request, struct hd_err *err)
+{
+    static const char *const states[] = {"queued", "running", "closed"};
+    const char *outcomes[HD_OUTCOME_COUNT];
+    for (size_t i = 0; i < HD_COUNT(outcomes); i++)
+        outcomes[i] = hd_outcome_name((enum hd_outcome)i);
+    enum hd_code code = refuse_word("state", request->state, states, HD_COUNT(states), err);
+    if (code == HD_OK)
+        code = refuse_word("outcome", request->outcome, outcomes, HD_COUNT(outcomes), err);
+    return code;
+}
+
 static enum hd_code read_request(const struct hd_value *arguments, struct view_request *request,
                                  struct hd_err *err)
 {
@@ -201,6 +231,8 @@ static enum hd_code read_request(const struct hd_value *arguments, struct view_r
         code = read_word(arguments, "state", request->state, sizeof(request->state), err);
     if (code == HD_OK)
         code = read_word(arguments, "outcome", request->outcome, sizeof(request->outcome), err);
+    if (code == HD_OK)
+        code = check_words(request, err);
     if (hd_value_is_number(hd_value_get(arguments, "budget")))
         request->budget = hd_value_number(hd_value_get(arguments, "budget"));
     return code;
@@ -238,8 +270,10 @@ static enum hd_code find_run(struct hd_view *view, bool optional, struct view_re
                                    &statement, err);
     if (code != HD_OK)
         return code;
-    if (named)
+    if (named) /* ?5 is the state that is asked for elsewhere; here it is the run */
         (void)sqlite3_bind_text(statement, 5, request->run_id, -1, SQLITE_STATIC);
+    else
+        (void)sqlite3_bind_null(statement, 5);
     int step = sqlite3_step(statement);
     int64_t count = 0;
     if (step == SQLITE_ROW) {

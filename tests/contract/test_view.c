@@ -266,6 +266,39 @@ static void a_long_trajectory_says_where_it_ends(void **state)
     }
 }
 
+/* Which jobs are asked for has nothing to do with which run is the only one. */
+static void the_only_run_needs_no_name(void **state)
+{
+    struct place *place = *state;
+    static struct hd_fact facts[1 + FACTS_OF_CONFIG];
+    char path[700];
+    double value = 0.5;
+    struct hd_store *store = NULL;
+    struct hd_view *view = NULL;
+    assert_true(hd_format(path, sizeof(path), "%s/only.db", place->dir));
+    size_t count = make_noisy_run(facts, 1, &value);
+    for (size_t i = 0; i < count; i++)
+        facts[i].seq = i + 1;
+    assert_hd_ok(hd_store_open_sqlite(path, &store, &err));
+    assert_hd_ok(hd_store_append(store, facts, count, &err));
+    assert_hd_ok(hd_view_open(path, &view, &err));
+    static const struct {
+        const char *state;
+        size_t jobs;
+    } rows[] = {{"closed", 1}, {"queued", 0}};
+    for (size_t i = 0; i < HD_COUNT(rows); i++) {
+        struct hd_value *arguments = make_arguments(NULL, -1, -1, 10), *answer = NULL;
+        assert_int_equal(hd_value_set(arguments, "state", hd_value_new_string(rows[i].state)),
+                         HD_OK);
+        assert_hd_ok(hd_view_read(view, "jobs", arguments, &answer, &err));
+        assert_int_equal(hd_value_get(answer, "jobs")->as.array.count, rows[i].jobs);
+        hd_value_free(answer);
+        hd_value_free(arguments);
+    }
+    hd_view_close(view);
+    hd_store_close(store);
+}
+
 /* A question that cannot be answered says what would be right. */
 static void wrong_questions_are_refused(void **state)
 {
@@ -289,6 +322,11 @@ static void wrong_questions_are_refused(void **state)
         {"jobs", "{\"run\":\"run-0\",\"limit\":0}", HD_E_INVALID, "limit must be"},
         {"jobs", "{\"run\":\"run-0\",\"limit\":1001}", HD_E_INVALID, "1..1000"},
         {"jobs", "{\"run\":\"run-0\",\"after\":\"3\"}", HD_E_INVALID, "after must be"},
+        {"jobs", "{\"run\":\"run-0\",\"state\":\"closd\"}", HD_E_INVALID,
+         "did you mean \"closed\""},
+        {"jobs", "{\"run\":\"run-0\",\"state\":\"x\"}", HD_E_INVALID, "queued, running, closed"},
+        {"jobs", "{\"run\":\"run-0\",\"outcome\":\"okk\"}", HD_E_INVALID, "did you mean \"ok\""},
+        {"jobs", "{\"run\":\"run-0\",\"outcome\":\"lost\"}", HD_E_INVALID, "config-error, infra"},
     };
     for (size_t i = 0; i < HD_COUNT(rows); i++) {
         struct hd_value *arguments = NULL, *answer = NULL;
@@ -422,6 +460,7 @@ int main(void)
         VIEW_TEST(readers_see_new_commits),
         VIEW_TEST(stopped_jobs_spend_what_they_reached),
         VIEW_TEST(a_long_trajectory_says_where_it_ends),
+        VIEW_TEST(the_only_run_needs_no_name),
         VIEW_TEST(wrong_questions_are_refused),
         VIEW_TEST(foreign_files_are_refused),
         VIEW_TEST(every_version_is_read),
