@@ -9,11 +9,17 @@ static const char *const rules[] = {"hpbandster", "paper"};
 static const char *const types[] = {"promotion", "stopping"};
 static const char *const stopping_rules[] = {"none", "median", "curve"};
 
-static size_t count_names(const char *const *names)
+#define NAMES_MAX 16
+
+/* What a file may say: the generators, and "auto", which stands for one of them. */
+static size_t list_names(const char *names[NAMES_MAX])
 {
     size_t count = 0;
-    while (names[count] != NULL)
-        count++;
+    names[count++] = "auto";
+    for (const char *const *own = hd_iter_gen_names(); *own != NULL; own++) {
+        hd_assert(count < NAMES_MAX);
+        names[count++] = *own;
+    }
     return count;
 }
 
@@ -81,8 +87,8 @@ static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_v
                                const struct hd_value *object, struct hd_experiment *experiment)
 {
     struct hd_iter_gen_spec *spec = &experiment->iter_gen;
-    const char *const *names = hd_iter_gen_names();
-    size_t count = count_names(names), index = 0;
+    const char *names[NAMES_MAX];
+    size_t count = list_names(names), index = 0;
     const struct hd_value *name = hd_read_member(object, "name");
     const char *known = spec->budget_min < spec->budget_max ? "auto" : "full";
     if (name == NULL && spec->table_count > 0)
@@ -90,18 +96,16 @@ static enum hd_code parse_name(const struct hd_reader *reader, const struct hd_v
     if (name != NULL) {
         if (name->kind == HD_VALUE_STRING)
             known = known_generator(name->as.string);
+        while (index < count && !hd_streq(names[index], known))
+            index++;
+        if (name->kind != HD_VALUE_STRING || index == count) /* tells what is wrong */
+            return hd_read_choice(reader, object, path, "name", names, count, &index);
         if (hd_streq(known, "auto") && !(spec->budget_min < spec->budget_max))
             known = "full";
     }
     if (hd_streq(known, "auto")) {
         choose_auto(root, object, spec);
         return HD_OK;
-    }
-    if (name != NULL) {
-        while (index < count && !hd_streq(names[index], known))
-            index++;
-        if (name->kind != HD_VALUE_STRING || index == count) /* tells what is wrong */
-            return hd_read_choice(reader, object, path, "name", names, count, &index);
     }
     hd_assert(hd_copy_text(spec->name, sizeof(spec->name), known));
     if (!hd_streq(known, "full") && !experiment->budget_given)

@@ -225,6 +225,15 @@ static enum hd_code override_time(struct normalizer *normalizer, int64_t time_ms
     return override_text(normalizer, "stop", "time", text);
 }
 
+/* Not an override: the directory of the file is where relative paths begin when it does not say. */
+static enum hd_code default_base_dir(struct normalizer *normalizer, const char *base_dir)
+{
+    const struct hd_value *target = hd_value_get(normalizer->root, "target");
+    bool map = target != NULL && target->kind == HD_VALUE_OBJECT;
+    const struct hd_value *own = map ? hd_read_member(target, "base_dir") : NULL;
+    return own != NULL ? HD_OK : override_text(normalizer, "target", "base_dir", base_dir);
+}
+
 static enum hd_code apply_overrides(struct normalizer *normalizer,
                                     const struct hd_experiment_overrides *overrides)
 {
@@ -232,7 +241,7 @@ static enum hd_code apply_overrides(struct normalizer *normalizer,
     if (code == HD_OK)
         code = override_text(normalizer, "target", "image", overrides->image);
     if (code == HD_OK)
-        code = override_text(normalizer, "target", "base_dir", overrides->base_dir);
+        code = default_base_dir(normalizer, overrides->base_dir);
     if (code == HD_OK)
         code = override_number(normalizer, "budget", "min", overrides->budget_min);
     if (code == HD_OK)

@@ -257,8 +257,9 @@ struct hd_experiment {
                                      directory */
 };
 
-/* Command line over file. NULL, NaN and 0 mean "not given". base_dir is the absolute directory
- * that relative paths of the file begin at; without it that of an absolute file name is taken. */
+/* Command line over file. NULL, NaN and 0 mean "not given". base_dir alone gives way to the file:
+ * the absolute directory that relative paths begin at when the file does not say; without it that
+ * of an absolute file name is taken. */
 struct hd_experiment_overrides {
     const char *name;
     const char *base_dir;

@@ -570,6 +570,13 @@ static void errors(void **state)
          "e.yaml:3: optimizer: is also given as sampler; keep one"},
         {LEAST "iteration_generator: {name: hyperbnd}\nbudget: 1\n",
          "iteration_generator.name: unknown \"hyperbnd\", did you mean \"hyperband\"?"},
+        {LEAST "iteration_generator: {name: weather}\n",
+         "unknown \"weather\"; known are: auto, full, successive_halving"},
+        {LEAST "iteration_generator: {name: {a: 1}}\n", "iteration_generator.name: expected auto"},
+        {LEAST "iteration_generator: {name: [asha]}\nbudget: {min: 1, max: 9}\n",
+         "iteration_generator.name: expected auto, full, successive_halving, hyperband, asha"},
+        {LEAST "iteration_generator: true\n", "iteration_generator.name: expected auto"},
+        {LEAST "iteration_generator: 3\n", "iteration_generator.name: expected auto"},
         {LEAST "iteration_generator: hyperband\n",
          "iteration_generator.name: hyperband needs budget: {min"},
         {LEAST "iteration_generator: {eta: 1.5}\n",
@@ -715,6 +722,17 @@ static void overrides_win(void **state)
     assert_hd_ok(parse(SPACE, &image, &e, &err)); /* the file may lack what the command line has */
     assert_string_equal(e->target.image, "c");
     hd_experiment_free(e);
+    /* Where the file lies is what counts only when it does not say itself where paths begin. */
+    struct hd_experiment_overrides beside = {.base_dir = "/exp"};
+    assert_hd_ok(parse("target: {image: a, base_dir: /own}\n" SPACE, &beside, &e, &err));
+    assert_string_equal(e->target.base_dir, "/own");
+    hd_experiment_free(e);
+    assert_hd_ok(parse("target: {image: a, base_dir: null}\n" SPACE, &beside, &e, &err));
+    assert_string_equal(e->target.base_dir, "/exp");
+    hd_experiment_free(e);
+    e = NULL;
+    assert_hd_fails(parse("target: {image: a, base_dir: 3}\n" SPACE, &beside, &e, &err),
+                    HD_E_INVALID, "target.base_dir: expected a text");
     e = NULL;
     struct hd_experiment_overrides bad = {.budget_min = 5, .budget_max = 1};
     assert_hd_fails(parse(LEAST, &bad, &e, &err), HD_E_INVALID,
