@@ -13,8 +13,9 @@
 static int fail(enum hyperdock_code code, const char *text)
 {
     fprintf(stderr, "hd: %s\n", text);
-    return code == HYPERDOCK_E_INVALID || code == HYPERDOCK_E_CONFLICT ? HD_EXIT_USAGE
-                                                                       : HD_EXIT_FAILED;
+    bool theirs = code == HYPERDOCK_E_INVALID || code == HYPERDOCK_E_CONFLICT ||
+                  code == HYPERDOCK_E_LIMIT; /* too much in a file is a wrong file too */
+    return theirs ? HD_EXIT_USAGE : HD_EXIT_FAILED;
 }
 
 /* Reads one line; one that is longer than the limit is swallowed and answered as an error. */

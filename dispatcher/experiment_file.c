@@ -30,6 +30,18 @@ static enum hd_code parse_file(const char *path, const struct hd_experiment_over
     return code;
 }
 
+/* A file with too much in it is a wrong file like others, for whoever looks at the exit code. */
+static enum hd_code parse_whole(const char *path, const struct hd_experiment_overrides *overrides,
+                                struct hd_experiment **ret_experiment, struct hd_err *err)
+{
+    enum hd_code code = parse_file(path, overrides, ret_experiment, err);
+    if (code != HD_E_LIMIT)
+        return code;
+    if (err != NULL)
+        err->code = HD_E_INVALID;
+    return HD_E_INVALID;
+}
+
 /* An image that is built is named by what its directory holds now. */
 static enum hd_code name_built(struct hd_target *target, struct hd_err *err)
 {
@@ -64,7 +76,7 @@ enum hd_code hd_experiment_read(const char *path, const struct hd_experiment_ove
     slash[slash == base_dir ? 1 : 0] = '\0';
     with_base.base_dir = base_dir;
     struct hd_experiment *experiment = NULL;
-    code = parse_file(path, &with_base, &experiment, err);
+    code = parse_whole(path, &with_base, &experiment, err);
     if (code == HD_OK)
         code = name_built(&experiment->target, err);
     if (code == HD_OK)

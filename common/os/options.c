@@ -2,6 +2,7 @@
 /* options.c: one table a program: parsing and --help read it. */
 #include "os_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,7 +83,7 @@ static enum hd_code set_int(const struct hd_option *option, const char *text, st
 static enum hd_code set_double(const struct hd_option *option, const char *text, struct hd_err *err)
 {
     double number;
-    if (!hd_parse_double(text, &number))
+    if (!hd_parse_double(text, &number) || isnan(number)) /* NaN stands for "not given" */
         return hd_fail(err, HD_E_INVALID, "--%s: \"%s\" is not a number", option->name, text);
     *(double *)option->value = number;
     return HD_OK;

@@ -52,6 +52,13 @@ static const struct bad_file {
      "space: {x: {type: float, low: 0, high: 1}}\nbudget: {min: 1, max: 9}\n"
      "iteration_generator: {name: hyperband, eta: 1.5}",
      "iteration_generator.eta: must be at least 2"},
+    {"more rungs than there may be",
+     "space: {x: {type: float, low: 0, high: 1}}\nbudget: {min: 1, max: 1.0e300}\n"
+     "iteration_generator: asha",
+     "more than 64 rungs"},
+    {"a generator that is no word",
+     "space: {x: {type: float, low: 0, high: 1}}\niteration_generator: {name: [asha]}",
+     "iteration_generator.name: expected auto, full"},
     {"a number that is none", "space: {x: {type: float, low: 0, high: .nan}}", "space.x.high"},
     {"not even YAML", "space: {x: [}", "experiment.yaml:"},
 };

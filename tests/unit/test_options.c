@@ -162,6 +162,7 @@ static void bad_command_lines_get_one_clear_line(void **state)
         {{"file", "--host", "--resume"}, "--host needs a value"},
         {{"file", "--resume=yes"}, "--resume takes no value"},
         {{"file", "--eta", "two"}, "--eta: \"two\" is not a number"},
+        {{"file", "--eta", "nan"}, "--eta: \"nan\" is not a number"},
         {{"file", "--time-limit", "1 parsec"}, "--time-limit: "},
         {{"file", "-x"}, "unknown option -x"},
         {{"--resume"}, "an argument is missing; usage: hd-test FILE"},
