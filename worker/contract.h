@@ -96,7 +96,7 @@ HD_NODISCARD enum hd_code hd_workspace_import_end(const struct hd_root *root, co
                                                   const struct hd_lease *lease,
                                                   char ret_directory[HD_DIR_NAME_MAX],
                                                   struct hd_err *err);
-/* What came only in part goes, as of a process that died. */
+/* What came or was copied only in part goes, as of a process that died. */
 void hd_workspace_import_clear(const char *state_dir);
 /* Who wrote it last, and whether that is this worker. */
 bool hd_workspace_is_owner(const char *work_dir, const char *worker);
@@ -126,7 +126,8 @@ void hd_workspace_touch(const char *work_dir);
 void hd_workspace_discard(const struct hd_workspace *workspace);
 /* The work directory becomes another one with the same content and the same name: whoever may
  * still write into the old one writes into the void. HD_E_NOTFOUND: there is none. */
-HD_NODISCARD enum hd_code hd_workspace_renew(const struct hd_workspace *workspace,
+HD_NODISCARD enum hd_code hd_workspace_renew(const struct hd_root *root, const char *worker,
+                                             const struct hd_workspace *workspace,
                                              struct hd_err *err);
 /* Where an attempt's directory is, whichever run it was of. HD_E_NOTFOUND: it is not there. */
 HD_NODISCARD enum hd_code hd_run_dir_find(const struct hd_root *root, struct hd_attempt_ref attempt,

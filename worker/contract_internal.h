@@ -12,6 +12,9 @@
  * time, on one machine or several, all get the line of the first. */
 HD_NODISCARD enum hd_code hd_claim_line(const char *path, const char *line, char *ret_line,
                                         size_t size, struct hd_err *err);
+/* The worker's own directory on this root, whether it is there or not. */
+HD_NODISCARD bool hd_seat_path(const struct hd_root *root, const char *worker,
+                               char ret_path[HD_PATH_MAX]);
 /* Makes a directory that the target may write to: as root its user is not known, so everybody
  * may; the work root above it is 0700. */
 HD_NODISCARD enum hd_code hd_make_open_dir(const char *path, struct hd_err *err);

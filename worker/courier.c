@@ -303,7 +303,6 @@ static void pack_task(struct hd_courier *courier, struct task *task)
     pthread_mutex_unlock(&courier->lock);
     packed.waited_for = false;
     packed.budget = hd_workspace_reached(task->path);
-    (void)unlink(courier->spool); /* of a process that died */
     packed.fd = open(courier->spool, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     enum hd_code code = packed.fd >= 0
                             ? pack(courier, hd_checkpoint_pack, task->path, packed.fd, &err)
@@ -347,7 +346,6 @@ static enum hd_code find_files(struct hd_courier *courier, struct task *task, st
 static enum hd_code pack_files(struct hd_courier *courier, struct task *task, struct hd_err *err)
 {
     let_states_pass(courier);
-    (void)unlink(courier->files_spool); /* of a process that died */
     task->fd = open(courier->files_spool, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (task->fd < 0)
         return hd_fail(err, HD_E_IO, "%s: %s", courier->files_spool, strerror(errno));
@@ -582,6 +580,29 @@ static bool start(struct hd_courier *courier, struct lane *lane,
     return lane->started;
 }
 
+static bool set_spools(const char *state_dir, char ret_spool[HD_PATH_MAX],
+                       char ret_files_spool[HD_PATH_MAX])
+{
+    return hd_format(ret_spool, HD_PATH_MAX, "%s/travelling.tar", state_dir) &&
+           hd_format(ret_files_spool, HD_PATH_MAX, "%s/home.tar", state_dir);
+}
+
+/* They have names only while they are packed. */
+static void unlink_spools(const char *state_dir)
+{
+    char spool[HD_PATH_MAX], files_spool[HD_PATH_MAX];
+    if (!set_spools(state_dir, spool, files_spool))
+        return;
+    (void)unlink(spool);
+    (void)unlink(files_spool);
+}
+
+void hd_courier_clean(const char *state_dir)
+{
+    unlink_spools(state_dir);
+    hd_stash_remove(state_dir);
+}
+
 enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
                              struct hd_courier **ret_courier, struct hd_err *err)
 {
@@ -599,12 +620,10 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
     hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     hd_assert(pthread_cond_init(&courier->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
+    unlink_spools(settings->state_dir); /* of a process that died */
     hd_stash_open(&courier->stash, settings->state_dir, courier->free_bytes);
     if (!hd_copy_text(courier->state_dir, sizeof(courier->state_dir), settings->state_dir) ||
-        !hd_format(courier->spool, sizeof(courier->spool), "%s/travelling.tar",
-                   settings->state_dir) ||
-        !hd_format(courier->files_spool, sizeof(courier->files_spool), "%s/home.tar",
-                   settings->state_dir) ||
+        !set_spools(settings->state_dir, courier->spool, courier->files_spool) ||
         !start(courier, &courier->bringing, bring_task) ||
         !start(courier, &courier->packing, pack_task) ||
         !start(courier, &courier->sending, send_task) ||

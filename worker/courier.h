@@ -37,7 +37,7 @@ struct hd_courier_news {
 
 HD_NODISCARD enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
                                           struct hd_courier **ret_courier, struct hd_err *err);
-/* What is under way is given up. */
+/* What is under way is given up; pieces of it stay. */
 void hd_courier_close(struct hd_courier *courier);
 
 /* Offers what `attempt` left in work_dir to the master at `address`. Forgotten when the queue is
@@ -69,5 +69,8 @@ uint64_t hd_courier_answers(struct hd_courier *courier);
 HD_NODISCARD enum hd_code hd_courier_fetch(struct hd_courier *courier, const char *address,
                                            struct hd_attempt_ref attempt, const char *path,
                                            struct hd_err *err);
+
+/* Nothing of a courier of that worker stays there: it has left, or died long ago. */
+void hd_courier_clean(const char *state_dir);
 
 #endif

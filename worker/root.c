@@ -135,12 +135,16 @@ static enum hd_code next_incarnation(const char *state_dir, uint64_t *ret_incarn
     return code;
 }
 
+bool hd_seat_path(const struct hd_root *root, const char *worker, char ret_path[HD_PATH_MAX])
+{
+    return hd_format(ret_path, HD_PATH_MAX, "%s/" WORKERS_NAME "/%s", root->path, worker);
+}
+
 static enum hd_code try_seat(const struct hd_root *root, const char *id, struct hd_seat *seat,
                              struct hd_err *err)
 {
     char lock_path[HD_PATH_MAX];
-    if (!hd_format(seat->state_dir, sizeof(seat->state_dir), "%s/" WORKERS_NAME "/%s", root->path,
-                   id) ||
+    if (!hd_seat_path(root, id, seat->state_dir) ||
         !hd_format(lock_path, sizeof(lock_path), "%s.lock", seat->state_dir))
         return hd_fail(err, HD_E_LIMIT, "the path of worker %s is too long", id);
     enum hd_code code = hd_mkdirs(seat->state_dir, 0700, err);

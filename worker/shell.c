@@ -2,7 +2,6 @@
 /* The loop: waits for what happens, tells the agent, does what it says. */
 #include "mounts.h"
 #include "shell_internal.h"
-#include "stash.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -500,7 +499,7 @@ static void close_all(struct shell *shell)
     shell->collector = NULL;
     hd_courier_close(shell->courier);
     hd_workspace_import_clear(shell->settings->seat->state_dir);
-    hd_stash_remove(shell->settings->seat->state_dir);
+    hd_courier_clean(shell->settings->seat->state_dir);
     hd_code_cache_close(shell->codes);
     if (shell->leaving)
         shell_end_services(shell, is_hurried); /* no target of ours is in their networks now */

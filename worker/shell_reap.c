@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What workers that died have left running on this machine. A worker takes up its own targets when
- * it comes back, so they are left alone until their leases are surely gone: it is a while since it
- * was last seen alive, and nobody holds its seat.
+ * What workers that died have left running on this machine, or half made on its disk. A worker
+ * takes up its own targets when it comes back, so they are left alone until their leases are surely
+ * gone: it is a while since it was last seen alive, and nobody holds its seat.
  */
 #include "shell_internal.h"
 
@@ -68,6 +68,8 @@ static void end_running(struct hd_engine *engine, const char *worker)
  * there are for its return. */
 static void reap_seat(const struct shell *shell, const struct hd_seat *seat)
 {
+    hd_workspace_import_clear(seat->state_dir);
+    hd_courier_clean(seat->state_dir);
     struct hd_queue *queue = NULL;
     struct hd_engine *engine = NULL;
     struct hd_err err;
@@ -94,7 +96,8 @@ static void reap_seat(const struct shell *shell, const struct hd_seat *seat)
     hd_queue_free(queue);
 }
 
-/* Its warm targets, and containers that were made ahead, live without a job. */
+/* Its warm targets, and containers that were made ahead, live without a job; directories that came
+ * or were copied in part are of no use to anybody. */
 static bool has_entries(const char *state_dir, const char *name)
 {
     char path[HD_PATH_MAX];
@@ -105,6 +108,15 @@ static bool has_entries(const char *state_dir, const char *name)
         found = entry->d_name[0] != '.';
     if (stream != NULL)
         closedir(stream);
+    return found;
+}
+
+static bool has_leftovers(const char *state_dir)
+{
+    static const char *const names[] = {"warm", "ahead", "services", "incoming", "pieces"};
+    bool found = false;
+    for (size_t i = 0; i < HD_COUNT(names) && !found; i++)
+        found = has_entries(state_dir, names[i]);
     return found;
 }
 
@@ -121,8 +133,7 @@ static void look_at(const struct shell *shell, const char *workers_dir, const ch
         !hd_format(journal_dir, sizeof(journal_dir), "%s/attempts", state_dir) ||
         lstat(journal_dir, &st) != 0 || !S_ISDIR(st.st_mode) || !is_long_dead(state_dir) ||
         hd_journal_list(journal_dir, &attempt, 1, &count, &err) != HD_OK ||
-        (count == 0 && !has_entries(state_dir, "warm") && !has_entries(state_dir, "ahead") &&
-         !has_entries(state_dir, "services")) ||
+        (count == 0 && !has_leftovers(state_dir)) ||
         hd_seat_take(shell->settings->root, shell->settings->host, name, &seat, &err) != HD_OK)
         return;
     reap_seat(shell, &seat);

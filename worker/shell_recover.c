@@ -124,7 +124,8 @@ static bool end_removed(struct shell *shell, struct entry *entry)
         .message = "its container was removed while no worker watched it",
     };
     if (entry->workspace.directory[0] == '\0' ||
-        hd_workspace_renew(&entry->workspace, &err) != HD_OK)
+        hd_workspace_renew(shell->settings->root, shell->settings->seat->worker, &entry->workspace,
+                           &err) != HD_OK)
         return false;
     shell_classify(shell, entry, &end);
     return true;

@@ -262,16 +262,31 @@ static bool is_same(const char *path, const struct stat *before)
     return lstat(path, &st) == 0 && st.st_dev == before->st_dev && st.st_ino == before->st_ino;
 }
 
+/* In the worker's own directory, on the same disk: should it die meanwhile, its next process knows
+ * whose it was. */
+static enum hd_code make_temporary(const struct hd_root *root, const char *worker,
+                                   const struct hd_workspace *workspace, char ret_path[HD_PATH_MAX],
+                                   struct hd_err *err)
+{
+    char state_dir[HD_PATH_MAX], incoming[HD_PATH_MAX];
+    if (!hd_seat_path(root, worker, state_dir) ||
+        !hd_format(incoming, sizeof(incoming), "%s/" INCOMING, state_dir) ||
+        !hd_format(ret_path, HD_PATH_MAX, "%s/copy-%s", incoming, workspace->directory))
+        return too_long(root->path, err);
+    enum hd_code code = hd_mkdirs(incoming, 0700, err);
+    return code == HD_OK ? hd_remove_tree(ret_path, err) : code;
+}
+
 /* A copy appears under its name only when it is whole. HD_E_NOTFOUND: its owner removed what was
  * copied meanwhile, and nothing is left of the copy. */
-static enum hd_code copy_work(const char *from, const char *cfg, struct hd_workspace *workspace,
-                              struct hd_err *err)
+static enum hd_code copy_work(const struct hd_root *root, const char *worker, const char *from,
+                              struct hd_workspace *workspace, struct hd_err *err)
 {
     char temporary[HD_PATH_MAX];
-    if (!hd_format(temporary, sizeof(temporary), "%s/.%s.tmp", cfg, workspace->directory))
-        return too_long(cfg, err);
     struct stat before;
-    enum hd_code code = hd_remove_tree(temporary, err);
+    enum hd_code code = make_temporary(root, worker, workspace, temporary, err);
+    if (code != HD_OK)
+        return code;
     bool found = lstat(from, &before) == 0;
     if (code == HD_OK && found)
         code = hd_copy_tree(from, temporary, HD_WORK_BYTES_MAX, err);
@@ -338,7 +353,7 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
     code = hd_remove_tree(workspace->work_dir, err);
     hd_workspace_forget(workspace->work_dir);
     if (code == HD_OK && here)
-        code = copy_work(from, cfg, workspace, err);
+        code = copy_work(root, worker, from, workspace, err);
     if (here && code == HD_E_NOTFOUND) {
         hd_log(HD_LOG_INFO, "%s: removed while it was copied, beginning afresh", from);
         workspace->start = HD_START_FRESH;
@@ -454,22 +469,22 @@ void hd_workspace_discard(const struct hd_workspace *workspace)
     hd_workspace_forget(workspace->work_dir);
 }
 
-enum hd_code hd_workspace_renew(const struct hd_workspace *workspace, struct hd_err *err)
+enum hd_code hd_workspace_renew(const struct hd_root *root, const char *worker,
+                                const struct hd_workspace *workspace, struct hd_err *err)
 {
     char temporary[HD_PATH_MAX], gone[HD_PATH_MAX];
     const char *work_dir = workspace->work_dir;
     int parent = (int)(strlen(work_dir) - strlen(workspace->directory));
     struct hd_err ignored;
-    if (!hd_format(temporary, sizeof(temporary), "%.*s.%s.tmp", parent, work_dir,
-                   workspace->directory) ||
-        !hd_format(gone, sizeof(gone), "%.*s%s%s", parent, work_dir, HD_GONE_PREFIX,
+    if (!hd_format(gone, sizeof(gone), "%.*s%s%s", parent, work_dir, HD_GONE_PREFIX,
                    workspace->directory))
         return too_long(work_dir, err);
     if (!is_directory(work_dir))
         return hd_fail(err, HD_E_NOTFOUND, "%s is not there", work_dir);
-    enum hd_code code = hd_remove_tree(temporary, err);
-    if (code == HD_OK)
-        code = hd_remove_tree(gone, err);
+    enum hd_code code = make_temporary(root, worker, workspace, temporary, err);
+    if (code != HD_OK)
+        return code;
+    code = hd_remove_tree(gone, err);
     if (code == HD_OK)
         code = hd_copy_tree(work_dir, temporary, HD_WORK_BYTES_MAX, err);
     if (code == HD_OK && (rename(work_dir, gone) != 0 || rename(temporary, work_dir) != 0))

@@ -44,7 +44,7 @@ run_worker() { # run_worker RUN WORK-DIR ID
 kill_now() { kill -9 "$1" && wait "$1" 2>/dev/null; }
 pid_of() { sed -n "s/^start $1 0 $2 //p" ledger; }
 
-echo "1..9"
+echo "1..10"
 run_master away
 run_worker away work-a a
 until_true grep -q "^start away 0 1 " ledger
@@ -91,9 +91,13 @@ kill -0 "$first"
 verdict $? "a worker that has just died may come back: its neighbour leaves its target alone"
 kill_now "$worker_pid"
 touch -d '1 hour ago' work-d/.hyperdock-workers/d/alive
+(cd work-d/.hyperdock-workers/d && mkdir -p incoming/copy-c0-1-1 pieces && touch travelling.tar pieces/x)
+half_made_is_gone() { [ -z "$(cd work-d/.hyperdock-workers/d && ls -d incoming pieces travelling.tar 2>/dev/null)" ]; }
 run_worker left work-d f
 until_true gone "$first" && grep -q "worker d died and left it running" worker-f.log
 verdict $? "when it has been dead for long, the next one ends what it left"
+until_true half_made_is_gone
+verdict $? "and removes what it had half made"
 touch go.left
 
 cat >small.sh <<'TARGET'

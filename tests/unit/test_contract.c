@@ -6,14 +6,17 @@
 #include "contract.h"
 #include "mounts.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct hd_err err;
@@ -293,6 +296,13 @@ static void a_state_that_comes_is_in_its_place_whole_or_not_at_all(void **state)
 
 #define COPIED_FILES 1000
 
+/* Where a worker has what it copies for attempt 2 of job 7 until all of it is there. */
+static void begun_path(const struct place *place, const char *worker, char ret_path[HD_PATH_MAX])
+{
+    assert_true(hd_format(ret_path, HD_PATH_MAX, "%s/.hyperdock-workers/%s/incoming/copy-c5-7-2",
+                          place->root.path, worker));
+}
+
 struct removal {
     const char *begun, *from; /* when the first is there, the second goes */
     atomic_bool over;
@@ -325,13 +335,13 @@ static void what_vanishes_while_it_is_copied_is_not_copied_in_part(void **state)
         assert_true(hd_format(name, sizeof(name), "part-%d", i));
         test_file_write(join(first.work_dir, name), "w");
     }
+    hd_workspace_reach(first.work_dir, "w-0", 1);
     lease = lease_of(place, 7, 2);
     lease.root = place->root.id;
     lease.directory = first.directory;
     lease.directory_owner = "w-0";
     assert_true(hd_copy_text(from, sizeof(from), first.work_dir));
-    assert_true(hd_format(begun, sizeof(begun), "%.*s/.c5-7-2.tmp",
-                          (int)(strrchr(from, '/') - from), from));
+    begun_path(place, "w-1", begun);
     struct removal removal = {.begun = begun, .from = from};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, remove_when_begun, &removal), 0);
@@ -347,6 +357,64 @@ static void what_vanishes_while_it_is_copied_is_not_copied_in_part(void **state)
     assert_int_equal(parts, copy.start == HD_START_COPY ? COPIED_FILES : 0);
     assert_int_equal(copy.start == HD_START_COPY, copy.copied_from[0] != '\0');
     assert_false(hd_path_exists(begun));
+}
+
+/* How many entries of a work directory's parent are no directories of configs. */
+static int count_rubbish(const char *work_dir)
+{
+    char cfg[HD_PATH_MAX];
+    int count = 0;
+    struct dirent *entry;
+    assert_true(
+        hd_format(cfg, sizeof(cfg), "%.*s", (int)(strrchr(work_dir, '/') - work_dir), work_dir));
+    DIR *stream = opendir(cfg);
+    assert_non_null(stream);
+    while ((entry = readdir(stream)) != NULL)
+        count += entry->d_name[0] == '.' && strlen(entry->d_name) > 2 ? 1 : 0;
+    closedir(stream);
+    return count;
+}
+
+/* A worker that is killed while it copies a state leaves half of a copy in its own directory: its
+ * next process removes that, and a neighbour's start leaves what another is copying alone. */
+static void half_a_copy_goes_with_the_next_process(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace first, copy;
+    char name[32], begun[HD_PATH_MAX], other[HD_PATH_MAX];
+    struct hd_seat seat, neighbour;
+    struct hd_lease lease = lease_of(place, 7, 1);
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
+    for (int i = 0; i < COPIED_FILES; i++) {
+        assert_true(hd_format(name, sizeof(name), "part-%d", i));
+        test_file_write(join(first.work_dir, name), "w");
+    }
+    hd_workspace_reach(first.work_dir, "w-0", 1);
+    lease = lease_of(place, 7, 2);
+    lease.root = place->root.id;
+    lease.directory = first.directory;
+    lease.directory_owner = "w-0";
+    begun_path(place, "w-1", begun);
+    begun_path(place, "w-2", other);
+    assert_hd_ok(hd_mkdirs(other, 0700, &err)); /* that of another worker, which lives */
+    pid_t child = fork();
+    if (child == 0)
+        for (;;) /* until it is killed in the middle of one */
+            (void)!hd_workspace_make(&place->root, "w-1", &lease, &copy, &err);
+    assert_true(child > 0);
+    while (!hd_path_exists(begun))
+        assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_hd_ok(hd_seat_take(&place->root, "w", "w-0", &neighbour, &err));
+    hd_workspace_import_clear(neighbour.state_dir);
+    assert_hd_ok(hd_seat_take(&place->root, "w", "w-1", &seat, &err));
+    hd_workspace_import_clear(seat.state_dir);
+    assert_false(hd_path_exists(begun));
+    assert_true(hd_path_exists(other));
+    assert_int_equal(count_rubbish(first.work_dir), 0);
+    hd_seat_release(&seat);
+    hd_seat_release(&neighbour);
 }
 
 static void a_directory_that_is_not_here_means_from_the_start(void **state)
@@ -1029,6 +1097,7 @@ int main(void)
         WITH_PLACE(another_worker_on_a_shared_root_works_on_a_copy),
         WITH_PLACE(a_state_that_comes_is_in_its_place_whole_or_not_at_all),
         WITH_PLACE(what_vanishes_while_it_is_copied_is_not_copied_in_part),
+        WITH_PLACE(half_a_copy_goes_with_the_next_process),
         WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
         WITH_PLACE(two_runs_of_one_name_do_not_meet),
         WITH_PLACE(what_a_target_left_becomes_the_owners_without_following_links),
