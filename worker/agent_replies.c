@@ -8,19 +8,21 @@
 /* ---- commands and leases -------------------------------------------------------------------- */
 
 /* Of an attempt that it still holds its acknowledgement says so. */
-static void bring(struct hd_agent *agent, uint32_t m, struct hd_attempt_ref attempt)
+static void send_left(struct hd_agent *agent, uint32_t m, struct hd_attempt_ref attempt,
+                      enum hd_agent_action_kind kind)
 {
     if (agent_find_held(agent, attempt) != NULL)
         return;
-    struct hd_agent_action *action = agent_action(agent, HD_AGENT_BRING);
+    struct hd_agent_action *action = agent_action(agent, kind);
     action->master = m;
     action->attempt = attempt;
 }
 
 static void obey(struct hd_agent *agent, uint32_t m, const struct hd_attempt_command *command)
 {
-    if (command->action == HD_ACTION_BRING) {
-        bring(agent, m, command->attempt);
+    if (command->action == HD_ACTION_BRING || command->action == HD_ACTION_OFFER) {
+        send_left(agent, m, command->attempt,
+                  command->action == HD_ACTION_BRING ? HD_AGENT_BRING : HD_AGENT_OFFER);
         return;
     }
     struct held *held = agent_find_held(agent, command->attempt);

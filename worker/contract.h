@@ -117,6 +117,10 @@ struct hd_left_by {
 /* A failure leaves the directory for a person, or a limit, to remove. */
 void hd_workspace_leave(const char *work_dir, const struct hd_left_by *left);
 bool hd_workspace_left_by(const char *work_dir, struct hd_left_by *ret_left);
+/* Where what `attempt` left is, when that is this worker's and no other grant was acknowledged in
+ * it since; false: nowhere. */
+bool hd_workspace_find(const struct hd_root *root, const char *worker,
+                       struct hd_attempt_ref attempt, char ret_path[HD_PATH_MAX]);
 /* The files beside it go. */
 void hd_workspace_forget(const char *work_dir);
 /* It has just been used. */

@@ -473,23 +473,25 @@ static bool fill(struct task *task, const char *address, const char *path)
            hd_copy_text(task->path, sizeof(task->path), path);
 }
 
+static bool has_task(struct hd_courier *courier, const struct lane *lane,
+                     struct hd_attempt_ref attempt)
+{
+    bool found = false;
+    pthread_mutex_lock(&courier->lock);
+    for (size_t i = 0; i < lane->count; i++)
+        found = found || hd_attempt_ref_equal(lane->tasks[i].attempt, attempt);
+    pthread_mutex_unlock(&courier->lock);
+    return found;
+}
+
 void hd_courier_send(struct hd_courier *courier, const char *address, struct hd_attempt_ref attempt,
                      const char *work_dir)
 {
     struct hd_err ignored;
     struct task task = {.attempt = attempt};
-    if (fill(&task, address, work_dir))
+    if (!has_task(courier, &courier->packing, attempt) &&
+        !has_task(courier, &courier->sending, attempt) && fill(&task, address, work_dir))
         (void)!add(courier, &courier->packing, HD_COURIER_QUEUE_MAX, &task, &ignored);
-}
-
-static bool brings(struct hd_courier *courier, struct hd_attempt_ref attempt)
-{
-    bool found = false;
-    pthread_mutex_lock(&courier->lock);
-    for (size_t i = 0; i < courier->bringing.count; i++)
-        found = found || hd_attempt_ref_equal(courier->bringing.tasks[i].attempt, attempt);
-    pthread_mutex_unlock(&courier->lock);
-    return found;
 }
 
 void hd_courier_bring(struct hd_courier *courier, const char *address,
@@ -497,7 +499,7 @@ void hd_courier_bring(struct hd_courier *courier, const char *address,
 {
     struct hd_err ignored;
     struct task task = {.files = true, .attempt = attempt, .budget = NAN};
-    if (!brings(courier, attempt) && fill(&task, address, run_dir))
+    if (!has_task(courier, &courier->bringing, attempt) && fill(&task, address, run_dir))
         (void)!add(courier, &courier->bringing, HD_COURIER_QUEUE_MAX, &task, &ignored);
 }
 

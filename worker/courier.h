@@ -29,6 +29,7 @@ struct hd_courier_settings {
 struct hd_courier_news {
     struct hd_attempt_ref attempt;
     bool failed;            /* and `why` */
+    bool lost;              /* the master does not have it, or not as it was */
     bool may_pass;          /* it was the network: the same again goes on where this one ended */
     char path[HD_PATH_MAX]; /* of what was fetched; "": a directory has been packed */
     double budget;          /* that what was fetched has been trained to; NaN none */
@@ -40,8 +41,8 @@ HD_NODISCARD enum hd_code hd_courier_open(const struct hd_courier_settings *sett
 /* What is under way is given up; pieces of it stay. */
 void hd_courier_close(struct hd_courier *courier);
 
-/* Offers what `attempt` left in work_dir to the master at `address`. Forgotten when the queue is
- * full. */
+/* Offers what `attempt` left in work_dir to the master at `address`. Nothing when that is under way
+ * already; forgotten when the queue is full. */
 void hd_courier_send(struct hd_courier *courier, const char *address, struct hd_attempt_ref attempt,
                      const char *work_dir);
 /* Sends what `attempt` left for people (hd_files_pack) to that master, after all that travels, or

@@ -105,6 +105,7 @@ void courier_fetch_task(struct hd_courier *courier, struct task *task)
     if (news == NULL)
         return;
     news->failed = code != HD_OK;
+    news->lost = code == HD_E_CORRUPT || code == HD_E_NOTFOUND;
     news->may_pass = courier_may_pass(code);
     news->budget = budget;
     (void)hd_copy_text(news->path, sizeof(news->path), task->path);

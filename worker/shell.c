@@ -96,6 +96,9 @@ static void perform(struct shell *shell, struct hd_agent_action *action)
     case HD_AGENT_BRING:
         shell_bring(shell, action->attempt, action->master);
         break;
+    case HD_AGENT_OFFER:
+        shell_offer(shell, action->attempt, action->master);
+        break;
     case HD_AGENT_DESCRIBE:
         shell_add_pending(shell, &(struct pending){.kind = HD_AGENT_EVENT_DESCRIBED});
         break;

@@ -141,6 +141,8 @@ void shell_send_state(struct shell *shell, const struct entry *entry);
 /* The master wants what it left for people: at its acknowledgement, and later. */
 void shell_send_files(struct shell *shell, const struct entry *entry);
 void shell_bring(struct shell *shell, struct hd_attempt_ref attempt, uint32_t master);
+/* The master lacks the state that it left, and may need it elsewhere. */
+void shell_offer(struct shell *shell, struct hd_attempt_ref attempt, uint32_t master);
 /* Leaving: until all is sent, the time is up, or a third signal. */
 void shell_send_rest(struct shell *shell);
 

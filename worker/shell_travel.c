@@ -144,6 +144,18 @@ static bool fetch_again(struct shell *shell, const struct entry *entry,
     return true;
 }
 
+/* The master knows by now, and has the job wait for whoever has the state: that is better than to
+ * begin from the start. */
+static void hand_back(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
+                      const struct hd_courier_news *news)
+{
+    char why[sizeof(news->why) + 64];
+    struct hd_err ignored;
+    (void)!hd_remove_tree(news->path, &ignored);
+    (void)hd_format(why, sizeof(why), "not started: its state did not come: %s", news->why);
+    shell_fail_start(shell, entry, lease, HD_OUTCOME_PREEMPTED, why);
+}
+
 void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news)
 {
     struct entry *entry = shell_find(shell, news->attempt);
@@ -160,10 +172,13 @@ void shell_take_fetched(struct shell *shell, const struct hd_courier_news *news)
     entry->lease = NULL;
     entry->lease_arena = NULL;
     char directory[HD_DIR_NAME_MAX];
-    if (news->path[0] != '\0')
-        put_in_place(shell, news, lease, directory);
     const char *address = shell_address_of(shell, entry->master);
-    shell_start_target(shell, entry, lease, address != NULL ? address : "");
+    if (news->path[0] != '\0' && !news->lost)
+        put_in_place(shell, news, lease, directory);
+    if (news->lost)
+        hand_back(shell, entry, lease, news);
+    else
+        shell_start_target(shell, entry, lease, address != NULL ? address : "");
     hd_arena_free(arena);
 }
 
@@ -191,6 +206,30 @@ void shell_bring(struct shell *shell, struct hd_attempt_ref attempt, uint32_t ma
 {
     hd_fetch_set_token(shell->fetch, shell->token);
     hd_courier_bring(shell->courier, shell->clients[master].address, attempt, "");
+}
+
+/* An attempt may have begun in it since the master asked, and what it has done is not what is
+ * asked for. */
+static bool is_in_use(const struct shell *shell, const char *work_dir)
+{
+    for (size_t i = 0; i < HD_HELD_MAX; i++) {
+        const struct entry *entry = shell->entries[i];
+        if (entry != NULL && hd_streq(entry->workspace.work_dir, work_dir))
+            return true;
+    }
+    return false;
+}
+
+void shell_offer(struct shell *shell, struct hd_attempt_ref attempt, uint32_t master)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    char path[HD_PATH_MAX];
+    if (settings->travel_bytes_max == 0 ||
+        !hd_workspace_find(settings->root, settings->seat->worker, attempt, path) ||
+        is_in_use(shell, path))
+        return;
+    hd_fetch_set_token(shell->fetch, shell->token);
+    hd_courier_send(shell->courier, shell->clients[master].address, attempt, path);
 }
 
 /* A master that is gone, as after the end of its run, is not waited for. */

@@ -70,19 +70,28 @@ static bool is_home_of(const char *home, uint64_t run_uid)
     return same;
 }
 
+/* The next of the directories that belong to the run of this number. */
+static bool next_home(DIR *stream, const struct hd_root *root, uint64_t run_uid,
+                      char ret_home[HD_PATH_MAX])
+{
+    struct dirent *entry;
+    while (stream != NULL && (entry = readdir(stream)) != NULL)
+        if (entry->d_name[0] != '.' &&
+            hd_format(ret_home, HD_PATH_MAX, "%s/%s", root->path, entry->d_name) &&
+            is_home_of(ret_home, run_uid))
+            return true;
+    return false;
+}
+
 enum hd_code hd_run_dir_find(const struct hd_root *root, struct hd_attempt_ref attempt,
                              char ret_path[HD_PATH_MAX], struct hd_err *err)
 {
     char home[HD_PATH_MAX], path[HD_PATH_MAX];
     struct stat st;
-    struct dirent *entry;
     bool found = false;
     DIR *stream = opendir(root->path);
-    while (stream != NULL && !found && (entry = readdir(stream)) != NULL)
-        found = entry->d_name[0] != '.' &&
-                hd_format(home, sizeof(home), "%s/%s", root->path, entry->d_name) &&
-                is_home_of(home, attempt.run_uid) &&
-                hd_format(path, sizeof(path), "%s/run/%u-%u", home, attempt.job, attempt.attempt) &&
+    while (!found && next_home(stream, root, attempt.run_uid, home))
+        found = hd_format(path, sizeof(path), "%s/run/%u-%u", home, attempt.job, attempt.attempt) &&
                 lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
     if (stream != NULL)
         closedir(stream);
@@ -240,6 +249,46 @@ bool hd_workspace_left_by(const char *work_dir, struct hd_left_by *ret_left)
     return good;
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool find_left(const char *home, const char *worker, struct hd_attempt_ref attempt,
+                      char ret_path[HD_PATH_MAX])
+{
+    char cfg[HD_PATH_MAX];
+    struct hd_left_by left;
+    struct dirent *entry;
+    bool found = false;
+    DIR *stream = hd_format(cfg, sizeof(cfg), "%s/cfg", home) ? opendir(cfg) : NULL;
+    while (stream != NULL && !found && (entry = readdir(stream)) != NULL)
+        found = entry->d_name[0] != '.' &&
+                hd_format(ret_path, HD_PATH_MAX, "%s/%s", cfg, entry->d_name) &&
+                is_directory(ret_path) && hd_workspace_left_by(ret_path, &left) &&
+                hd_attempt_ref_same(left.attempt, attempt) &&
+                hd_workspace_is_owner(ret_path, worker);
+    if (stream != NULL)
+        closedir(stream);
+    return found;
+}
+
+bool hd_workspace_find(const struct hd_root *root, const char *worker,
+                       struct hd_attempt_ref attempt, char ret_path[HD_PATH_MAX])
+{
+    char home[HD_PATH_MAX], path[HD_PATH_MAX];
+    bool found = false;
+    DIR *stream = opendir(root->path);
+    while (!found && next_home(stream, root, attempt.run_uid, home))
+        found = find_left(home, worker, attempt, path);
+    if (stream != NULL)
+        closedir(stream);
+    if (found)
+        (void)hd_copy_text(ret_path, HD_PATH_MAX, path);
+    return found;
+}
+
 void hd_workspace_forget(const char *work_dir)
 {
     static const char *const beside[] = {".owner", ".left"};
@@ -247,12 +296,6 @@ void hd_workspace_forget(const char *work_dir)
     for (size_t i = 0; i < HD_COUNT(beside); i++)
         if (hd_format(path, sizeof(path), "%s%s", work_dir, beside[i]))
             (void)unlink(path);
-}
-
-static bool is_directory(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* Still the directory that it was: one that is removed loses its name first. */

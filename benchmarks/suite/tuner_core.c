@@ -90,7 +90,8 @@ static enum hd_code take_reply(struct core_tuner *tuner, const struct hd_reply *
         worker->lease_seen = reply->sequence;
     }
     for (size_t i = 0; i < reply->command_count; i++) {
-        if (reply->commands[i].action == HD_ACTION_BRING)
+        if (reply->commands[i].action == HD_ACTION_BRING ||
+            reply->commands[i].action == HD_ACTION_OFFER)
             continue; /* nothing is left by what is only looked up */
         if (reply->commands[i].action != HD_ACTION_STOP)
             return hd_fail(err, HD_E_CONFLICT, "the core takes job %u from its worker",

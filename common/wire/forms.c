@@ -95,7 +95,7 @@ static const struct hd_shape point_shape = SHAPE("point", hd_point, point_fields
 
 static const struct hd_field command_fields[] = {
     STRUCT(NULL, hd_attempt_command, attempt, attempt_shape),
-    ENUM(NULL, hd_attempt_command, action, HD_ACTION_BRING),
+    ENUM(NULL, hd_attempt_command, action, HD_ACTION_OFFER),
 };
 static const struct hd_shape command_shape =
     SHAPE("command", hd_attempt_command, command_fields, true);

@@ -81,9 +81,14 @@ struct config {
                           * attempt that began from the start left it */
     /* volatile: what the master has a copy of; attempt 0: nothing */
     uint32_t shelved_job, shelved_attempt;
+    /* volatile: when its holder was asked for it last, and which life of that */
+    uint64_t offered_incarnation;
+    int64_t offered_ms;
     uint32_t jobs_open;  /* queued or running */
     uint32_t jobs_again; /* closed, and a person may have them run again */
 };
+
+#define HD_WISHES_MAX 4 /* states that a worker is asked for at a time, beside those it reports */
 
 /* What came of a config, for the list of the best. */
 struct best {
@@ -279,6 +284,11 @@ struct worker {
     uint32_t root;
     uint32_t running; /* live attempts; a fold over facts, kept for speed */
     int64_t last_seen_ms;
+    struct wish {
+        struct hd_attempt_ref attempt;
+        int64_t until_ms;
+    } wishes[HD_WISHES_MAX];            /* states that it was asked for */
+    uint32_t looked_run, looked_config; /* where the next look for such begins */
     bool unfit_told;  /* this incarnation leaves too early for some jobs, and people know */
     int64_t asked_ms; /* when it last wanted a job */
     bool asked;
@@ -426,6 +436,13 @@ bool core_is_shelved(const struct hd_core *core, const struct run *run, const st
 /* It goes to whoever is free, with that copy, rather than wait for the directory's holder. */
 bool core_may_travel(const struct hd_core *core, const struct run *run, const struct job *job);
 void core_handle_shelved(struct hd_core *core, const struct hd_event *event);
+void core_handle_unshelved(struct hd_core *core, const struct hd_event *event);
+
+/* The answer to the report of this attempt asks for what it left. */
+bool core_wants_state(struct hd_core *core, const struct worker *worker,
+                      struct hd_attempt_ref attempt);
+/* States that this worker holds and of which there is no copy, into the answer to its ping. */
+void core_ask_states(struct hd_core *core, struct worker *worker, struct hd_reply *reply);
 
 /* home.c: files of attempts that come to the master */
 void core_front_result(struct run *run, uint32_t job, double budget, const struct hd_score *score);

@@ -239,6 +239,7 @@ static void ping(struct hd_core *core, const struct hd_event *event, struct work
     keep_points(core, worker, request);
     reconcile(core, worker, request, reply);
     core_bring_files(core, worker, reply);
+    core_ask_states(core, worker, reply);
 }
 
 static void bye(struct hd_core *core, const struct hd_event *event, struct worker *worker)
@@ -436,10 +437,9 @@ static void report(struct hd_core *core, const struct hd_event *event, struct wo
         return;
     }
     note_asking(core, worker);
-    uint32_t config;
     struct verdict verdict = {.verdict = take_report(core, worker, request)};
     if (verdict.verdict == HD_VERDICT_ACCEPTED &&
-        hd_core_wants_checkpoint(core, request->result.attempt, &config))
+        core_wants_state(core, worker, request->result.attempt))
         verdict.wanted |= HD_WANTED_STATE;
     if (verdict.verdict == HD_VERDICT_ACCEPTED &&
         hd_core_wants_files(core, request->result.attempt))

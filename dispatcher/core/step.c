@@ -257,6 +257,9 @@ void hd_core_step(struct hd_core *core, const struct hd_event *event, struct hd_
     case HD_EVENT_SHELVED:
         core_handle_shelved(core, event);
         break;
+    case HD_EVENT_UNSHELVED:
+        core_handle_unshelved(core, event);
+        break;
     case HD_EVENT_FILES:
         core_handle_files(core, event);
         schedule = false;

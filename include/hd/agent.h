@@ -113,6 +113,7 @@ enum hd_agent_action_kind {
     HD_AGENT_DROP,    /* kill at once; remove it; report nothing */
     HD_AGENT_ACKNOWLEDGED, /* the result arrived (accepted or refused: see verdict): forget it */
     HD_AGENT_BRING,        /* send the files that this attempt left to this master */
+    HD_AGENT_OFFER,        /* likewise the work directory, while nothing has gone on in it */
     HD_AGENT_DESCRIBE,     /* a master tests this worker: say what it could do now */
     HD_AGENT_LOOKUP,       /* ask the nameserver for masters */
     HD_AGENT_EXIT,         /* nothing left to do */
@@ -126,7 +127,7 @@ struct hd_agent_action {
     int64_t deadline_ms;           /* SEND: report LANE_FAILED when no reply came by then. STOP: the
                                       target must have ended by then; HD_NEVER_MS: its own grace */
     const struct hd_lease *lease;  /* START: borrowed from the reply event */
-    struct hd_attempt_ref attempt; /* STOP, DROP, ACKNOWLEDGED, BRING */
+    struct hd_attempt_ref attempt; /* STOP, DROP, ACKNOWLEDGED, BRING, OFFER */
     enum hd_outcome outcome;       /* STOP: stopped, cancelled or preempted */
     enum hd_verdict verdict;       /* ACKNOWLEDGED */
     uint32_t wanted;               /* ACKNOWLEDGED: bits of enum hd_wanted */

@@ -68,6 +68,7 @@ enum hd_event_kind {
     HD_EVENT_DISCONNECT, /* a connection ended */
     HD_EVENT_SUGGESTION, /* a sampler answered an ask */
     HD_EVENT_SHELVED,    /* the master has a copy of the directory that `attempt` left */
+    HD_EVENT_UNSHELVED,  /* it has not any more, or what it had is damaged */
     HD_EVENT_FILES,      /* the files that `attempt` left have come, or will not: `files` */
     HD_EVENT_ASKED,      /* a person wants these files, and waits */
     HD_EVENT_HOLD,       /* the last commit took hold_ms: extend every lease by as much */
@@ -99,7 +100,7 @@ struct hd_event {
     size_t value_count;
     struct hd_proposal_info info;
     bool at_home; /* HELLO: the sender's work root is on the disk of the master's state */
-    /* SHELVED, FILES, ASKED */
+    /* SHELVED, UNSHELVED, FILES, ASKED */
     struct hd_attempt_ref attempt;
     enum hd_files files; /* HOME, NEVER, or AWAY: the master has removed them */
     /* HOLD */

@@ -177,6 +177,7 @@ enum hd_attempt_action {
     HD_ACTION_CANCEL, /* end it, report "cancelled" */
     HD_ACTION_DROP,   /* fenced: end it, report nothing, its directory is not the config's */
     HD_ACTION_BRING,  /* of one that is over: send the files that it left, or say that you cannot */
+    HD_ACTION_OFFER,  /* of one that is over: offer the work directory that it left, if it still is */
 };
 struct hd_attempt_command {
     struct hd_attempt_ref attempt;

@@ -278,6 +278,7 @@ struct sim_copy {
     struct hd_attempt_ref whose; /* that left it */
     uint32_t config;
     double budget, reached; /* as in sim_directory */
+    bool torn;              /* by a power cut: what is read of it is not what was sent */
 };
 
 struct sim_master {
@@ -466,6 +467,9 @@ struct sim_container *sim_engine_find(struct sim_worker *worker, struct hd_attem
 
 /* The master wants what this one left. */
 void sim_travel_send(struct sim *sim, const struct sim_container *container);
+/* It asks for what this attempt left, if that is there and nothing goes on in it. */
+void sim_travel_offer(struct sim *sim, const struct sim_worker *worker,
+                      struct hd_attempt_ref attempt, uint32_t master);
 /* What its attempt was leased to go on from, in another machine's root; NULL: it cannot be had. */
 const struct sim_copy *sim_travel_fetch(struct sim *sim, const struct sim_container *container);
 void sim_travel_restart(struct sim *sim, struct sim_master *master);
@@ -661,6 +665,10 @@ struct sim {
         struct hd_rng rng;
         bool started;
     } bringing; /* home.c */
+    struct {
+        struct hd_rng rng;
+        bool started;
+    } offering; /* travel.c */
     struct sim_person_task **tasks;
     size_t task_count, task_capacity;
     int64_t slow_sampler_until_ms;

@@ -113,6 +113,7 @@ static void counters(const struct sim_cover *cover, line_fn line, void *context)
     line(context, "action", "drop", cover->actions[HD_ACTION_DROP], true);
     line(context, "action", "cancel", cover->actions[HD_ACTION_CANCEL], true);
     line(context, "action", "bring", cover->actions[HD_ACTION_BRING], true);
+    line(context, "action", "offer", cover->actions[HD_ACTION_OFFER], true);
     for (int i = 0; i < HD_COMMAND_OP_COUNT; i++)
         line(context, "command", hd_command_op_name((enum hd_command_op)i), cover->commands[i],
              i < HD_COMMAND_PAUSE_WORKER || i == HD_COMMAND_REQUEUE_JOB);

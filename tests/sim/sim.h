@@ -255,7 +255,7 @@ struct sim_cover {
     uint64_t moves[HD_RUN_STATE_COUNT][HD_RUN_STATE_COUNT];
     uint64_t replies[HD_REPLY_KIND_COUNT];
     uint64_t verdicts[3];
-    uint64_t actions[HD_ACTION_BRING + 1]; /* of enum hd_attempt_action, in replies */
+    uint64_t actions[HD_ACTION_OFFER + 1]; /* of enum hd_attempt_action, in replies */
     uint64_t commands[HD_COMMAND_OP_COUNT];
     uint64_t worker_states[HD_WORKER_STATE_COUNT];
     uint64_t rivals_refused, copies_served, foreign_results, twins_refused;

@@ -10,6 +10,7 @@
 
 #define SENDING_MS_MAX 4000
 #define FETCH_FAILS_PERMILLE 100
+#define TORN_PERMILLE 50 /* of copies are found to be damaged when they are given */
 
 struct parcel {
     struct sim_copy copy;
@@ -52,15 +53,61 @@ static void fire_arrive(struct sim *sim, const struct sim_event *event)
     tell_shelved(sim, master, place);
 }
 
-void sim_travel_send(struct sim *sim, const struct sim_container *container)
+/* Choices of a stream of its own: a seed's other choices keep their meaning. */
+static int64_t below(struct sim *sim, int64_t count)
+{
+    if (!sim->offering.started)
+        hd_rng_fork(sim->seed, "offering", 0, &sim->offering.rng);
+    sim->offering.started = true;
+    return (int64_t)hd_rng_below(&sim->offering.rng, (uint64_t)count);
+}
+
+static void send(struct sim *sim, const struct sim_container *container, uint32_t master,
+                 int64_t takes_ms)
 {
     struct parcel *parcel = sim_alloc(sim, sizeof(*parcel));
     *parcel = (struct parcel){.copy = {.whose = container->attempt,
                                        .budget = container->directory->budget,
                                        .reached = container->directory->reached},
-                              .master = container->granted_by};
-    sim_at(sim, sim->now_ms + sim_between(sim, 1, SENDING_MS_MAX), fire_arrive,
-           container->worker->index, container->worker->epoch, parcel);
+                              .master = master};
+    sim_at(sim, sim->now_ms + takes_ms, fire_arrive, container->worker->index,
+           container->worker->epoch, parcel);
+}
+
+void sim_travel_send(struct sim *sim, const struct sim_container *container)
+{
+    send(sim, container, container->granted_by, sim_between(sim, 1, SENDING_MS_MAX));
+}
+
+static bool goes_on(const struct sim_worker *worker, const struct sim_directory *directory)
+{
+    for (const struct sim_container *c = worker->containers; c != NULL; c = c->next)
+        if (!c->removed && c->directory == directory)
+            return true;
+    return false;
+}
+
+void sim_travel_offer(struct sim *sim, const struct sim_worker *worker,
+                      struct hd_attempt_ref attempt, uint32_t master)
+{
+    const struct sim_container *container = sim_engine_origin(worker, attempt);
+    const struct sim_directory *directory = container != NULL ? container->directory : NULL;
+    if (directory == NULL || directory->gone || !hd_attempt_ref_same(directory->left, attempt) ||
+        directory->left_by == NULL || !hd_streq(directory->left_by, worker->id) ||
+        goes_on(worker, directory))
+        return;
+    send(sim, container, master, 1 + below(sim, SENDING_MS_MAX));
+}
+
+/* Nobody knows before it is read; then the core is told, and the next arrival takes its place. */
+static bool is_torn(struct sim *sim, uint32_t index, struct sim_copy *copy)
+{
+    struct sim_master *master = &sim->masters[index];
+    struct hd_event event = {.kind = HD_EVENT_UNSHELVED, .attempt = copy->whose};
+    copy->torn = copy->torn || (!sim->calm && below(sim, 1000) < TORN_PERMILLE);
+    if (copy->torn && !sim_master_is_full(master))
+        sim_master_push(sim, master, &event, NULL);
+    return copy->torn;
 }
 
 const struct sim_copy *sim_travel_fetch(struct sim *sim, const struct sim_container *container)
@@ -68,8 +115,9 @@ const struct sim_copy *sim_travel_fetch(struct sim *sim, const struct sim_contai
     const struct sim_master *master = &sim->masters[container->granted_by];
     struct hd_attempt_ref whose;
     uint32_t config;
-    const struct sim_copy *copy = find_copy(master, container->attempt.run_uid, container->config);
-    if (copy == NULL || !master->alive || (!sim->calm && sim_chance(sim, FETCH_FAILS_PERMILLE)) ||
+    struct sim_copy *copy = find_copy(master, container->attempt.run_uid, container->config);
+    if (copy == NULL || !master->alive || is_torn(sim, container->granted_by, copy) ||
+        (!sim->calm && sim_chance(sim, FETCH_FAILS_PERMILLE)) ||
         !hd_core_lends_checkpoint(master->core, container->attempt, &config, &whose) ||
         !hd_attempt_ref_equal(copy->whose, whose)) {
         sim->cover->not_fetched++;
@@ -83,14 +131,15 @@ void sim_travel_restart(struct sim *sim, struct sim_master *master)
 {
     size_t kept = 0;
     for (size_t c = 0; c < master->copy_count; c++)
-        if (hd_core_keeps_checkpoint(master->core, master->copies[c].whose))
+        if (!master->copies[c].torn &&
+            hd_core_keeps_checkpoint(master->core, master->copies[c].whose))
             master->copies[kept++] = master->copies[c];
     master->copy_count = kept;
     for (size_t c = 0; c < kept; c++)
         tell_shelved(sim, master, &master->copies[c]);
 }
 
-/* ---- the checker ----------------------------------------------------------------------------- */
+/* ---- the checkers ---------------------------------------------------------------------------- */
 
 /* Who left the directory of this config, by the facts alone. */
 static bool find_writer(const struct sim_ledger *ledger, uint32_t run, uint32_t config,
@@ -144,7 +193,58 @@ static void travels_with_its_state(struct sim *sim, const struct sim_checker *se
                  copy == NULL ? "no copy" : "an older one");
 }
 
+static uint32_t job_of(const struct hd_fact *fact)
+{
+    if (fact->kind == HD_FACT_ATTEMPT_LEASED)
+        return fact->as.attempt_leased.job;
+    return fact->kind == HD_FACT_ATTEMPT_ENDED ? fact->as.attempt_ended.job : UINT32_MAX;
+}
+
+/* By the facts alone: it was this worker's attempt that left the config's directory, and none that
+ * goes on in it has been granted since. */
+static bool is_left(const struct sim_ledger *ledger, struct hd_attempt_ref attempt,
+                    const char *worker)
+{
+    for (size_t f = ledger->fact_count; f-- > 0;) {
+        const struct hd_fact *fact = ledger->facts[f];
+        const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
+        uint32_t number = job_of(fact);
+        if (number == UINT32_MAX || ledger->runs[fact->run].run_uid != attempt.run_uid)
+            continue;
+        const struct sim_job *jobs = ledger->runs[fact->run].jobs, *job = &jobs[number];
+        if (job->config != jobs[attempt.job].config || job->repeat > 0)
+            continue;
+        if (fact->kind == HD_FACT_ATTEMPT_ENDED && ended->directory[0] != '\0')
+            return ended->job == attempt.job && ended->attempt == attempt.attempt &&
+                   hd_streq(ended->worker, worker);
+        if (fact->kind == HD_FACT_ATTEMPT_LEASED && !job->closed)
+            return false;
+    }
+    return false;
+}
+
+static void asks_for_what_is_left(struct sim *sim, const struct sim_checker *self,
+                                  const struct sim_probe *probe)
+{
+    if (probe->kind != SIM_PROBE_REPLY || probe->message == NULL)
+        return;
+    for (size_t c = 0; c < probe->reply->command_count; c++) {
+        const struct hd_attempt_command *command = &probe->reply->commands[c];
+        const char *worker = probe->message->request.worker;
+        if (command->action == HD_ACTION_OFFER &&
+            !is_left(&probe->master->ledger, command->attempt, worker))
+            sim_fail(sim, self->name,
+                     "%s is asked for what job %u attempt %u left, which is not its, or not the "
+                     "last state of that config",
+                     worker, command->attempt.job, command->attempt.attempt);
+    }
+}
+
 const struct sim_checker sim_checkers_travel[] = {
+    {"asks-for-what-is-left",
+     "A worker is asked only for directories that its own attempt left, while no other is to go on "
+     "in them.",
+     asks_for_what_is_left},
     {"travels-with-its-state",
      "A config moves to a machine that has not its directory only when the master has a copy of "
      "what its last attempt left there.",

@@ -272,6 +272,9 @@ static void act(struct sim *sim, struct sim_worker *worker, const struct hd_agen
     case HD_AGENT_BRING:
         sim_home_bring(sim, worker, action->attempt, master_of(&worker->clients[action->master]));
         break;
+    case HD_AGENT_OFFER:
+        sim_travel_offer(sim, worker, action->attempt, master_of(&worker->clients[action->master]));
+        break;
     case HD_AGENT_DESCRIBE:
         sim_at(sim, sim->now_ms, fire_described, worker->index, worker->epoch, NULL);
         break;

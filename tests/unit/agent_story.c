@@ -277,6 +277,9 @@ static void put_action(struct hd_buf *out, const struct hd_agent_action *action)
     case HD_AGENT_BRING:
         put(out, "bring %u.%u", ref.job, ref.attempt);
         break;
+    case HD_AGENT_OFFER:
+        put(out, "offer %u.%u", ref.job, ref.attempt);
+        break;
     case HD_AGENT_DESCRIBE:
         put(out, "describe");
         break;

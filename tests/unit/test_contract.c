@@ -257,6 +257,34 @@ static void another_worker_on_a_shared_root_works_on_a_copy(void **state)
     assert_int_equal(copy.start, HD_START_COPY);
 }
 
+/* A worker finds what an attempt left by the note of its last grant, while that is its own and no
+ * other grant was acknowledged there since. */
+static void what_an_attempt_left_is_found_by_its_grant(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace first;
+    char path[HD_PATH_MAX];
+    struct hd_lease lease = lease_of(place, 7, 1);
+    lease.attempt.stamp = 5;
+    struct hd_attempt_ref other = lease.attempt;
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
+    assert_false(hd_workspace_find(&place->root, "w-0", lease.attempt, path));
+    hd_workspace_leave(first.work_dir, &(struct hd_left_by){.attempt = lease.attempt});
+    assert_true(hd_workspace_find(&place->root, "w-0", lease.attempt, path));
+    assert_string_equal(path, first.work_dir);
+    assert_false(hd_workspace_find(&place->root, "w-1", lease.attempt, path));
+    other.stamp++;
+    assert_false(hd_workspace_find(&place->root, "w-0", other, path));
+    other = lease.attempt;
+    other.run_uid++;
+    assert_false(hd_workspace_find(&place->root, "w-0", other, path));
+    other = lease.attempt;
+    other.job++;
+    hd_workspace_leave(first.work_dir, &(struct hd_left_by){.attempt = other});
+    assert_false(hd_workspace_find(&place->root, "w-0", lease.attempt, path));
+    assert_true(hd_workspace_find(&place->root, "w-0", other, path));
+}
+
 /* A state that comes from another machine is in its place whole, with the budget that it has been
  * trained to; of one that came in part nothing is left, whoever died meanwhile. */
 static void a_state_that_comes_is_in_its_place_whole_or_not_at_all(void **state)
@@ -1098,6 +1126,7 @@ int main(void)
         WITH_PLACE(a_state_that_comes_is_in_its_place_whole_or_not_at_all),
         WITH_PLACE(what_vanishes_while_it_is_copied_is_not_copied_in_part),
         WITH_PLACE(half_a_copy_goes_with_the_next_process),
+        WITH_PLACE(what_an_attempt_left_is_found_by_its_grant),
         WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
         WITH_PLACE(two_runs_of_one_name_do_not_meet),
         WITH_PLACE(what_a_target_left_becomes_the_owners_without_following_links),

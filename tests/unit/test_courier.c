@@ -237,6 +237,8 @@ static void send_it(struct world *world, size_t wholes)
     while (master.wholes < wholes)
         pthread_cond_wait(&master.changed, &master.lock);
     pthread_mutex_unlock(&master.lock);
+    while (!hd_courier_is_idle(world->courier))
+        (void)sched_yield();
 }
 
 /* NULL: it has come. Otherwise why not; of the news, freed with them. */
@@ -489,6 +491,20 @@ static void pieces_take_no_room_from_jobs(void **state)
     assert_false(is_there(world, "pieces"));
 }
 
+/* What is being sent is not sent a second time because it was asked for once more. */
+static void what_is_under_way_is_not_begun_again(void **state)
+{
+    struct world *world = *state;
+    write_at(world, "small", "1\n");
+    pthread_mutex_lock(&master.lock); /* nobody is answered meanwhile */
+    for (int i = 0; i < 3; i++)
+        hd_courier_send(world->courier, "tcp://master", left, world->work);
+    pthread_mutex_unlock(&master.lock);
+    while (!hd_courier_is_idle(world->courier))
+        (void)sched_yield();
+    assert_int_equal(master.wholes, 1);
+}
+
 static void send_and_wait(struct world *world)
 {
     hd_courier_send(world->courier, "tcp://master", left, world->work);
@@ -639,7 +655,7 @@ int main(void)
         TEST(other_answers_are_refused),       TEST(a_scarce_disk_is_left_to_jobs),
         TEST(an_archive_is_cut_at_its_files),  TEST(files_come_as_they_were_left),
         TEST(what_does_not_come_has_a_reason), TEST(a_fetch_goes_on_where_it_ended),
-        TEST(pieces_take_no_room_from_jobs),
+        TEST(pieces_take_no_room_from_jobs),   TEST(what_is_under_way_is_not_begun_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,7 +211,7 @@ static struct hd_reply any_reply(void)
     };
     for (size_t i = 0; i < reply.command_count; i++)
         reply.commands[i] = (struct hd_attempt_command){
-            any_attempt(), (enum hd_attempt_action)hd_rng_below(&rng, HD_ACTION_BRING + 1)};
+            any_attempt(), (enum hd_attempt_action)hd_rng_below(&rng, HD_ACTION_OFFER + 1)};
     hd_copy_text(reply.text, sizeof(reply.text), any_text(HD_REASON_MAX - 1));
     return reply;
 }
