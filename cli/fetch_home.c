@@ -187,7 +187,8 @@ static bool find_depot(const struct cli_common *common, char *path)
 static enum hd_code take_from_depot(const struct fetch_home *home, struct hd_err *err)
 {
     char path[PATH_SIZE_MAX];
-    const struct hd_depot_settings settings = {.directory = path, .keeps = never};
+    const struct hd_depot_settings settings = {
+        .directory = path, .reads_only = true, .keeps = never};
     struct source source = {.home = home};
     if (!find_depot(home->common, path))
         return hd_fail(err, HD_E_NOTFOUND, "there is no depot here");

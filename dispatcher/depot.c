@@ -514,15 +514,44 @@ enum hd_code hd_depot_progress(const struct hd_depot *depot, struct hd_depot_pla
     return HD_OK;
 }
 
-enum hd_code hd_depot_get(const struct hd_depot *depot, struct hd_depot_place place,
-                          const char *hash, struct hd_buf *json, struct hd_err *err)
+/* What is left of the copy is of use to whoever sends it again. */
+static void lose_piece(struct hd_depot *depot, struct hd_depot_place place, const char *path)
+{
+    char list[FILE_SIZE];
+    struct hd_err ignored;
+    struct copy *copy = find(depot, place);
+    if (copy == NULL || depot->settings.reads_only)
+        return;
+    uint64_t bytes = size_of(path);
+    if (unlink(path) == 0)
+        take_off(depot, copy, bytes < copy->bytes ? bytes : copy->bytes);
+    if (place_path(depot, place, LIST_NAME, list, &ignored) == HD_OK)
+        (void)unlink(list);
+    struct hd_attempt_ref whole = copy->whole;
+    copy->whole = (struct hd_attempt_ref){0};
+    if (copy->offered.attempt == 0)
+        copy->offered = whole;
+    hd_log(HD_LOG_WARNING, "%s is damaged, it is asked for again", path);
+    if (whole.attempt > 0 && depot->settings.gone != NULL)
+        depot->settings.gone(depot->settings.context, whole);
+}
+
+enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, const char *hash,
+                          struct hd_buf *json, struct hd_err *err)
 {
     char path[FILE_SIZE];
     struct hd_buf bytes;
+    struct hd_err why;
     hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
     enum hd_code code = piece_path(depot, place, hash, path, err);
-    if (code == HD_OK)
-        code = hd_file_read(path, HD_CHECKPOINT_PIECE_BYTES, true, &bytes, err);
+    if (code == HD_OK && hd_path_exists(path) &&
+        (hd_file_read(path, HD_CHECKPOINT_PIECE_BYTES, true, &bytes, &why) != HD_OK ||
+         check_piece(hash, bytes.data, bytes.size, &why) != HD_OK)) {
+        lose_piece(depot, place, path);
+        code = hd_fail(err, HD_E_CORRUPT, "the master's copy is damaged: %s", why.text);
+    } else if (code == HD_OK && bytes.size == 0) {
+        code = hd_fail(err, HD_E_NOTFOUND, "the master does not have that piece");
+    }
     if (code == HD_OK)
         code = hd_buf_puts(json, "{\"data\":\"", err);
     if (code == HD_OK)
@@ -535,15 +564,22 @@ enum hd_code hd_depot_get(const struct hd_depot *depot, struct hd_depot_place pl
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static uint64_t count_bytes(const char *path)
+/* Of its pieces; what a process that died was writing goes. */
+static uint64_t count_bytes(const struct hd_depot *depot, const char *path)
 {
     char file[FILE_SIZE + 300];
     uint64_t bytes = 0;
     struct dirent *entry;
     DIR *stream = opendir(path);
-    while (stream != NULL && (entry = readdir(stream)) != NULL)
-        if (is_hash(entry->d_name) && hd_format(file, sizeof(file), "%s/%s", path, entry->d_name))
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (entry->d_name[0] == '.' || hd_streq(entry->d_name, LIST_NAME) ||
+            !hd_format(file, sizeof(file), "%s/%s", path, entry->d_name))
+            continue;
+        if (is_hash(entry->d_name) && entry->d_name[HD_CHECKPOINT_HASH_SIZE] == '\0')
             bytes += size_of(file);
+        else if (!depot->settings.reads_only)
+            (void)unlink(file);
+    }
     if (stream != NULL)
         closedir(stream);
     return bytes;
@@ -578,16 +614,17 @@ static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place plac
         code = add(depot, place, &copy, err);
     if (code != HD_OK)
         return code;
-    copy->bytes = count_bytes(path);
+    copy->bytes = count_bytes(depot, path);
     depot->bytes += copy->bytes;
     copy->used = lstat(path, &st) == 0 ? (int64_t)st.st_mtime : 0;
     if (copy->used > depot->used)
         depot->used = copy->used;
     if (read_list(depot, place, &list, err) != HD_OK)
         return HD_OK; /* half a copy, or none: it goes, or is sent again */
-    if (is_torn(depot, place, &list))
+    bool torn = is_torn(depot, place, &list);
+    if (torn && !depot->settings.reads_only)
         remove_copy(depot, copy);
-    else
+    else if (!torn)
         copy->whole = list.attempt;
     hd_buf_release(&list.text);
     return HD_OK;

@@ -4,8 +4,9 @@
  * and no result, so nothing of it is synced. One directory a config, with a file for each piece
  * and a list that appears when all pieces are there. Owned by the driver's thread.
  *
- * Pieces are named by their SHA-256, which is computed anew from what arrives. Names of files are
- * made of those digits and of numbers, of nothing that a worker could choose otherwise.
+ * Pieces are named by their SHA-256, which is computed anew from what arrives, and from what is
+ * given: after a power cut a file may be there with other bytes. Names of files are made of those
+ * digits and of numbers, of nothing that a worker could choose otherwise.
  */
 #ifndef HD_DISPATCHER_DEPOT_H
 #define HD_DISPATCHER_DEPOT_H
@@ -21,10 +22,11 @@ struct hd_depot;
 struct hd_depot_settings {
     const char *directory; /* made when it is needed; what an earlier master left there is found */
     uint64_t bytes_max;
-    bool shares; /* pieces that another copy of the same run has are not sent again */
+    bool shares;     /* pieces that another copy of the same run has are not sent again */
+    bool reads_only; /* it is another process': nothing is removed */
     /* A copy of what this attempt left is still of use. */
     bool (*keeps)(void *context, struct hd_attempt_ref attempt);
-    /* The whole copy of it is removed; NULL: nobody needs to know. */
+    /* The whole copy of it is removed, or found to be damaged; NULL: nobody needs to know. */
     void (*gone)(void *context, struct hd_attempt_ref attempt);
     void *context; /* of both; outlives the depot */
 };
@@ -61,8 +63,9 @@ HD_NODISCARD enum hd_code hd_depot_put(struct hd_depot *depot, struct hd_depot_p
 HD_NODISCARD enum hd_code hd_depot_list(const struct hd_depot *depot, struct hd_depot_place place,
                                         struct hd_attempt_ref attempt, struct hd_buf *json,
                                         struct hd_err *err);
-/* {"data"} */
-HD_NODISCARD enum hd_code hd_depot_get(const struct hd_depot *depot, struct hd_depot_place place,
+/* {"data"}. HD_E_CORRUPT: what is there is not what its name says, as after a power cut. Then the
+ * copy is none any more, and its next offer asks for that piece. */
+HD_NODISCARD enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place,
                                        const char *hash, struct hd_buf *json, struct hd_err *err);
 /* How much of what `attempt` left has come; HD_E_NOTFOUND: nothing was offered. */
 HD_NODISCARD enum hd_code hd_depot_progress(const struct hd_depot *depot,

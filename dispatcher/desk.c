@@ -39,6 +39,12 @@ static void tell_shelved(void *context, struct hd_attempt_ref attempt)
     tell_of_file(context, &event);
 }
 
+static void tell_unshelved(void *context, struct hd_attempt_ref attempt)
+{
+    struct hd_event event = {.kind = HD_EVENT_UNSHELVED, .attempt = attempt};
+    tell_of_file(context, &event);
+}
+
 static enum hd_code open_depot(struct hd_desk *desk, const struct hd_desk_settings *settings,
                                struct hd_err *err)
 {
@@ -48,6 +54,7 @@ static enum hd_code open_depot(struct hd_desk *desk, const struct hd_desk_settin
         .bytes_max =
             settings->depot_bytes_max > 0 ? settings->depot_bytes_max : HD_DEPOT_BYTES_DEFAULT,
         .keeps = keeps_copy,
+        .gone = tell_unshelved,
         .context = desk,
     };
     if (!hd_format(directory, sizeof(directory), "%s.depot", desk->store_path))

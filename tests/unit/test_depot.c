@@ -26,6 +26,7 @@ struct world {
     uint32_t needed; /* a bit for each job whose directory is */
     size_t told;
     struct hd_attempt_ref last_told;
+    size_t gone; /* whole copies that are none any more */
 };
 
 static bool keeps(void *context, struct hd_attempt_ref attempt)
@@ -34,10 +35,20 @@ static bool keeps(void *context, struct hd_attempt_ref attempt)
     return (world->needed >> attempt.job & 1) != 0;
 }
 
+static void count_gone(void *context, struct hd_attempt_ref attempt)
+{
+    struct world *world = context;
+    assert_true(attempt.attempt > 0);
+    world->gone++;
+}
+
 static void open_depot(struct world *world)
 {
-    const struct hd_depot_settings settings = {
-        .directory = world->depot_dir, .bytes_max = BYTES_MAX, .keeps = keeps, .context = world};
+    const struct hd_depot_settings settings = {.directory = world->depot_dir,
+                                               .bytes_max = BYTES_MAX,
+                                               .keeps = keeps,
+                                               .gone = count_gone,
+                                               .context = world};
     hd_depot_close(world->depot);
     assert_hd_ok(hd_depot_open(&settings, &world->depot, &err));
 }
@@ -356,6 +367,61 @@ static void what_a_power_cut_tore_is_no_copy(void **state)
     }
 }
 
+/* A piece that has its length and other bytes is seen when it is read: the copy is none then, what
+ * is left of it stays, and when it is offered again that piece alone is asked for. */
+static void a_damaged_piece_is_asked_for_again(void **state)
+{
+    struct world *world = *state;
+    char path[1024];
+    struct hd_buf json;
+    bool whole = false;
+    const struct piece pieces[] = {piece_of('a', 600), piece_of('b', 600)};
+    for (uint32_t i = 0; i < 2; i++) {
+        send_all(world, 3, i + 1, pieces, 2);
+        world->gone = 0;
+        piece_file(world, 3, &pieces[1], path, sizeof(path));
+        assert_hd_ok(hd_file_replace(path, pieces[0].bytes, 600, 0600, &err));
+        if (i == 0)
+            open_depot(world);
+        hd_buf_init(&json, 1u << 20);
+        assert_hd_fails(hd_depot_get(world->depot, place_of(3), pieces[1].hash, &json, &err),
+                        HD_E_CORRUPT, "damaged");
+        assert_hd_fails(hd_depot_get(world->depot, place_of(3), pieces[1].hash, &json, &err),
+                        HD_E_NOTFOUND, "does not have");
+        assert_int_equal(world->gone, 1);
+        assert_has(world, 3, i + 1, false);
+        hd_depot_sweep(world->depot);
+        assert_int_equal(offer(world, 3, i + 1, pieces, 2, &whole), 1);
+        assert_hd_ok(put(world, 3, &pieces[1]));
+        assert_int_equal(offer(world, 3, i + 1, pieces, 2, &whole), 0);
+        assert_hd_ok(hd_depot_get(world->depot, place_of(3), pieces[1].hash, &json, &err));
+        hd_buf_release(&json);
+    }
+    assert_true(hd_depot_bytes(world->depot) == 1200);
+}
+
+/* What a master was writing when it died has no name of a piece, and goes with its next start; who
+ * only reads, as a person's program beside a master that writes, removes nothing. */
+static void half_written_pieces_go_with_the_next_start(void **state)
+{
+    struct world *world = *state;
+    char path[1024], rubbish[1200];
+    const struct piece pieces[] = {piece_of('a', 600)};
+    send_all(world, 3, 1, pieces, 1);
+    piece_file(world, 3, &pieces[0], path, sizeof(path));
+    snprintf(rubbish, sizeof(rubbish), "%s.123-0123456789abcdef.tmp", path);
+    test_file_write(rubbish, "half");
+    const struct hd_depot_settings settings = {
+        .directory = world->depot_dir, .reads_only = true, .keeps = keeps, .context = world};
+    hd_depot_close(world->depot);
+    assert_hd_ok(hd_depot_open(&settings, &world->depot, &err));
+    assert_int_equal(access(rubbish, F_OK), 0);
+    open_depot(world);
+    assert_true(access(rubbish, F_OK) != 0);
+    assert_true(hd_depot_bytes(world->depot) == 600);
+    assert_has(world, 3, 1, true);
+}
+
 /* Questions that are none are told what is wrong with them. */
 static void questions_are_judged(void **state)
 {
@@ -393,10 +459,11 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(what_was_sent_is_given_back),      TEST(what_was_interrupted_goes_on),
-        TEST(other_pieces_are_refused),         TEST(other_offers_are_refused),
-        TEST(what_nobody_needs_makes_room),     TEST(a_restart_finds_what_is_whole),
-        TEST(what_a_power_cut_tore_is_no_copy), TEST(questions_are_judged),
+        TEST(what_was_sent_is_given_back),        TEST(what_was_interrupted_goes_on),
+        TEST(other_pieces_are_refused),           TEST(other_offers_are_refused),
+        TEST(what_nobody_needs_makes_room),       TEST(a_restart_finds_what_is_whole),
+        TEST(what_a_power_cut_tore_is_no_copy),   TEST(questions_are_judged),
+        TEST(a_damaged_piece_is_asked_for_again), TEST(half_written_pieces_go_with_the_next_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
