@@ -164,6 +164,8 @@ static enum hd_code add_incumbent(struct hd_view *view, const struct view_reques
     return view_set(object, "incumbent", incumbent, err);
 }
 
+#define FIRST_LEASE "SELECT min(wall_ms) FROM attempts WHERE run = ?1"
+
 enum hd_code view_status(struct hd_view *view, const struct view_request *request,
                          struct hd_value *object, struct hd_err *err)
 {
@@ -176,15 +178,19 @@ enum hd_code view_status(struct hd_view *view, const struct view_request *reques
             object, err);
     if (code == HD_OK)
         code = count_jobs(view, request, object, err);
-    /* The last 50 ends tell how fast it goes now. */
+    /* The last 50 ends tell how fast it goes now. Of fewer than that, several may have come at
+     * once: how long they took counts from the run's first attempt on. */
     if (code == HD_OK)
-        code = view_merge(view, request,
-                          "SELECT CASE WHEN count(*) > 1 AND max(wall_ms) > min(wall_ms) THEN"
-                          " (count(*) - 1) * 60000.0 / (max(wall_ms) - min(wall_ms)) END"
-                          " AS rate_per_minute, utc(max(wall_ms)) AS last_end"
-                          " FROM (SELECT wall_ms FROM attempt_ends NOT INDEXED"
-                          "       WHERE run = ?1 AND requeued = 0 ORDER BY seq DESC LIMIT 50)",
-                          object, err);
+        code =
+            view_merge(view, request,
+                       "SELECT CASE WHEN count(*) = 50 AND max(wall_ms) > min(wall_ms) THEN"
+                       " (count(*) - 1) * 60000.0 / (max(wall_ms) - min(wall_ms))"
+                       " WHEN count(*) BETWEEN 1 AND 49 AND max(wall_ms) > (" FIRST_LEASE ") THEN"
+                       " count(*) * 60000.0 / (max(wall_ms) - (" FIRST_LEASE ")) END"
+                       " AS rate_per_minute, utc(max(wall_ms)) AS last_end"
+                       " FROM (SELECT wall_ms FROM attempt_ends NOT INDEXED"
+                       "       WHERE run = ?1 AND requeued = 0 ORDER BY seq DESC LIMIT 50)",
+                       object, err);
     if (code == HD_OK)
         code = add_incumbent(view, request, object, err);
     return code == HD_OK && hd_value_get(object, "objectives") != NULL
