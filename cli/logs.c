@@ -27,6 +27,7 @@ struct logs {
     int64_t job;
     int64_t attempt; /* 0: the last one */
     bool running;
+    bool unstarted; /* as far as its outcome tells */
 };
 
 /* ---- which attempt -------------------------------------------------------------------------- */
@@ -61,6 +62,7 @@ static enum hd_code read_job(struct logs *logs, struct hd_err *err)
         (void)hd_copy_text(logs->run_id, sizeof(logs->run_id), cli_text(answer, "run_id"));
         (void)hd_copy_text(logs->worker, sizeof(logs->worker), cli_text(attempt, "worker"));
         logs->running = cli_text(attempt, "outcome")[0] == '\0';
+        logs->unstarted = hd_streq(cli_text(attempt, "outcome"), "config-error");
     }
     hd_value_free(answer);
     return code;
@@ -101,10 +103,12 @@ static enum hd_code find_log(const struct logs *logs, char *path, struct hd_err 
     if (logs_find(logs->state_dir, logs->run_id, logs->job, logs->attempt, path))
         return HD_OK;
     return hd_fail(err, HD_E_NOTFOUND,
-                   "no log of job %lld, attempt %lld, on this machine: worker %s has it, in "
+                   "no log of job %lld, attempt %lld, on this machine: %sworker %s has it, in "
                    "%s/run/%lld-%lld/log.txt under its work directory",
-                   (long long)logs->job, (long long)logs->attempt, logs->worker, logs->run_id,
-                   (long long)logs->job, (long long)logs->attempt);
+                   (long long)logs->job, (long long)logs->attempt,
+                   logs->unstarted ? "it could not be started (hd show says why); if it wrote one, "
+                                   : "",
+                   logs->worker, logs->run_id, (long long)logs->job, (long long)logs->attempt);
 }
 
 /* ---- printing ------------------------------------------------------------------------------- */

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# A worker with a policy: what a master may not make it do. Usage: test_policy.sh HD_NAMESERVER HD_MASTER HD_WORKER
+# A worker with a policy: what a master may not make it do. Usage: test_policy.sh HD_NAMESERVER HD_MASTER HD_WORKER HD
 # shellcheck source=tests/e2e/story.sh
 . "$(dirname "$0")/story.sh"
+hd=$4
 mkdir sets secret
 cat >target.sh <<'TARGET'
 echo "ran $HYPERDOCK_RUN_ID" >>ledger
@@ -47,10 +48,12 @@ refused() { # refused NAME TEXT: the run pauses with that text, and nothing ran
 }
 touch ledger
 
-echo "1..7"
+echo "1..8"
 experiment command 'command: [tail, -f, /dev/null]'
 refused command 'rule commands: .*/tail is not among them'
 verdict $? "a command that is not listed is refused, and the run says by which rule"
+! "$hd" logs 0 --state-dir state-command 2>said && grep -q 'it could not be started (hd show says why)' said
+verdict $? "a job that never ran wrote no log, and nobody is sent to look for one"
 experiment data 'command: [sh, target.sh], data: ./secret'
 refused data 'rule mounts: .*/secret is below none of its roots'
 verdict $? "data elsewhere is refused"
