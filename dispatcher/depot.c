@@ -29,7 +29,7 @@ struct copy {
     struct hd_depot_place place;
     struct hd_attempt_ref whole;   /* whose directory it is; attempt 0: it is not whole */
     struct hd_attempt_ref offered; /* whose directory came last, or comes; attempt 0: none */
-    uint64_t bytes;                /* of the pieces that are there */
+    uint64_t bytes;                /* of the pieces that are there, another copy's too or not */
     uint64_t size;                 /* of the archive that was offered last; 0: none in this life */
     int64_t used;                  /* rises: the lowest was not touched for longest */
 };
@@ -39,8 +39,8 @@ struct hd_depot {
     struct hd_depot_settings settings;
     struct copy *copies;
     size_t count, capacity;
-    uint64_t bytes;
-    int64_t used; /* the highest of all */
+    uint64_t bytes; /* that the disk holds: a piece of several copies counts once */
+    int64_t used;   /* the highest of all */
 };
 
 /* What the file `list` says. */
@@ -90,10 +90,15 @@ static bool parse_place(const char *name, struct hd_depot_place *ret_place)
            name[used] == '\0';
 }
 
+static bool look_at(const char *path, struct stat *ret_st)
+{
+    return lstat(path, ret_st) == 0 && S_ISREG(ret_st->st_mode);
+}
+
 static uint64_t size_of(const char *path)
 {
     struct stat st;
-    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    return look_at(path, &st) ? (uint64_t)st.st_size : 0;
 }
 
 /* ---- the index ------------------------------------------------------------------------------- */
@@ -139,11 +144,40 @@ static bool is_needed(const struct hd_depot *depot, const struct copy *copy)
     return keeps(depot, copy->whole) || keeps(depot, copy->offered);
 }
 
-static void take_off(struct hd_depot *depot, struct copy *copy, uint64_t bytes)
+/* Another copy of the run has a name for the same file: without this one the disk still holds it.
+ */
+static bool is_shared(const struct hd_depot *depot, struct hd_depot_place place, const char *hash,
+                      const struct stat *st)
 {
-    hd_assert(bytes <= copy->bytes && copy->bytes <= depot->bytes);
-    copy->bytes -= bytes;
-    depot->bytes -= bytes;
+    char path[FILE_SIZE];
+    struct stat other;
+    struct hd_err ignored;
+    if (st->st_nlink < 2)
+        return false;
+    for (size_t i = 0; i < depot->count; i++) {
+        struct hd_depot_place at = depot->copies[i].place;
+        if (at.run_uid == place.run_uid && at.config != place.config &&
+            piece_path(depot, at, hash, path, &ignored) == HD_OK && look_at(path, &other) &&
+            other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+            return true;
+    }
+    return false;
+}
+
+static void unlink_piece(struct hd_depot *depot, struct copy *copy, const char *hash)
+{
+    char path[FILE_SIZE];
+    struct stat st;
+    struct hd_err ignored;
+    if (piece_path(depot, copy->place, hash, path, &ignored) != HD_OK || !look_at(path, &st))
+        return;
+    bool shared = is_shared(depot, copy->place, hash, &st);
+    if (unlink(path) != 0)
+        return;
+    uint64_t bytes = (uint64_t)st.st_size;
+    copy->bytes -= bytes < copy->bytes ? bytes : copy->bytes;
+    if (!shared)
+        depot->bytes -= bytes < depot->bytes ? bytes : depot->bytes;
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */
@@ -229,7 +263,7 @@ static const char **sort_pieces(const char *pieces, size_t *ret_count)
 /* The pieces of earlier copies. What stays for want of memory goes the next time. */
 static void remove_unlisted(struct hd_depot *depot, struct copy *copy, const char *pieces)
 {
-    char path[FILE_SIZE], file[FILE_SIZE + 300];
+    char path[FILE_SIZE];
     struct hd_err ignored;
     struct dirent *entry;
     size_t count;
@@ -239,12 +273,8 @@ static void remove_unlisted(struct hd_depot *depot, struct copy *copy, const cha
                       : NULL;
     while (stream != NULL && (entry = readdir(stream)) != NULL) {
         const char *name = entry->d_name;
-        if (!is_hash(name) || bsearch(&name, names, count, sizeof(*names), by_name) != NULL)
-            continue;
-        (void)hd_format(file, sizeof(file), "%s/%s", path, name);
-        uint64_t bytes = size_of(file);
-        if (unlink(file) == 0)
-            take_off(depot, copy, bytes < copy->bytes ? bytes : copy->bytes);
+        if (is_hash(name) && bsearch(&name, names, count, sizeof(*names), by_name) == NULL)
+            unlink_piece(depot, copy, name);
     }
     if (stream != NULL)
         closedir(stream);
@@ -256,9 +286,10 @@ static void remove_copy(struct hd_depot *depot, struct copy *copy)
 {
     char path[FILE_SIZE];
     struct hd_err ignored;
+    remove_unlisted(depot, copy, "");
     if (place_path(depot, copy->place, "", path, &ignored) == HD_OK)
         (void)!hd_remove_tree(path, &ignored);
-    take_off(depot, copy, copy->bytes);
+    depot->bytes -= copy->bytes < depot->bytes ? copy->bytes : depot->bytes; /* what that left */
     struct hd_attempt_ref whole = copy->whole;
     *copy = depot->copies[--depot->count];
     if (depot->count == 0)
@@ -355,7 +386,7 @@ static size_t find_lenders(const struct hd_depot *depot, struct hd_depot_place p
     return count;
 }
 
-/* A second name of the same file: what it says has no second version. Its bytes count twice. */
+/* A second name of the same file: what it says has no second version. */
 static bool borrow(struct hd_depot *depot, struct hd_depot_place place, const char *hash,
                    const char *path, const struct copy *const *lenders, size_t count)
 {
@@ -365,9 +396,7 @@ static bool borrow(struct hd_depot *depot, struct hd_depot_place place, const ch
     for (size_t i = 0; i < count && !done; i++)
         done = piece_path(depot, lenders[i]->place, hash, from, &ignored) == HD_OK &&
                size_of(from) > 0 && link(from, path) == 0;
-    uint64_t bytes = done ? size_of(path) : 0;
-    find(depot, place)->bytes += bytes;
-    depot->bytes += bytes;
+    find(depot, place)->bytes += done ? size_of(path) : 0;
     return done;
 }
 
@@ -515,23 +544,22 @@ enum hd_code hd_depot_progress(const struct hd_depot *depot, struct hd_depot_pla
 }
 
 /* What is left of the copy is of use to whoever sends it again. */
-static void lose_piece(struct hd_depot *depot, struct hd_depot_place place, const char *path)
+static void lose_piece(struct hd_depot *depot, struct hd_depot_place place, const char *hash)
 {
     char list[FILE_SIZE];
     struct hd_err ignored;
     struct copy *copy = find(depot, place);
     if (copy == NULL || depot->settings.reads_only)
         return;
-    uint64_t bytes = size_of(path);
-    if (unlink(path) == 0)
-        take_off(depot, copy, bytes < copy->bytes ? bytes : copy->bytes);
+    unlink_piece(depot, copy, hash);
     if (place_path(depot, place, LIST_NAME, list, &ignored) == HD_OK)
         (void)unlink(list);
     struct hd_attempt_ref whole = copy->whole;
     copy->whole = (struct hd_attempt_ref){0};
     if (copy->offered.attempt == 0)
         copy->offered = whole;
-    hd_log(HD_LOG_WARNING, "%s is damaged, it is asked for again", path);
+    hd_log(HD_LOG_WARNING, "%s/%016" PRIx64 "-%u: a piece is damaged, it is asked for again",
+           depot->directory, place.run_uid, place.config);
     if (whole.attempt > 0 && depot->settings.gone != NULL)
         depot->settings.gone(depot->settings.context, whole);
 }
@@ -547,7 +575,7 @@ enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, c
     if (code == HD_OK && hd_path_exists(path) &&
         (hd_file_read(path, HD_CHECKPOINT_PIECE_BYTES, true, &bytes, &why) != HD_OK ||
          check_piece(hash, bytes.data, bytes.size, &why) != HD_OK)) {
-        lose_piece(depot, place, path);
+        lose_piece(depot, place, hash);
         code = hd_fail(err, HD_E_CORRUPT, "the master's copy is damaged: %s", why.text);
     } else if (code == HD_OK && bytes.size == 0) {
         code = hd_fail(err, HD_E_NOTFOUND, "the master does not have that piece");
@@ -565,24 +593,27 @@ enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, c
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* Of its pieces; what a process that died was writing goes. */
-static uint64_t count_bytes(const struct hd_depot *depot, const char *path)
+static void count_bytes(struct hd_depot *depot, struct copy *copy, const char *path)
 {
     char file[FILE_SIZE + 300];
-    uint64_t bytes = 0;
+    struct stat st;
     struct dirent *entry;
     DIR *stream = opendir(path);
     while (stream != NULL && (entry = readdir(stream)) != NULL) {
         if (entry->d_name[0] == '.' || hd_streq(entry->d_name, LIST_NAME) ||
             !hd_format(file, sizeof(file), "%s/%s", path, entry->d_name))
             continue;
-        if (is_hash(entry->d_name) && entry->d_name[HD_CHECKPOINT_HASH_SIZE] == '\0')
-            bytes += size_of(file);
-        else if (!depot->settings.reads_only)
+        bool piece = is_hash(entry->d_name) && entry->d_name[HD_CHECKPOINT_HASH_SIZE] == '\0';
+        if (!piece && !depot->settings.reads_only)
             (void)unlink(file);
+        if (!piece || !look_at(file, &st))
+            continue;
+        copy->bytes += (uint64_t)st.st_size;
+        if (!is_shared(depot, copy->place, entry->d_name, &st)) /* with one that was found before */
+            depot->bytes += (uint64_t)st.st_size;
     }
     if (stream != NULL)
         closedir(stream);
-    return bytes;
 }
 
 /* A power cut leaves files in name only: nothing here is synced. */
@@ -614,8 +645,7 @@ static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place plac
         code = add(depot, place, &copy, err);
     if (code != HD_OK)
         return code;
-    copy->bytes = count_bytes(depot, path);
-    depot->bytes += copy->bytes;
+    count_bytes(depot, copy, path);
     copy->used = lstat(path, &st) == 0 ? (int64_t)st.st_mtime : 0;
     if (copy->used > depot->used)
         depot->used = copy->used;

@@ -26,6 +26,7 @@ struct world {
     uint32_t needed; /* a bit for each job whose directory is */
     size_t told;
     struct hd_attempt_ref last_told;
+    bool shares;
     size_t gone; /* whole copies that are none any more */
 };
 
@@ -46,6 +47,7 @@ static void open_depot(struct world *world)
 {
     const struct hd_depot_settings settings = {.directory = world->depot_dir,
                                                .bytes_max = BYTES_MAX,
+                                               .shares = world->shares,
                                                .keeps = keeps,
                                                .gone = count_gone,
                                                .context = world};
@@ -400,6 +402,36 @@ static void a_damaged_piece_is_asked_for_again(void **state)
     assert_true(hd_depot_bytes(world->depot) == 1200);
 }
 
+/* A piece that copies of a run have in common counts once toward the limit, as the disk holds it,
+ * whichever of them goes first, and after a restart. */
+static void shared_pieces_count_once(void **state)
+{
+    struct world *world = *state;
+    const struct piece first[] = {piece_of('a', 4000), piece_of('b', 500)},
+                       second[] = {piece_of('a', 4000), piece_of('c', 600)},
+                       third[] = {piece_of('a', 4000), piece_of('d', 700)};
+    bool whole;
+    world->shares = true;
+    open_depot(world);
+    send_all(world, 1, 1, first, 2);
+    assert_int_equal(offer(world, 2, 2, second, 2, &whole), 1);
+    assert_hd_ok(put(world, 2, &second[1]));
+    assert_int_equal(offer(world, 2, 2, second, 2, &whole), 0);
+    assert_true(hd_depot_bytes(world->depot) == 5100);
+    open_depot(world);
+    assert_true(hd_depot_bytes(world->depot) == 5100);
+    send_all(world, 3, 3, third, 2); /* there is room for what it adds */
+    assert_true(hd_depot_bytes(world->depot) == 5800);
+    world->needed = 1 << 2 | 1 << 3;
+    hd_depot_sweep(world->depot);
+    assert_true(hd_depot_bytes(world->depot) == 5300);
+    send_all(world, 2, 2, &second[1], 1); /* it has the common one no more */
+    assert_true(hd_depot_bytes(world->depot) == 5300);
+    world->needed = 1 << 2;
+    hd_depot_sweep(world->depot);
+    assert_true(hd_depot_bytes(world->depot) == 600);
+}
+
 /* What a master was writing when it died has no name of a piece, and goes with its next start; who
  * only reads, as a person's program beside a master that writes, removes nothing. */
 static void half_written_pieces_go_with_the_next_start(void **state)
@@ -464,6 +496,7 @@ int main(void)
         TEST(what_nobody_needs_makes_room),       TEST(a_restart_finds_what_is_whole),
         TEST(what_a_power_cut_tore_is_no_copy),   TEST(questions_are_judged),
         TEST(a_damaged_piece_is_asked_for_again), TEST(half_written_pieces_go_with_the_next_start),
+        TEST(shared_pieces_count_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
