@@ -193,32 +193,21 @@ static void travels_with_its_state(struct sim *sim, const struct sim_checker *se
                  copy == NULL ? "no copy" : "an older one");
 }
 
-static uint32_t job_of(const struct hd_fact *fact)
-{
-    if (fact->kind == HD_FACT_ATTEMPT_LEASED)
-        return fact->as.attempt_leased.job;
-    return fact->kind == HD_FACT_ATTEMPT_ENDED ? fact->as.attempt_ended.job : UINT32_MAX;
-}
-
-/* By the facts alone: it was this worker's attempt that left the config's directory, and none that
- * goes on in it has been granted since. */
+/* By the facts alone: it was this worker's attempt that left the config's directory. One that goes
+ * on in it may have been granted in the same batch; the worker looks. */
 static bool is_left(const struct sim_ledger *ledger, struct hd_attempt_ref attempt,
                     const char *worker)
 {
     for (size_t f = ledger->fact_count; f-- > 0;) {
         const struct hd_fact *fact = ledger->facts[f];
         const struct hd_fact_attempt_ended *ended = &fact->as.attempt_ended;
-        uint32_t number = job_of(fact);
-        if (number == UINT32_MAX || ledger->runs[fact->run].run_uid != attempt.run_uid)
+        if (fact->kind != HD_FACT_ATTEMPT_ENDED || ended->directory[0] == '\0' ||
+            ledger->runs[fact->run].run_uid != attempt.run_uid)
             continue;
-        const struct sim_job *jobs = ledger->runs[fact->run].jobs, *job = &jobs[number];
-        if (job->config != jobs[attempt.job].config || job->repeat > 0)
-            continue;
-        if (fact->kind == HD_FACT_ATTEMPT_ENDED && ended->directory[0] != '\0')
+        const struct sim_job *jobs = ledger->runs[fact->run].jobs, *job = &jobs[ended->job];
+        if (job->config == jobs[attempt.job].config && job->repeat == 0)
             return ended->job == attempt.job && ended->attempt == attempt.attempt &&
                    hd_streq(ended->worker, worker);
-        if (fact->kind == HD_FACT_ATTEMPT_LEASED && !job->closed)
-            return false;
     }
     return false;
 }
@@ -242,8 +231,8 @@ static void asks_for_what_is_left(struct sim *sim, const struct sim_checker *sel
 
 const struct sim_checker sim_checkers_travel[] = {
     {"asks-for-what-is-left",
-     "A worker is asked only for directories that its own attempt left, while no other is to go on "
-     "in them.",
+     "A worker is asked only for directories that its own attempt left, of their configs' last "
+     "states.",
      asks_for_what_is_left},
     {"travels-with-its-state",
      "A config moves to a machine that has not its directory only when the master has a copy of "
