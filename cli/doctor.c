@@ -204,6 +204,14 @@ static void check_store(struct patient *patient, const char *state_dir)
 /* ---- secrets ----------------------------------------------------------------------------------
  */
 
+/* Who works on one machine only needs no token of his own, and hd run makes one for its processes.
+ */
+static bool asks_others(const struct cli_remote *remote)
+{
+    return remote->nameserver != NULL || remote->master != NULL || remote->token_file != NULL ||
+           getenv("HYPERDOCK_TOKEN_FILE") != NULL;
+}
+
 static void check_token(struct patient *patient)
 {
     struct doctor *doctor = &patient->doctor;
@@ -216,6 +224,9 @@ static void check_token(struct patient *patient)
         code = hd_keys_read(path, keys, &count, &err);
     if (code == HD_OK)
         (void)doctor_add(doctor, "token", DOCTOR_OK, "%s: %zu, mode 0600", path, count);
+    else if (code == HD_E_NOTFOUND && path != NULL && !asks_others(&patient->common.remote))
+        (void)doctor_add(doctor, "token", DOCTOR_SKIP,
+                         "%s is not there: hd run needs none, hd-nameserver makes it", path);
     else
         doctor_todo(doctor_add(doctor, "token", DOCTOR_FAIL, "%s", err.text),
                     code == HD_E_NOTFOUND

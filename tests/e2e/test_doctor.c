@@ -158,6 +158,20 @@ static void a_well_cluster(void **state)
     assert_false(hd_path_exists(work)); /* it changes nothing */
 }
 
+/* A machine on which hd run is all that is used lacks nothing when it has no token. */
+static void a_machine_alone_needs_no_token(void **state)
+{
+    (void)state;
+    const char *empty = cluster_path(&cluster, "alone");
+    char *token = strdup(getenv("HYPERDOCK_TOKEN_FILE"));
+    assert_non_null(token);
+    unsetenv("HYPERDOCK_TOKEN_FILE");
+    assert_told(EXAMINE(0, "--state-dir", empty), "token", "skip", "hd run needs none");
+    assert_told(EXAMINE(1, "--master", "127.0.0.1:1"), "token", "fail", "cannot open");
+    setenv("HYPERDOCK_TOKEN_FILE", token, 1);
+    free(token);
+}
+
 /* Each illness is found, alone, with the exit code. */
 static void ill_machines(void **state)
 {
@@ -258,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_judged),
         cmocka_unit_test_setup_teardown(a_well_cluster, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_machine_alone_needs_no_token, setup, teardown),
         cmocka_unit_test_setup_teardown(ill_machines, setup, teardown),
         cmocka_unit_test_setup_teardown(mixed_versions, setup, teardown),
     };
