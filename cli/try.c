@@ -201,7 +201,7 @@ static void print_command(const struct try_job *job)
     hd_buf_init(&line, HD_EXPERIMENT_BYTES_MAX);
     fprintf(stderr, "config: %s\nbudget: %g\n", hd_buf_text(&job->params_json), job->budget);
     if (hd_engine_command_line(job->engine, &job->plan.job, &line, &err) == HD_OK)
-        fprintf(stderr, "by hand: %s\n", hd_buf_text(&line));
+        fprintf(stderr, "command: %s\n", hd_buf_text(&line)); /* its directory goes with the job */
     hd_buf_release(&line);
 }
 
@@ -619,6 +619,7 @@ int cmd_shell(int argc, char **argv)
 int cmd_try(int argc, char **argv)
 {
     struct try_options told = {.budget = NAN};
+    struct shell_wish wish = {0};
     const char *file;
     const struct hd_option options[] = {
         TRY_OPTIONS(told),
@@ -627,11 +628,15 @@ int cmd_try(int argc, char **argv)
          .value = &told.budget,
          .hint = "B",
          .help = "budget of the job (default: the smallest)"},
+        {.name = "print",
+         .kind = HD_OPTION_FLAG,
+         .value = &wish.print,
+         .help = "print the line to run it by hand, and run nothing"},
     };
     const struct hd_program program = {
         .name = "hd try",
         .summary = "runs one job in the foreground and records nothing",
-        .usage = "hd try EXPERIMENT [--set NAME=VALUE] [--budget B]",
+        .usage = "hd try EXPERIMENT [--set NAME=VALUE] [--budget B] [--print]",
         .epilogue = "Exit status: 0 outcome ok, 1 any other outcome or an error, 2 usage.",
         .options = options,
         .option_count = HD_COUNT(options),
@@ -645,6 +650,8 @@ int cmd_try(int argc, char **argv)
     catch_signals();
     struct hd_err err;
     int exit_code = HD_EXIT_FAILED;
+    if (wish.print)
+        told.wish = &wish;
     enum hd_code code = try_file(file, &told, &exit_code, &err);
     return code == HD_OK ? exit_code : cli_fail(&err);
 }

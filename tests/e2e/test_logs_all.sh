@@ -53,7 +53,7 @@ verdict $? "one job's log is as it was written"
 "$hd" export --state-dir state >before.csv 2>&1 && "$hd" rerun 0 --state-dir state >all.out 2>follow.out
 code=$?
 x=$("$hd" logs 0 --state-dir state | sed -n 's/^x is //p')
-{ [ "$x" = 2 ] || [ $code -eq 0 ]; } && grep -qx "x is $x" all.out && grep -q '^by hand: ' follow.out &&
+{ [ "$x" = 2 ] || [ $code -eq 0 ]; } && grep -qx "x is $x" all.out && grep -q '^command: ' follow.out &&
     "$hd" export --state-dir state >after.csv && cmp -s before.csv after.csv
 verdict $? "a job runs again with its params, and nothing is recorded"
 ! "$hd" rerun 0 --set x=2 --state-dir state >all.out 2>follow.out && grep -qx 'x is 2' all.out && ! "$hd" rerun 99 --state-dir state >all.out 2>&1 && grep -q 99 all.out

@@ -32,7 +32,7 @@ printf '%s\n' "\$*" >>$dir/asked.out
 exit 5
 END
 chmod +x bin/docker
-echo 1..6
+echo 1..7
 "$hd" run experiment.yaml --state-dir quick --workers 1 --seed 1 >run.out 2>&1
 "$hd" shell 0 --state-dir quick -- /bin/sh -c 'cat "$HYPERDOCK_DIR/params.json"; echo "$GREETING"; exit 7' >shell.out 2>&1
 [ $? -eq 7 ] && grep -q '"x": 2' shell.out && grep -qx "it's me" shell.out
@@ -44,6 +44,9 @@ verdict $? "nothing of it stays"
 "$hd" rerun 0 --state-dir quick --print >line.sh 2>print.out && sh ./line.sh >line.out 2>&1 &&
     [ "$(cat tmp/*/*/run/0-2/loss.json)" = 1 ] && grep -q 'which stays' print.out
 verdict $? "the line that --print prints does it by hand"
+"$hd" try experiment.yaml --print >try.sh 2>print.out && sh ./try.sh >line.out 2>&1 &&
+    [ -s tmp/*/*/run/0-1/loss.json ] && grep -q 'which stays' print.out
+verdict $? "so does that of hd try"
 mkfifo pipe
 "$hd" run slow.yaml --state-dir slow --workers 1 --seed 1 --detach >slow.out 2>&1
 tries=0
