@@ -228,33 +228,38 @@ static void print_generator(const struct hd_experiment *experiment)
            experiment->budget_unit[0] != '\0' ? " " : "", experiment->budget_unit);
 }
 
-static void print_limit(const char *what, uint32_t limit, bool *any)
+static void print_limit(const char *what, uint32_t limit, unsigned *count)
 {
     if (limit == 0)
         return;
-    printf("%s %u %s", *any ? " or" : "ends after", limit, what);
-    *any = true;
+    printf("%s %u %s", *count > 0 ? " or" : "ends after", limit, what);
+    (*count)++;
 }
 
 static void print_stop(const struct hd_experiment *experiment)
 {
     const struct hd_stop *stop = &experiment->stop;
-    bool any = false;
-    print_limit("configs", stop->configs, &any);
-    print_limit("jobs", stop->jobs, &any);
-    print_limit("full evaluations", stop->full_evaluations, &any);
-    print_limit("failed jobs", stop->failures, &any);
-    if (stop->time_ms > 0)
-        printf("%s %lld s", any ? " or" : "ends after", (long long)(stop->time_ms / 1000));
-    if (any || stop->time_ms > 0)
-        printf(", whichever comes first\n");
+    unsigned count = 0;
     char cell[CLI_CELL_MAX];
+    print_limit("configs", stop->configs, &count);
+    print_limit("jobs", stop->jobs, &count);
+    print_limit("full evaluations", stop->full_evaluations, &count);
+    print_limit("failed jobs", stop->failures, &count);
+    if (stop->time_ms > 0)
+        printf("%s %lld s", count++ > 0 ? " or" : "ends after", (long long)(stop->time_ms / 1000));
+    if (stop->budget > 0)
+        printf("%s budget %s%s%s", count++ > 0 ? " or" : "ends after",
+               cli_number(stop->budget, cell), experiment->budget_unit[0] != '\0' ? " " : "",
+               experiment->budget_unit);
+    print_limit("jobs without improvement", stop->no_improvement, &count);
+    if (count > 0)
+        printf("%s\n", count > 1 ? ", whichever comes first" : "");
     if (experiment->objective.has_goal)
         printf("ends when %s reaches %s\n", experiment->objective.name,
                cli_number(experiment->objective.goal, cell));
     double size = hd_space_size(experiment->space);
-    bool endless = !any && stop->time_ms == 0 && !experiment->objective.has_goal &&
-                   experiment->iter_gen.iterations_max == 0;
+    bool endless =
+        count == 0 && !experiment->objective.has_goal && experiment->iter_gen.iterations_max == 0;
     if (endless && size <= USED_UP_MAX)
         printf("ends when every config has been tried, all %s\n", cli_number(size, cell));
     else if (endless)

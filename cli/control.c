@@ -265,7 +265,9 @@ int cmd_pause(int argc, char **argv)
     enum hd_code code = cli_order(&where, &order, &err);
     if (code != HD_OK)
         return cli_fail(&err);
-    printf("run %s is paused; to go on: hd resume %s\n", run_id, run_id);
+    char place[CLI_CELL_MAX];
+    printf("run %s is paused; to go on: hd resume %s%s\n", run_id, run_id,
+           cli_where(&where, place));
     return HD_EXIT_OK;
 }
 

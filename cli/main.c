@@ -68,7 +68,9 @@ static int unknown(const char *word)
     for (size_t i = 0; i < HD_COUNT(commands); i++)
         names[i] = commands[i].name;
     const char *nearest = hd_nearest(word, names, HD_COUNT(commands));
-    if (nearest != NULL)
+    if (word[0] == '-')
+        fprintf(stderr, "hd: the command comes first: hd COMMAND %s ...; see hd --help\n", word);
+    else if (nearest != NULL)
         fprintf(stderr, "hd: unknown command \"%s\"; did you mean \"%s\"?\n", word, nearest);
     else
         fprintf(stderr, "hd: unknown command \"%s\"; see hd --help\n", word);
@@ -94,7 +96,7 @@ int main(int argc, char **argv)
         print_help(stderr);
         return HD_EXIT_USAGE;
     }
-    if (hd_streq(argv[1], "--version")) {
+    if (hd_streq(argv[1], "--version") || hd_streq(argv[1], "version")) {
         printf("hd %s\n", HD_VERSION);
         return HD_EXIT_OK;
     }

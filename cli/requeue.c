@@ -211,8 +211,10 @@ static enum hd_code requeue_jobs(struct requeue *requeue, const char *const *nam
         printf("run %s has no failed job that has not been run again\n", requeue->run_id);
     if (code == HD_OK && requeue->jobs.count > 0)
         code = give_all(requeue, &live, err);
+    char place[CLI_CELL_MAX];
     if (code == HD_OK && !live)
-        printf("no master serves it: to go on, hd resume %s\n", requeue->run_id);
+        printf("no master serves it: to go on, hd resume %s%s\n", requeue->run_id,
+               cli_where(&requeue->common, place));
     return code;
 }
 

@@ -127,7 +127,7 @@ static void print_curve(const struct hd_value *answer, const struct hd_value *cu
     cli_table_end(table);
 }
 
-static void print_head(const struct hd_value *answer)
+static void print_head(const struct cli_common *common, const struct hd_value *answer)
 {
     char cell[CLI_CELL_MAX];
     const char *outcome = cli_text(answer, "outcome");
@@ -154,17 +154,16 @@ static void print_head(const struct hd_value *answer)
     print_line("started", cli_time(answer, "started", cell));
     print_line("finished", cli_time(answer, "finished", cell));
     print_line("message", cli_cell(answer, "message", cell));
-    (void)hd_format(cell, sizeof(cell), "hd rerun %lld %s --print",
-                    (long long)cli_integer(answer, "job"), cli_text(answer, "run_id"));
-    print_line("by hand", cell);
+    printf("%-12shd rerun %lld %s%s --print\n", "by hand", (long long)cli_integer(answer, "job"),
+           cli_text(answer, "run_id"), cli_where(common, cell));
 }
 
-static void print_job(const struct hd_value *answer)
+static void print_job(const struct cli_common *common, const struct hd_value *answer)
 {
     const struct hd_value *attempts = hd_value_get(answer, "attempts");
     const struct hd_value *refused = hd_value_get(answer, "refused");
     char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
-    print_head(answer);
+    print_head(common, answer);
     if (attempts->as.array.count > 0)
         printf("\n");
     for (size_t i = 0; i < attempts->as.array.count; i++)
@@ -288,7 +287,7 @@ static int show(const struct cli_common *common, struct hd_value *arguments)
     if (code == HD_OK && common->json)
         code = cli_print_json(answer, HD_JSON_PRETTY, &err);
     else if (code == HD_OK)
-        print_job(answer);
+        print_job(common, answer);
     hd_value_free(answer);
     cli_close(source);
     return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);

@@ -203,9 +203,11 @@ static enum hd_code look_for_master(const struct run_arguments *arguments, const
         return HD_OK;
     if (arguments->state_dir == NULL)
         return hd_fail_in(err, "the master has left");
+    char where[CLI_PATH_MAX];
+    watch_name_state_dir(arguments, where, sizeof(where));
     return hd_fail(err, HD_E_NOTFOUND,
-                   "no master serves %s now; to go on with the run: hd resume %s",
-                   arguments->state_dir, run_id != NULL ? run_id : "RUN");
+                   "no master serves %s now; to go on with the run: hd resume %s%s",
+                   arguments->state_dir, run_id != NULL ? run_id : "RUN", where);
 }
 
 /* What the whole run will cost, for those who did not read its file. */

@@ -513,7 +513,7 @@ int main(int argc, char **argv)
          .kind = HD_OPTION_DURATION,
          .value = &a->ping_ms,
          .hint = "TIME",
-         .help = "how often workers report that they live (default: 5s)"},
+         .help = "how often workers report that they live"},
 
         {.name = "shutdown-workers",
          .kind = HD_OPTION_FLAG,

@@ -126,7 +126,7 @@ static enum hd_parse_answer parse(struct settings *settings, int argc, char **ar
          .kind = HD_OPTION_DURATION,
          .value = &settings->artifacts_wait_ms,
          .hint = "DURATION",
-         .help = "how long a worker that leaves goes on shipping [1m]"},
+         .help = "how long a worker that leaves goes on shipping"},
         {.name = "data",
          .kind = HD_OPTION_LIST,
          .value = &settings->data,

@@ -100,6 +100,9 @@ struct cli_quoted {
     char text[4 * CLI_QUOTED_WORD_MAX + 3];
 };
 const char *cli_quote(const char *word, struct cli_quoted *quoted);
+/* " --state-dir DIR", or which live master was asked, for a command to paste; "" when that command
+ * would ask the same by itself. */
+const char *cli_where(const struct cli_common *common, char text[CLI_CELL_MAX]);
 /* One pretty value, or one line. */
 HD_NODISCARD enum hd_code cli_print_json(const struct hd_value *value, enum hd_json_style style,
                                          struct hd_err *err);

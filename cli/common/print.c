@@ -56,6 +56,23 @@ const char *cli_quote(const char *word, struct cli_quoted *quoted)
     return quoted->text;
 }
 
+const char *cli_where(const struct cli_common *common, char text[CLI_CELL_MAX])
+{
+    const struct cli_remote *remote = &common->remote;
+    struct cli_quoted quoted;
+    const char *option = remote->master != NULL ? "master" : "nameserver";
+    const char *word = remote->master != NULL ? remote->master : remote->nameserver;
+    if (word == NULL && common->state_dir != NULL &&
+        !hd_streq(common->state_dir, cli_state_dir(NULL))) {
+        option = "state-dir";
+        word = common->state_dir;
+    }
+    if (word == NULL ||
+        !hd_format(text, CLI_CELL_MAX, " --%s %s", option, cli_quote(word, &quoted)))
+        text[0] = '\0';
+    return text;
+}
+
 /* ---- members -------------------------------------------------------------------------------- */
 
 const char *cli_text(const struct hd_value *object, const char *key)

@@ -239,7 +239,7 @@ enum hd_parse_answer hd_options_parse(const struct hd_program *program, int argc
 /* Help that does not fit is cut: a help text is not worth an error path in every program. */
 static void help_line(struct hd_buf *out, const char *left, const char *right)
 {
-    if (strlen(left) < HELP_COLUMN - 1)
+    if (strlen(left) < HELP_COLUMN - 2) /* at least one blank between the columns */
         (void)!hd_buf_printf(out, NULL, "  %-*s%s\n", HELP_COLUMN - 2, left, right);
     else
         (void)!hd_buf_printf(out, NULL, "  %s\n%*s%s\n", left, HELP_COLUMN, "", right);

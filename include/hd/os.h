@@ -217,10 +217,10 @@ struct hd_option {
      .kind = HD_OPTION_TEXT,                                                                       \
      .value = &(words).level,                                                                      \
      .hint = "LEVEL",                                                                              \
-     .help = "error, warning, info or debug (default: info)"},                                     \
+     .help = "error, warning, info or debug"},                                                     \
     {                                                                                              \
         .name = "log-format", .kind = HD_OPTION_TEXT, .value = &(words).format, .hint = "FORMAT",  \
-        .help = "text, or json: an object a line (default: text)"                                  \
+        .help = "text, or json: an object a line"                                                  \
     }
 struct hd_program {
     const char *name;     /* "hd-master", "hd run" */

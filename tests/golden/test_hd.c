@@ -26,6 +26,7 @@ static const struct golden_case cases[] = {
     {"help", {"--help"}},
     {"no-arguments", {NULL}},
     {"unknown", {"statsu"}},
+    {"option-first", {"--json", "status"}},
     {"help-status", {"help", "status"}},
     {"help-init", {"init", "--help"}},
     {"help-import", {"import", "--help"}},
@@ -106,12 +107,15 @@ static const struct golden_case cases[] = {
     {"jobs-digits-json", {"jobs", "digits", "--json", "--limit", "2", "--after", "3"}},
     {"jobs-digits-page", {"jobs", "digits", "--limit", "2"}},
     {"jobs-digits-failed", {"jobs", "digits", "--outcome", "failed"}},
+    {"jobs-unknown-outcome", {"jobs", "digits", "--outcome", "faild"}},
+    {"jobs-unknown-state", {"jobs", "digits", "--state", "done"}},
     {"jobs-digits-running", {"jobs", "digits", "--state", "running"}},
     {"jobs-scores", {"jobs", "scores"}},
     {"show-1", {"show", "1", "digits"}},
     {"show-1-json", {"show", "1", "digits", "--json"}},
     {"show-3", {"show", "3", "--run", "digits"}},
     {"show-4", {"show", "4", "digits"}},
+    {"show-elsewhere", {"show", "4", "digits", "--state-dir", "DIR/else where"}},
     {"show-5", {"show", "5", "digits"}},
     {"show-6", {"show", "6", "digits"}},
     {"show-99", {"show", "99", "digits"}},
@@ -148,6 +152,7 @@ static const struct golden_case cases[] = {
     {"check-json", {"check", "DIR/good.yaml", "--json"}},
     {"check-endless", {"check", "DIR/endless.yaml"}},
     {"check-opening", {"check", "DIR/opening.yaml"}},
+    {"check-budget", {"check", "DIR/budget.yaml"}},
     {"check-bad", {"check", "DIR/bad.yaml"}},
     {"check-none", {"check", "DIR/none.yaml"}},
 };
@@ -179,6 +184,9 @@ static int setup(void **state)
     test_story_write(path);
     make_file("runs/digits/logs", "0-1.log", "epoch 1 loss 0.25\n");
     make_file("work/box-1/digits/run/3-1", "log.txt", "loading\nterminated\n");
+    /* The same by a name that a shell takes apart. */
+    assert_true(hd_format(path, sizeof(path), "%s/else where", state_dir));
+    assert_int_equal(symlink(".", path), 0);
     make_file(".", "good.yaml",
               "name: good\n"
               "target: {image: 'me/it:1', command: [train, '--lr=${params.lr}']}\n"
@@ -198,6 +206,10 @@ static int setup(void **state)
     make_file(".", "endless.yaml",
               "target: {command: [./train]}\n"
               "space: {x: {type: int, low: 1, high: 10}}\n");
+    make_file(".", "budget.yaml",
+              "name: budget\ntarget: {command: [./train]}\n"
+              "space: {x: {type: float, low: 0, high: 1}}\n"
+              "budget: {min: 1, max: 9, unit: epochs}\nstop: {budget: 90}\n");
     make_file(".", "opening.yaml",
               "target: {command: [./train]}\n"
               "space: {x: {type: float, low: 1, high: 10}}\n"
