@@ -61,17 +61,30 @@ static void feed(void *context, const char *bytes, size_t size)
 struct tail {
     char text[LAST_WORDS_MAX];
     size_t used;
+    bool line_ended;
 };
 
+static void put_last(struct tail *tail, char c)
+{
+    if (tail->used + 1 == sizeof(tail->text))
+        memmove(tail->text, tail->text + 1, --tail->used);
+    tail->text[tail->used++] = c;
+}
+
+/* A bar stands between two lines. */
 static void keep_tail(void *context, const char *bytes, size_t size)
 {
     struct tail *tail = context;
     for (size_t i = 0; i < size; i++) {
-        if (tail->used + 1 == sizeof(tail->text)) {
-            memmove(tail->text, tail->text + 1, --tail->used);
-        }
         unsigned char c = (unsigned char)bytes[i];
-        tail->text[tail->used++] = c == '\n' ? '|' : (char)(c < ' ' || c == 0x7f ? ' ' : c);
+        if (c == '\n') {
+            tail->line_ended = true;
+            continue;
+        }
+        if (tail->line_ended && tail->used > 0)
+            put_last(tail, '|');
+        tail->line_ended = false;
+        put_last(tail, (char)(c < ' ' || c == 0x7f ? ' ' : c));
     }
     tail->text[tail->used] = '\0';
 }
