@@ -234,13 +234,25 @@ static enum hd_code write_members(const struct hd_value *object, bool top, struc
     return code;
 }
 
+/* A comment: what the old file's names may hold and YAML may not becomes a question mark. */
+static enum hd_code write_note(const char *text, size_t size, struct hd_buf *out,
+                               struct hd_err *err)
+{
+    enum hd_code code = hd_buf_puts(out, "# ", err);
+    for (size_t i = 0; code == HD_OK && i < size; i++) {
+        bool plain = (text[i] >= ' ' && text[i] <= '~') || text[i] == '\t';
+        code = hd_buf_append(out, plain ? &text[i] : "?", 1, err);
+    }
+    return code == HD_OK ? hd_buf_puts(out, "\n", err) : code;
+}
+
 enum hd_code import_write(const struct import *import, struct hd_buf *out, struct hd_err *err)
 {
     enum hd_code code = HD_OK;
     const char *line = hd_buf_text(&import->notes);
     while (*line != '\0' && code == HD_OK) {
         size_t size = strcspn(line, "\n");
-        code = hd_buf_printf(out, err, "# %.*s\n", (int)size, line);
+        code = write_note(line, size, out, err);
         line += size + (line[size] == '\n');
     }
     return code == HD_OK ? write_members(import->experiment, true, out, err) : code;

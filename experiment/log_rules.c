@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPEAT_MAX 64       /* in one {n,m} */
-#define REPEAT_ALL_MAX 1000 /* product of all of them */
+#define REPEAT_MAX 64   /* in one {n,m} */
+#define PARTS_MAX 4000u /* that a pattern may become when it is compiled */
 
 const char *hd_log_action_name(enum hd_log_action action)
 {
@@ -64,30 +64,84 @@ static const char *bracket_end(const char *at)
     return at;
 }
 
+/* How many parts a pattern becomes: what is repeated by + or {n,m} is copied as often, groups with
+ * all that they hold. A part that stands in no group or in a closed one counts in groups[0]. */
+struct parts {
+    unsigned groups[HD_LOG_PATTERN_MAX + 1]; /* of each group that is open */
+    size_t depth;
+    unsigned last; /* of what a repetition would repeat */
+};
+
+static void add_part(struct parts *parts, unsigned count)
+{
+    parts->groups[parts->depth] += count;
+    parts->last = count;
+}
+
+/* False: too many. */
+static bool repeat_part(struct parts *parts, unsigned times)
+{
+    if (times > REPEAT_MAX || parts->last > PARTS_MAX)
+        return false;
+    parts->groups[parts->depth] += parts->last * (times - 1);
+    parts->last *= times;
+    return parts->groups[parts->depth] <= PARTS_MAX;
+}
+
+static void close_group(struct parts *parts)
+{
+    unsigned inside = parts->groups[parts->depth];
+    if (parts->depth == 0)
+        return; /* regcomp says it better */
+    parts->groups[parts->depth--] = 0;
+    add_part(parts, inside + 1);
+}
+
+/* Reads the part that begins at *at and leaves *at at its last byte. */
+static bool count_part(struct parts *parts, const char **at)
+{
+    unsigned times;
+    switch (**at) {
+    case '(':
+        parts->depth++;
+        parts->last = 0;
+        return true;
+    case ')':
+        close_group(parts);
+        return true;
+    case '+': /* as one and {0,} */
+        return repeat_part(parts, 2);
+    case '{':
+        times = repeat_count(*at + 1);
+        return repeat_part(parts, times > 1 ? times + 1 : 2);
+    case '[':
+        *at = bracket_end(*at);
+        break;
+    case '\\':
+        *at += (*at)[1] != '\0' ? 1 : 0;
+        break;
+    default:
+        break;
+    }
+    add_part(parts, 1);
+    return true;
+}
+
 static enum hd_code check_bounds(const char *pattern, struct hd_err *err)
 {
-    unsigned repeats = 1;
+    struct parts parts = {0};
     if (pattern[0] == '\0' || strlen(pattern) > HD_LOG_PATTERN_MAX)
         return hd_fail(err, HD_E_LIMIT, "a pattern has 1 to %d bytes", HD_LOG_PATTERN_MAX);
     for (const char *at = pattern; *at != '\0'; at++) {
-        if (*at == '[') {
-            at = bracket_end(at);
-            if (*at == '\0')
-                break; /* regcomp says it better */
-        } else if (*at == '\\') {
-            at++;
-            if (*at >= '1' && *at <= '9')
-                return hd_fail(err, HD_E_INVALID, "back references (\\%c) are not allowed", *at);
-            if (*at == '\0')
-                break;
-        } else if (*at == '{') {
-            unsigned count = repeat_count(at + 1);
-            repeats *= count > 1 ? count : 1;
-            if (count > REPEAT_MAX || repeats > REPEAT_ALL_MAX)
-                return hd_fail(err, HD_E_LIMIT,
-                               "it repeats too often: at most %d in one {}, %d in all", REPEAT_MAX,
-                               REPEAT_ALL_MAX);
-        }
+        if (*at == '\\' && at[1] >= '1' && at[1] <= '9')
+            return hd_fail(err, HD_E_INVALID, "back references (\\%c) are not allowed", at[1]);
+        if (!count_part(&parts, &at))
+            return hd_fail(err, HD_E_LIMIT,
+                           "it repeats too often: at most %d in one {}, and %u parts when what is "
+                           "repeated by {} and + is written out",
+                           REPEAT_MAX, PARTS_MAX);
+        if (*at == '\0')
+            break; /* regcomp says it better */
     }
     return HD_OK;
 }

@@ -14,6 +14,18 @@ struct writer {
 static enum hd_code write_value(const struct writer *writer, const struct hd_value *value,
                                 int depth);
 
+/* Characters that JSON may hold as they are, YAML may not, and no terminal should be shown: DEL,
+ * the controls beyond ASCII, and the two that are no characters. 0: another one. */
+static unsigned control_at(const unsigned char *text, size_t step)
+{
+    if (step == 1)
+        return text[0] == 0x7f ? 0x7f : 0;
+    if (step == 2)
+        return text[0] == 0xc2 && text[1] < 0xa0 ? text[1] : 0;
+    return step == 3 && text[0] == 0xef && text[1] == 0xbf && text[2] >= 0xbe ? 0xff40u + text[2]
+                                                                              : 0;
+}
+
 /* How many bytes from text on can be copied as they are. */
 static size_t plain_size(const char *text, size_t size)
 {
@@ -21,15 +33,24 @@ static size_t plain_size(const char *text, size_t size)
     while (at < size) {
         unsigned char byte = (unsigned char)text[at];
         size_t step = hd_utf8_size(text + at, size - at);
-        if (byte < 0x20 || byte == '"' || byte == '\\' || step == 0)
+        if (byte < 0x20 || byte == '"' || byte == '\\' || step == 0 ||
+            control_at((const unsigned char *)text + at, step) != 0)
             break;
         at += step;
     }
     return at;
 }
 
-static enum hd_code write_escape(unsigned char byte, struct hd_buf *out, struct hd_err *err)
+/* Of what plain_size() stopped at; *at moves behind it. */
+static enum hd_code write_escape(const char *text, size_t size, size_t *at, struct hd_buf *out,
+                                 struct hd_err *err)
 {
+    unsigned char byte = (unsigned char)text[*at];
+    size_t step = hd_utf8_size(text + *at, size - *at);
+    unsigned control = control_at((const unsigned char *)text + *at, step);
+    *at += control != 0 ? step : 1;
+    if (control != 0)
+        return hd_buf_printf(out, err, "\\u%04x", control);
     switch (byte) {
     case '"':
         return hd_buf_puts(out, "\\\"", err);
@@ -58,7 +79,7 @@ enum hd_code hd_json_write_string(const char *text, struct hd_buf *out, struct h
         code = hd_buf_append(out, text + at, plain, err);
         at += plain;
         if (code == HD_OK && at < size)
-            code = write_escape((unsigned char)text[at++], out, err);
+            code = write_escape(text, size, &at, out, err);
     }
     return code == HD_OK ? hd_buf_append(out, "\"", 1, err) : code;
 }

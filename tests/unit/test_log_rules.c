@@ -52,8 +52,11 @@ static void mistakes_are_told(void **state)
         {"  - {match: \"(a\", label: b}", "log_rules[0].match: not a regular expression: "},
         {"  - {match: '(a)\\1', label: b}", "back references (\\1) are not allowed"},
         {"  - {match: 'a{65}', label: b}", "it repeats too often: at most 64 in one {}"},
-        {"  - {match: '(a{40}){40}', label: b}", "it repeats too often"},
+        {"  - {match: '((a{40}){40}){40}', label: b}", "it repeats too often"},
         {"  - {match: 'a{1,99999999999}', label: b}", "it repeats too often"},
+        {"  - {match: 'a++++++++++++++++++++', label: b}", "it repeats too often"},
+        {"  - {match: '((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+', label: b}",
+         "it repeats too often"},
         {"  - {match: a, label: "
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}",
          "log_rules[0].label: at most 63 bytes"},
