@@ -43,8 +43,8 @@ EXPERIMENT
     travel.yaml >master.out 2>master.log &
 master_pid=$!
 pids="$pids $!"
-run_worker() { # run_worker ID: the targets say where they are
-    "$worker" --nameserver "$address" --token-file token --run-id travel \
+run_worker() { # run_worker ID [RUN]: the targets say where they are
+    "$worker" --nameserver "$address" --token-file token --run-id "${2:-travel}" \
         --work-dir "disk-$1" --worker-id "$1" --env "HP_WHERE=$1" --engine process >>"worker-$1.log" 2>&1 &
     worker_pid=$!
     pids="$pids $!"
@@ -52,7 +52,7 @@ run_worker() { # run_worker ID: the targets say where they are
 copies() { [ "$(grep -c "is here for other workers" master.log)" -ge "$1" ]; }
 counted() { [ "$(grep -c "$1" ledger)" -ge "$2" ]; }
 
-echo "1..4"
+echo "1..5"
 run_worker a
 a=$worker_pid
 until_true grep -q "hello" master.log
@@ -76,3 +76,18 @@ wait "$master_pid"
 [ -z "$(grep "^epoch" ledger | sort | uniq -d)" ] && ! grep -q "^torn" ledger &&
     [ "$(grep -c "^epoch" ledger)" -eq $((4 + 2 * 2 + 6)) ] && [ ! -e state/state.db.depot ]
 verdict $? "no epoch is computed twice, and nothing is left of the copies"
+
+# One worker alone has nobody to send to; then another comes, while the first is busy for long.
+rm go
+sed 's/^name: .*/name: late/; s/brackets: .*/brackets: [[[3, 1], [1, 9]]]}/' travel.yaml >late.yaml
+"$master" --run-id late --nameserver "$address" --token-file token --state-dir state-late late.yaml >late.out 2>late.log &
+pids="$pids $!"
+run_worker c late
+until_true grep -q "^start 3 [0-9]* c" ledger
+early=$(grep -c "is here for other workers" late.log)
+run_worker d late
+late_copies() { [ "$(grep -c "is here for other workers" late.log)" -ge 2 ]; }
+until_true late_copies && [ "$early" -eq 0 ]
+verdict $? "states of before a worker came have copies when it has come"
+touch go
+until_true grep -q "finished: " late.out
