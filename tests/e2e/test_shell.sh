@@ -45,7 +45,7 @@ verdict $? "nothing of it stays"
     [ "$(cat tmp/*/*/run/0-2/loss.json)" = 1 ] && grep -q 'which stays' print.out
 verdict $? "the line that --print prints does it by hand"
 "$hd" try experiment.yaml --print >try.sh 2>print.out && sh ./try.sh >line.out 2>&1 &&
-    [ -s tmp/*/*/run/0-1/loss.json ] && grep -q 'which stays' print.out
+    grep -q . tmp/*/*/run/0-1/loss.json && grep -q 'which stays' print.out
 verdict $? "so does that of hd try"
 mkfifo pipe
 "$hd" run slow.yaml --state-dir slow --workers 1 --seed 1 --detach >slow.out 2>&1
