@@ -163,6 +163,12 @@ static enum hd_code read_keys(const char *path, struct hd_key *keys, size_t *ret
                               struct stat *ret_st, struct hd_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && errno == ENOENT)
+        return hd_fail(err, HD_E_NOTFOUND,
+                       "cannot open the token file %s: No such file or directory; put the one of "
+                       "the nameserver's machine there, mode 0600, or make one: hd token add "
+                       "--output FILE",
+                       path);
     if (fd < 0)
         return hd_fail_errno(err, errno, "cannot open the token file %s", path);
     char *text = hd_malloc(FILE_BYTES_MAX + 1);
