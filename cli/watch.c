@@ -251,6 +251,25 @@ static void look_why(const struct run_arguments *arguments, const struct hd_valu
     *next_ms = hd_clock_ms() + WAITS_PERIOD_MS;
 }
 
+/* A master stays for as long as one of its runs is not over; with runs that are paused it would
+ * stay until somebody resumes them. False also when it cannot be told. */
+static bool waits_for_paused_only(const struct run_arguments *arguments)
+{
+    struct hd_value *answer = NULL;
+    struct hd_err ignored;
+    bool paused = false, others = false;
+    if (read_view(arguments, NULL, "runs", &answer, &ignored) != HD_OK)
+        return false;
+    const struct hd_value *runs = hd_value_get(answer, "runs");
+    for (size_t i = 0; runs != NULL && i < runs->as.array.count; i++) {
+        const struct hd_value *run = runs->as.array.items[i];
+        paused = paused || state_is(run, "paused");
+        others = others || (!state_is(run, "paused") && !watch_is_over(run));
+    }
+    hd_value_free(answer);
+    return paused && !others;
+}
+
 /* One look. *ret_ended: there is nothing more to wait for. */
 static enum hd_code look(const struct run_arguments *arguments, const char *run_id,
                          struct progress *progress, int64_t *why_ms, bool *ret_ended, int *ret_exit,
@@ -336,9 +355,9 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
                 seen();
             first = false;
         }
-        /* A master that tends a finished run is about to leave by itself. */
+        /* A master whose runs are all over is about to leave by itself. */
         if (code == HD_OK && ended && !over && taken_up &&
-            (cluster == NULL || exit_code == HD_EXIT_PAUSED)) {
+            (cluster == NULL || exit_code == HD_EXIT_PAUSED || waits_for_paused_only(arguments))) {
             *ret_exit = exit_code;
             return HD_OK;
         }

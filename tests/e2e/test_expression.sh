@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/story.sh
 . "$(dirname "$0")/story.sh"
 hd=$4
-echo 1..5
+echo 1..6
 cat >formula.yaml <<'EXPERIMENT'
 target: {expression: "x^2 + (kind == 'a' ? 1 : 2) + (big ? 0 : 10) + 1 / budget"}
 space:
@@ -40,3 +40,8 @@ mkdir "my runs" && cp formula.yaml "my runs/it's.yaml"
     (PATH=$(dirname "$hd"):$PATH && eval "$(grep '^  hd run.*--resume' again.out)") >resumed.out 2>&1 &&
     grep -q '^best loss: 1.25' resumed.out
 verdict $? "the way to go on can be given to a shell"
+sed 's/log(x) + y/log(0)/; $a pause_after_failures: 2' nothing.yaml >paused.yaml
+"$hd" run paused.yaml --state-dir both --workers 1 >paused.out 2>&1
+[ $? -eq 3 ] && timeout 100 "$hd" run formula.yaml --state-dir both --workers 1 >beside.out 2>&1 &&
+    grep -q '^best loss: 1.25' beside.out && "$hd" status paused --state-dir both | grep -q '^state *paused'
+verdict $? "a run ends beside one that is paused"
