@@ -47,6 +47,20 @@ static enum hd_code copy_settings(const struct hd_reader *reader, const struct h
     return HD_OK;
 }
 
+/* A key that is almost "name" would be refused as a setting of the default sampler. */
+static enum hd_code refuse_almost_name(const struct hd_reader *reader,
+                                       const struct hd_value *object)
+{
+    static const char *const name[] = {"name"};
+    for (size_t i = 0; object != NULL && i < object->as.object.count; i++) {
+        const char *key = object->as.object.keys[i];
+        if (!hd_streq(key, "name") && hd_nearest(key, name, 1) != NULL)
+            return hd_read_fail(reader, HD_E_INVALID, object->as.object.items[i], "sampler", key,
+                                "unknown key, did you mean \"name\"?");
+    }
+    return HD_OK;
+}
+
 /* The sampler itself checks its settings. */
 static enum hd_code try_sampler(const struct hd_reader *reader, const struct hd_value *object,
                                 const struct hd_experiment *experiment)
@@ -64,6 +78,7 @@ enum hd_code hd_sampler_part_parse(const struct hd_reader *reader, const struct 
 {
     const struct hd_value *object;
     enum hd_code code = hd_read_object(reader, root, "", "sampler", &object);
+    const struct hd_value *given_name = code == HD_OK ? hd_read_member(object, "name") : NULL;
     char *given = NULL;
     if (code == HD_OK)
         code = hd_read_text(reader, object, "sampler", "name", &given);
@@ -81,6 +96,9 @@ enum hd_code hd_sampler_part_parse(const struct hd_reader *reader, const struct 
         index++;
     if (index == count) /* tells the nearest */
         return hd_read_choice(reader, object, "sampler", "name", names, count, &index);
-    code = copy_settings(reader, object, experiment->sampler_settings);
+    if (given_name == NULL)
+        code = refuse_almost_name(reader, object);
+    if (code == HD_OK)
+        code = copy_settings(reader, object, experiment->sampler_settings);
     return code == HD_OK ? try_sampler(reader, object, experiment) : code;
 }
