@@ -386,7 +386,7 @@ static void places_are_read(void **state)
         assert_string_equal(read.bucket, rows[i].bucket);
         assert_string_equal(read.path, rows[i].path);
     }
-    static const char *const off[] = {"0", "off", "No", "FALSE"};
+    static const char *const off[] = {"0", "-1", "off", "No", "FALSE"};
     for (size_t i = 0; i < HD_COUNT(off); i++)
         assert_true(hd_artifacts_are_off(off[i]));
     assert_false(hd_artifacts_are_off(NULL) || hd_artifacts_are_off("") ||

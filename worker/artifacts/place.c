@@ -12,7 +12,7 @@
 
 bool hd_artifacts_are_off(const char *environment)
 {
-    static const char *const words[] = {"0", "off", "no", "false"};
+    static const char *const words[] = {"0", "-1", "off", "no", "false"};
     for (size_t i = 0; environment != NULL && i < HD_COUNT(words); i++)
         if (strcasecmp(environment, words[i]) == 0)
             return true;
