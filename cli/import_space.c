@@ -175,6 +175,8 @@ enum hd_code import_frame(const struct importer *importer, const char *name,
     return code;
 }
 
+#define KEY_BYTES_MAX 1000 /* of one line, which libyaml reads as a key */
+
 /* ---- the text ------------------------------------------------------------------------------- */
 
 static enum hd_code write_key(const char *key, struct hd_buf *out, struct hd_err *err)
@@ -187,7 +189,12 @@ static enum hd_code write_key(const char *key, struct hd_buf *out, struct hd_err
                                         "on",   "off",  "y",     "n"};
     for (size_t i = 0; i < HD_COUNT(words) && plain; i++)
         plain = !hd_streq(key, words[i]);
-    return plain ? hd_buf_puts(out, key, err) : hd_json_write_string(key, out, err);
+    size_t before = out->size;
+    enum hd_code code = plain ? hd_buf_puts(out, key, err) : hd_json_write_string(key, out, err);
+    if (code == HD_OK && out->size - before > KEY_BYTES_MAX)
+        code =
+            hd_fail(err, HD_E_LIMIT, "the name %.60s... is longer than a key of YAML may be", key);
+    return code;
 }
 
 static enum hd_code write_flow(const struct hd_value *value, struct hd_buf *out, struct hd_err *err)

@@ -14,16 +14,20 @@ struct writer {
 static enum hd_code write_value(const struct writer *writer, const struct hd_value *value,
                                 int depth);
 
-/* Characters that JSON may hold as they are, YAML may not, and no terminal should be shown: DEL,
- * the controls beyond ASCII, and the two that are no characters. 0: another one. */
+/* Characters that JSON may hold as they are, that end a line in YAML or may not stand there, and
+ * that no terminal should be shown: DEL and the controls beyond ASCII, the separators of lines and
+ * paragraphs, the mark of byte order, and the two that are no characters. 0: another one. */
 static unsigned control_at(const unsigned char *text, size_t step)
 {
     if (step == 1)
         return text[0] == 0x7f ? 0x7f : 0;
     if (step == 2)
         return text[0] == 0xc2 && text[1] < 0xa0 ? text[1] : 0;
-    return step == 3 && text[0] == 0xef && text[1] == 0xbf && text[2] >= 0xbe ? 0xff40u + text[2]
-                                                                              : 0;
+    if (step != 3)
+        return 0;
+    unsigned point = (text[0] & 0xfu) << 12 | (text[1] & 0x3fu) << 6 | (text[2] & 0x3fu);
+    bool wild = point == 0x2028 || point == 0x2029 || point == 0xfeff || point >= 0xfffe;
+    return wild ? point : 0;
 }
 
 /* How many bytes from text on can be copied as they are. */

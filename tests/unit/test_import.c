@@ -335,6 +335,27 @@ static void no_other_tag_is_read(void **state)
     }
 }
 
+/* A key of YAML has a line of at most 1024 characters: what could not be read again is not made. */
+static void a_name_that_yaml_cannot_hold_is_told(void **state)
+{
+    (void)state;
+    char text[2048], name[1101];
+    struct hd_value *document = NULL;
+    struct import import = {0};
+    struct hd_buf out;
+    const struct import_options options = {.file = "old", .image = "demo"};
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    (void)hd_format(text, sizeof(text), "{\"name\": \"a\", \"%s\": 1}", name);
+    assert_hd_ok(hd_yaml_parse(text, strlen(text), "old", &hd_value_limits_file, &document, &err));
+    assert_hd_ok(import_hyperdock(document, &options, &import, &err));
+    hd_buf_init(&out, 1 << 20);
+    assert_hd_fails(import_write(&import, &out, &err), HD_E_LIMIT, "longer than a key of YAML");
+    import_release(&import);
+    hd_value_free(document);
+    hd_buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +367,7 @@ int main(void)
         cmocka_unit_test(mlframework_values),
         cmocka_unit_test(mlframework_mistakes),
         cmocka_unit_test(no_other_tag_is_read),
+        cmocka_unit_test(a_name_that_yaml_cannot_hold_is_told),
     };
     return cmocka_run_group_tests_name("import", tests, NULL, NULL);
 }
