@@ -6,7 +6,8 @@ hd=$1
 dir=$(mktemp -d) || exit 1
 mkdir "$dir/tmp" "$dir/bin"
 export TMPDIR="$dir/tmp"
-trap '"$hd" cancel slow --state-dir "$dir/slow" >/dev/null 2>&1; "$hd" attach slow --state-dir "$dir/slow" >/dev/null 2>&1; cd / && rm -rf "$dir"' EXIT
+# The target of the slow run waits at a pipe: the last writer lets it end.
+trap '"$hd" cancel slow --state-dir "$dir/slow" >/dev/null 2>&1; "$hd" attach slow --state-dir "$dir/slow" >/dev/null 2>&1; [ ! -p pipe ] || : <>pipe; cd / && rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 number=0
 verdict() { # verdict STATUS PROMISE
