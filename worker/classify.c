@@ -293,29 +293,41 @@ static size_t odd_number(const char *text, size_t size, const char **ret_name)
     return 0;
 }
 
-/* printf("%f") of C, and MATLAB's, write nan, -nan, inf: outside of strings these become the
- * literals that the JSON reader takes. False when there was nothing to change. */
-static bool respell_odd_numbers(const char *text, size_t size, struct hd_buf *out)
+/* One step of a target's text into text that JSON takes: printf("%f") of C, and MATLAB's, write
+ * nan, -nan, inf, which outside of strings become the literals that the reader takes; bytes that
+ * are not UTF-8, as of messages in Latin-1, become U+FFFD inside them. Returns how much was read.
+ */
+static size_t respell_one(const char *text, size_t size, bool in_string, const char **ret_instead)
+{
+    size_t length = in_string ? 0 : odd_number(text, size, ret_instead);
+    if (length > 0)
+        return length;
+    *ret_instead = NULL;
+    if (!in_string)
+        return 1;
+    if (text[0] == '\\' && size > 1)
+        return 2;
+    length = hd_utf8_size(text, size);
+    if (length == 0)
+        *ret_instead = "\xef\xbf\xbd";
+    return length > 0 ? length : 1;
+}
+
+/* False when there was nothing to change. */
+static bool respell(const char *text, size_t size, struct hd_buf *out)
 {
     struct hd_err err;
     bool changed = false;
     bool in_string = false;
-    for (size_t i = 0; i < size;) {
-        const char *name = NULL;
-        size_t length = in_string ? 0 : odd_number(text + i, size - i, &name);
-        if (length > 0) {
-            if (hd_buf_puts(out, name, &err) != HD_OK)
-                return false;
-            i += length;
-            changed = true;
-            continue;
-        }
-        size_t step = in_string && text[i] == '\\' && i + 1 < size ? 2 : 1;
+    for (size_t i = 0, step; i < size; i += step) {
+        const char *instead;
+        step = respell_one(text + i, size - i, in_string, &instead);
+        changed = changed || instead != NULL;
         if (step == 1 && text[i] == '"')
             in_string = !in_string;
-        if (hd_buf_append(out, text + i, step, &err) != HD_OK)
+        if ((instead != NULL ? hd_buf_puts(out, instead, &err)
+                             : hd_buf_append(out, text + i, step, &err)) != HD_OK)
             return false;
-        i += step;
     }
     return changed;
 }
@@ -328,8 +340,8 @@ enum hd_code hd_target_json_parse(const char *text, size_t size, const char *nam
         return code;
     struct hd_buf respelled;
     struct hd_err ignored;
-    hd_buf_init(&respelled, hd_value_limits_target.bytes_max * 2);
-    if (respell_odd_numbers(text, size, &respelled) &&
+    hd_buf_init(&respelled, hd_value_limits_target.bytes_max * 3);
+    if (respell(text, size, &respelled) &&
         hd_json_parse(respelled.data, respelled.size, name, &hd_value_limits_target, ret_value,
                       &ignored) == HD_OK)
         code = HD_OK;

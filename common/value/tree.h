@@ -16,8 +16,6 @@ HD_NODISCARD enum hd_code hd_tree_add(struct hd_value *object, const char *key,
 HD_NODISCARD enum hd_code hd_tree_duplicate(const struct hd_value *object, const char **ret_key,
                                             const struct hd_value **ret_item);
 
-/* The size (1 to 4) of the well-formed UTF-8 character at text, or 0. Reads at most size bytes. */
-size_t hd_utf8_size(const char *text, size_t size);
 /* Encodes a scalar value (not a surrogate, at most 0x10ffff); returns its size. */
 size_t hd_utf8_encode(uint32_t character, char ret_bytes[4]);
 

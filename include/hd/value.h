@@ -114,4 +114,7 @@ HD_NODISCARD enum hd_code hd_json_write(const struct hd_value *value, enum hd_js
 HD_NODISCARD enum hd_code hd_json_write_string(const char *text, struct hd_buf *out,
                                                struct hd_err *err);
 
+/* The size (1 to 4) of the well-formed UTF-8 character at text, or 0. Reads at most size bytes. */
+size_t hd_utf8_size(const char *text, size_t size);
+
 #endif

@@ -59,6 +59,10 @@ static const struct loss_row loss_rows[] = {
     {"{\"loss\": inf, \"note\": \"nan \\\" inf\"}", false, true, false, INFINITY, NULL,
      "{\"note\":\"nan \\\" inf\"}"},
     {"nan", false, true, false, NAN, NULL, NULL},
+    /* A message in Latin-1 does not cost the loss; elsewhere such bytes are no JSON. */
+    {"{\"loss\": 0.5, \"msg\": \"Speicher gel\xf6scht\"}", false, true, false, 0.5,
+     "Speicher gel\xef\xbf\xbdscht", NULL},
+    {"{\"loss\": \xf6}", false, false, false, NAN, "cannot be read", NULL},
     {"-inf", false, true, false, -INFINITY, NULL, NULL},
     {"{\"loss\": \"NaN\"}", false, true, false, NAN, NULL, NULL},
     /* the objective's own name and direction */
