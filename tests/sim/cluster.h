@@ -492,8 +492,9 @@ struct sim_keeping {
         const struct sim_root *root;
         const char *name;
         uint64_t run_uid;
-        uint32_t master; /* whose word it was */
-        bool over;       /* its run was, by then */
+        uint32_t master;   /* whose word it was */
+        size_t fact_count; /* that it knew then */
+        bool over;         /* its run was, by then */
     } * gone;
     size_t count, capacity;
 };

@@ -22,6 +22,7 @@ struct answer {
     struct hd_attempt_ref left;
     enum hd_need need;
     uint32_t master;
+    size_t fact_count;
     bool over; /* its run was */
 };
 
@@ -47,6 +48,7 @@ static void remove_directory(struct sim *sim, struct sim_worker *worker,
                                                         .name = answer->directory->name,
                                                         .run_uid = answer->left.run_uid,
                                                         .master = answer->master,
+                                                        .fact_count = answer->fact_count,
                                                         .over = answer->over};
     answer->directory->gone = true;
     sim->cover->removed[answer->need]++;
@@ -91,6 +93,7 @@ static void ask(struct sim *sim, const struct sim_worker *worker, struct sim_dir
         .left = left.attempt,
         .need = need,
         .master = master->index,
+        .fact_count = master->ledger.fact_count,
         .over = run != NULL && (run->state == HD_RUN_FINISHED || run->state == HD_RUN_CANCELLED)};
     sim_at(sim, sim->now_ms + between(sim, 1, ANSWER_MAX_MS), fire_answer, worker->index,
            worker->epoch, answer);
@@ -127,6 +130,21 @@ void sim_keep_start(struct sim *sim, const struct sim_worker *worker)
 
 /* ---- the promise ---------------------------------------------------------------------------- */
 
+/* A frozen worker that wakes begins what ended long ago: nothing will come of it. */
+static bool had_ended(const struct sim *sim, const struct sim_gone *gone,
+                      struct hd_attempt_ref attempt)
+{
+    const struct sim_ledger *ledger = &sim->masters[gone->master].ledger;
+    for (size_t f = 0; f < gone->fact_count && f < ledger->fact_count; f++) {
+        const struct hd_fact *fact = ledger->facts[f];
+        if (fact->kind == HD_FACT_ATTEMPT_ENDED && fact->as.attempt_ended.job == attempt.job &&
+            fact->as.attempt_ended.attempt == attempt.attempt &&
+            ledger->runs[fact->run].run_uid == attempt.run_uid)
+            return true;
+    }
+    return false;
+}
+
 static void needed_state_stays(struct sim *sim, const struct sim_checker *self,
                                const struct sim_probe *probe)
 {
@@ -140,7 +158,8 @@ static void needed_state_stays(struct sim *sim, const struct sim_checker *self,
         const struct sim_gone *gone = &sim->keeping.gone[g];
         /* People may make a run go on that was over; another history has its own view. */
         if (gone->root == root && hd_streq(gone->name, probe->lease->directory) && !gone->over &&
-            gone->run_uid == container->attempt.run_uid && gone->master == container->granted_by)
+            gone->run_uid == container->attempt.run_uid && gone->master == container->granted_by &&
+            !had_ended(sim, gone, container->attempt))
             sim_fail(sim, self->name,
                      "job %u.%u goes on from %s, which was said to be needed no more",
                      container->attempt.job, container->attempt.attempt, gone->name);
@@ -149,8 +168,8 @@ static void needed_state_stays(struct sim *sim, const struct sim_checker *self,
 
 const struct sim_checker sim_checkers_keep[] = {
     {"needed-state-stays",
-     "No directory that a config goes on from has been removed on its master's word, however late "
-     "that was heard.",
+     "No directory that a live attempt goes on from has been removed on its master's word, however "
+     "late that was heard.",
      needed_state_stays},
 };
 const size_t sim_checkers_keep_count = HD_COUNT(sim_checkers_keep);
