@@ -77,6 +77,16 @@ static enum hd_code parse_networks(const struct hd_reader *reader, const struct 
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
+/* Of two words "ADDRESS:HOST:CONTAINER/PROTOCOL"; a host port that is any free one is never taken.
+ */
+static bool is_same_host_port(const char *left, const char *right)
+{
+    const char *left_end = strrchr(left, ':'), *right_end = strrchr(right, ':');
+    size_t size = (size_t)(left_end - left);
+    return size == (size_t)(right_end - right) && memcmp(left, right, size) == 0 &&
+           left_end[-1] != ':' && hd_streq(strchr(left_end, '/'), strchr(right_end, '/'));
+}
+
 /* Without an address it is this machine's own: what a target listens on is nobody else's affair. */
 static enum hd_code add_port(const struct hd_reader *reader, const struct hd_value *item,
                              char **ports, size_t index)
@@ -91,9 +101,13 @@ static enum hd_code add_port(const struct hd_reader *reader, const struct hd_val
     bool v6 = strchr(address, ':') != NULL;
     (void)hd_format(word, sizeof(word), "%s%s%s:%s:%u/%s", v6 ? "[" : "", address, v6 ? "]" : "",
                     port.host, port.container, port.protocol);
-    for (size_t i = 0; i < index; i++)
+    for (size_t i = 0; i < index; i++) {
         if (hd_streq(ports[i], word))
             return hd_read_fail(reader, HD_E_INVALID, item, path, "", "%s is given twice", word);
+        if (is_same_host_port(ports[i], word))
+            return hd_read_fail(reader, HD_E_INVALID, item, path, "",
+                                "%s cannot have the host port of %s", word, ports[i]);
+    }
     ports[index] = hd_strdup(word);
     return ports[index] != NULL ? HD_OK : hd_read_nomem(reader);
 }

@@ -170,6 +170,16 @@ enum hd_code hd_port_parse(const struct hd_reader *reader, const struct hd_value
     return code;
 }
 
+/* By one of the ports before it. */
+static bool is_taken(const struct hd_service *service, const struct hd_service_port *port)
+{
+    for (const struct hd_service_port *at = service->ports; at < port; at++)
+        if (port->host[0] != '\0' && hd_streq(at->host, port->host) &&
+            hd_streq(at->address, port->address) && hd_streq(at->protocol, port->protocol))
+            return true;
+    return false;
+}
+
 static enum hd_code parse_ports(const struct hd_reader *reader, const struct hd_value *object,
                                 const char *path, struct hd_service *service)
 {
@@ -178,9 +188,11 @@ static enum hd_code parse_ports(const struct hd_reader *reader, const struct hd_
     for (size_t i = 0; code == HD_OK && list != NULL && i < list->as.array.count; i++) {
         char place[READ_PATH_MAX];
         (void)hd_format(place, sizeof(place), "%s.ports[%zu]", path, i);
-        code = hd_port_parse(reader, list->as.array.items[i], place,
-                             &service->ports[service->port_count]);
-        service->port_count++;
+        struct hd_service_port *port = &service->ports[service->port_count++];
+        code = hd_port_parse(reader, list->as.array.items[i], place, port);
+        if (code == HD_OK && is_taken(service, port))
+            code = hd_read_fail(reader, HD_E_INVALID, list->as.array.items[i], place, "",
+                                "host port %s is given twice", port->host);
     }
     return code;
 }

@@ -435,6 +435,8 @@ static void errors(void **state)
         {"target: {image: a, ports: [0]}\n" SPACE, "target.ports[0]: expected a port"},
         {"target: {image: a, ports: ['80:x']}\n" SPACE, "target.ports[0]: expected a port"},
         {"target: {image: a, ports: [80, '127.0.0.1::80']}\n" SPACE, "is given twice"},
+        {"target: {image: a, ports: ['80:80', '80:81']}\n" SPACE,
+         "target.ports[1]: 127.0.0.1:80:81/tcp cannot have the host port of 127.0.0.1:80:80/tcp"},
         {"target: {image: a, ports: [80], container: {network: none}}\n" SPACE,
          "has no ports to publish"},
         {"target: {command: a, ports: [80]}\n" SPACE, "target.ports: needs an image"},

@@ -60,6 +60,8 @@ static void mistakes_are_told_by_line(void **state)
         {TWO("env: {A: [1]}"), "services.bb.env: expected a short text"},
         {TWO("ports: [0]"), "services.bb.ports[0]: expected a port"},
         {TWO("ports: [65536]"), "services.bb.ports[0]: expected a port"},
+        {TWO("ports: [\"80:80\", 80, \"80:81\"]"),
+         "services.bb.ports[2]: host port 80 is given twice"},
         {TWO("ports: [\"80/http\"]"), "services.bb.ports[0]: expected a port"},
         {TWO("ports: [\"host:80:80\"]"), "services.bb.ports[0]: expected a port"},
         {TWO("ports: [{host: 80}]"), "services.bb.ports[0].container: missing"},
