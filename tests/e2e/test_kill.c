@@ -155,6 +155,13 @@ static void kill_engine(void)
 
 /* ---- watching ------------------------------------------------------------------------------- */
 
+/* No engine answered when it started, or that engine went in the midst of its first questions. */
+static bool lacked_engine(const struct child *worker)
+{
+    return child_has_said(&story.cluster, worker, "no Docker engine") ||
+           child_has_said(&story.cluster, worker, "docker.sock does not answer");
+}
+
 /* A worker that is started while no engine answers says so and leaves; whoever serves machines
  * starts it again. */
 static void serve_workers(void)
@@ -162,7 +169,7 @@ static void serve_workers(void)
     for (enum victim victim = VICTIM_WORKER_0; victim <= VICTIM_WORKER_1; victim++) {
         struct child *worker = cluster_child(&story.cluster, victim_names[victim]);
         if (victim != story.down && worker->log != NULL && !child_runs(&story.cluster, worker) &&
-            child_has_said(&story.cluster, worker, "no Docker engine"))
+            lacked_engine(worker))
             start_victim(victim);
     }
 }
@@ -241,7 +248,7 @@ static bool kill_one(unsigned number, size_t window)
         return true;
     }
     struct child *child = cluster_child(&story.cluster, victim_names[victim]);
-    bool waits = worker && child_has_said(&story.cluster, child, "no Docker engine");
+    bool waits = worker && lacked_engine(child);
     if (victim != VICTIM_MASTER && !waits && !child_runs(&story.cluster, child))
         cluster_fail(&story.cluster, "%s ended by itself with %d after %zu results", child->name,
                      child->exit, story.known.count);
