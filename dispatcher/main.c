@@ -1,38 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hd-master: one or several runs: optimizer, dispatcher, checkpoint. */
+#include "arguments.h"
 #include "startup.h"
 
 #include <errno.h>
 #include <hd/checkpoint.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-struct arguments {
-    const char *run_id, *image, *space, *nameserver, *host, *nic, *advertise, *working_directory;
-    const char *checkpoint, *state_dir, *job_queue_sizes, *token_file;
-    const char *credentials_dir, *notify, *depot, *depot_limit, *home_limit;
-    struct hd_net_security security;
-    struct hd_log_words log;
-    struct hd_text_list warm_start;
-    double budget_min, budget_max, eta;
-    int64_t port, min_workers, iterations, seed, time_limit_ms, ping_ms;
-    bool resume, shutdown_workers, seed_given, dynamic_queue_size, fixed_queue_size;
-};
-
-static const struct arguments defaults = {
-    .budget_min = NAN,
-    .budget_max = NAN,
-    .eta = NAN,
-    .ping_ms = 5000,
-};
-
 /* ---- from options to settings
  * --------------------------------------------------------------------- */
 
-static enum hd_code queue_sizes(const struct arguments *arguments,
+static enum hd_code queue_sizes(const struct hd_master_arguments *arguments,
                                 struct hd_experiment_overrides *overrides, struct hd_err *err)
 {
     if (arguments->job_queue_sizes == NULL)
@@ -50,16 +31,16 @@ static enum hd_code queue_sizes(const struct arguments *arguments,
     return HD_OK;
 }
 
-static enum hd_code make_startup(const struct arguments *arguments, const char *experiment,
+static enum hd_code make_startup(const struct hd_master_arguments *arguments,
                                  struct hd_startup *startup, struct hd_err *err)
 {
     *startup = (struct hd_startup){
         .run_id = arguments->run_id,
-        .experiment_file = experiment,
+        .experiment_file = arguments->experiment,
         .space_file = arguments->space,
         .resume = arguments->resume,
         .warm_start = &arguments->warm_start,
-        .overrides = {.name = experiment == NULL ? arguments->run_id : NULL,
+        .overrides = {.name = arguments->experiment == NULL ? arguments->run_id : NULL,
                       .image = arguments->image,
                       .budget_min = arguments->budget_min,
                       .budget_max = arguments->budget_max,
@@ -74,14 +55,15 @@ static enum hd_code make_startup(const struct arguments *arguments, const char *
         if (code != HD_OK)
             return code;
     }
-    if (experiment == NULL && (arguments->image == NULL) != (arguments->space == NULL))
+    if (arguments->experiment == NULL && (arguments->image == NULL) != (arguments->space == NULL))
         return hd_fail(err, HD_E_INVALID, "--image and --space go together");
     return queue_sizes(arguments, &startup->overrides, err);
 }
 
 /* The nameserver: given, or from the credentials file, or this machine's. */
-static enum hd_code find_nameserver(const struct arguments *arguments, bool tls, char *ret_address,
-                                    size_t address_size, char *token, struct hd_err *err)
+static enum hd_code find_nameserver(const struct hd_master_arguments *arguments, bool tls,
+                                    char *ret_address, size_t address_size, char *token,
+                                    struct hd_err *err)
 {
     char named[HD_ADDRESS_MAX] = "127.0.0.1";
     enum hd_code code = HD_OK;
@@ -104,7 +86,7 @@ static enum hd_code find_nameserver(const struct arguments *arguments, bool tls,
     return HD_OK;
 }
 
-static enum hd_code store_path(const struct arguments *arguments, char **ret_path,
+static enum hd_code store_path(const struct hd_master_arguments *arguments, char **ret_path,
                                struct hd_err *err)
 {
     char *joined;
@@ -124,8 +106,8 @@ static enum hd_code store_path(const struct arguments *arguments, char **ret_pat
 /* ---- what a person sees
  * ------------------------------------------------------------------------------ */
 
-static void print_worker_command(const struct arguments *arguments, const char *nameserver,
-                                 const char *run_id, const char *token_path)
+static void print_worker_command(const struct hd_master_arguments *arguments,
+                                 const char *nameserver, const char *run_id, const char *token_path)
 {
     const char *host = strstr(nameserver, "://") + 3;
     printf("To add a worker, run:\n  hd-worker --nameserver %s%s%s", host,
@@ -192,7 +174,8 @@ struct settings {
 };
 
 /* What workers dial: an address that means all of them is none. */
-static const char *advertised(const struct arguments *arguments, struct settings *settings)
+static const char *advertised(const struct hd_master_arguments *arguments,
+                              struct settings *settings)
 {
     if (arguments->advertise != NULL ||
         (!hd_streq(settings->host, "0.0.0.0") && !hd_streq(settings->host, "::")))
@@ -204,8 +187,8 @@ static const char *advertised(const struct arguments *arguments, struct settings
 }
 
 /* 0: none are taken. */
-static enum hd_code set_depot(const struct arguments *arguments, struct hd_driver_options *driver,
-                              struct hd_err *err)
+static enum hd_code set_depot(const struct hd_master_arguments *arguments,
+                              struct hd_driver_options *driver, struct hd_err *err)
 {
     uint64_t bytes_max = HD_DEPOT_BYTES_DEFAULT;
     if (arguments->depot_limit != NULL &&
@@ -223,11 +206,11 @@ static enum hd_code set_depot(const struct arguments *arguments, struct hd_drive
     return HD_OK;
 }
 
-static enum hd_code make_settings(const struct arguments *arguments, const char *experiment,
+static enum hd_code make_settings(const struct hd_master_arguments *arguments,
                                   struct settings *settings, struct hd_err *err)
 {
     const struct hd_net_security *security = &arguments->security;
-    enum hd_code code = make_startup(arguments, experiment, &settings->startup, err);
+    enum hd_code code = make_startup(arguments, &settings->startup, err);
     if (code == HD_OK)
         code = hd_token_load(arguments->token_file, settings->token, &settings->token_path, err);
     /* With a credentials directory the one token of the file there counts. */
@@ -316,7 +299,7 @@ static enum hd_code write_record(const struct settings *settings, const char *ad
     return code;
 }
 
-static enum hd_code serve(const struct arguments *arguments, struct settings *settings,
+static enum hd_code serve(const struct hd_master_arguments *arguments, struct settings *settings,
                           int *ret_exit, struct hd_err *err)
 {
     int stop_fd = -1;
@@ -355,205 +338,10 @@ static enum hd_code serve(const struct arguments *arguments, struct settings *se
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = defaults;
-    struct arguments *a = &arguments;
-    const struct hd_option options[] = {
-        {.name = "run-id",
-         .aliases = "run_id",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->run_id,
-         .hint = "ID",
-         .help = "name of the run (default: the experiment's name)"},
-        {.name = "min-budget",
-         .aliases = "min_budget",
-         .kind = HD_OPTION_DOUBLE,
-         .value = &a->budget_min,
-         .hint = "B",
-         .help = "smallest budget, over the file's"},
-        {.name = "max-budget",
-         .aliases = "max_budget",
-         .kind = HD_OPTION_DOUBLE,
-         .value = &a->budget_max,
-         .hint = "B",
-         .help = "largest budget, over the file's"},
-        {.name = "image",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->image,
-         .hint = "IMAGE",
-         .help = "target image, instead of an EXPERIMENT"},
-        {.name = "space",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->space,
-         .hint = "FILE",
-         .help = "search space (YAML or JSON), with --image"},
-        {.name = "eta",
-         .kind = HD_OPTION_DOUBLE,
-         .value = &a->eta,
-         .hint = "E",
-         .help = "factor between budgets, over the file's"},
-        {.name = "iterations",
-         .aliases = "n-iterations",
-         .kind = HD_OPTION_INT,
-         .value = &a->iterations,
-         .hint = "N",
-         .help = "iterations (brackets) to run, over the file's",
-         .int_min = 0,
-         .int_max = 1000000000},
-        {.name = "seed",
-         .aliases = "random-state",
-         .kind = HD_OPTION_INT,
-         .value = &a->seed,
-         .hint = "S",
-         .help = "seed of a new run",
-         .int_min = 0,
-         .int_max = INT64_MAX,
-         .given = &a->seed_given},
-        {.name = "time-limit",
-         .aliases = "time-left-for-this-task",
-         .kind = HD_OPTION_DURATION,
-         .value = &a->time_limit_ms,
-         .hint = "TIME",
-         .help = "end the run after this long, like 90m"},
-        {.name = "job-queue-sizes",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->job_queue_sizes,
-         .hint = "MIN,MAX",
-         .help = "jobs kept ready beyond waiting workers (default -1,0)"},
-        {.name = "dynamic-queue-size",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->dynamic_queue_size,
-         .help = "queue sizes are relative to the workers (default)"},
-        {.name = "fixed-queue-size",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->fixed_queue_size,
-         .help = "queue sizes bound all outstanding jobs instead"},
-        {.name = "min-workers",
-         .aliases = "min-n-workers",
-         .kind = HD_OPTION_INT,
-         .value = &a->min_workers,
-         .hint = "N",
-         .help = "hand out no job before N workers are there",
-         .int_min = 0,
-         .int_max = HD_WORKERS_MAX},
-        {.name = "resume",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->resume,
-         .help = "go on with the run when it exists, start it when not"},
-        {.name = "warm-start",
-         .aliases = "previous-result",
-         .kind = HD_OPTION_LIST,
-         .value = &a->warm_start,
-         .hint = "RUN|FILE",
-         .help = "begin a new run with results of earlier ones"},
-        {.name = "state-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->state_dir,
-         .hint = "DIR",
-         .help = "where runs are kept (default: hyperdock-state)"},
-        {.name = "checkpoint",
-         .aliases = "checkpoint-file",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->checkpoint,
-         .hint = "FILE",
-         .help = "the same, as one file"},
-        {.name = "depot",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->depot,
-         .hint = "DIR",
-         .help = "copies of configs' work directories that travel (default: beside the state)"},
-        {.name = "depot-limit",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->depot_limit,
-         .hint = "SIZE",
-         .help = "at most so much of them; 0: directories stay where they are (default: 8GiB)"},
-        {.name = "home-limit",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->home_limit,
-         .hint = "SIZE",
-         .help = "at most so much of what the best jobs left; 0: it stays away (default: 8GiB)"},
-        {.name = "working-directory",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->working_directory,
-         .hint = "DIR",
-         .help = "change to this directory first"},
-        {.name = "nameserver",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->nameserver,
-         .hint = "HOST[:PORT]",
-         .help = "nameserver (default: 127.0.0.1:7411)"},
-        {.name = "credentials-dir",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->credentials_dir,
-         .hint = "DIR",
-         .help = "find nameserver and token in a shared directory"},
-        {.name = "host",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->host,
-         .hint = "HOST",
-         .help = "address to listen on (default: 127.0.0.1)"},
-        {.name = "port",
-         .kind = HD_OPTION_INT,
-         .value = &a->port,
-         .hint = "PORT",
-         .help = "port to listen on (default: any)",
-         .int_min = 0,
-         .int_max = 65535},
-        {.name = "nic",
-         .aliases = "nic-name",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->nic,
-         .hint = "NAME",
-         .help = "listen on this network interface's address"},
-        {.name = "advertise",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->advertise,
-         .hint = "HOST",
-         .help = "address that workers dial, when it differs"},
-        {.name = "ping-interval",
-         .kind = HD_OPTION_DURATION,
-         .value = &a->ping_ms,
-         .hint = "TIME",
-         .help = "how often workers report that they live"},
-
-        {.name = "shutdown-workers",
-         .kind = HD_OPTION_FLAG,
-         .value = &a->shutdown_workers,
-         .help = "tell workers to leave when every run is over"},
-        {.name = "token-file",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->token_file,
-         .hint = "FILE",
-         .help = "token (default: the user's, made on first use)"},
-        HD_NET_SECURITY_OPTIONS(a->security, "TLS certificate authority of the others (PEM)",
-                                "listen beyond loopback without TLS"),
-        {.name = "notify",
-         .kind = HD_OPTION_TEXT,
-         .value = &a->notify,
-         .hint = "FILE",
-         .help = "who is told what (default: the user's hyperdock/notify.yaml); none: nobody"},
-        HD_LOG_OPTIONS(a->log),
-    };
-    const struct hd_program program = {
-        .name = "hd-master",
-        .summary = "decides which config to try at which budget, and hands jobs to workers",
-        .usage = "hd-master [EXPERIMENT] --run-id ID [options]",
-        .epilogue =
-            "Exit status: 0 finished, 1 error, 2 usage, 3 paused, 130 stopped before the end.",
-        .options = options,
-        .option_count = HD_COUNT(options),
-        .positional_min = 0,
-        .positional_max = 1,
-    };
-    const char *positionals[1];
-    size_t positional_count;
-    switch (hd_options_parse(&program, argc, argv, positionals, &positional_count)) {
-    case HD_PARSE_GO:
-        break;
-    case HD_PARSE_EXIT_OK:
-        return HD_EXIT_OK;
-    case HD_PARSE_EXIT_USAGE:
-        return HD_EXIT_USAGE;
-    }
+    struct hd_master_arguments arguments;
+    enum hd_parse_answer answer = hd_master_arguments_parse(argc, argv, &arguments);
+    if (answer != HD_PARSE_GO)
+        return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     struct hd_err err;
     enum hd_code code = hd_log_start("hd-master", &arguments.log, &err);
     hd_notify_open();
@@ -564,8 +352,7 @@ int main(int argc, char **argv)
     struct settings settings = {0};
     int exit_code = HD_EXIT_FAILED;
     if (code == HD_OK)
-        code = make_settings(&arguments, positional_count > 0 ? positionals[0] : NULL, &settings,
-                             &err);
+        code = make_settings(&arguments, &settings, &err);
     if (code == HD_OK)
         code = serve(&arguments, &settings, &exit_code, &err);
     hd_keyring_free(settings.keyring);
