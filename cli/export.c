@@ -73,9 +73,15 @@ static enum hd_code write_value(FILE *out, bool first, const struct hd_value *va
     return code;
 }
 
-static size_t param_count(const struct export *export)
+static size_t key_count(const struct export *export)
 {
     return export->space != NULL ? export->space->as.object.count : 0;
+}
+
+/* The clauses of what no config may be stand among the params, and are none. */
+static bool is_param(const struct export *export, size_t key)
+{
+    return !hd_streq(export->space->as.object.keys[key], "forbidden");
 }
 
 static void write_header(const struct export *export)
@@ -91,7 +97,9 @@ static void write_header(const struct export *export)
         write_field(export->out, false, "violation");
     if (hd_value_get(export->head, "noise") != NULL)
         write_field(export->out, false, "repeat");
-    for (size_t i = 0; i < param_count(export); i++) {
+    for (size_t i = 0; i < key_count(export); i++) {
+        if (!is_param(export, i))
+            continue;
         char title[CLI_CELL_MAX];
         (void)hd_format(title, sizeof(title), "params.%s", export->space->as.object.keys[i]);
         write_field(export->out, false, title);
@@ -119,9 +127,11 @@ static enum hd_code write_record(const struct export *export, const struct hd_va
         code = write_value(export->out, false, hd_value_get(job, "violation"), err);
     if (hd_value_get(export->head, "noise") != NULL && code == HD_OK)
         code = write_value(export->out, false, hd_value_get(job, "repeat"), err);
-    for (size_t i = 0; i < param_count(export) && code == HD_OK; i++)
-        code = write_value(export->out, false,
-                           hd_value_get(params, export->space->as.object.keys[i]), err);
+    for (size_t i = 0; i < key_count(export) && code == HD_OK; i++) {
+        if (is_param(export, i))
+            code = write_value(export->out, false,
+                               hd_value_get(params, export->space->as.object.keys[i]), err);
+    }
     fputs("\r\n", export->out);
     return code;
 }

@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/story.sh
 . "$(dirname "$0")/story.sh"
 hd=$4
-echo 1..6
+echo 1..7
 cat >formula.yaml <<'EXPERIMENT'
 target: {expression: "x^2 + (kind == 'a' ? 1 : 2) + (big ? 0 : 10) + 1 / budget"}
 space:
@@ -19,6 +19,9 @@ EXPERIMENT
 verdict $? "every config is evaluated, and the run ends"
 "$hd" best | grep -qE "1\.25$|1\.25 " && "$hd" export --format csv >all.csv && [ "$(wc -l <all.csv)" -eq 13 ]
 verdict $? "the loss is the value for the params and the budget"
+sed '$a forbidden: [{kind: b, big: true}]' formula.yaml >fewer.yaml
+"$hd" run fewer.yaml --state-dir fewer >fewer.out 2>&1 && "$hd" export --state-dir fewer | head -n 1 | tr -d '\r' | grep -q 'finished,params.x,params.kind,params.big$'
+verdict $? "an export has a column for each param, and none for what is forbidden"
 cat >nothing.yaml <<'EXPERIMENT'
 target: {expression: "log(x) + y"}
 space:
