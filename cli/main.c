@@ -90,7 +90,7 @@ static bool asks_for_help(const char *word)
     return hd_streq(word, "--help") || hd_streq(word, "-h") || hd_streq(word, "help");
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         print_help(stderr);
@@ -113,4 +113,16 @@ int main(int argc, char **argv)
     char help[] = "--help";
     char *help_argv[] = {argv[2], help, NULL};
     return command->run(2, help_argv);
+}
+
+int main(int argc, char **argv)
+{
+    hd_streams_open();
+    int status = run(argc, argv);
+    struct hd_err err;
+    if (hd_streams_end(&err) != HD_OK && status == HD_EXIT_OK) {
+        fprintf(stderr, "hd: %s\n", err.text);
+        status = HD_EXIT_FAILED;
+    }
+    return status;
 }

@@ -339,6 +339,7 @@ static enum hd_code serve(const struct hd_master_arguments *arguments, struct se
 int main(int argc, char **argv)
 {
     struct hd_master_arguments arguments;
+    hd_streams_open();
     enum hd_parse_answer answer = hd_master_arguments_parse(argc, argv, &arguments);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;

@@ -127,6 +127,7 @@ static enum hd_code serve(const struct settings *settings, int stop_fd, struct h
 int main(int argc, char **argv)
 {
     struct settings settings = {.port = HD_NET_NAMESERVER_PORT, .ttl_ms = TTL_MS_DEFAULT};
+    hd_streams_open();
     enum hd_parse_answer answer = parse(&settings, argc, argv);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;

@@ -268,6 +268,7 @@ static enum hd_code serve(const struct hd_worker_arguments *arguments,
 int main(int argc, char **argv)
 {
     struct hd_worker_arguments arguments;
+    hd_streams_open();
     enum hd_parse_answer answer = hd_worker_arguments_parse(argc, argv, &arguments);
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;

@@ -174,6 +174,14 @@ void hd_notify_stopping(void);
  * time, and answers how long it may wait at most (wait_ms < 0: for ever). */
 int64_t hd_watchdog_feed(int64_t wait_ms);
 
+/* ---- standard streams ------------------------------------------------------------------------ */
+/* First of all in a program: a standard stream that came closed is /dev/null from now on. Otherwise
+ * the next file or socket that is opened gets its number, and what the program says goes into it. */
+void hd_streams_open(void);
+/* Last of all: whether everything reached standard output. A reader that went away, as `head` does,
+ * has what it wanted and is no failure. */
+HD_NODISCARD enum hd_code hd_streams_end(struct hd_err *err);
+
 /* ---- signals that end a program -------------------------------------------------------------- */
 /* Before any thread starts, so that all threads inherit the mask and only the descriptor tells of
  * SIGTERM and SIGINT (struct signalfd_siginfo; it does not block). SIGPIPE is ignored from now on.
