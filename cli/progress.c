@@ -13,6 +13,7 @@
 #define PLAIN_PERIOD_MS 10000
 #define COLUMNS_DEFAULT 80
 #define STANDS_MS 10000
+#define MESSAGE_SHOWN_MAX 400
 
 void progress_init(struct progress *progress, bool quiet)
 {
@@ -244,6 +245,33 @@ static void print_json(const struct hd_value *value)
     hd_buf_release(&text);
 }
 
+/* How many jobs ended otherwise than well, and what the last of them said: a run whose jobs all
+ * fail may well finish. */
+static void print_failures(const struct hd_value *status)
+{
+    const struct hd_value *outcomes = hd_value_get(status, "outcomes");
+    const struct hd_value *failure = hd_value_get(status, "last_failure");
+    int64_t count = 0;
+    for (size_t i = 0; outcomes != NULL && i < outcomes->as.object.count; i++) {
+        const char *outcome = outcomes->as.object.keys[i];
+        if (hd_streq(outcome, "ok"))
+            continue;
+        printf("%s%" PRId64 " %s", count++ == 0 ? "not ok: " : ", ", count_of(outcomes, outcome),
+               outcome);
+    }
+    if (count > 0)
+        putchar('\n');
+    if (count == 0 || failure == NULL || failure->kind != HD_VALUE_OBJECT)
+        return;
+    char message[MESSAGE_SHOWN_MAX];
+    (void)hd_copy_text(message, sizeof(message), text_of(failure, "message"));
+    for (char *c = message; *c != '\0'; c++) /* they would move the cursor of whoever reads */
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    printf("last failure: job %" PRId64 " %s: %s (hd show, hd logs)\n", count_of(failure, "job"),
+           text_of(failure, "outcome"), message);
+}
+
 void progress_print_end(const struct hd_value *status, const char *state_dir, bool json)
 {
     if (json) {
@@ -260,6 +288,7 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
     printf("jobs: %" PRId64 " done, %" PRId64 " ok; budget spent: %.6g\n", count_of(jobs, "closed"),
            count_of(hd_value_get(status, "outcomes"), "ok"),
            hd_value_number(hd_value_get(status, "budget_spent")));
+    print_failures(status);
     const struct hd_value *front = hd_value_get(status, "front_size");
     bool several = front != NULL && front->kind == HD_VALUE_INT;
     if (several)
@@ -282,7 +311,8 @@ void progress_print_end(const struct hd_value *status, const char *state_dir, bo
         print_json(hd_value_get(incumbent, "params"));
         putchar('\n');
     } else {
-        printf("no job has succeeded yet\n");
+        bool goes_on = hd_streq(state, "active") || hd_streq(state, "paused");
+        printf("no job has succeeded%s\n", goes_on ? " yet" : "");
     }
     if (state_dir != NULL)
         printf("results: %s (hd jobs, hd best, hd export read it)\n", state_dir);

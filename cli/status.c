@@ -26,6 +26,19 @@ static void print_jobs(const struct hd_value *answer)
     printf("\n");
 }
 
+static void print_failure(const struct hd_value *answer)
+{
+    const struct hd_value *failure = hd_value_get(answer, "last_failure");
+    char cell[CLI_CELL_MAX], time[CLI_CELL_MAX];
+    if (failure == NULL || failure->kind != HD_VALUE_OBJECT)
+        return;
+    printf("%-12sthe last one: job %lld %s, %s%s\n", "failures",
+           (long long)cli_integer(failure, "job"), cli_text(failure, "outcome"),
+           cli_time(failure, "finished", time),
+           hd_value_get(failure, "requeued")->as.boolean ? ", queued again" : "");
+    print_line("", cli_cell(failure, "message", cell));
+}
+
 static void print_incumbent(const struct hd_value *answer)
 {
     const struct hd_value *incumbent = hd_value_get(answer, "incumbent");
@@ -109,6 +122,7 @@ static void print_status(const struct hd_value *answer)
         print_line("known", known);
     }
     print_jobs(answer);
+    print_failure(answer);
     printf("%-12s%lld", "attempts", (long long)cli_integer(answer, "attempts"));
     if (cli_integer(answer, "requeued") > 0)
         printf(", %lld queued again", (long long)cli_integer(answer, "requeued"));

@@ -64,6 +64,7 @@ struct ends {
     struct hd_value *outcomes; /* of closed jobs */
     int64_t closed, requeued;
     int64_t attempts; /* that have ended: each does once */
+    int64_t failure;  /* the last end that says that something is wrong; 0: none */
     double spent;
 };
 
@@ -72,12 +73,24 @@ static int64_t int_at(const struct hd_value *row, const char *key)
     return hd_value_get(row, key)->as.integer;
 }
 
+/* Jobs are stopped, cancelled and handed back for reasons that are no fault. */
+static bool is_failure(const char *outcome)
+{
+    static const char *const others[] = {"ok", "stopped", "cancelled", "preempted"};
+    for (size_t i = 0; i < HD_COUNT(others); i++)
+        if (hd_streq(outcome, others[i]))
+            return false;
+    return true;
+}
+
 static enum hd_code add_ends(void *context, const struct hd_value *row, struct hd_err *err)
 {
     struct ends *ends = context;
     ends->attempts += int_at(row, "attempts");
     const struct hd_value *spent = hd_value_get(row, "spent");
     ends->spent += hd_value_is_number(spent) ? hd_value_number(spent) : 0;
+    if (is_failure(hd_value_get(row, "outcome")->as.string) && int_at(row, "last") > ends->failure)
+        ends->failure = int_at(row, "last");
     if (int_at(row, "requeued") != 0) {
         ends->requeued += int_at(row, "count");
         return HD_OK;
@@ -93,9 +106,23 @@ static enum hd_code count_ends(struct hd_view *view, const struct view_request *
     return view_each(
         view, request,
         "SELECT e.outcome, e.requeued, count(*) AS count, count(e.attempt) AS attempts,"
-        " " SPENT " AS spent FROM " ENDS
+        " max(e.seq) AS last, " SPENT " AS spent FROM " ENDS
         " WHERE e.run = ?1 GROUP BY e.outcome, e.requeued ORDER BY e.outcome",
         add_ends, ends, err);
+}
+
+static enum hd_code add_failure(struct hd_view *view, const struct view_request *request,
+                                int64_t seq, struct hd_value *object, struct hd_err *err)
+{
+    struct view_request that = *request;
+    struct hd_value *failure = NULL;
+    that.after = seq;
+    enum hd_code code = view_one(view, &that,
+                                 "SELECT job, attempt, outcome, requeued AS \"requeued:bool\","
+                                 " utc(wall_ms) AS finished, message"
+                                 " FROM attempt_ends WHERE seq = ?3 AND run = ?1",
+                                 &failure, err);
+    return code == HD_OK ? view_set(object, "last_failure", failure, err) : code;
 }
 
 static enum hd_code count_jobs(struct hd_view *view, const struct view_request *request,
@@ -135,6 +162,8 @@ static enum hd_code count_jobs(struct hd_view *view, const struct view_request *
     for (size_t i = 0; i < HD_COUNT(numbers) && code == HD_OK; i++)
         code =
             view_set(numbers[i].object, numbers[i].key, hd_value_new_int(numbers[i].number), err);
+    if (code == HD_OK && ends.failure > 0)
+        code = add_failure(view, request, ends.failure, object, err);
     return code == HD_OK ? view_set(object, "budget_spent", hd_value_new_double(ends.spent), err)
                          : code;
 }

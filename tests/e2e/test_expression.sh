@@ -45,6 +45,7 @@ mkdir "my runs" && cp formula.yaml "my runs/it's.yaml"
 verdict $? "the way to go on can be given to a shell"
 sed 's/log(x) + y/log(0)/; $a pause_after_failures: 2' nothing.yaml >paused.yaml
 "$hd" run paused.yaml --state-dir both --workers 1 >paused.out 2>&1
-[ $? -eq 3 ] && timeout 100 "$hd" run formula.yaml --state-dir both --workers 1 >beside.out 2>&1 &&
+[ $? -eq 3 ] && grep -q '^not ok: 2 failed$' paused.out && grep -q '^last failure: job 1 failed: exit code ' paused.out &&
+    grep -q '^no job has succeeded yet$' paused.out && timeout 100 "$hd" run formula.yaml --state-dir both --workers 1 >beside.out 2>&1 &&
     grep -q '^best loss: 1.25' beside.out && "$hd" status paused --state-dir both | grep -q '^state *paused'
 verdict $? "a run ends beside one that is paused"
