@@ -129,10 +129,13 @@ void hd_workspace_touch(const char *work_dir);
  * left when it is the config's. Failure leaves rubbish, no harm. */
 void hd_workspace_discard(const struct hd_workspace *workspace);
 /* The work directory becomes another one with the same content and the same name: whoever may
- * still write into the old one writes into the void. HD_E_NOTFOUND: there is none. */
+ * still write into the old one writes into the void. HD_E_NOTFOUND: there is none. A kill in it
+ * leaves what hd_workspace_recover() puts right. */
 HD_NODISCARD enum hd_code hd_workspace_renew(const struct hd_root *root, const char *worker,
                                              const struct hd_workspace *workspace,
                                              struct hd_err *err);
+/* After the death of a process that may have been renewing it: it is there under its name. */
+void hd_workspace_recover(const char *work_dir);
 /* Where an attempt's directory is, whichever run it was of. HD_E_NOTFOUND: it is not there. */
 HD_NODISCARD enum hd_code hd_run_dir_find(const struct hd_root *root, struct hd_attempt_ref attempt,
                                           char ret_path[HD_PATH_MAX], struct hd_err *err);

@@ -15,6 +15,15 @@ HD_NODISCARD enum hd_code hd_claim_line(const char *path, const char *line, char
 /* The worker's own directory on this root, whether it is there or not. */
 HD_NODISCARD bool hd_seat_path(const struct hd_root *root, const char *worker,
                                char ret_path[HD_PATH_MAX]);
+/* Where a copy of a work directory is made: in the worker's own directory, on the same disk. Should
+ * it die meanwhile, its next process knows whose it was. Nothing is there yet. */
+HD_NODISCARD enum hd_code hd_workspace_make_temporary(const struct hd_root *root,
+                                                      const char *worker,
+                                                      const struct hd_workspace *workspace,
+                                                      char ret_path[HD_PATH_MAX],
+                                                      struct hd_err *err);
+/* Itself one, and no link to one. */
+HD_NODISCARD bool hd_is_directory(const char *path);
 /* Makes a directory that the target may write to: as root its user is not known, so everybody
  * may; the work root above it is 0700. */
 HD_NODISCARD enum hd_code hd_make_open_dir(const char *path, struct hd_err *err);

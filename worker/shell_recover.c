@@ -229,8 +229,10 @@ static enum hd_code recover_kept(struct shell *shell, struct hd_attempt_ref atte
         struct entry *entry = shell_add_entry(shell, kept.attempt);
         hd_collector_hold(shell->collector);
         bool taken = entry != NULL && copy_kept(entry, &kept);
-        if (taken)
+        if (taken) {
+            hd_workspace_recover(entry->workspace.work_dir);
             shell_pin(shell, entry);
+        }
         hd_collector_release(shell->collector);
         if (!taken) {
             shell_free_entry(shell, entry);

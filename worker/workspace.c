@@ -249,7 +249,7 @@ bool hd_workspace_left_by(const char *work_dir, struct hd_left_by *ret_left)
     return good;
 }
 
-static bool is_directory(const char *path)
+bool hd_is_directory(const char *path)
 {
     struct stat st;
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
@@ -266,7 +266,7 @@ static bool find_left(const char *home, const char *worker, struct hd_attempt_re
     while (stream != NULL && !found && (entry = readdir(stream)) != NULL)
         found = entry->d_name[0] != '.' &&
                 hd_format(ret_path, HD_PATH_MAX, "%s/%s", cfg, entry->d_name) &&
-                is_directory(ret_path) && hd_workspace_left_by(ret_path, &left) &&
+                hd_is_directory(ret_path) && hd_workspace_left_by(ret_path, &left) &&
                 hd_attempt_ref_same(left.attempt, attempt) &&
                 hd_workspace_is_owner(ret_path, worker);
     if (stream != NULL)
@@ -305,11 +305,9 @@ static bool is_same(const char *path, const struct stat *before)
     return lstat(path, &st) == 0 && st.st_dev == before->st_dev && st.st_ino == before->st_ino;
 }
 
-/* In the worker's own directory, on the same disk: should it die meanwhile, its next process knows
- * whose it was. */
-static enum hd_code make_temporary(const struct hd_root *root, const char *worker,
-                                   const struct hd_workspace *workspace, char ret_path[HD_PATH_MAX],
-                                   struct hd_err *err)
+enum hd_code hd_workspace_make_temporary(const struct hd_root *root, const char *worker,
+                                         const struct hd_workspace *workspace,
+                                         char ret_path[HD_PATH_MAX], struct hd_err *err)
 {
     char state_dir[HD_PATH_MAX], incoming[HD_PATH_MAX];
     if (!hd_seat_path(root, worker, state_dir) ||
@@ -327,7 +325,7 @@ static enum hd_code copy_work(const struct hd_root *root, const char *worker, co
 {
     char temporary[HD_PATH_MAX];
     struct stat before;
-    enum hd_code code = make_temporary(root, worker, workspace, temporary, err);
+    enum hd_code code = hd_workspace_make_temporary(root, worker, workspace, temporary, err);
     if (code != HD_OK)
         return code;
     bool found = lstat(from, &before) == 0;
@@ -373,7 +371,7 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
         return code;
     bool here = lease->directory[0] != '\0' && hd_streq(lease->root, root->id) &&
                 hd_check_id("directory", lease->directory, &ignored) == HD_OK &&
-                hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) && is_directory(from);
+                hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) && hd_is_directory(from);
     double reached = here ? hd_workspace_reached(from) : NAN;
     if (here && !isnan(lease->budget_previous) && !(reached >= lease->budget_previous)) {
         hd_log(HD_LOG_WARNING,
@@ -510,31 +508,6 @@ void hd_workspace_discard(const struct hd_workspace *workspace)
         return;
     (void)!hd_remove_tree(workspace->work_dir, &ignored);
     hd_workspace_forget(workspace->work_dir);
-}
-
-enum hd_code hd_workspace_renew(const struct hd_root *root, const char *worker,
-                                const struct hd_workspace *workspace, struct hd_err *err)
-{
-    char temporary[HD_PATH_MAX], gone[HD_PATH_MAX];
-    const char *work_dir = workspace->work_dir;
-    int parent = (int)(strlen(work_dir) - strlen(workspace->directory));
-    struct hd_err ignored;
-    if (!hd_format(gone, sizeof(gone), "%.*s%s%s", parent, work_dir, HD_GONE_PREFIX,
-                   workspace->directory))
-        return too_long(work_dir, err);
-    if (!is_directory(work_dir))
-        return hd_fail(err, HD_E_NOTFOUND, "%s is not there", work_dir);
-    enum hd_code code = make_temporary(root, worker, workspace, temporary, err);
-    if (code != HD_OK)
-        return code;
-    code = hd_remove_tree(gone, err);
-    if (code == HD_OK)
-        code = hd_copy_tree(work_dir, temporary, HD_WORK_BYTES_MAX, err);
-    if (code == HD_OK && (rename(work_dir, gone) != 0 || rename(temporary, work_dir) != 0))
-        code = hd_fail(err, HD_E_IO, "cannot put a copy of %s in place: %s", work_dir,
-                       strerror(errno));
-    (void)!hd_remove_tree(code == HD_OK ? gone : temporary, &ignored);
-    return code;
 }
 
 /* The target may have put anything in its place: a link would lead us elsewhere. */
