@@ -311,6 +311,19 @@ static void start(struct hd_agent *agent, int64_t now_ms)
     agent->lookup_due_ms = now_ms;
 }
 
+/* An answer may have lain here since the step before this one. */
+static void take_time(struct hd_agent *agent, int64_t now_ms)
+{
+    int64_t since_ms = now_ms - agent->now_ms;
+    if (since_ms <= 0)
+        return;
+    agent->now_ms = now_ms;
+    for (uint32_t m = 0; m < agent->masters_end; m++)
+        for (int number = 0; number < HD_LANE_COUNT; number++)
+            if (agent->masters[m].lanes[number].asleep_ms < since_ms)
+                agent->masters[m].lanes[number].asleep_ms = since_ms;
+}
+
 void hd_agent_step(struct hd_agent *agent, const struct hd_agent_event *event,
                    struct hd_agent_update *update)
 {
@@ -321,8 +334,7 @@ void hd_agent_step(struct hd_agent *agent, const struct hd_agent_event *event,
     agent->update = update;
     if (!agent->started)
         start(agent, event->now_ms);
-    if (event->now_ms > agent->now_ms)
-        agent->now_ms = event->now_ms;
+    take_time(agent, event->now_ms);
     switch (event->kind) {
     case HD_AGENT_EVENT_TIMEOUT:
         break;

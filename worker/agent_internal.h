@@ -50,6 +50,7 @@ struct lane {
     uint64_t sequence;   /* of the last request */
     int64_t deadline_ms; /* BUSY: when it has failed */
     int64_t due_ms;      /* nothing goes out before (lease, report) */
+    int64_t asleep_ms;   /* BUSY: the longest time between two steps since it went out */
     bool stale_once;
     /* control */
     enum hd_request_kind kind;

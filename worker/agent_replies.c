@@ -322,6 +322,25 @@ static void take_report_reply(struct hd_agent *agent, uint32_t m, const struct h
         master->quiet = true;
 }
 
+/* A worker that was frozen, or on a machine that slept, finds a lease that may have ended
+ * meanwhile: its job runs elsewhere. The same request again, as if the answer had been lost, and
+ * the master says whether it is still ours. */
+static bool was_slept_through(struct hd_agent *agent, uint32_t m, struct lane *lane,
+                              const struct hd_reply *reply)
+{
+    if (reply->kind != HD_REPLY_LEASE || reply->lease.lease_ms <= 0 ||
+        lane->asleep_ms < reply->lease.lease_ms)
+        return false;
+    agent_note(agent,
+               "asleep for %lld s, longer than the lease of job %u, attempt %u: asking master %s "
+               "whether it is still ours",
+               (long long)(lane->asleep_ms / 1000), reply->lease.attempt.job,
+               reply->lease.attempt.attempt, agent->masters[m].id);
+    lane->state = LANE_IN_DOUBT;
+    lane->due_ms = agent->now_ms;
+    return true;
+}
+
 void agent_take_reply(struct hd_agent *agent, const struct hd_agent_event *event)
 {
     if (event->master >= HD_AGENT_MASTERS_MAX || event->lane >= HD_LANE_COUNT)
@@ -348,6 +367,8 @@ void agent_take_reply(struct hd_agent *agent, const struct hd_agent_event *event
         say_hello_again(master, event->lane);
         return;
     }
+    if (was_slept_through(agent, event->master, lane, reply))
+        return;
     take_ping_ms(agent, master, reply->ping_ms);
     if (reply->leave && !agent->leaving) {
         agent_note(agent, "master %s sends us away: %u targets are stopped", master->id,

@@ -41,6 +41,7 @@ static struct hd_request *send(struct hd_agent *agent, uint32_t m, enum hd_lane 
     lane->kind = kind;
     lane->points_sent = 0;
     lane->echo = 0;
+    lane->asleep_ms = 0;
     lane->deadline_ms = agent->now_ms + within_ms;
     want(agent, lane->deadline_ms);
     struct hd_agent_action *action = agent_action(agent, HD_AGENT_SEND);

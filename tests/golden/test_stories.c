@@ -101,6 +101,13 @@ static void freeze_and_return(struct sim_plan *plan)
     script(plan, 8000, SIM_FAULT_WORKER_STALL, 0, 70000);
 }
 
+static void slept_through(struct sim_plan *plan)
+{
+    begin(plan, 2);
+    plan->runs[0].base_ms = 20000;
+    script(plan, 26, SIM_FAULT_WORKER_STALL, 0, 70000); /* the answer to its poll is on the way */
+}
+
 static void killed_worker_adopts(struct sim_plan *plan)
 {
     begin(plan, 1);
@@ -310,6 +317,7 @@ static const struct story {
     {"worker-dies", "a dead worker costs one lease, then its job runs elsewhere", worker_dies},
     {"freeze-and-return", "a worker that returns late is heard, and changes nothing",
      freeze_and_return},
+    {"slept-through", "a lease that was slept through is not begun", slept_through},
     {"killed-worker-adopts", "a worker that was killed adopts its container, then harvests one",
      killed_worker_adopts},
     {"master-dies-after-commit", "what was committed and not spoken is spoken after the restart",

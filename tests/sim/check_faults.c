@@ -5,7 +5,10 @@
  */
 #include "cluster.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+#define LEASE_MS 30000
 
 static bool is_state_of(const struct hd_fact *fact, const char *worker)
 {
@@ -240,6 +243,20 @@ static void leaving_gets_nothing(struct sim *sim, const struct sim_checker *self
     }
 }
 
+static void slept_through_is_not_begun(struct sim *sim, const struct sim_checker *self,
+                                       const struct sim_probe *probe)
+{
+    if (probe->kind != SIM_PROBE_CONTAINER)
+        return;
+    const struct sim_container *container = probe->container;
+    if (container->worker->unread_ms >= LEASE_MS)
+        sim_fail(sim, self->name,
+                 "%s begins job %u attempt %u by an answer that it has had for %" PRId64
+                 " ms, longer than a lease lasts",
+                 container->worker->id, container->attempt.job, container->attempt.attempt,
+                 container->worker->unread_ms);
+}
+
 const struct sim_checker sim_checkers_faults[] = {
     {"infra-goes-elsewhere",
      "What a worker's infrastructure failed is not given to it again while another worker waits.",
@@ -257,5 +274,8 @@ const struct sim_checker sim_checkers_faults[] = {
     {"leaving-gets-nothing",
      "A worker that has told the master that it takes no more jobs is given none.",
      leaving_gets_nothing},
+    {"slept-through-is-not-begun",
+     "A worker that was frozen for longer than a lease begins nothing by an answer from before.",
+     slept_through_is_not_begun},
 };
 const size_t sim_checkers_faults_count = HD_COUNT(sim_checkers_faults);

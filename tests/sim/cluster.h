@@ -203,6 +203,7 @@ struct sim_message {
     struct hd_request request;
     struct hd_reply *reply;
     const struct sim_container *origin; /* of the result in it; NULL: nobody knows */
+    int64_t arrived_ms;                 /* a reply: at its worker's machine; 0: not yet */
 };
 
 struct sim_message *sim_message_of_request(struct sim *sim, const struct hd_request *request);
@@ -419,6 +420,7 @@ struct sim_worker {
     bool alive;
     uint64_t epoch;      /* of the process; also its incarnation, where nobody shares its id */
     uint32_t heard_from; /* the master whose reply is looked at */
+    int64_t unread_ms;   /* how long that had been here */
     bool refused;        /* it left since a newer process has its id */
     int64_t frozen_until_ms;
     int64_t stalled_until_ms; /* the process only */

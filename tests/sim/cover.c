@@ -42,6 +42,7 @@ static const char *const plant_names[SIM_PLANT_COUNT] = {
     [SIM_PLANT_RERUNS_ANYTHING] = "reruns-anything",
     [SIM_PLANT_RIVAL_ADMITTED] = "rival-admitted",
     [SIM_PLANT_REFUSED_STAYS] = "refused-stays",
+    [SIM_PLANT_LEASE_ENDLESS] = "lease-endless",
 };
 
 const char *sim_plant_name(enum sim_plant plant)

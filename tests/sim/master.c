@@ -58,6 +58,7 @@ static uint32_t core_plants(enum sim_plant plant)
         return HD_PLANT_RERUNS_ANYTHING;
     case SIM_PLANT_RIVAL_ADMITTED:
     case SIM_PLANT_REFUSED_STAYS:
+    case SIM_PLANT_LEASE_ENDLESS:
     case SIM_PLANT_NONE:
     case SIM_PLANT_REPLY_BEFORE_COMMIT:
     case SIM_PLANT_COMMIT_LOST:

@@ -107,6 +107,7 @@ enum sim_plant {
     SIM_PLANT_RERUNS_ANYTHING, /* core: a job that did not fail is run again too */
     SIM_PLANT_RIVAL_ADMITTED,  /* nameserver: another master under one run id is let in */
     SIM_PLANT_REFUSED_STAYS,   /* shell: a worker that is refused for a newer one goes on */
+    SIM_PLANT_LEASE_ENDLESS,   /* shell: keeps from its agent how long a lease lasts */
     SIM_PLANT_COUNT
 };
 const char *sim_plant_name(enum sim_plant plant);

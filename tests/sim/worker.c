@@ -169,6 +169,7 @@ static void fire_receive(struct sim *sim, const struct sim_event *event)
                 continue;
             lane->waiting = false;
             worker->heard_from = message->connection->master;
+            worker->unread_ms = sim->now_ms - message->arrived_ms;
             if (is_refused_for_newer(sim, worker, message->reply))
                 continue;
             struct hd_agent_event reply = {.kind = HD_AGENT_EVENT_REPLY,
@@ -176,6 +177,11 @@ static void fire_receive(struct sim *sim, const struct sim_event *event)
                                            .lane = (enum hd_lane)l,
                                            .sequence = lane->sequence,
                                            .reply = message->reply};
+            struct hd_reply endless = *message->reply;
+            if (sim->options->plant == SIM_PLANT_LEASE_ENDLESS) {
+                endless.lease.lease_ms = 0;
+                reply.reply = &endless;
+            }
             sim_worker_step(sim, worker, &reply);
             return;
         }
@@ -185,6 +191,8 @@ static void fire_receive(struct sim *sim, const struct sim_event *event)
 void sim_worker_receive(struct sim *sim, struct sim_message *message)
 {
     uint32_t index = message->connection->client - SIM_NODE_WORKER;
+    if (message->arrived_ms == 0)
+        message->arrived_ms = sim->now_ms;
     sim_at(sim, sim->now_ms, fire_receive, index, message->connection->client_epoch, message);
 }
 

@@ -105,6 +105,8 @@ static void read_reply(char **words, size_t count, struct hd_reply *reply)
             reply->drain = true;
         else if (strncmp(words[next], "echo=", 5) == 0)
             reply->echo = strtoull(words[next] + 5, NULL, 10);
+        else if (strncmp(words[next], "term=", 5) == 0)
+            reply->lease.lease_ms = strtoll(words[next] + 5, NULL, 10);
         else
             read_command(reply, words[next]);
     }

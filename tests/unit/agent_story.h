@@ -7,7 +7,7 @@
  *   masters A=addr B=addr   the answer of a look-up
  *   M LANE#SEQ ANSWER       a reply of master number M: ok, nothing, done, stale, hello-first,
  *                           refused CODE, lease JOB.ATTEMPT; then any of accepted, rejected,
- *                           drain, stop=J.A, cancel=J.A, drop=J.A
+ *                           drain, echo=N, term=MS (of the lease), stop=J.A, cancel=J.A, drop=J.A
  *   M LANE#SEQ failed       no reply
  *   adopted ID J.A, ended J.A OUTCOME [from ID], points J.A COUNT, drain, leave [by=MS]
  */

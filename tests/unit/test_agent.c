@@ -102,6 +102,31 @@ static void a_report_that_carried_a_poll_carries_it_again(void **state)
     hd_agent_free(agent);
 }
 
+/* Its answer lay there while the worker was frozen, for longer than a lease lasts: nothing is begun
+ * before the master has said that the attempt is still this worker's. */
+static void a_lease_that_was_slept_through_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct hd_agent *agent = agent_with(1, "", 0);
+    STORY(agent, {"@0", "lookup"}, {"masters A=a", "connect 0 a; hello 0#1"},
+          {"0 control#1 ok", "lease 0#1 wait=20000"}, {"@5000", "ping 0#2"}, {"0 control#2 ok", ""},
+          {"@35000 0 lease#1 lease 7.1 term=30000", "ping 0#3; lease 0#1 wait=20000; lookup"},
+          /* it is, for a whole term from now on */
+          {"0 lease#1 lease 7.1 term=30000", "start 7.1"});
+    hd_agent_free(agent);
+    agent = agent_with(1, "", 0);
+    STORY(agent, {"@0", "lookup"}, {"masters A=a", "connect 0 a; hello 0#1"},
+          {"0 control#1 ok", "lease 0#1 wait=20000"}, {"@5000", "ping 0#2"}, {"0 control#2 ok", ""},
+          {"@34999 0 lease#1 lease 7.1 term=30000", "start 7.1; ping 0#3 7.1 seen=1; lookup"},
+          {"masters A=a", ""}, {"0 control#3 ok", ""},
+          {"@35000 ended 7.1 ok", "report 0#1 7.1 ok next=2"},
+          /* the one that came with an acknowledgement: both again, with what they carried */
+          {"@66000 0 report#1 lease 8.1 accepted term=30000",
+           "report 0#1 7.1 ok next=2; ping 0#4 7.1 seen=1; lookup"},
+          {"0 report#1 ok accepted", "ack 7.1 accepted; lease 0#3 wait=20000"});
+    hd_agent_free(agent);
+}
+
 static void a_master_that_restarted_elsewhere_is_found_and_told_what_is_held(void **state)
 {
     (void)state;
@@ -329,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_failed_request_goes_out_again_with_its_sequence),
         cmocka_unit_test(a_test_is_answered_at_once_and_once),
         cmocka_unit_test(a_report_that_carried_a_poll_carries_it_again),
+        cmocka_unit_test(a_lease_that_was_slept_through_is_asked_for_again),
         cmocka_unit_test(a_master_that_restarted_elsewhere_is_found_and_told_what_is_held),
         cmocka_unit_test(results_wait_any_time_for_their_master),
         cmocka_unit_test(commands_of_a_master_reach_what_runs),
