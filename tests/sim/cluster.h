@@ -596,6 +596,13 @@ struct sim_checker {
     const char *promise;
     void (*check)(struct sim *sim, const struct sim_checker *self, const struct sim_probe *probe);
 };
+/* That each command of this kind, in a reply to a worker, is right by the facts of its master. */
+typedef bool sim_command_judge(const struct sim_ledger *ledger, struct hd_attempt_ref attempt,
+                               const char *worker);
+void sim_check_commands(struct sim *sim, const struct sim_checker *self,
+                        const struct sim_probe *probe, enum hd_attempt_action action,
+                        sim_command_judge *is_right, const char *wrong);
+
 extern const struct sim_checker sim_checkers_facts[];
 extern const size_t sim_checkers_facts_count;
 extern const struct sim_checker sim_checkers_brackets[];

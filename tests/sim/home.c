@@ -96,17 +96,7 @@ static bool is_good(const struct sim_ledger *ledger, struct hd_attempt_ref attem
 static void brings_what_is_good(struct sim *sim, const struct sim_checker *self,
                                 const struct sim_probe *probe)
 {
-    if (probe->kind != SIM_PROBE_REPLY || probe->message == NULL)
-        return;
-    for (size_t c = 0; c < probe->reply->command_count; c++) {
-        const struct hd_attempt_command *command = &probe->reply->commands[c];
-        const char *worker = probe->message->request.worker;
-        if (command->action == HD_ACTION_BRING &&
-            !is_good(&probe->master->ledger, command->attempt, worker))
-            sim_fail(sim, self->name,
-                     "%s is asked for the files of job %u attempt %u, which is no result of its",
-                     worker, command->attempt.job, command->attempt.attempt);
-    }
+    sim_check_commands(sim, self, probe, HD_ACTION_BRING, is_good, "that is no result of its");
 }
 
 static void best_comes_home(struct sim *sim, const struct sim_checker *self,

@@ -215,18 +215,8 @@ static bool is_left(const struct sim_ledger *ledger, struct hd_attempt_ref attem
 static void asks_for_what_is_left(struct sim *sim, const struct sim_checker *self,
                                   const struct sim_probe *probe)
 {
-    if (probe->kind != SIM_PROBE_REPLY || probe->message == NULL)
-        return;
-    for (size_t c = 0; c < probe->reply->command_count; c++) {
-        const struct hd_attempt_command *command = &probe->reply->commands[c];
-        const char *worker = probe->message->request.worker;
-        if (command->action == HD_ACTION_OFFER &&
-            !is_left(&probe->master->ledger, command->attempt, worker))
-            sim_fail(sim, self->name,
-                     "%s is asked for what job %u attempt %u left, which is not its, or not the "
-                     "last state of that config",
-                     worker, command->attempt.job, command->attempt.attempt);
-    }
+    sim_check_commands(sim, self, probe, HD_ACTION_OFFER, is_left,
+                       "that is not its, or not the last state of that config");
 }
 
 const struct sim_checker sim_checkers_travel[] = {
