@@ -19,6 +19,7 @@
 #define FILE_SIZE (PATH_SIZE + 300)
 #define MISSING_MAX 256 /* named in one answer */
 #define LENDERS_MAX 4   /* copies of a run that are looked through for a piece */
+#define UNREAD_MAX 16   /* times in a row that the disk may fail to read a piece */
 #define LIST_NAME "list"
 #define LIST_HEAD_MAX 128
 #define LIST_BYTES_MAX (HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_HASH_SIZE + LIST_HEAD_MAX)
@@ -32,6 +33,7 @@ struct copy {
     uint64_t bytes;                /* of the pieces that are there, another copy's too or not */
     uint64_t size;                 /* of the archive that was offered last; 0: none in this life */
     int64_t used;                  /* rises: the lowest was not touched for longest */
+    unsigned unread;               /* times in a row that a piece could not be read */
 };
 
 struct hd_depot {
@@ -564,22 +566,50 @@ static void lose_piece(struct hd_depot *depot, struct hd_depot_place place, cons
         depot->settings.gone(depot->settings.context, whole);
 }
 
+/* HD_E_CORRUPT: it is not what its name says. HD_E_BUSY: whether it is cannot be told now. */
+static enum hd_code read_piece(const char *path, const char *hash, struct hd_buf *bytes,
+                               bool *ret_disk_failed, struct hd_err *err)
+{
+    struct hd_err why;
+    enum hd_code code = hd_file_read(path, HD_CHECKPOINT_PIECE_BYTES, true, bytes, &why);
+    *ret_disk_failed = code == HD_E_IO;
+    if (code == HD_OK)
+        code = check_piece(hash, bytes->data, bytes->size, &why);
+    if (code == HD_OK)
+        return HD_OK;
+    if (code == HD_E_NOTFOUND)
+        return hd_fail(err, code, "the master does not have that piece");
+    if (code == HD_E_CORRUPT || code == HD_E_LIMIT || code == HD_E_INVALID)
+        return hd_fail(err, HD_E_CORRUPT, "the master's copy is damaged: %s", why.text);
+    return hd_fail(err, HD_E_BUSY, "the master cannot read its copy now, try again: %s", why.text);
+}
+
+/* What may pass costs no state; a disk that never reads a piece again may not hold a job for ever.
+ */
+static enum hd_code give_up_unread(struct copy *copy, bool disk_failed, enum hd_code code,
+                                   struct hd_err *err)
+{
+    if (copy != NULL && (disk_failed || code == HD_OK))
+        copy->unread = disk_failed ? copy->unread + 1 : 0;
+    return copy != NULL && copy->unread > UNREAD_MAX && disk_failed
+               ? hd_fail(err, HD_E_CORRUPT, "the master's disk cannot read its copy")
+               : code;
+}
+
 enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, const char *hash,
                           struct hd_buf *json, struct hd_err *err)
 {
     char path[FILE_SIZE];
     struct hd_buf bytes;
-    struct hd_err why;
-    hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
+    bool disk_failed;
     enum hd_code code = piece_path(depot, place, hash, path, err);
-    if (code == HD_OK && hd_path_exists(path) &&
-        (hd_file_read(path, HD_CHECKPOINT_PIECE_BYTES, true, &bytes, &why) != HD_OK ||
-         check_piece(hash, bytes.data, bytes.size, &why) != HD_OK)) {
+    if (code != HD_OK)
+        return code;
+    hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
+    code = read_piece(path, hash, &bytes, &disk_failed, err);
+    code = give_up_unread(find(depot, place), disk_failed, code, err);
+    if (code == HD_E_CORRUPT)
         lose_piece(depot, place, hash);
-        code = hd_fail(err, HD_E_CORRUPT, "the master's copy is damaged: %s", why.text);
-    } else if (code == HD_OK && bytes.size == 0) {
-        code = hd_fail(err, HD_E_NOTFOUND, "the master does not have that piece");
-    }
     if (code == HD_OK)
         code = hd_buf_puts(json, "{\"data\":\"", err);
     if (code == HD_OK)

@@ -63,8 +63,10 @@ HD_NODISCARD enum hd_code hd_depot_put(struct hd_depot *depot, struct hd_depot_p
 HD_NODISCARD enum hd_code hd_depot_list(const struct hd_depot *depot, struct hd_depot_place place,
                                         struct hd_attempt_ref attempt, struct hd_buf *json,
                                         struct hd_err *err);
-/* {"data"}. HD_E_CORRUPT: what is there is not what its name says, as after a power cut. Then the
- * copy is none any more, and its next offer asks for that piece. */
+/* {"data"}. HD_E_CORRUPT: what is there is not what its name says, as after a power cut, or the
+ * disk fails to read it again and again. Then the copy is none any more, and its next offer asks
+ * for that piece. HD_E_BUSY: it cannot be read now, for want of memory or descriptors, or since the
+ * disk failed; the copy stays. */
 HD_NODISCARD enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place,
                                        const char *hash, struct hd_buf *json, struct hd_err *err);
 /* How much of what `attempt` left has come; HD_E_NOTFOUND: nothing was offered. */

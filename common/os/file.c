@@ -21,7 +21,7 @@ enum hd_code hd_fail_errno(struct hd_err *err, int number, const char *fmt, ...)
         code = HD_E_EXISTS;
     else if (number == ENOSPC || number == EDQUOT)
         code = HD_E_FULL;
-    else if (number == ENOMEM)
+    else if (number == ENOMEM || number == EMFILE || number == ENFILE)
         code = HD_E_NOMEM;
     char text[HD_ERR_TEXT_MAX];
     va_list args;

@@ -26,7 +26,7 @@ _Noreturn void hd_assert_failed(const char *condition, const char *file, int lin
 
 enum hd_code {
     HD_OK = 0,
-    HD_E_NOMEM,       /* memory could not be had */
+    HD_E_NOMEM,       /* memory could not be had, or a descriptor */
     HD_E_INVALID,     /* the input is wrong; the text says what, where and what would be right */
     HD_E_LIMIT,       /* a named limit would be passed */
     HD_E_NOTFOUND,    /* the thing named does not exist */

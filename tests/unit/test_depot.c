@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define BYTES_MAX 10000u
@@ -402,6 +403,81 @@ static void a_damaged_piece_is_asked_for_again(void **state)
     assert_true(hd_depot_bytes(world->depot) == 1200);
 }
 
+/* The linker puts __wrap_hd_file_read where the depot calls hd_file_read: a disk that can fail. */
+static bool disk_fails;
+
+enum hd_code __real_hd_file_read(const char *path, size_t size_max, bool nofollow,
+                                 struct hd_buf *out, struct hd_err *ret_err);
+enum hd_code __wrap_hd_file_read(const char *path, size_t size_max, bool nofollow,
+                                 struct hd_buf *out, struct hd_err *ret_err);
+enum hd_code __wrap_hd_file_read(const char *path, size_t size_max, bool nofollow,
+                                 struct hd_buf *out, struct hd_err *ret_err)
+{
+    return disk_fails ? hd_fail(ret_err, HD_E_IO, "cannot read %s: the disk failed", path)
+                      : __real_hd_file_read(path, size_max, nofollow, out, ret_err);
+}
+
+static enum hd_code get(struct world *world, uint32_t config, const struct piece *piece)
+{
+    struct hd_buf json;
+    hd_buf_init(&json, 1u << 20);
+    enum hd_code code = hd_depot_get(world->depot, place_of(config), piece->hash, &json, &err);
+    hd_buf_release(&json);
+    return code;
+}
+
+/* What keeps a piece from being read and may pass is told as that, and costs no copy. */
+static void what_cannot_be_read_now_stays(void **state)
+{
+    struct world *world = *state;
+    const struct piece piece = piece_of('a', 600);
+    struct rlimit all, none;
+    send_all(world, 3, 1, &piece, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = all.rlim_max};
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        enum hd_code code = get(world, 3, &piece);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+        assert_hd_fails(code, HD_E_BUSY, "try again");
+    }
+    enum hd_code code = HD_E_BUSY;
+    for (int64_t countdown = 0; code != HD_OK && countdown < 100; countdown++) {
+        hd_test_fail_alloc_after(countdown);
+        code = get(world, 3, &piece);
+        hd_test_fail_alloc_after(-1);
+        if (code != HD_OK && code != HD_E_NOMEM) /* NOMEM: the answer had no room */
+            assert_hd_fails(code, HD_E_BUSY, "try again");
+    }
+    assert_hd_ok(code);
+    disk_fails = true;
+    code = get(world, 3, &piece);
+    disk_fails = false;
+    assert_hd_fails(code, HD_E_BUSY, "the disk failed");
+    assert_int_equal(world->gone, 0);
+    assert_has(world, 3, 1, true);
+    assert_hd_ok(get(world, 3, &piece));
+    assert_true(hd_depot_bytes(world->depot) == 600);
+}
+
+/* A job does not wait for ever for a disk that never reads a piece again. */
+static void what_the_disk_never_reads_is_lost(void **state)
+{
+    struct world *world = *state;
+    const struct piece piece = piece_of('a', 600);
+    enum hd_code code = HD_E_BUSY;
+    bool whole = false;
+    send_all(world, 3, 1, &piece, 1);
+    disk_fails = true;
+    for (int i = 0; i < 100 && code == HD_E_BUSY; i++)
+        code = get(world, 3, &piece);
+    disk_fails = false;
+    assert_hd_fails(code, HD_E_CORRUPT, "cannot read its copy");
+    assert_int_equal(world->gone, 1);
+    assert_has(world, 3, 1, false);
+    assert_int_equal(offer(world, 3, 1, &piece, 1, &whole), 1);
+}
+
 /* A piece that copies of a run have in common counts once toward the limit, as the disk holds it,
  * whichever of them goes first, and after a restart. */
 static void shared_pieces_count_once(void **state)
@@ -496,7 +572,8 @@ int main(void)
         TEST(what_nobody_needs_makes_room),       TEST(a_restart_finds_what_is_whole),
         TEST(what_a_power_cut_tore_is_no_copy),   TEST(questions_are_judged),
         TEST(a_damaged_piece_is_asked_for_again), TEST(half_written_pieces_go_with_the_next_start),
-        TEST(shared_pieces_count_once),
+        TEST(shared_pieces_count_once),           TEST(what_cannot_be_read_now_stays),
+        TEST(what_the_disk_never_reads_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
