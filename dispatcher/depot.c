@@ -1,49 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "depot.h"
+#include "depot_internal.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <hd/os.h>
 #include <hd/pki.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define PATH_SIZE 4096
-#define FILE_SIZE (PATH_SIZE + 300)
 #define MISSING_MAX 256 /* named in one answer */
 #define LENDERS_MAX 4   /* copies of a run that are looked through for a piece */
 #define UNREAD_MAX 16   /* times in a row that the disk may fail to read a piece */
-#define LIST_NAME "list"
 #define LIST_HEAD_MAX 128
 #define LIST_BYTES_MAX (HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_HASH_SIZE + LIST_HEAD_MAX)
-#define DIGITS "0123456789abcdef"
-
-/* One config's directory here. */
-struct copy {
-    struct hd_depot_place place;
-    struct hd_attempt_ref whole;   /* whose directory it is; attempt 0: it is not whole */
-    struct hd_attempt_ref offered; /* whose directory came last, or comes; attempt 0: none */
-    uint64_t bytes;                /* of the pieces that are there, another copy's too or not */
-    uint64_t size;                 /* of the archive that was offered last; 0: none in this life */
-    int64_t used;                  /* rises: the lowest was not touched for longest */
-    unsigned unread;               /* times in a row that a piece could not be read */
-};
-
-struct hd_depot {
-    char directory[PATH_SIZE];
-    struct hd_depot_settings settings;
-    struct copy *copies;
-    size_t count, capacity;
-    uint64_t bytes; /* that the disk holds: a piece of several copies counts once */
-    int64_t used;   /* the highest of all */
-};
 
 /* What the file `list` says. */
 struct list {
@@ -53,134 +25,6 @@ struct list {
     struct hd_buf text;
     const char *pieces; /* in text */
 };
-
-/* ---- names ----------------------------------------------------------------------------------- */
-
-static bool is_hash(const char *text)
-{
-    for (size_t i = 0; i < HD_CHECKPOINT_HASH_SIZE; i++)
-        if (text[i] == '\0' || strchr(DIGITS, text[i]) == NULL)
-            return false;
-    return true;
-}
-
-static enum hd_code place_path(const struct hd_depot *depot, struct hd_depot_place place,
-                               const char *name, char ret_path[FILE_SIZE], struct hd_err *err)
-{
-    return hd_format(ret_path, FILE_SIZE, "%s/%016" PRIx64 "-%u%s%s", depot->directory,
-                     place.run_uid, place.config, name[0] != '\0' ? "/" : "", name)
-               ? HD_OK
-               : hd_fail(err, HD_E_LIMIT, "the path %s is too long", depot->directory);
-}
-
-static enum hd_code piece_path(const struct hd_depot *depot, struct hd_depot_place place,
-                               const char *hash, char ret_path[FILE_SIZE], struct hd_err *err)
-{
-    char name[HD_CHECKPOINT_HASH_SIZE + 1];
-    if (!is_hash(hash))
-        return hd_fail(err, HD_E_INVALID, "a piece is named by the digits of its SHA-256");
-    (void)hd_format(name, sizeof(name), "%.*s", HD_CHECKPOINT_HASH_SIZE, hash);
-    return place_path(depot, place, name, ret_path, err);
-}
-
-static bool parse_place(const char *name, struct hd_depot_place *ret_place)
-{
-    int used = 0;
-    return strspn(name, DIGITS) == 16 && name[16] == '-' && strspn(name + 17, DIGITS) <= 10 &&
-           sscanf(name, "%16" SCNx64 "-%" SCNu32 "%n", &ret_place->run_uid, &ret_place->config,
-                  &used) == 2 &&
-           name[used] == '\0';
-}
-
-static bool look_at(const char *path, struct stat *ret_st)
-{
-    return lstat(path, ret_st) == 0 && S_ISREG(ret_st->st_mode);
-}
-
-static uint64_t size_of(const char *path)
-{
-    struct stat st;
-    return look_at(path, &st) ? (uint64_t)st.st_size : 0;
-}
-
-/* ---- the index ------------------------------------------------------------------------------- */
-
-static struct copy *find(const struct hd_depot *depot, struct hd_depot_place place)
-{
-    for (size_t i = 0; i < depot->count; i++)
-        if (depot->copies[i].place.run_uid == place.run_uid &&
-            depot->copies[i].place.config == place.config)
-            return &depot->copies[i];
-    return NULL;
-}
-
-static enum hd_code add(struct hd_depot *depot, struct hd_depot_place place, struct copy **ret_copy,
-                        struct hd_err *err)
-{
-    struct copy *copy = find(depot, place);
-    if (copy == NULL && depot->count == HD_DEPOT_COPIES_MAX)
-        return hd_fail(err, HD_E_FULL, "the master keeps %u directories", HD_DEPOT_COPIES_MAX);
-    if (copy == NULL && depot->count == depot->capacity) {
-        size_t capacity = depot->capacity > 0 ? 2 * depot->capacity : 64;
-        struct copy *more = hd_realloc(depot->copies, capacity * sizeof(*more));
-        if (more == NULL)
-            return hd_fail(err, HD_E_NOMEM, "no memory for copies of directories");
-        depot->copies = more;
-        depot->capacity = capacity;
-    }
-    if (copy == NULL) {
-        copy = &depot->copies[depot->count++];
-        *copy = (struct copy){.place = place};
-    }
-    *ret_copy = copy;
-    return HD_OK;
-}
-
-static bool keeps(const struct hd_depot *depot, struct hd_attempt_ref attempt)
-{
-    return attempt.attempt > 0 && depot->settings.keeps(depot->settings.context, attempt);
-}
-
-static bool is_needed(const struct hd_depot *depot, const struct copy *copy)
-{
-    return keeps(depot, copy->whole) || keeps(depot, copy->offered);
-}
-
-/* Another copy of the run has a name for the same file: without this one the disk still holds it.
- */
-static bool is_shared(const struct hd_depot *depot, struct hd_depot_place place, const char *hash,
-                      const struct stat *st)
-{
-    char path[FILE_SIZE];
-    struct stat other;
-    struct hd_err ignored;
-    if (st->st_nlink < 2)
-        return false;
-    for (size_t i = 0; i < depot->count; i++) {
-        struct hd_depot_place at = depot->copies[i].place;
-        if (at.run_uid == place.run_uid && at.config != place.config &&
-            piece_path(depot, at, hash, path, &ignored) == HD_OK && look_at(path, &other) &&
-            other.st_dev == st->st_dev && other.st_ino == st->st_ino)
-            return true;
-    }
-    return false;
-}
-
-static void unlink_piece(struct hd_depot *depot, struct copy *copy, const char *hash)
-{
-    char path[FILE_SIZE];
-    struct stat st;
-    struct hd_err ignored;
-    if (piece_path(depot, copy->place, hash, path, &ignored) != HD_OK || !look_at(path, &st))
-        return;
-    bool shared = is_shared(depot, copy->place, hash, &st);
-    if (unlink(path) != 0)
-        return;
-    uint64_t bytes = (uint64_t)st.st_size;
-    copy->bytes -= bytes < copy->bytes ? bytes : copy->bytes;
-    if (!shared)
-        depot->bytes -= bytes < depot->bytes ? bytes : depot->bytes;
-}
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
@@ -206,8 +50,8 @@ static enum hd_code read_list(const struct hd_depot *depot, struct hd_depot_plac
     char path[FILE_SIZE];
     struct list list = {.attempt.run_uid = place.run_uid};
     hd_buf_init(&list.text, LIST_BYTES_MAX);
-    enum hd_code code = place_path(depot, place, LIST_NAME, path, err);
-    if (code == HD_OK && size_of(path) == 0)
+    enum hd_code code = depot_place_path(depot, place, LIST_NAME, path, err);
+    if (code == HD_OK && depot_size_of(path) == 0)
         code = hd_fail(err, HD_E_NOTFOUND, "there is no copy of this config's directory");
     if (code == HD_OK)
         code = hd_file_read(path, LIST_BYTES_MAX, true, &list.text, err);
@@ -229,7 +73,7 @@ static enum hd_code write_list(const struct hd_depot *depot, const struct hd_dep
     hd_buf_init(&text, LIST_BYTES_MAX);
     if (!isnan(offer->budget))
         hd_format_double(budget, sizeof(budget), offer->budget);
-    enum hd_code code = place_path(depot, offer->place, LIST_NAME, path, err);
+    enum hd_code code = depot_place_path(depot, offer->place, LIST_NAME, path, err);
     if (code == HD_OK)
         code = hd_buf_printf(&text, err, "%u %u %" PRIu64 " %s\n", offer->attempt.job,
                              offer->attempt.attempt, offer->size, budget);
@@ -239,117 +83,6 @@ static enum hd_code write_list(const struct hd_depot *depot, const struct hd_dep
         code = hd_file_replace(path, text.data, text.size, 0600, err);
     hd_buf_release(&text);
     return code;
-}
-
-/* ---- removing -------------------------------------------------------------------------------- */
-
-static int by_name(const void *left, const void *right)
-{
-    const char *const *a = left, *const *b = right;
-    return strncmp(*a, *b, HD_CHECKPOINT_HASH_SIZE);
-}
-
-/* Where each piece's name begins, in their order; NULL: no memory. */
-static const char **sort_pieces(const char *pieces, size_t *ret_count)
-{
-    size_t count = strlen(pieces) / HD_CHECKPOINT_HASH_SIZE;
-    const char **names = hd_malloc((count + 1) * sizeof(*names));
-    for (size_t i = 0; names != NULL && i < count; i++)
-        names[i] = pieces + i * HD_CHECKPOINT_HASH_SIZE;
-    if (names != NULL)
-        qsort(names, count, sizeof(*names), by_name);
-    *ret_count = count;
-    return names;
-}
-
-/* The pieces of earlier copies. What stays for want of memory goes the next time. */
-static void remove_unlisted(struct hd_depot *depot, struct copy *copy, const char *pieces)
-{
-    char path[FILE_SIZE];
-    struct hd_err ignored;
-    struct dirent *entry;
-    size_t count;
-    const char **names = sort_pieces(pieces, &count);
-    DIR *stream = names != NULL && place_path(depot, copy->place, "", path, &ignored) == HD_OK
-                      ? opendir(path)
-                      : NULL;
-    while (stream != NULL && (entry = readdir(stream)) != NULL) {
-        const char *name = entry->d_name;
-        if (is_hash(name) && bsearch(&name, names, count, sizeof(*names), by_name) == NULL)
-            unlink_piece(depot, copy, name);
-    }
-    if (stream != NULL)
-        closedir(stream);
-    hd_free(names);
-}
-
-/* Its last neighbour takes its place in the index. */
-static void remove_copy(struct hd_depot *depot, struct copy *copy)
-{
-    char path[FILE_SIZE];
-    struct hd_err ignored;
-    remove_unlisted(depot, copy, "");
-    if (place_path(depot, copy->place, "", path, &ignored) == HD_OK)
-        (void)!hd_remove_tree(path, &ignored);
-    depot->bytes -= copy->bytes < depot->bytes ? copy->bytes : depot->bytes; /* what that left */
-    struct hd_attempt_ref whole = copy->whole;
-    *copy = depot->copies[--depot->count];
-    if (depot->count == 0)
-        (void)rmdir(depot->directory);
-    if (whole.attempt > 0 && depot->settings.gone != NULL)
-        depot->settings.gone(depot->settings.context, whole);
-}
-
-void hd_depot_sweep(struct hd_depot *depot)
-{
-    for (size_t i = 0; i < depot->count;)
-        if (is_needed(depot, &depot->copies[i]))
-            i++;
-        else
-            remove_copy(depot, &depot->copies[i]);
-}
-
-void hd_depot_each(const struct hd_depot *depot,
-                   void (*tell)(void *context, struct hd_attempt_ref attempt), void *context)
-{
-    for (size_t i = 0; i < depot->count; i++)
-        if (depot->copies[i].whole.attempt > 0)
-            tell(context, depot->copies[i].whole);
-}
-
-static uint64_t free_bytes(const struct hd_depot *depot)
-{
-    struct statvfs disk;
-    if (statvfs(depot->directory, &disk) != 0)
-        return UINT64_MAX; /* the write says what is wrong */
-    return (uint64_t)disk.f_bavail * disk.f_frsize;
-}
-
-static bool has_room(const struct hd_depot *depot, uint64_t bytes)
-{
-    return bytes <= depot->settings.bytes_max &&
-           depot->bytes <= depot->settings.bytes_max - bytes &&
-           free_bytes(depot) >= HD_DEPOT_SPARE_BYTES;
-}
-
-/* What nobody needs goes, the oldest first, but nothing of `place`: it has pieces in common with
- * what comes. */
-static bool make_room(struct hd_depot *depot, struct hd_depot_place place, uint64_t bytes)
-{
-    while (!has_room(depot, bytes)) {
-        struct copy *oldest = NULL;
-        const struct copy *own = find(depot, place);
-        for (size_t i = 0; i < depot->count; i++) {
-            struct copy *copy = &depot->copies[i];
-            if (copy != own && (oldest == NULL || copy->used < oldest->used) &&
-                !is_needed(depot, copy))
-                oldest = copy;
-        }
-        if (oldest == NULL)
-            return false;
-        remove_copy(depot, oldest);
-    }
-    return true;
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */
@@ -396,9 +129,10 @@ static bool borrow(struct hd_depot *depot, struct hd_depot_place place, const ch
     struct hd_err ignored;
     bool done = false;
     for (size_t i = 0; i < count && !done; i++)
-        done = piece_path(depot, lenders[i]->place, hash, from, &ignored) == HD_OK &&
-               size_of(from) > 0 && link(from, path) == 0;
-    find(depot, place)->bytes += done ? size_of(path) : 0;
+        done = depot_piece_path(depot, lenders[i]->place, hash, from, &ignored) == HD_OK &&
+               depot_size_of(from) > 0 && link(from, path) == 0;
+    if (done)
+        depot_count_piece(depot, depot_find(depot, place), depot_size_of(path), true);
     return done;
 }
 
@@ -411,8 +145,8 @@ static enum hd_code find_missing(struct hd_depot *depot, const struct hd_depot_o
     enum hd_code code = HD_OK;
     for (const char *at = offer->pieces; code == HD_OK && *at != '\0' && count < MISSING_MAX;
          at += HD_CHECKPOINT_HASH_SIZE) {
-        code = piece_path(depot, offer->place, at, path, err);
-        if (code != HD_OK || size_of(path) > 0 ||
+        code = depot_piece_path(depot, offer->place, at, path, err);
+        if (code != HD_OK || depot_size_of(path) > 0 ||
             borrow(depot, offer->place, at, path, lenders, lender_count))
             continue;
         code = hd_buf_append(missing, at, HD_CHECKPOINT_HASH_SIZE, err);
@@ -433,11 +167,11 @@ static enum hd_code begin_copy(struct hd_depot *depot, const struct hd_depot_off
     char path[FILE_SIZE];
     enum hd_code code = check_offer(depot, offer, err);
     if (code == HD_OK)
-        code = place_path(depot, offer->place, "", path, err);
+        code = depot_place_path(depot, offer->place, "", path, err);
     if (code == HD_OK)
         code = hd_mkdirs(path, 0700, err);
     if (code == HD_OK)
-        code = add(depot, offer->place, ret_copy, err);
+        code = depot_add(depot, offer->place, ret_copy, err);
     return code;
 }
 
@@ -456,14 +190,14 @@ enum hd_code hd_depot_offer(struct hd_depot *depot, const struct hd_depot_offer 
     copy->size = offer->size;
     uint64_t next =
         offer->size < HD_CHECKPOINT_PIECE_BYTES ? offer->size : HD_CHECKPOINT_PIECE_BYTES;
-    if (count > 0 && !make_room(depot, offer->place, next))
+    if (count > 0 && !depot_make_room(depot, offer->place, next))
         return no_room(err);
     if (count == 0) {
         code = write_list(depot, offer, err);
         if (code != HD_OK)
             return code;
         copy->whole = offer->attempt;
-        remove_unlisted(depot, copy, offer->pieces);
+        depot_remove_unlisted(depot, copy, offer->pieces);
     }
     *ret_whole = count == 0;
     return HD_OK;
@@ -491,20 +225,19 @@ enum hd_code hd_depot_put(struct hd_depot *depot, struct hd_depot_place place, c
                           const void *bytes, size_t size, struct hd_err *err)
 {
     char path[FILE_SIZE];
-    enum hd_code code = piece_path(depot, place, hash, path, err);
+    enum hd_code code = depot_piece_path(depot, place, hash, path, err);
     if (code == HD_OK)
         code = check_piece(hash, bytes, size, err);
-    if (code == HD_OK && find(depot, place) == NULL)
+    if (code == HD_OK && depot_find(depot, place) == NULL)
         code = hd_fail(err, HD_E_NOTFOUND, "nothing that it belongs to was offered");
-    if (code != HD_OK || size_of(path) > 0)
+    if (code != HD_OK || depot_size_of(path) > 0)
         return code; /* it is here: content has no second version */
-    if (!make_room(depot, place, size))
+    if (!depot_make_room(depot, place, size))
         return no_room(err);
     code = hd_file_replace(path, bytes, size, 0600, err);
     if (code != HD_OK)
         return code;
-    find(depot, place)->bytes += size;
-    depot->bytes += size;
+    depot_count_piece(depot, depot_find(depot, place), size, false);
     return HD_OK;
 }
 
@@ -537,7 +270,7 @@ enum hd_code hd_depot_progress(const struct hd_depot *depot, struct hd_depot_pla
                                struct hd_attempt_ref attempt, uint64_t *ret_bytes,
                                uint64_t *ret_size, struct hd_err *err)
 {
-    const struct copy *copy = find(depot, place);
+    const struct copy *copy = depot_find(depot, place);
     if (copy == NULL || copy->size == 0 || !hd_attempt_ref_equal(copy->offered, attempt))
         return hd_fail(err, HD_E_NOTFOUND, "nothing of it has come");
     *ret_bytes = copy->bytes < copy->size ? copy->bytes : copy->size;
@@ -550,11 +283,11 @@ static void lose_piece(struct hd_depot *depot, struct hd_depot_place place, cons
 {
     char list[FILE_SIZE];
     struct hd_err ignored;
-    struct copy *copy = find(depot, place);
+    struct copy *copy = depot_find(depot, place);
     if (copy == NULL || depot->settings.reads_only)
         return;
-    unlink_piece(depot, copy, hash);
-    if (place_path(depot, place, LIST_NAME, list, &ignored) == HD_OK)
+    depot_unlink_piece(depot, copy, hash);
+    if (depot_place_path(depot, place, LIST_NAME, list, &ignored) == HD_OK)
         (void)unlink(list);
     struct hd_attempt_ref whole = copy->whole;
     copy->whole = (struct hd_attempt_ref){0};
@@ -602,12 +335,12 @@ enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, c
     char path[FILE_SIZE];
     struct hd_buf bytes;
     bool disk_failed;
-    enum hd_code code = piece_path(depot, place, hash, path, err);
+    enum hd_code code = depot_piece_path(depot, place, hash, path, err);
     if (code != HD_OK)
         return code;
     hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
     code = read_piece(path, hash, &bytes, &disk_failed, err);
-    code = give_up_unread(find(depot, place), disk_failed, code, err);
+    code = give_up_unread(depot_find(depot, place), disk_failed, code, err);
     if (code == HD_E_CORRUPT)
         lose_piece(depot, place, hash);
     if (code == HD_OK)
@@ -622,30 +355,6 @@ enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, c
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* Of its pieces; what a process that died was writing goes. */
-static void count_bytes(struct hd_depot *depot, struct copy *copy, const char *path)
-{
-    char file[FILE_SIZE + 300];
-    struct stat st;
-    struct dirent *entry;
-    DIR *stream = opendir(path);
-    while (stream != NULL && (entry = readdir(stream)) != NULL) {
-        if (entry->d_name[0] == '.' || hd_streq(entry->d_name, LIST_NAME) ||
-            !hd_format(file, sizeof(file), "%s/%s", path, entry->d_name))
-            continue;
-        bool piece = is_hash(entry->d_name) && entry->d_name[HD_CHECKPOINT_HASH_SIZE] == '\0';
-        if (!piece && !depot->settings.reads_only)
-            (void)unlink(file);
-        if (!piece || !look_at(file, &st))
-            continue;
-        copy->bytes += (uint64_t)st.st_size;
-        if (!is_shared(depot, copy->place, entry->d_name, &st)) /* with one that was found before */
-            depot->bytes += (uint64_t)st.st_size;
-    }
-    if (stream != NULL)
-        closedir(stream);
-}
-
 /* A power cut leaves files in name only: nothing here is synced. */
 static bool is_torn(const struct hd_depot *depot, struct hd_depot_place place,
                     const struct list *list)
@@ -655,12 +364,21 @@ static bool is_torn(const struct hd_depot *depot, struct hd_depot_place place,
     uint64_t bytes = 0, piece = 1;
     const char *at = list->pieces;
     for (; piece > 0 && *at != '\0'; at += HD_CHECKPOINT_HASH_SIZE) {
-        if (piece_path(depot, place, at, path, &ignored) != HD_OK)
+        if (depot_piece_path(depot, place, at, path, &ignored) != HD_OK)
             return true;
-        piece = size_of(path);
+        piece = depot_size_of(path);
         bytes += piece;
     }
     return piece == 0 || bytes != list->size;
+}
+
+static bool parse_place(const char *name, struct hd_depot_place *ret_place)
+{
+    int used = 0;
+    return strspn(name, DIGITS) == 16 && name[16] == '-' && strspn(name + 17, DIGITS) <= 10 &&
+           sscanf(name, "%16" SCNx64 "-%" SCNu32 "%n", &ret_place->run_uid, &ret_place->config,
+                  &used) == 2 &&
+           name[used] == '\0';
 }
 
 static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place place,
@@ -670,12 +388,12 @@ static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place plac
     struct copy *copy;
     struct list list;
     struct stat st;
-    enum hd_code code = place_path(depot, place, "", path, err);
+    enum hd_code code = depot_place_path(depot, place, "", path, err);
     if (code == HD_OK)
-        code = add(depot, place, &copy, err);
+        code = depot_add(depot, place, &copy, err);
     if (code != HD_OK)
         return code;
-    count_bytes(depot, copy, path);
+    depot_count_all(depot, copy, path);
     copy->used = lstat(path, &st) == 0 ? (int64_t)st.st_mtime : 0;
     if (copy->used > depot->used)
         depot->used = copy->used;
@@ -683,7 +401,7 @@ static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place plac
         return HD_OK; /* half a copy, or none: it goes, or is sent again */
     bool torn = is_torn(depot, place, &list);
     if (torn && !depot->settings.reads_only)
-        remove_copy(depot, copy);
+        depot_remove_copy(depot, copy);
     else if (!torn)
         copy->whole = list.attempt;
     hd_buf_release(&list.text);
@@ -723,9 +441,4 @@ void hd_depot_close(struct hd_depot *depot)
         return;
     hd_free(depot->copies);
     hd_free(depot);
-}
-
-uint64_t hd_depot_bytes(const struct hd_depot *depot)
-{
-    return depot->bytes;
 }
