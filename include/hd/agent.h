@@ -18,8 +18,8 @@
  *    report) or as a new one (hello, ping), after the hello.
  *  - A lease that arrives while leaving is not started: it is reported as preempted, and its
  *    acknowledgement comes for an attempt that the shell never had.
- *  - A lease whose answer may have lain unread for as long as the lease lasts, as when the worker
- * was frozen, is asked for again before it is begun.
+ *  - A lease whose answer may have lain unread for as long as the lease lasts is asked for again
+ *    before it is begun: the worker may have been frozen.
  *  - A worker that knows its end stops its targets grace_ms before it, says in each poll how long a
  *    target may still run, and is gone by then whether it was heard or not.
  *  - STOP comes once an attempt. DROP is never given for an attempt that ended: its report gets a
