@@ -17,8 +17,8 @@
 
 /* ---- the file beside it --------------------------------------------------------------------- */
 
-void hd_run_dir_done(const char *run_dir, const char *worker, double budget, double loss,
-                     double violation)
+void hd_run_dir_done(const struct hd_root *root, const char *run_dir, const char *worker,
+                     double budget, double loss, double violation)
 {
     char path[HD_PATH_MAX], text[DONE_BYTES_MAX];
     char budget_text[HD_DOUBLE_TEXT_SIZE], loss_text[HD_DOUBLE_TEXT_SIZE],
@@ -32,7 +32,7 @@ void hd_run_dir_done(const char *run_dir, const char *worker, double budget, dou
     if (!hd_format(path, sizeof(path), "%s" DONE_SUFFIX, run_dir) ||
         !hd_format(text, sizeof(text), "%s\n%s\n%s\n%s\n", worker, budget_text, loss_text,
                    violation_text) ||
-        hd_file_replace(path, text, strlen(text), 0644, &err) != HD_OK)
+        hd_seat_write(root, worker, path, text, &err) != HD_OK)
         hd_log(HD_LOG_DEBUG, "%s: not marked as done, it stays", run_dir);
 }
 

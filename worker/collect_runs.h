@@ -15,8 +15,8 @@
 /* The master has answered. A loss that is NaN: it is nobody's best; one that breaks
  * constraints is behind all that do not. A failure leaves the directory
  * for a person to remove. */
-void hd_run_dir_done(const char *run_dir, const char *worker, double budget, double loss,
-                     double violation);
+void hd_run_dir_done(const struct hd_root *root, const char *run_dir, const char *worker,
+                     double budget, double loss, double violation);
 
 typedef bool (*hd_run_dir_needed)(void *context, const char *run_dir);
 /* Removes the oldest of this worker's until they take at most limit_bytes; true when any went. */

@@ -54,6 +54,10 @@ struct hd_seat {
 HD_NODISCARD enum hd_code hd_seat_take(const struct hd_root *root, const char *host, const char *id,
                                        struct hd_seat *ret_seat, struct hd_err *err);
 void hd_seat_release(struct hd_seat *seat);
+/* A small file anywhere in the root: whole or as before for every process. What a kill leaves of it
+ * lies in the worker's own directory, where its next process removes it. */
+HD_NODISCARD enum hd_code hd_seat_write(const struct hd_root *root, const char *worker,
+                                        const char *path, const char *text, struct hd_err *err);
 
 /* ---- the directories of an attempt ---------------------------------------------------------- */
 
@@ -115,7 +119,8 @@ struct hd_left_by {
     uint32_t kept;
 };
 /* A failure leaves the directory for a person, or a limit, to remove. */
-void hd_workspace_leave(const char *work_dir, const struct hd_left_by *left);
+void hd_workspace_leave(const struct hd_root *root, const char *worker, const char *work_dir,
+                        const struct hd_left_by *left);
 bool hd_workspace_left_by(const char *work_dir, struct hd_left_by *ret_left);
 /* Where what `attempt` left is, when that is this worker's and no other grant was acknowledged in
  * it since; false: nowhere. */

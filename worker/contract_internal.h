@@ -5,6 +5,7 @@
 
 #include "contract.h"
 
+#define HD_INCOMING "incoming" /* in the worker's own directory: what is not in its place yet */
 #define HD_RUN_DIR_INSIDE "/hyperdock"
 #define HD_WORK_DIR_INSIDE "/hyperdock/work"
 

@@ -2,6 +2,7 @@
 /* The work root: its marker, and the seats of the workers on it. */
 #include "contract.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -140,6 +141,50 @@ bool hd_seat_path(const struct hd_root *root, const char *worker, char ret_path[
     return hd_format(ret_path, HD_PATH_MAX, "%s/" WORKERS_NAME "/%s", root->path, worker);
 }
 
+enum hd_code hd_seat_write(const struct hd_root *root, const char *worker, const char *path,
+                           const char *text, struct hd_err *err)
+{
+    char incoming[HD_PATH_MAX], temporary[HD_PATH_MAX];
+    if (!hd_seat_path(root, worker, temporary) ||
+        !hd_format(incoming, sizeof(incoming), "%s/" HD_INCOMING, temporary) ||
+        !hd_format(temporary, sizeof(temporary), "%s/line-%016llx", incoming,
+                   (unsigned long long)hd_os_random_u64()))
+        return hd_fail(err, HD_E_LIMIT, "the path of worker %s is too long", worker);
+    enum hd_code code = hd_mkdirs(incoming, 0700, err);
+    if (code == HD_OK)
+        code = hd_file_replace(temporary, text, strlen(text), 0644, err);
+    if (code != HD_OK || rename(temporary, path) == 0)
+        return code;
+    int failed = errno;
+    (void)unlink(temporary);
+    if (failed == EXDEV) /* somebody has put the run's directory on another disk */
+        return hd_file_replace(path, text, strlen(text), 0644, err);
+    return hd_fail(err, failed == ENOSPC ? HD_E_FULL : HD_E_IO, "cannot put %s in place: %s", path,
+                   strerror(failed));
+}
+
+/* Of small files in the worker's own directory, whose process died before they were in place. */
+static void remove_temporaries(const char *directory, bool inside)
+{
+    char path[HD_PATH_MAX];
+    struct stat st;
+    struct dirent *entry;
+    DIR *stream = opendir(directory);
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        size_t size = strlen(entry->d_name), end = strlen(HD_TEMPORARY_SUFFIX);
+        if (!hd_format(path, sizeof(path), "%s/%s", directory, entry->d_name) ||
+            lstat(path, &st) != 0)
+            continue;
+        if (S_ISDIR(st.st_mode) && inside && entry->d_name[0] != '.')
+            remove_temporaries(path, false);
+        else if (S_ISREG(st.st_mode) && size > end &&
+                 hd_streq(entry->d_name + size - end, HD_TEMPORARY_SUFFIX))
+            (void)unlink(path);
+    }
+    if (stream != NULL)
+        closedir(stream);
+}
+
 static enum hd_code try_seat(const struct hd_root *root, const char *id, struct hd_seat *seat,
                              struct hd_err *err)
 {
@@ -155,6 +200,7 @@ static enum hd_code try_seat(const struct hd_root *root, const char *id, struct 
     if (code != HD_OK)
         return code;
     (void)hd_copy_text(seat->worker, sizeof(seat->worker), id);
+    remove_temporaries(seat->state_dir, true);
     code = next_incarnation(seat->state_dir, &seat->incarnation, err);
     if (code != HD_OK)
         hd_seat_release(seat);

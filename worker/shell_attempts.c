@@ -602,8 +602,8 @@ void shell_drop(struct shell *shell, struct hd_attempt_ref attempt)
            attempt.job, attempt.attempt);
     hd_shipper_forget(shell->shipper, attempt);
     if (entry != NULL)
-        hd_run_dir_done(entry->workspace.run_dir, shell->settings->seat->worker, entry->budget,
-                        (double)NAN, 0);
+        hd_run_dir_done(shell->settings->root, entry->workspace.run_dir,
+                        shell->settings->seat->worker, entry->budget, (double)NAN, 0);
     hd_journal_forget(shell->journal_dir, attempt);
     shell_free_entry(shell, entry);
 }
@@ -642,10 +642,10 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
             hd_workspace_discard(&entry->workspace);
     } else if (entry->workspace.directory[0] != '\0') {
         hd_workspace_touch(entry->workspace.work_dir);
-        hd_workspace_leave(entry->workspace.work_dir,
-                           &(struct hd_left_by){entry->attempt, entry->experiment != NULL
-                                                                    ? entry->experiment->keep_work
-                                                                    : 0});
+        hd_workspace_leave(
+            shell->settings->root, shell->settings->seat->worker, entry->workspace.work_dir,
+            &(struct hd_left_by){entry->attempt,
+                                 entry->experiment != NULL ? entry->experiment->keep_work : 0});
         if (is_last_budget(entry))
             hd_workspace_finish(entry->workspace.work_dir, shell->settings->seat->worker);
         if (entry->result.outcome == HD_OUTCOME_OK)
@@ -662,8 +662,8 @@ void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum 
         hd_shipper_end(shell->shipper, attempt, entry->result.outcome, entry->result.loss,
                        violation_of(entry));
     bool good = verdict != HD_VERDICT_REFUSED && entry->result.outcome == HD_OUTCOME_OK;
-    hd_run_dir_done(entry->workspace.run_dir, shell->settings->seat->worker, entry->budget,
-                    good ? entry->result.loss : (double)NAN, violation_of(entry));
+    hd_run_dir_done(shell->settings->root, entry->workspace.run_dir, shell->settings->seat->worker,
+                    entry->budget, good ? entry->result.loss : (double)NAN, violation_of(entry));
     hd_journal_forget(shell->journal_dir, attempt);
     shell_free_entry(shell, entry);
 }

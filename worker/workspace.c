@@ -103,14 +103,13 @@ enum hd_code hd_run_dir_find(const struct hd_root *root, struct hd_attempt_ref a
 
 /* ---- the work directory --------------------------------------------------------------------- */
 
-#define INCOMING "incoming" /* in the worker's own directory: what is still on its way here */
 #define FINISHED_LINE "finished\n"
 #define BUDGET_WORD "budget "
 #define OWNER_BYTES_MAX 2048 /* a line for each budget that it has reached, at most */
 
 /* Whose it is, and the budget that its state has reached, NaN none. */
-static enum hd_code write_owner(const char *work_dir, const char *worker, double budget,
-                                struct hd_err *err)
+static enum hd_code write_owner(const struct hd_root *root, const char *work_dir,
+                                const char *worker, double budget, struct hd_err *err)
 {
     char path[HD_PATH_MAX], number[HD_DOUBLE_TEXT_SIZE] = "";
     char lines[HD_WORKER_ID_MAX + sizeof(BUDGET_WORD) + HD_DOUBLE_TEXT_SIZE + 2];
@@ -121,7 +120,7 @@ static enum hd_code write_owner(const char *work_dir, const char *worker, double
         !hd_format(lines, sizeof(lines), "%s\n%s%s%s", worker, known ? BUDGET_WORD : "", number,
                    known ? "\n" : ""))
         return too_long(work_dir, err);
-    return hd_file_replace(path, lines, strlen(lines), 0644, err);
+    return hd_seat_write(root, worker, path, lines, err);
 }
 
 /* Nothing of the lines before is at risk, and no file takes the place of another one. */
@@ -215,7 +214,8 @@ void hd_workspace_reach(const char *work_dir, const char *worker, double budget)
 
 #define LEFT_BYTES_MAX 128
 
-void hd_workspace_leave(const char *work_dir, const struct hd_left_by *left)
+void hd_workspace_leave(const struct hd_root *root, const char *worker, const char *work_dir,
+                        const struct hd_left_by *left)
 {
     char path[HD_PATH_MAX], line[LEFT_BYTES_MAX];
     struct hd_err err;
@@ -224,7 +224,7 @@ void hd_workspace_leave(const char *work_dir, const struct hd_left_by *left)
                    "%016" PRIx64 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 "\n",
                    left->attempt.run_uid, left->attempt.job, left->attempt.attempt,
                    left->attempt.stamp, left->kept) ||
-        hd_file_replace(path, line, strlen(line), 0644, &err) != HD_OK)
+        hd_seat_write(root, worker, path, line, &err) != HD_OK)
         hd_log(HD_LOG_DEBUG, "%s: what left it is not noted, it stays", work_dir);
 }
 
@@ -311,7 +311,7 @@ enum hd_code hd_workspace_make_temporary(const struct hd_root *root, const char 
 {
     char state_dir[HD_PATH_MAX], incoming[HD_PATH_MAX];
     if (!hd_seat_path(root, worker, state_dir) ||
-        !hd_format(incoming, sizeof(incoming), "%s/" INCOMING, state_dir) ||
+        !hd_format(incoming, sizeof(incoming), "%s/" HD_INCOMING, state_dir) ||
         !hd_format(ret_path, HD_PATH_MAX, "%s/copy-%s", incoming, workspace->directory))
         return too_long(root->path, err);
     enum hd_code code = hd_mkdirs(incoming, 0700, err);
@@ -405,7 +405,7 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
     }
     if (code == HD_OK && !here)
         code = hd_make_open_dir(workspace->work_dir, err);
-    return code == HD_OK ? write_owner(workspace->work_dir, worker, here ? reached : NAN, err)
+    return code == HD_OK ? write_owner(root, workspace->work_dir, worker, here ? reached : NAN, err)
                          : code;
 }
 
@@ -459,7 +459,7 @@ enum hd_code hd_workspace_path(const struct hd_root *root, const struct hd_lease
 enum hd_code hd_workspace_import_begin(const char *state_dir, const struct hd_lease *lease,
                                        char ret_path[HD_PATH_MAX], struct hd_err *err)
 {
-    if (!hd_format(ret_path, HD_PATH_MAX, "%s/" INCOMING "/%016" PRIx64 "-%u-%u", state_dir,
+    if (!hd_format(ret_path, HD_PATH_MAX, "%s/" HD_INCOMING "/%016" PRIx64 "-%u-%u", state_dir,
                    lease->attempt.run_uid, lease->attempt.job, lease->attempt.attempt))
         return too_long(state_dir, err);
     enum hd_code code = hd_remove_tree(ret_path, err);
@@ -470,7 +470,7 @@ void hd_workspace_import_clear(const char *state_dir)
 {
     char path[HD_PATH_MAX];
     struct hd_err err;
-    if (hd_format(path, sizeof(path), "%s/" INCOMING, state_dir) &&
+    if (hd_format(path, sizeof(path), "%s/" HD_INCOMING, state_dir) &&
         hd_remove_tree(path, &err) != HD_OK)
         hd_log(HD_LOG_WARNING, "what came only in part is not removed: %s", err.text);
 }
@@ -495,7 +495,7 @@ enum hd_code hd_workspace_import_end(const struct hd_root *root, const char *wor
     if (code == HD_OK && rename(path, work_dir) != 0)
         code = hd_fail(err, HD_E_IO, "cannot put %s in place: %s", work_dir, strerror(errno));
     if (code == HD_OK)
-        code = write_owner(work_dir, worker, budget, err);
+        code = write_owner(root, work_dir, worker, budget, err);
     if (code == HD_OK)
         (void)hd_copy_text(ret_directory, HD_DIR_NAME_MAX, name);
     return code;

@@ -258,7 +258,7 @@ static enum hd_code replace_file(const char *path, const void *bytes, size_t siz
                                  const struct stat *owner, bool sync, struct hd_err *err)
 {
     char suffix[64];
-    hd_format(suffix, sizeof(suffix), ".%d-%016llx.tmp", (int)getpid(),
+    hd_format(suffix, sizeof(suffix), ".%d-%016llx" HD_TEMPORARY_SUFFIX, (int)getpid(),
               (unsigned long long)hd_os_random_u64());
     size_t path_size = strlen(path), suffix_size = strlen(suffix);
     char *temporary = hd_malloc(path_size + suffix_size + 1);

@@ -57,7 +57,9 @@ HD_NODISCARD enum hd_code hd_mkdirs(const char *path, mode_t mode, struct hd_err
  * devices, and more than size_max bytes (HD_E_LIMIT). */
 HD_NODISCARD enum hd_code hd_file_read(const char *path, size_t size_max, bool nofollow,
                                        struct hd_buf *out, struct hd_err *err);
-/* tmp + fsync + rename + fsync of the directory. */
+/* tmp + fsync + rename + fsync of the directory. What a kill leaves beside path has its name, and
+ * more behind it, and at its end the suffix. */
+#define HD_TEMPORARY_SUFFIX ".tmp"
 HD_NODISCARD enum hd_code hd_file_write_atomic(const char *path, const void *bytes, size_t size,
                                                mode_t mode, struct hd_err *err);
 /* The same without the fsyncs: whole or not there for every process, but a power cut may lose it.

@@ -221,7 +221,7 @@ static void answer(void *context, const struct hd_collect_question *questions, s
         return;
     /* Meanwhile another job has ended in the last one. */
     const struct hd_left_by later = {{UINT64_C(0xfedcba9876543210), 5, 2, 4000000000u}, 1};
-    hd_workspace_leave(path_of("c5-5-1"), &later);
+    hd_workspace_leave(&root, "w-0", path_of("c5-5-1"), &later);
 }
 
 static void make_left(const char *name, int chunks, int age, uint32_t kept)
@@ -230,7 +230,7 @@ static void make_left(const char *name, int chunks, int age, uint32_t kept)
     const struct hd_left_by left = {
         {UINT64_C(0xfedcba9876543210), (uint32_t)(name[1] - '0'), 1, 4000000000u}, kept};
     struct hd_left_by read;
-    hd_workspace_leave(path_of(name), &left);
+    hd_workspace_leave(&root, "w-0", path_of(name), &left);
     assert_true(hd_workspace_left_by(path_of(name), &read));
     assert_int_equal(read.kept, kept);
     assert_true(hd_attempt_ref_same(read.attempt, left.attempt));
@@ -328,7 +328,7 @@ static void make_run_breaking(const char *name, const char *worker, int age, dou
     assert_hd_ok(hd_file_replace(log, bytes, sizeof(bytes), 0644, &err));
     if (age < 0)
         return; /* nobody has answered for it */
-    hd_run_dir_done(path, worker, budget, loss, violation);
+    hd_run_dir_done(&root, path, worker, budget, loss, violation);
     assert_true(hd_format(log, sizeof(log), "%s.done", path));
     const struct timespec times[2] = {{.tv_sec = hd_clock_wall_ms() / 1000 - age},
                                       {.tv_sec = hd_clock_wall_ms() / 1000 - age}};

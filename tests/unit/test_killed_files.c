@@ -3,7 +3,9 @@
  * is put right, and nothing stays that nobody will remove. */
 #include "testlib.h"
 
+#include "collect_runs.h"
 #include "contract.h"
+#include "journal.h"
 
 #include <math.h>
 #include <signal.h>
@@ -138,6 +140,30 @@ static bool renew(struct place *place)
     return hd_workspace_renew(&place->root, "w-0", &place->workspace, &err) == HD_OK;
 }
 
+/* What is written of an attempt from its lease to its acknowledgement. */
+static bool go_through(struct place *place)
+{
+    const struct hd_lease lease = lease_of();
+    struct hd_workspace workspace;
+    char journal[HD_PATH_MAX];
+    const struct hd_result result = {.attempt = lease.attempt,
+                                     .loss = 1,
+                                     .message = "",
+                                     .info_json = "{}",
+                                     .directory = "d",
+                                     .image_id = ""};
+    if (!hd_format(journal, sizeof(journal), "%s/.hyperdock-workers/w-0/attempts",
+                   place->root.path) ||
+        hd_mkdirs(journal, 0700, &err) != HD_OK ||
+        hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err) != HD_OK ||
+        hd_journal_keep_result(journal, &result, true, &err) != HD_OK)
+        return false;
+    hd_workspace_leave(&place->root, "w-0", workspace.work_dir,
+                       &(struct hd_left_by){.attempt = lease.attempt});
+    hd_run_dir_done(&place->root, workspace.run_dir, "w-0", 3, 1, 0);
+    return true;
+}
+
 static void start_again(struct place *place)
 {
     struct hd_seat seat;
@@ -169,6 +195,37 @@ static void check_state(struct place *place)
     hd_buf_release(&left);
 }
 
+/* A neighbour writes at this moment. */
+static const char *neighbours_file(const struct place *place)
+{
+    const char *dir = join(place->root.path, ".hyperdock-workers/w-1/attempts");
+    assert_hd_ok(hd_mkdirs(dir, 0700, &err));
+    return join(dir, "x" HD_TEMPORARY_SUFFIX);
+}
+
+static void check_rubbish(struct place *place)
+{
+    struct hd_buf left;
+    const char *neighbours = neighbours_file(place);
+    test_file_write(neighbours, "x");
+    start_again(place);
+    assert_true(hd_path_exists(neighbours));
+    assert_int_equal(remove(neighbours), 0);
+    hd_buf_init(&left, 1u << 20);
+    list(place, &left);
+    const char *found = strstr(hd_buf_text(&left), HD_TEMPORARY_SUFFIX);
+    if (found != NULL || strstr(hd_buf_text(&left), "/line-") != NULL)
+        fail_msg("it stays: %s", hd_buf_text(&left));
+    hd_buf_release(&left);
+}
+
+/* Small files are written beside and renamed: what a kill leaves of that goes with the next process
+ * of the same worker, and nothing of a neighbour that lives. */
+static void what_was_half_written_goes_with_the_next_process(void **state)
+{
+    kill_at_each_call(go_through, check_rubbish, *state);
+}
+
 /* The state of a config survives the worker's death in the midst of its renewal. */
 static void a_renewal_that_is_killed_loses_no_state(void **state)
 {
@@ -179,6 +236,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_renewal_that_is_killed_loses_no_state, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_half_written_goes_with_the_next_process, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
