@@ -2,10 +2,8 @@
 /* Containers that are started before their job is known, against a recorded engine: a job gets the
  * one that it would have made, or one of its own, and none is left over. The test reads the FIFO as
  * the program in the container would. */
+#include "docker_room.h"
 #include "testlib.h"
-
-#include "docker.h"
-#include "fake_docker.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,76 +12,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NEWS_WAIT_MS 30000
-#define PATH_SIZE 1024
-
 static struct hd_err err;
-static char image_name[] = "hyperdock/t:1";
-
-struct room {
-    char *dir;
-    struct fake_docker *fake;
-    struct hd_queue *queue;
-    struct hd_engine *engine;
-    struct hd_docker_tuning tuning;
-    enum hd_engine_files files;
-    char state_dir[PATH_SIZE], run_dir[PATH_SIZE], work_dir[PATH_SIZE], log_path[PATH_SIZE];
-    char *argv[2], *env[2];
-};
-
-static void open_engine(struct room *room)
-{
-    const struct hd_engine_options options = {.worker = "host-0",
-                                              .state_dir = room->state_dir,
-                                              .docker_host = fake_docker_host(room->fake),
-                                              .queue = room->queue,
-                                              .files = room->files,
-                                              .slots = 1};
-    assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
-}
 
 static int setup(void **state)
 {
-    static char word[] = "run", variable[] = "A=b";
-    struct room *room = calloc(1, sizeof(*room));
+    struct docker_room *room = calloc(1, sizeof(*room));
     assert_non_null(room);
-    room->dir = test_dir_make();
-    room->fake = fake_docker_start(room->dir);
+    room_make(room);
     room->tuning = hd_docker_tuning_default;
     room->tuning.hold_ms = 200;
     room->tuning.backoff_ms_min = 5;
     room->tuning.backoff_ms_max = 20;
     room->tuning.ahead_idle_ms = 600000;
-    assert_true(hd_format(room->state_dir, PATH_SIZE, "%s/state", room->dir));
-    assert_hd_ok(hd_mkdirs(room->state_dir, 0700, &err));
-    assert_hd_ok(hd_queue_new(64, &room->queue, &err));
-    fake_docker_add_image(room->fake, image_name, "");
-    room->argv[0] = word;
-    room->env[0] = variable;
-    open_engine(room);
+    room->slots = 1;
+    room_open(room);
     *state = room;
     return 0;
 }
 
-static int teardown(void **state)
+static struct hd_engine_job job_of(struct docker_room *room, uint32_t job)
 {
-    struct room *room = *state;
-    hd_engine_close(room->engine);
-    for (void *news; (news = hd_queue_pop(room->queue, 0)) != NULL;)
-        hd_free(news);
-    hd_queue_free(room->queue);
-    fake_docker_stop(room->fake);
-    test_dir_remove(room->dir);
-    free(room);
-    return 0;
-}
-
-static struct hd_engine_job job_of(struct room *room, uint32_t job)
-{
-    char path[PATH_SIZE + 64];
-    assert_true(hd_format(room->run_dir, PATH_SIZE, "%s/run-%u", room->dir, job));
-    assert_true(hd_format(room->work_dir, PATH_SIZE, "%s/work-%u", room->dir, job));
-    assert_true(hd_format(room->log_path, PATH_SIZE, "%s/run-%u/log.txt", room->dir, job));
+    static char variable[] = "A=b", *env[] = {variable, NULL};
+    char path[DOCKER_ROOM_PATH + 64];
+    assert_true(hd_format(room->run_dir, DOCKER_ROOM_PATH, "%s/run-%u", room->dir, job));
+    assert_true(hd_format(room->work_dir, DOCKER_ROOM_PATH, "%s/work-%u", room->dir, job));
+    assert_true(hd_format(room->log_path, DOCKER_ROOM_PATH, "%s/run-%u/log.txt", room->dir, job));
     static const char *const folders[] = {"out", "control", "work"};
     for (size_t i = 0; i < HD_COUNT(folders); i++) {
         assert_true(hd_format(path, sizeof(path), "%s/%s", room->run_dir, folders[i]));
@@ -92,20 +45,11 @@ static struct hd_engine_job job_of(struct room *room, uint32_t job)
     assert_true(hd_format(path, sizeof(path), "%s/params.json", room->run_dir));
     test_file_write(path, "{}");
     assert_hd_ok(hd_mkdirs(room->work_dir, 0711, &err));
-    return (struct hd_engine_job){
-        .attempt = {0xabc, job, 1},
-        .worker = "host-0",
-        .run_id = "r",
-        .config_id = "[0,0,1]",
-        .run_dir = room->run_dir,
-        .work_dir = room->work_dir,
-        .log_path = room->log_path,
-        .image = image_name,
-        .argv = room->argv,
-        .env = room->env,
-        .stop_grace_ms = 1000,
-        .ahead = true,
-    };
+    struct hd_engine_job made = room_job(room, "run", NULL);
+    made.attempt.job = job;
+    made.env = env;
+    made.ahead = true;
+    return made;
 }
 
 static void name_of(const struct hd_engine_job *job, char name[HD_ENGINE_NAME_MAX])
@@ -113,22 +57,10 @@ static void name_of(const struct hd_engine_job *job, char name[HD_ENGINE_NAME_MA
     hd_docker_container_name(job->attempt, name, HD_ENGINE_NAME_MAX);
 }
 
-static struct hd_engine_end take_end(struct room *room, uint32_t job)
+static void await_begun(struct docker_room *room, uint32_t job)
 {
-    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
-    for (; news != NULL && !news->ended; news = hd_queue_pop(room->queue, NEWS_WAIT_MS))
-        hd_free(news);
-    assert_non_null(news);
-    assert_int_equal(news->attempt.job, job);
-    struct hd_engine_end end = news->end;
-    hd_free(news);
-    return end;
-}
-
-static void await_begun(struct room *room, uint32_t job)
-{
-    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
-    for (; news != NULL && !news->begun; news = hd_queue_pop(room->queue, NEWS_WAIT_MS)) {
+    struct hd_engine_news *news = hd_queue_pop(room->queue, DOCKER_ROOM_WAIT_MS);
+    for (; news != NULL && !news->begun; news = hd_queue_pop(room->queue, DOCKER_ROOM_WAIT_MS)) {
         assert_false(news->ended);
         hd_free(news);
     }
@@ -137,17 +69,12 @@ static void await_begun(struct room *room, uint32_t job)
     hd_free(news);
 }
 
-static void start(struct room *room, const struct hd_engine_job *job)
-{
-    assert_hd_ok(hd_engine_start(room->engine, job, &err));
-}
-
 /* The number of a container that was made ahead, other than `not`; how many there are. */
-static size_t find_ahead(const struct room *room, const char * not, char number[32])
+static size_t find_ahead(const struct docker_room *room, const char * not, char number[32])
 {
-    char path[PATH_SIZE + 16];
+    char path[DOCKER_ROOM_PATH + 16];
     size_t count = 0;
-    assert_true(hd_format(path, sizeof(path), "%s/ahead", room->state_dir));
+    assert_true(hd_format(path, sizeof(path), "%s/ahead", room->dir));
     DIR *stream = opendir(path);
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
         if (strlen(entry->d_name) != 16 || hd_streq(entry->d_name, not ))
@@ -160,10 +87,10 @@ static size_t find_ahead(const struct room *room, const char * not, char number[
     return count;
 }
 
-static int open_go(const struct room *room, const char *number)
+static int open_go(const struct docker_room *room, const char *number)
 {
-    char path[PATH_SIZE + 64];
-    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/box/go", room->state_dir, number));
+    char path[DOCKER_ROOM_PATH + 64];
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/box/go", room->dir, number));
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     assert_true(fd >= 0);
     return fd;
@@ -179,11 +106,11 @@ static void hear(int go)
 }
 
 /* Job 1 runs, and the container of the next one is there, waiting. */
-static int begin(struct room *room, char number[32])
+static int begin(struct docker_room *room, char number[32])
 {
     char name[HD_ENGINE_NAME_MAX];
     struct hd_engine_job job = job_of(room, 1);
-    start(room, &job);
+    room_start(room, &job);
     await_begun(room, 1);
     fake_docker_await(room->fake, FAKE_START, 2);
     assert_int_equal(find_ahead(room, "", number), 1);
@@ -195,14 +122,14 @@ static int begin(struct room *room, char number[32])
 /* Its directories are the container's, under the names and with the rights that they had. */
 static void the_next_job_gets_the_container_that_waits(void **state)
 {
-    struct room *room = *state;
-    char number[32], next[32], name[HD_ENGINE_NAME_MAX], path[PATH_SIZE + 64];
+    struct docker_room *room = *state;
+    char number[32], next[32], name[HD_ENGINE_NAME_MAX], path[DOCKER_ROOM_PATH + 64];
     struct stat before, after;
     int go = begin(room, number);
-    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/work", room->state_dir, number));
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/work", room->dir, number));
     assert_int_equal(stat(path, &before), 0);
     struct hd_engine_job job = job_of(room, 2);
-    start(room, &job);
+    room_start(room, &job);
     await_begun(room, 2);
     hear(go);
     assert_int_equal(stat(room->work_dir, &after), 0);
@@ -221,7 +148,7 @@ static void the_next_job_gets_the_container_that_waits(void **state)
     assert_int_equal(find_ahead(room, number, next), 1);
     fake_docker_say(room->fake, name, "its log");
     fake_docker_exit(room->fake, name, 3, false);
-    struct hd_engine_end end = take_end(room, 2);
+    struct hd_engine_end end = room_end(room, 2);
     assert_int_equal(end.kind, HD_END_EXITED);
     assert_int_equal(end.exit_code, 3);
     size_t size;
@@ -236,9 +163,9 @@ static void the_next_job_gets_the_container_that_waits(void **state)
  * state of its own have theirs made for them. */
 static void what_does_not_fit_gets_its_own(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     static char other_word[] = "deaf", other_variable[] = "A=c";
-    char number[32], name[HD_ENGINE_NAME_MAX], kept[PATH_SIZE + 16];
+    char number[32], name[HD_ENGINE_NAME_MAX], kept[DOCKER_ROOM_PATH + 16];
     int go = begin(room, number), created = fake_docker_count(room->fake, FAKE_CREATE);
     for (uint32_t i = 0; i < 6; i++) {
         struct hd_engine_job job = job_of(room, 10 + i);
@@ -261,7 +188,7 @@ static void what_does_not_fit_gets_its_own(void **state)
             assert_false(hd_docker_hand_ahead(docker, &asks));
             pthread_mutex_unlock(&docker->lock);
         }
-        start(room, &job);
+        room_start(room, &job);
         await_begun(room, job.attempt.job);
         assert_int_equal(fake_docker_count(room->fake, FAKE_CREATE), ++created);
         name_of(&job, name);
@@ -275,67 +202,67 @@ static void what_does_not_fit_gets_its_own(void **state)
 /* Somebody ended it meanwhile: another one is made, and the job never knows. */
 static void a_container_that_has_ended_is_not_used(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     char number[32], name[HD_ENGINE_NAME_MAX];
     close(begin(room, number));
     hd_docker_ahead_name(number, name, sizeof(name));
     fake_docker_exit(room->fake, name, 137, false);
     struct hd_engine_job job = job_of(room, 2);
-    start(room, &job);
+    room_start(room, &job);
     await_begun(room, 2);
     assert_false(fake_docker_has(room->fake, name));
     name_of(&job, name);
     assert_true(fake_docker_is_running(room->fake, name));
     fake_docker_exit(room->fake, name, 0, false);
-    assert_int_equal(take_end(room, 2).kind, HD_END_EXITED);
+    assert_int_equal(room_end(room, 2).kind, HD_END_EXITED);
 }
 
 /* It ended between our look and our word: no target ran, so there is nothing to judge. */
 static void one_that_did_not_hear_has_not_started(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     char number[32], name[HD_ENGINE_NAME_MAX];
     close(begin(room, number));
     struct hd_engine_job job = job_of(room, 2);
-    start(room, &job);
+    room_start(room, &job);
     await_begun(room, 2);
     name_of(&job, name);
     fake_docker_exit(room->fake, name, 125, false);
-    struct hd_engine_end end = take_end(room, 2);
+    struct hd_engine_end end = room_end(room, 2);
     assert_int_equal(end.kind, HD_END_NOT_STARTED);
     assert_false(end.config_error);
 }
 
 static void a_name_that_is_taken_and_a_stop_are_no_trouble(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     char number[32], name[HD_ENGINE_NAME_MAX];
     close(begin(room, number));
     struct hd_engine_job job = job_of(room, 2);
     name_of(&job, name);
     fake_docker_add_stranger(room->fake, name);
-    start(room, &job);
+    room_start(room, &job);
     await_begun(room, 2);
     fake_docker_await_running(room->fake, name);
     hd_engine_stop(room->engine, job.attempt, 0);
-    struct hd_engine_end end = take_end(room, 2);
+    struct hd_engine_end end = room_end(room, 2);
     assert_true(end.stopped);
 }
 
 /* Nothing of its run is here any more. */
 static void one_whose_job_never_comes_is_removed(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     char number[32], name[HD_ENGINE_NAME_MAX], ahead[HD_ENGINE_NAME_MAX];
-    hd_engine_close(room->engine);
+    room_close_engine(room);
     room->tuning.ahead_idle_ms = 20;
-    open_engine(room);
+    room_open(room);
     close(begin(room, number));
     hd_docker_ahead_name(number, ahead, sizeof(ahead));
     struct hd_engine_job job = job_of(room, 1);
     name_of(&job, name);
     fake_docker_exit(room->fake, name, 0, false);
-    (void)take_end(room, 1);
+    (void)room_end(room, 1);
     assert_true(fake_docker_has(room->fake, ahead)); /* its run is here until it is acknowledged */
     hd_engine_remove(room->engine, job.attempt);
     fake_docker_await_gone(room->fake, ahead);
@@ -343,24 +270,24 @@ static void one_whose_job_never_comes_is_removed(void **state)
 
 static void none_is_left_by_an_engine_that_closes_or_dies(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     char number[32], name[HD_ENGINE_NAME_MAX];
     close(begin(room, number));
     hd_docker_ahead_name(number, name, sizeof(name));
-    hd_engine_close(room->engine);
+    room_close_engine(room);
     assert_false(fake_docker_has(room->fake, name));
     assert_int_equal(find_ahead(room, "", number), 0);
-    open_engine(room);
+    room_open(room);
     struct hd_engine_job job = job_of(room, 2);
-    start(room, &job);
+    room_start(room, &job);
     fake_docker_await(room->fake, FAKE_START, 4);
     assert_int_equal(find_ahead(room, "", number), 1);
     hd_docker_ahead_name(number, name, sizeof(name));
     /* A removal that is refused, as by a process that is killed: the next one does it. */
     fake_docker_fail(room->fake, FAKE_REMOVE, 500, "{\"message\":\"busy\"}", 1);
-    hd_engine_close(room->engine);
+    room_close_engine(room);
     assert_true(fake_docker_has(room->fake, name));
-    open_engine(room);
+    room_open(room);
     assert_false(fake_docker_has(room->fake, name));
 }
 
@@ -368,31 +295,31 @@ static void none_is_left_by_an_engine_that_closes_or_dies(void **state)
  * it runs; what was not told never began. */
 static void what_began_is_found_again(void **state)
 {
-    struct room *room = *state;
-    char number[32], name[HD_ENGINE_NAME_MAX], path[PATH_SIZE + 64];
+    struct docker_room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX], path[DOCKER_ROOM_PATH + 64];
     struct hd_engine_found found[4];
     size_t count = 0;
     int64_t before_ms = hd_clock_wall_ms();
     int go = begin(room, number);
     struct hd_engine_job job = job_of(room, 2);
-    start(room, &job);
+    room_start(room, &job);
     await_begun(room, 2);
     hear(go);
-    hd_engine_close(room->engine);
-    open_engine(room);
+    room_close_engine(room);
+    room_open(room);
     assert_hd_ok(hd_engine_list(room->engine, found, HD_COUNT(found), &count, &err));
     assert_int_equal(count, 2);
     assert_true(found[0].attempt.job == 2 || found[1].attempt.job == 2);
     assert_hd_ok(hd_engine_adopt(room->engine, job.attempt, &job, &err));
     name_of(&job, name);
     fake_docker_exit(room->fake, name, 0, false);
-    struct hd_engine_end end = take_end(room, 2);
+    struct hd_engine_end end = room_end(room, 2);
     assert_int_equal(end.kind, HD_END_EXITED);
     assert_true(end.started_wall_ms + 1 >= before_ms);
-    hd_engine_close(room->engine);
-    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/begun", room->state_dir, number));
+    room_close_engine(room);
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/begun", room->dir, number));
     assert_int_equal(unlink(path), 0);
-    open_engine(room);
+    room_open(room);
     assert_hd_fails(hd_engine_adopt(room->engine, job.attempt, &job, &err), HD_E_NOTFOUND, "");
 }
 
@@ -400,19 +327,19 @@ static void what_began_is_found_again(void **state)
  * time. */
 static void one_that_ended_before_its_beginning_was_noted_took_no_time(void **state)
 {
-    struct room *room = *state;
-    char number[32], name[HD_ENGINE_NAME_MAX], path[PATH_SIZE + 64];
+    struct docker_room *room = *state;
+    char number[32], name[HD_ENGINE_NAME_MAX], path[DOCKER_ROOM_PATH + 64];
     int go = begin(room, number);
     struct hd_engine_job job = job_of(room, 2);
-    start(room, &job);
+    room_start(room, &job);
     await_begun(room, 2);
     hear(go);
     const struct timespec later[] = {{.tv_sec = time(NULL) + 3600}, {.tv_sec = time(NULL) + 3600}};
-    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/begun", room->state_dir, number));
+    assert_true(hd_format(path, sizeof(path), "%s/ahead/%s/begun", room->dir, number));
     assert_int_equal(utimensat(AT_FDCWD, path, later, 0), 0);
     name_of(&job, name);
     fake_docker_exit(room->fake, name, 0, false);
-    struct hd_engine_end end = take_end(room, 2);
+    struct hd_engine_end end = room_end(room, 2);
     assert_int_equal(end.started_wall_ms, (int64_t)later[0].tv_sec * 1000);
     assert_int_equal(end.finished_wall_ms, end.started_wall_ms);
 }
@@ -420,7 +347,7 @@ static void one_that_ended_before_its_beginning_was_noted_took_no_time(void **st
 /* Where it could not work none is made. */
 static void it_is_off_where_it_cannot_work(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     static char machine[] = "kata";
     char number[32];
     struct hd_container container = {.runtime = machine};
@@ -429,11 +356,11 @@ static void it_is_off_where_it_cannot_work(void **state)
         if (i == 0) {
             job.container = &container;
         } else {
-            hd_engine_close(room->engine);
+            room_close_engine(room);
             room->files = HD_FILES_COPY;
-            open_engine(room);
+            room_open(room);
         }
-        start(room, &job);
+        room_start(room, &job);
         await_begun(room, job.attempt.job);
         struct hd_docker *docker = (struct hd_docker *)room->engine;
         pthread_mutex_lock(&docker->lock);
@@ -443,7 +370,7 @@ static void it_is_off_where_it_cannot_work(void **state)
     }
 }
 
-#define IN_ROOM(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define IN_ROOM(test) cmocka_unit_test_setup_teardown(test, setup, room_teardown)
 
 int main(void)
 {

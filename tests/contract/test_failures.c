@@ -1,37 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every way in which a container can fail, from what the engine says to what a person reads: each
  * row of the table is a test of its own, with its outcome and the whole of its message. */
+#include "docker_room.h"
 #include "testlib.h"
 
-#include "docker.h"
-#include "fake_docker.h"
-
-#include <hd/os.h>
-
-#include <math.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NEWS_WAIT_MS 30000
-
-static const struct hd_docker_tuning quick = {
-    .hold_ms = 100,
-    .away_ms_max = 20000,
-    .backoff_ms_min = 5,
-    .backoff_ms_max = 20,
-    .look_ms = 20000,
-    .drain_ms = 5000,
-    .answer_ms = 50,
-    .kill_margin_ms = 20,
-    .log_bytes_max = 65536,
-    .pull_tries = 2,
-    .pull_wait_ms_min = 5,
-    .pull_stall_ms = 20000,
-    .load_stall_ms = 20000,
-    .pull_say_ms = 0,
-};
 
 enum deed {
     ENDS,          /* by itself, with the row's code */
@@ -336,101 +311,51 @@ static const struct failure failures[] = {
      .message = ""},
 };
 
-struct room {
-    const struct failure *failure;
-    char *dir;
-    struct fake_docker *fake;
-    struct hd_queue *queue;
-    struct hd_engine *engine;
-    struct hd_docker_tuning tuning;
-    char run_dir[600], work_dir[600], log_path[700];
-    char name[HD_ENGINE_NAME_MAX];
-};
-
-static const struct hd_attempt_ref attempt = {0xabc, 7, 1};
-static char here[] = "hyperdock/t:1";
+static const struct failure *failure; /* of the running test */
 static char elsewhere[64];
 
 static int setup(void **state)
 {
-    struct room *room = calloc(1, sizeof(*room));
-    struct hd_err err = {0};
+    struct docker_room *room = calloc(1, sizeof(*room));
     assert_non_null(room);
-    room->failure = *state;
-    room->dir = test_dir_make();
-    room->fake = fake_docker_start(room->dir);
-    room->tuning = quick;
-    if (room->failure->deed == SHUT_DOWN || room->failure->oom_flag_missed)
-        room->tuning.hold_ms = NEWS_WAIT_MS;
-    if (room->failure->deed == STAYS_AWAY)
+    failure = *state;
+    room_make(room);
+    room->tuning.pull_tries = 2;
+    if (failure->deed == SHUT_DOWN || failure->oom_flag_missed)
+        room->tuning.hold_ms = DOCKER_ROOM_WAIT_MS;
+    if (failure->deed == STAYS_AWAY)
         room->tuning.away_ms_max = 50;
-    if (room->failure->deed == PAUSED)
+    if (failure->deed == PAUSED)
         room->tuning.look_ms = 5;
-    fake_docker_add_image(room->fake, here, "");
-    assert_hd_ok(hd_queue_new(64, &room->queue, &err));
-    (void)hd_format(room->run_dir, sizeof(room->run_dir), "%s/run", room->dir);
-    (void)hd_format(room->work_dir, sizeof(room->work_dir), "%s/work", room->dir);
-    (void)hd_format(room->log_path, sizeof(room->log_path), "%s/log.txt", room->dir);
-    assert_hd_ok(hd_mkdirs(room->run_dir, 0755, &err));
-    assert_hd_ok(hd_mkdirs(room->work_dir, 0755, &err));
-    hd_docker_container_name(attempt, room->name, sizeof(room->name));
-    const struct hd_engine_options options = {.worker = "host-0",
-                                              .state_dir = room->dir,
-                                              .docker_host = fake_docker_host(room->fake),
-                                              .queue = room->queue};
-    assert_hd_ok(hd_docker_open(&options, &room->tuning, &room->engine, &err));
+    room_open(room);
     *state = room;
     return 0;
 }
 
-static int teardown(void **state)
+static void start(struct docker_room *room, struct hd_attempt_ref attempt)
 {
-    struct room *room = *state;
-    hd_engine_close(room->engine);
-    for (void *news; (news = hd_queue_pop(room->queue, 0)) != NULL;)
-        hd_free(news);
-    hd_queue_free(room->queue);
-    fake_docker_stop(room->fake);
-    test_dir_remove(room->dir);
-    free(room);
-    return 0;
+    struct hd_engine_job job = room_job(room, "run", NULL);
+    job.attempt = attempt;
+    if (failure->image != NULL) {
+        (void)hd_copy_text(elsewhere, sizeof(elsewhere), failure->image);
+        job.image = elsewhere;
+    }
+    job.timeout_ms = failure->deed == LATE ? 20 : 0;
+    room_start(room, &job);
 }
 
-static void start(struct room *room, struct hd_attempt_ref ref)
-{
-    static char run[] = "run";
-    static char *argv[] = {run, NULL};
-    const struct failure *failure = room->failure;
-    struct hd_err err = {0};
-    (void)hd_copy_text(elsewhere, sizeof(elsewhere), failure->image != NULL ? failure->image : "");
-    const struct hd_engine_job job = {
-        .attempt = ref,
-        .worker = "host-0",
-        .run_id = "r",
-        .config_id = "[0,0,1]",
-        .run_dir = room->run_dir,
-        .work_dir = room->work_dir,
-        .log_path = room->log_path,
-        .image = failure->image != NULL ? elsewhere : here,
-        .argv = argv,
-        .timeout_ms = failure->deed == LATE ? 20 : 0,
-        .stop_grace_ms = 1000,
-    };
-    assert_hd_ok(hd_engine_start(room->engine, &job, &err));
-}
-
-static void await_running(struct room *room)
+static void await_running(struct docker_room *room)
 {
     fake_docker_await_running(room->fake, room->name);
     fake_docker_await(room->fake, FAKE_LOGS, 1);
 }
 
-static void end(struct room *room)
+static void end(struct docker_room *room)
 {
-    fake_docker_exit(room->fake, room->name, room->failure->exit_code, room->failure->oom);
+    fake_docker_exit(room->fake, room->name, failure->exit_code, failure->oom);
 }
 
-static void come_back_and_end(struct room *room)
+static void come_back_and_end(struct docker_room *room)
 {
     int waits = fake_docker_count(room->fake, FAKE_WAIT);
     fake_docker_come_back(room->fake);
@@ -438,9 +363,8 @@ static void come_back_and_end(struct room *room)
     end(room);
 }
 
-static void happen(struct room *room)
+static void happen(struct docker_room *room)
 {
-    const struct failure *failure = room->failure;
     switch (failure->deed) {
     case ENDS:
         if (failure->oom_flag_missed)
@@ -453,7 +377,7 @@ static void happen(struct room *room)
     case LATE:
         break;
     case STOPPED:
-        hd_engine_stop(room->engine, attempt, 0);
+        hd_engine_stop(room->engine, docker_room_attempt, 0);
         break;
     case SHUT_DOWN:
         end(room);
@@ -487,33 +411,17 @@ static void happen(struct room *room)
         int looks = fake_docker_count(room->fake, FAKE_INSPECT);
         fake_docker_pause(room->fake, room->name);
         fake_docker_await(room->fake, FAKE_INSPECT, looks + 2);
-        for (struct hd_engine_news *news; (news = hd_queue_pop(room->queue, 0)) != NULL;) {
-            assert_false(news->ended);
-            hd_free(news);
-        }
+        room_assert_no_end(room);
         end(room);
         break;
     }
     }
 }
 
-static struct hd_engine_end take_end(struct room *room)
-{
-    struct hd_engine_news *news = hd_queue_pop(room->queue, NEWS_WAIT_MS);
-    for (; news != NULL && !news->ended; news = hd_queue_pop(room->queue, NEWS_WAIT_MS))
-        hd_free(news);
-    if (news == NULL)
-        fail_msg("no end was told");
-    struct hd_engine_end end = news->end;
-    hd_free(news);
-    return end;
-}
-
 /* The outcome is the one of the table, and the message says what happened and what to do. */
 static void a_failure(void **state)
 {
-    struct room *room = *state;
-    const struct failure *failure = room->failure;
+    struct docker_room *room = *state;
     static const char good[] = "{\"loss\": 0.5}";
     const char *at = strchr(failure->message, '@');
     char message[HD_MESSAGE_MAX], wanted[HD_MESSAGE_MAX];
@@ -523,12 +431,12 @@ static void a_failure(void **state)
         fake_docker_fail(room->fake, failure->route, failure->status, failure->body, 2);
     if (failure->deed == UPGRADED_IDLE)
         fake_docker_set_version(room->fake, "1.52", 44);
-    start(room, attempt);
+    start(room, docker_room_attempt);
     if (failure->deed != REFUSED && failure->deed != LATE)
         await_running(room);
     happen(room);
-    struct hd_engine_end end = take_end(room);
-    if (room->failure->deed == SHUT_DOWN || room->failure->deed == STAYS_AWAY)
+    struct hd_engine_end end = room_end(room, 7);
+    if (failure->deed == SHUT_DOWN || failure->deed == STAYS_AWAY)
         fake_docker_come_back(room->fake);
     bool well = failure->outcome == HD_OUTCOME_OK;
     hd_loss_parse(well ? good : "", well ? sizeof(good) - 1 : 0, NULL, &loss);
@@ -542,23 +450,23 @@ static void a_failure(void **state)
 /* However long each takes: the second is asked for while the first has no answer. */
 static void stops_do_not_wait_for_one_another(void **state)
 {
-    struct room *room = *state;
+    struct docker_room *room = *state;
     char second[HD_ENGINE_NAME_MAX];
     const struct hd_attempt_ref other = {0xabc, 8, 1};
     hd_docker_container_name(other, second, sizeof(second));
-    start(room, attempt);
+    start(room, docker_room_attempt);
     start(room, other);
     fake_docker_await_running(room->fake, room->name);
     fake_docker_await_running(room->fake, second);
     fake_docker_await(room->fake, FAKE_LOGS, 2);
     fake_docker_hang_stops(room->fake);
-    hd_engine_stop(room->engine, attempt, NEWS_WAIT_MS);
-    hd_engine_stop(room->engine, other, NEWS_WAIT_MS);
+    hd_engine_stop(room->engine, docker_room_attempt, DOCKER_ROOM_WAIT_MS);
+    hd_engine_stop(room->engine, other, DOCKER_ROOM_WAIT_MS);
     fake_docker_await(room->fake, FAKE_STOP, 2);
-    hd_engine_stop(room->engine, attempt, 0);
-    assert_true(take_end(room).stopped);
+    hd_engine_stop(room->engine, docker_room_attempt, 0);
+    assert_true(room_end(room, 7).stopped);
     hd_engine_stop(room->engine, other, 0);
-    assert_true(take_end(room).stopped);
+    assert_true(room_end(room, 8).stopped);
 }
 
 /* Five minutes without an engine lose nothing. */
@@ -577,14 +485,14 @@ int main(void)
         tests[i] = (struct CMUnitTest){.name = failures[i].name,
                                        .test_func = a_failure,
                                        .setup_func = setup,
-                                       .teardown_func = teardown,
+                                       .teardown_func = room_teardown,
                                        .initial_state = (void *)(uintptr_t)&failures[i]};
     tests[HD_COUNT(failures)] = (struct CMUnitTest)cmocka_unit_test(five_minutes_are_waited_for);
     tests[HD_COUNT(failures) + 1] =
         (struct CMUnitTest){.name = "stops_do_not_wait_for_one_another",
                             .test_func = stops_do_not_wait_for_one_another,
                             .setup_func = setup,
-                            .teardown_func = teardown,
+                            .teardown_func = room_teardown,
                             .initial_state = (void *)(uintptr_t)&none};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
