@@ -371,7 +371,8 @@ static enum hd_code make_work_dir(const struct hd_root *root, const char *worker
         return code;
     bool here = lease->directory[0] != '\0' && hd_streq(lease->root, root->id) &&
                 hd_check_id("directory", lease->directory, &ignored) == HD_OK &&
-                hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) && hd_is_directory(from);
+                hd_format(from, sizeof(from), "%s/%s", cfg, lease->directory) &&
+                hd_is_directory(from);
     double reached = here ? hd_workspace_reached(from) : NAN;
     if (here && !isnan(lease->budget_previous) && !(reached >= lease->budget_previous)) {
         hd_log(HD_LOG_WARNING,

@@ -280,6 +280,29 @@ static void test_open_errors(void **state)
     assert_open_fails(room, fake_docker_host(room->fake), HD_E_VERSION, "at least 1.40");
 }
 
+/* An engine that goes away in the midst of the first questions is told as one that was never there:
+ * that none answers, and what to do. */
+static void test_gone_while_asked(void **state)
+{
+    struct docker_room *room = *state;
+    /* The last first: each is asked only when those before it are answered. */
+    static const enum fake_route routes[] = {FAKE_INFO, FAKE_VERSION, FAKE_PING};
+    static const char what_to_do[] = "; start it, or set DOCKER_HOST";
+    struct hd_engine_found found[4];
+    struct hd_err err = {0};
+    size_t count = 0;
+    fake_docker_fail(room->fake, FAKE_LIST, 0, "", 100);
+    assert_hd_fails(hd_engine_list(room->engine, found, HD_COUNT(found), &count, &err), HD_E_NET,
+                    "no Docker engine answers: ");
+    assert_non_null(strstr(err.text, what_to_do));
+    for (size_t i = 0; i < HD_COUNT(routes); i++) {
+        fake_docker_fail(room->fake, routes[i], 0, "", 100);
+        assert_open_fails(room, fake_docker_host(room->fake), HD_E_NET,
+                          "no Docker engine answers: ");
+        assert_open_fails(room, fake_docker_host(room->fake), HD_E_NET, what_to_do);
+    }
+}
+
 /* The newest version that both speak is used, also with an engine that gave up older ones. */
 static void test_versions(void **state)
 {
@@ -346,6 +369,7 @@ int main(void)
         TEST(test_drop_unwatched),
         TEST(test_close_leaves_running),
         TEST(test_open_errors),
+        TEST(test_gone_while_asked),
         TEST(test_versions),
         TEST(test_command_line),
         TEST(test_answers),

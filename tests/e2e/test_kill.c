@@ -158,8 +158,7 @@ static void kill_engine(void)
 /* No engine answered when it started, or that engine went in the midst of its first questions. */
 static bool lacked_engine(const struct child *worker)
 {
-    return child_has_said(&story.cluster, worker, "no Docker engine") ||
-           child_has_said(&story.cluster, worker, "docker.sock does not answer");
+    return child_has_said(&story.cluster, worker, "no Docker engine");
 }
 
 /* A worker that is started while no engine answers says so and leaves; whoever serves machines

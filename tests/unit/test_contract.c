@@ -269,7 +269,8 @@ static void what_an_attempt_left_is_found_by_its_grant(void **state)
     struct hd_attempt_ref other = lease.attempt;
     assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &first, &err));
     assert_false(hd_workspace_find(&place->root, "w-0", lease.attempt, path));
-    hd_workspace_leave(&place->root, "w-0", first.work_dir, &(struct hd_left_by){.attempt = lease.attempt});
+    hd_workspace_leave(&place->root, "w-0", first.work_dir,
+                       &(struct hd_left_by){.attempt = lease.attempt});
     assert_true(hd_workspace_find(&place->root, "w-0", lease.attempt, path));
     assert_string_equal(path, first.work_dir);
     assert_false(hd_workspace_find(&place->root, "w-1", lease.attempt, path));

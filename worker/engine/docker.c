@@ -265,7 +265,7 @@ static enum hd_code docker_list(struct hd_engine *engine, struct hd_engine_found
         hd_docker_list(&docker->api, docker->worker, 0, found, found_max, &count, err);
     if (code == HD_OK)
         *ret_count = leave_out_removed(docker, found, count);
-    return code;
+    return hd_docker_absent(&docker->api, code, err); /* asked when a worker starts */
 }
 
 /* An engine may greet and yet be stuck: it is asked for its containers. */

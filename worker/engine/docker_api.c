@@ -90,9 +90,12 @@ enum hd_code docker_refuse(struct docker_reply *reply, const char *what,
 
 /* ---- the engine ----------------------------------------------------------------------------- */
 
-static enum hd_code fail_absent(struct hd_docker_api *api, struct hd_err *err)
+enum hd_code hd_docker_absent(const struct hd_docker_api *api, enum hd_code code,
+                              struct hd_err *err)
 {
     const char *socket = api->endpoint->socket_path;
+    if (code != HD_E_NET)
+        return code;
     if (socket[0] != '\0' && access(socket, F_OK) != 0)
         return hd_fail(err, HD_E_NET,
                        "no Docker engine: %s does not exist; start dockerd, or set DOCKER_HOST",
@@ -102,7 +105,8 @@ static enum hd_code fail_absent(struct hd_docker_api *api, struct hd_err *err)
                        "no permission for the Docker engine's socket %s; add yourself to its group "
                        "(usermod -aG docker USER, then log in again)",
                        socket);
-    return hd_fail_in(err, "no Docker engine answers");
+    return hd_fail(err, HD_E_NET, "no Docker engine answers: %s; start it, or set DOCKER_HOST",
+                   err->text);
 }
 
 static enum hd_code ping(struct hd_docker_api *api, int *ret_minor, struct hd_err *err)
@@ -112,7 +116,7 @@ static enum hd_code ping(struct hd_docker_api *api, int *ret_minor, struct hd_er
     struct docker_reply reply;
     enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
-        return code == HD_E_NET ? fail_absent(api, err) : code;
+        return hd_docker_absent(api, code, err);
     if (reply.status != 200 || !hd_docker_parse_version(reply.api_version, ret_minor))
         code = hd_fail(err, HD_E_NET, "%s answers, but not as a Docker engine does (%d)",
                        api->endpoint->display, reply.status);
@@ -131,7 +135,7 @@ static enum hd_code check_version(struct hd_docker_api *api, int minor, int *ret
     char text[HD_MESSAGE_MAX];
     enum hd_code code = perform_once(api, &request, &reply, err);
     if (code != HD_OK)
-        return code;
+        return hd_docker_absent(api, code, err);
     hd_docker_error_text(hd_buf_text(&reply.body), reply.body.size, text, sizeof(text));
     *ret_floor = minor;
     if (reply.status == 400 && !hd_docker_parse_version_floor(text, ret_floor))
@@ -167,7 +171,7 @@ enum hd_code hd_docker_describe(struct hd_docker_api *api, struct hd_docker_info
     struct docker_reply reply;
     enum hd_code code = docker_perform(api, &request, &reply, err);
     if (code != HD_OK)
-        return code;
+        return hd_docker_absent(api, code, err);
     if (reply.status == 200)
         code = hd_docker_parse_info(hd_buf_text(&reply.body), reply.body.size, ret_info, err);
     else

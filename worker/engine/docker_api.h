@@ -25,8 +25,13 @@ struct hd_docker_refusal {
     char text[HD_MESSAGE_MAX];
 };
 
-/* Agrees on a version; says what to do when nothing answers. */
+/* Of a question that is asked first: HD_E_NET says what to do about an engine that is not there.
+ * Other codes pass. */
+enum hd_code hd_docker_absent(const struct hd_docker_api *api, enum hd_code code,
+                              struct hd_err *err);
+/* Agrees on a version. As hd_docker_absent() when nothing answers. */
 HD_NODISCARD enum hd_code hd_docker_negotiate(struct hd_docker_api *api, struct hd_err *err);
+/* Likewise. */
 HD_NODISCARD enum hd_code hd_docker_describe(struct hd_docker_api *api,
                                              struct hd_docker_info *ret_info, struct hd_err *err);
 /* limit_ms 0: as long as any short call may take. */
