@@ -158,6 +158,12 @@ void shell_tell(struct shell *shell, struct hd_agent_event *event)
     step(shell, event);
 }
 
+void shell_tell_doing(struct shell *shell, const char *doing)
+{
+    struct hd_agent_event event = {.kind = HD_AGENT_EVENT_DOING, .about = doing};
+    step(shell, &event);
+}
+
 static void tell_simple(struct shell *shell, enum hd_agent_event_kind kind)
 {
     struct hd_agent_event event = {.kind = kind};

@@ -2,8 +2,6 @@
 /* Attempts whose code is not here yet: they wait for it without holding up the others. */
 #include "shell_internal.h"
 
-#include <string.h>
-
 static enum hd_code want(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                          const char *address, struct hd_err *err)
 {
@@ -51,28 +49,17 @@ static void tell_doing(struct shell *shell, const struct hd_code_news *news)
     char text[HD_DOING_MAX] = "";
     if (!news->ended)
         (void)hd_format(text, sizeof(text), "fetching code %.12s %d %%", news->hash, news->percent);
-    struct hd_agent_event event = {.kind = HD_AGENT_EVENT_DOING, .about = text};
-    shell_tell(shell, &event);
+    shell_tell_doing(shell, text);
 }
 
 static void take_end(struct shell *shell, struct entry *entry, const struct hd_code_news *news)
 {
-    char path[HD_PATH_MAX], why[HD_MESSAGE_MAX] = "target.code: it is gone again";
+    char path[HD_PATH_MAX], why_not[HD_MESSAGE_MAX] = "target.code: it is gone again";
     bool here = news->code == HD_OK && hd_code_cache_find(shell->codes, news->hash, path);
     if (news->code != HD_OK)
-        (void)hd_format(why, sizeof(why), "target.code: %.400s%s", news->err.text,
+        (void)hd_format(why_not, sizeof(why_not), "target.code: %.400s%s", news->err.text,
                         news->code == HD_E_FULL ? "; make room on this worker's disk" : "");
-    struct hd_arena *arena = entry->lease_arena;
-    const struct hd_lease *lease = entry->lease;
-    const char *address = shell_address_of(shell, entry->master);
-    entry->lease = NULL;
-    entry->lease_arena = NULL;
-    entry->wants_code = false;
-    if (here)
-        shell_prepare(shell, entry, lease, address != NULL ? address : "");
-    else
-        shell_fail_start(shell, entry, lease, HD_OUTCOME_INFRA, why);
-    hd_arena_free(arena);
+    shell_go_on(shell, entry, here ? NULL : why_not);
 }
 
 void shell_take_code(struct shell *shell, const struct hd_code_news *news)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shell_internal.h: the shell's state, shared by shell.c (events and actions, the network) and
- * shell_attempts.c (targets, from lease to acknowledgement); shell_recover.c (what an earlier
- * process left). */
+/* shell_internal.h: the shell's state, shared by its files: shell.c has the events and actions and
+ * the network, the others what is said at their functions below. */
 #ifndef HD_SHELL_INTERNAL_H
 #define HD_SHELL_INTERNAL_H
 
@@ -113,6 +112,8 @@ struct shell {
 /* shell.c */
 void shell_add_pending(struct shell *shell, const struct pending *pending);
 void shell_tell(struct shell *shell, struct hd_agent_event *event);
+/* What is done before a target can run, for people; "" nothing. */
+void shell_tell_doing(struct shell *shell, const char *doing);
 
 /* shell_recover.c */
 enum hd_code shell_open_engines(struct shell *shell, struct hd_err *err);
@@ -125,10 +126,13 @@ int64_t shell_reap(struct shell *shell);
 /* shell_describe.c: true when it could run a target now. */
 bool shell_describe(struct shell *shell, char ret_about[HD_ABOUT_MAX]);
 
-/* The lease is borrowed from a message that goes before its files are here: keeps a copy of it with
+/* shell_waiting.c: attempts that wait for something before they can start.
+ * The lease is borrowed from a message that goes before its files are here: keeps a copy of it with
  * the entry. False: no memory. */
 bool shell_keep_lease(struct entry *entry, const struct hd_lease *lease);
 void shell_forget_lease(struct entry *entry);
+/* What it waited for is here; or why it will not be, and it has ended. */
+void shell_go_on(struct shell *shell, struct entry *entry, const char *why_not);
 /* Of the master with this id; NULL: it is not known any more. */
 const char *shell_address_of(const struct shell *shell, const char *master);
 /* shell_travel.c: work directories that come from other machines, and go there. true: the lease's
@@ -146,7 +150,7 @@ void shell_offer(struct shell *shell, struct hd_attempt_ref attempt, uint32_t ma
 /* Leaving: until all is sent, the time is up, or a third signal. */
 void shell_send_rest(struct shell *shell);
 
-/* shell_attempts.c */
+/* shell_attempts.c: targets, from the lease to the end. */
 struct entry *shell_add_entry(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_free_entry(struct shell *shell, struct entry *entry);
 /* Its artifacts may be shipped from now on. */
@@ -170,6 +174,14 @@ void shell_prepare(struct shell *shell, struct entry *entry, const struct hd_lea
 /* It never started: its end is kept for the master that leased it. */
 void shell_fail_start(struct shell *shell, struct entry *entry, const struct hd_lease *lease,
                       enum hd_outcome outcome, const char *why);
+void shell_take_end(struct shell *shell, const struct hd_engine_news *news);
+struct entry *shell_find(struct shell *shell, struct hd_attempt_ref attempt);
+/* Reads curves and keeps what could not be kept. */
+void shell_tick(struct shell *shell);
+bool shell_needs_ticks(const struct shell *shell);
+void shell_free_entries(struct shell *shell);
+
+/* shell_ends.c: attempts that are stopped, dropped, acknowledged. */
 /* The target has ended by deadline_ms; HD_NEVER_MS: it has the grace of its experiment. */
 void shell_stop(struct shell *shell, struct hd_attempt_ref attempt, enum hd_outcome outcome,
                 int64_t deadline_ms);
@@ -178,12 +190,6 @@ int64_t shell_terminate(struct shell *shell, bool hurry);
 void shell_drop(struct shell *shell, struct hd_attempt_ref attempt);
 void shell_acknowledge(struct shell *shell, struct hd_attempt_ref attempt, enum hd_verdict verdict,
                        uint32_t wanted);
-void shell_take_end(struct shell *shell, const struct hd_engine_news *news);
-struct entry *shell_find(struct shell *shell, struct hd_attempt_ref attempt);
-/* Reads curves and keeps what could not be kept. */
-void shell_tick(struct shell *shell);
-bool shell_needs_ticks(const struct shell *shell);
-void shell_free_entries(struct shell *shell);
 
 /* shell_code.c: true when the experiment's code is here, or it has none; otherwise the entry waits
  * for it, or has ended. */

@@ -107,30 +107,14 @@ bool shell_has_services(struct shell *shell, struct entry *entry, const struct h
     return false;
 }
 
-static void go_on(struct shell *shell, struct entry *entry, const struct hd_service_news *news)
-{
-    struct hd_arena *arena = entry->lease_arena;
-    const struct hd_lease *lease = entry->lease;
-    const char *address = shell_address_of(shell, entry->master);
-    entry->lease = NULL;
-    entry->lease_arena = NULL;
-    entry->wants_services = false;
-    if (news->code == HD_OK)
-        shell_prepare(shell, entry, lease, address != NULL ? address : "");
-    else
-        shell_fail_start(shell, entry, lease, HD_OUTCOME_INFRA, news->err.text);
-    hd_arena_free(arena);
-}
-
 void shell_take_services(struct shell *shell, const struct hd_service_news *news)
 {
-    struct hd_agent_event event = {.kind = HD_AGENT_EVENT_DOING, .about = news->doing};
-    shell_tell(shell, &event);
+    shell_tell_doing(shell, news->doing);
     for (size_t i = 0; news->ended && i < HD_HELD_MAX; i++) {
         struct entry *entry = shell->entries[i];
         if (entry != NULL && entry->wants_services && !entry->ended &&
             entry->attempt.run_uid == news->run_uid)
-            go_on(shell, entry, news);
+            shell_go_on(shell, entry, news->code == HD_OK ? NULL : news->err.text);
     }
 }
 

@@ -2,49 +2,13 @@
 /* Work directories that travel: fetched before a target starts, sent after its end. */
 #include "shell_internal.h"
 
-#include <math.h>
 #include <poll.h>
-#include <string.h>
 
-#define LEASE_BYTES_MAX (4u * 1024u * 1024u)
 #define SILENCE_MS 10000     /* of a master, after which a worker that leaves sends nothing more */
 #define OVER_SILENCE_MS 3000 /* ... when every run is over: one that is gone does not come back */
 #define IDLE_LOOK_MS 200
 
 /* ---- here ------------------------------------------------------------------------------------ */
-
-static bool copy(struct hd_arena *arena, const char **text)
-{
-    *text = hd_arena_strdup(arena, *text);
-    return *text != NULL;
-}
-
-bool shell_keep_lease(struct entry *entry, const struct hd_lease *lease)
-{
-    struct hd_err ignored;
-    if (hd_arena_new(LEASE_BYTES_MAX, &entry->lease_arena, &ignored) != HD_OK)
-        return false;
-    struct hd_lease *kept = hd_arena_alloc(entry->lease_arena, sizeof(*kept));
-    if (kept == NULL)
-        return false;
-    *kept = *lease;
-    if (!copy(entry->lease_arena, &kept->run_id) || !copy(entry->lease_arena, &kept->root) ||
-        !copy(entry->lease_arena, &kept->directory) ||
-        !copy(entry->lease_arena, &kept->directory_owner) ||
-        !copy(entry->lease_arena, &kept->image_id) ||
-        !copy(entry->lease_arena, &kept->params_json) ||
-        !copy(entry->lease_arena, &kept->target_json))
-        return false;
-    entry->lease = kept;
-    return true;
-}
-
-void shell_forget_lease(struct entry *entry)
-{
-    hd_arena_free(entry->lease_arena);
-    entry->lease_arena = NULL;
-    entry->lease = NULL;
-}
 
 /* What is packed is what the attempt before left, so nobody writes there meanwhile. */
 static bool wait_until_packed(struct shell *shell, struct entry *entry,
@@ -94,15 +58,6 @@ bool shell_fetch_state(struct shell *shell, struct entry *entry, const struct hd
     hd_log(HD_LOG_WARNING, "job %u: it begins from the start, its state cannot be fetched: %s",
            lease->attempt.job, err.text);
     return false;
-}
-
-const char *shell_address_of(const struct shell *shell, const char *master)
-{
-    for (uint32_t i = 0; i < HD_AGENT_MASTERS_MAX; i++)
-        if (shell->clients[i].address[0] != '\0' &&
-            hd_streq(hd_agent_master_id(shell->agent, i), master))
-            return shell->clients[i].address;
-    return NULL;
 }
 
 /* Then the lease names it; otherwise the target begins from the start. */
