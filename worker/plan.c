@@ -355,6 +355,34 @@ static enum hd_code fill_mounts(struct making *making, struct hd_engine_job *job
     return good ? HD_OK : plan_nomem(making);
 }
 
+/* What stays after the job: how, and its place. */
+static enum hd_code fill_warm(struct making *making, const char *cwd, struct hd_engine_job *job)
+{
+    const struct hd_warm_spec *spec = &making->input->experiment->target.warm;
+    if (!spec->on && !spec->by_label)
+        return HD_OK;
+    struct hd_warm_job *warm = hd_arena_alloc(making->arena, sizeof(*warm));
+    if (warm == NULL)
+        return plan_nomem(making);
+    *warm = (struct hd_warm_job){.line = making->warm_line,
+                                 .jobs = spec->jobs,
+                                 .idle_ms = spec->idle_ms,
+                                 .heartbeat_ms = spec->heartbeat_ms,
+                                 .by_label = spec->by_label};
+    job->warm = making->warm = warm;
+    if (spec->on && cwd == making->input->workspace->work_dir)
+        job->cwd = NULL; /* it is one job's: the engine has a place for the target itself */
+    return HD_OK;
+}
+
+/* NULL: there is none, or *good is false. */
+static char *keep_text(struct making *making, const char *text, bool *good)
+{
+    char *copy = text != NULL ? hd_arena_strdup(making->arena, text) : NULL;
+    *good = *good && (text == NULL || copy != NULL);
+    return copy;
+}
+
 static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
 {
     const struct hd_plan_input *input = making->input;
@@ -367,15 +395,23 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
     const char *cwd = has_base ? target->base_dir : workspace->work_dir;
     if (input->code_dir != NULL)
         cwd = input->code_dir;
+    bool good = true;
     *job = (struct hd_engine_job){
         .attempt = input->lease->attempt,
-        .worker = hd_arena_strdup(making->arena, input->worker),
-        .run_id = hd_arena_strdup(making->arena, input->lease->run_id),
-        .config_id = hd_arena_strdup(making->arena, making->config_id),
-        .run_dir = hd_arena_strdup(making->arena, workspace->run_dir),
-        .work_dir = hd_arena_strdup(making->arena, workspace->work_dir),
-        .log_path = hd_arena_strdup(making->arena, log_path),
-        .cwd = hd_arena_strdup(making->arena, cwd),
+        .worker = keep_text(making, input->worker, &good),
+        .run_id = keep_text(making, input->lease->run_id, &good),
+        .config_id = keep_text(making, making->config_id, &good),
+        .run_dir = keep_text(making, workspace->run_dir, &good),
+        .work_dir = keep_text(making, workspace->work_dir, &good),
+        .log_path = keep_text(making, log_path, &good),
+        .cwd = keep_text(making, cwd, &good),
+        .data_dir = keep_text(making, plan_data_dir(making), &good),
+        .code_dir = keep_text(making, input->code_dir, &good),
+        .gpus = keep_text(making, input->gpus, &good),
+        .image = keep_text(making, target->image, &good),
+        .image_id = input->lease->image_id,
+        .pull = target->pull,
+        .strict = target->strict,
         .timeout_ms = hd_experiment_timeout_ms(input->experiment, input->lease->budget),
         .stop_grace_ms = target->stop_grace_ms,
         .cpus = target->cpus,
@@ -384,41 +420,10 @@ static enum hd_code fill_job(struct making *making, struct hd_engine_job *job)
         .container = target->image != NULL ? &target->container : NULL,
         .ahead = target->ahead,
     };
-    if (target->warm.on || target->warm.by_label) {
-        struct hd_warm_job *warm = hd_arena_alloc(making->arena, sizeof(*warm));
-        if (warm == NULL)
-            return plan_nomem(making);
-        *warm = (struct hd_warm_job){.line = making->warm_line,
-                                     .jobs = target->warm.jobs,
-                                     .idle_ms = target->warm.idle_ms,
-                                     .heartbeat_ms = target->warm.heartbeat_ms,
-                                     .by_label = target->warm.by_label};
-        job->warm = making->warm = warm;
-        if (target->warm.on && cwd == workspace->work_dir)
-            job->cwd = NULL; /* it is one job's: the engine has a place for the target itself */
-    }
-    if (plan_data_dir(making) != NULL)
-        job->data_dir = hd_arena_strdup(making->arena, plan_data_dir(making));
-    if (input->code_dir != NULL &&
-        (job->code_dir = hd_arena_strdup(making->arena, input->code_dir)) == NULL)
+    if (!good)
         return plan_nomem(making);
-    enum hd_code code = fill_mounts(making, job);
-    if (code != HD_OK)
-        return code;
-    if (input->gpus != NULL && (job->gpus = hd_arena_strdup(making->arena, input->gpus)) == NULL)
-        return plan_nomem(making);
-    if (target->image != NULL)
-        job->image = hd_arena_strdup(making->arena, target->image);
-    job->pull = target->pull;
-    job->strict = target->strict;
-    job->image_id = making->input->lease->image_id;
-    if (job->worker == NULL || job->run_id == NULL || job->config_id == NULL ||
-        job->run_dir == NULL || job->work_dir == NULL || job->log_path == NULL ||
-        (job->cwd == NULL && job->warm == NULL) ||
-        (plan_data_dir(making) != NULL && job->data_dir == NULL) ||
-        (target->image != NULL && job->image == NULL))
-        return plan_nomem(making);
-    return HD_OK;
+    enum hd_code code = fill_warm(making, cwd, job);
+    return code == HD_OK ? fill_mounts(making, job) : code;
 }
 
 enum hd_code hd_plan_make(const struct hd_plan_input *input, struct hd_plan *ret_plan,

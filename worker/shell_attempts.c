@@ -363,16 +363,13 @@ static enum hd_code judge_early(const struct shell *shell, const struct entry *e
     return hd_policy_apply(shell->settings->policy, entry->experiment, NULL, &job, err);
 }
 
-static enum hd_code run_lease(struct shell *shell, struct entry *entry,
-                              const struct hd_lease *lease, const char *master_address,
-                              const struct hd_mounts *mounts, struct hd_err *err)
+/* Its part of this machine: GPUs and directories. */
+static enum hd_code take_place(struct shell *shell, struct entry *entry,
+                               const struct hd_lease *lease, struct hd_err *err)
 {
     const struct hd_shell_settings *settings = shell->settings;
-    struct hd_plan plan;
-    enum hd_code code = judge_early(shell, entry, err);
-    if (code == HD_OK)
-        code = hd_gpus_take(&shell->gpus, entry->attempt, entry->experiment->target.gpus,
-                            entry->gpus, err);
+    enum hd_code code = hd_gpus_take(&shell->gpus, entry->attempt, entry->experiment->target.gpus,
+                                     entry->gpus, err);
     if (code != HD_OK)
         return code;
     hd_collector_hold(shell->collector);
@@ -380,11 +377,19 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
     if (code == HD_OK)
         shell_pin(shell, entry);
     hd_collector_release(shell->collector);
-    if (code != HD_OK)
-        return code;
-    free_directory(shell, entry);
-    char code_dir[HD_PATH_MAX];
+    if (code == HD_OK)
+        free_directory(shell, entry);
+    return code;
+}
+
+static enum hd_code make_plan(struct shell *shell, const struct entry *entry,
+                              const struct hd_lease *lease, const char *master_address,
+                              const struct hd_mounts *mounts, struct hd_plan *ret_plan,
+                              struct hd_err *err)
+{
+    const struct hd_shell_settings *settings = shell->settings;
     const struct hd_target *target = &entry->experiment->target;
+    char code_dir[HD_PATH_MAX];
     if (target->code != NULL && !hd_code_cache_find(shell->codes, target->code_hash, code_dir))
         return hd_fail(err, HD_E_NOTFOUND, "target.code: it was removed from this worker's disk");
     const struct hd_plan_input input = {
@@ -401,31 +406,57 @@ static enum hd_code run_lease(struct shell *shell, struct entry *entry,
         .now_wall_ms = hd_clock_wall_ms(),
         .stop_wall_ms = stop_wall_ms(settings),
     };
-    code = hd_plan_make(&input, &plan, err);
+    enum hd_code code = hd_plan_make(&input, ret_plan, err);
     if (code != HD_OK)
         return code;
-    plan.job.engine = hd_engine_name(entry->engine);
-    if (entry->experiment->target.build != NULL) {
+    ret_plan->job.engine = hd_engine_name(entry->engine);
+    if (target->build != NULL) {
         hd_fetch_set_token(shell->fetch, shell->token);
-        plan.job.handed_by = master_address;
+        ret_plan->job.handed_by = master_address;
     }
-    code = hd_policy_apply(settings->policy, entry->experiment, plan.arena, &plan.job, err);
+    return HD_OK;
+}
+
+/* On disk before it begins. */
+static enum hd_code start_plan(struct shell *shell, struct entry *entry,
+                               const struct hd_lease *lease, struct hd_plan *plan,
+                               struct hd_err *err)
+{
+    const struct hd_shell_settings *settings = shell->settings;
+    enum hd_code code =
+        hd_policy_apply(settings->policy, entry->experiment, plan->arena, &plan->job, err);
     /* After the policy, which judges what the experiment asks for. */
     struct hd_container container = entry->experiment->target.container;
     if (container.runtime == NULL)
         container.runtime = settings->runtime;
-    if (code == HD_OK && plan.job.container != NULL)
-        code = shell_join_services(entry, plan.arena, &container, err);
-    if (plan.job.container != NULL)
-        plan.job.container = &container;
+    if (code == HD_OK && plan->job.container != NULL)
+        code = shell_join_services(entry, plan->arena, &container, err);
+    if (plan->job.container != NULL)
+        plan->job.container = &container;
     const struct hd_warm_spec *warm = &entry->experiment->target.warm;
-    entry->warm = warm->on || (warm->by_label && hd_engine_knows_warm(entry->engine, &plan.job));
+    entry->warm = warm->on || (warm->by_label && hd_engine_knows_warm(entry->engine, &plan->job));
     if (code == HD_OK)
         code = keep_attempt(shell, entry, lease, err);
     if (code == HD_OK)
         begin_shipping(shell, entry, lease);
     if (code == HD_OK)
-        code = hd_engine_start(entry->engine, &plan.job, err);
+        code = hd_engine_start(entry->engine, &plan->job, err);
+    return code;
+}
+
+static enum hd_code run_lease(struct shell *shell, struct entry *entry,
+                              const struct hd_lease *lease, const char *master_address,
+                              const struct hd_mounts *mounts, struct hd_err *err)
+{
+    struct hd_plan plan;
+    enum hd_code code = judge_early(shell, entry, err);
+    if (code == HD_OK)
+        code = take_place(shell, entry, lease, err);
+    if (code == HD_OK)
+        code = make_plan(shell, entry, lease, master_address, mounts, &plan, err);
+    if (code != HD_OK)
+        return code;
+    code = start_plan(shell, entry, lease, &plan, err);
     hd_plan_release(&plan);
     return code;
 }
