@@ -200,9 +200,7 @@ static bool vanish(const struct hd_collector *collector, const char *work_dir)
     char gone[HD_PATH_MAX];
     const char *slash = strrchr(work_dir, '/');
     if (slash == NULL || is_pinned(collector, slash + 1) ||
-        !hd_format(gone, sizeof(gone), "%.*s/" HD_GONE_PREFIX "%s", (int)(slash - work_dir),
-                   work_dir, slash + 1) ||
-        rename(work_dir, gone) != 0)
+        !hd_prefixed_path(work_dir, HD_GONE_PREFIX, gone) || rename(work_dir, gone) != 0)
         return false;
     hd_workspace_forget(work_dir);
     return true;

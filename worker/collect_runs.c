@@ -156,11 +156,7 @@ static bool remove_dir(const char *path)
     static const char *const beside[] = {DONE_SUFFIX, ".artifacts"};
     char gone[HD_PATH_MAX], file[HD_PATH_MAX];
     struct hd_err ignored;
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL ||
-        !hd_format(gone, sizeof(gone), "%.*s/" HD_GONE_PREFIX "%s", (int)(slash - path), path,
-                   slash + 1) ||
-        rename(path, gone) != 0)
+    if (!hd_prefixed_path(path, HD_GONE_PREFIX, gone) || rename(path, gone) != 0)
         return false;
     for (size_t i = 0; i < HD_COUNT(beside); i++)
         if (hd_format(file, sizeof(file), "%s%s", path, beside[i]))

@@ -62,6 +62,9 @@ HD_NODISCARD enum hd_code hd_seat_write(const struct hd_root *root, const char *
 /* ---- the directories of an attempt ---------------------------------------------------------- */
 
 #define HD_GONE_PREFIX ".gone-" /* a directory that was renamed, to be removed */
+/* The name that a directory gets for that, or for another reason. False: it is too long. */
+HD_NODISCARD bool hd_prefixed_path(const char *directory, const char *prefix,
+                                   char ret_path[HD_PATH_MAX]);
 
 enum hd_start { HD_START_FRESH, HD_START_IN_PLACE, HD_START_COPY };
 

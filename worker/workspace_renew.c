@@ -10,13 +10,6 @@
  * what has this name. */
 #define ASIDE_PREFIX ".aside-"
 
-static bool beside(const char *work_dir, const char *prefix, char ret_path[HD_PATH_MAX])
-{
-    const char *slash = strrchr(work_dir, '/');
-    return slash != NULL && hd_format(ret_path, HD_PATH_MAX, "%.*s/%s%s", (int)(slash - work_dir),
-                                      work_dir, prefix, slash + 1);
-}
-
 /* From under its name first: what has that is whole. */
 static void remove_aside(const char *aside, const char *gone)
 {
@@ -28,8 +21,8 @@ static void remove_aside(const char *aside, const char *gone)
 void hd_workspace_recover(const char *work_dir)
 {
     char aside[HD_PATH_MAX], gone[HD_PATH_MAX];
-    if (!beside(work_dir, ASIDE_PREFIX, aside) || !beside(work_dir, HD_GONE_PREFIX, gone) ||
-        !hd_is_directory(aside))
+    if (!hd_prefixed_path(work_dir, ASIDE_PREFIX, aside) ||
+        !hd_prefixed_path(work_dir, HD_GONE_PREFIX, gone) || !hd_is_directory(aside))
         return;
     if (hd_is_directory(work_dir)) /* the copy */
         remove_aside(aside, gone);
@@ -44,7 +37,7 @@ enum hd_code hd_workspace_renew(const struct hd_root *root, const char *worker,
     char temporary[HD_PATH_MAX], aside[HD_PATH_MAX];
     const char *work_dir = workspace->work_dir;
     struct hd_err ignored;
-    if (!beside(work_dir, ASIDE_PREFIX, aside))
+    if (!hd_prefixed_path(work_dir, ASIDE_PREFIX, aside))
         return hd_fail(err, HD_E_LIMIT, "the path of %s is too long", work_dir);
     if (!hd_is_directory(work_dir))
         return hd_fail(err, HD_E_NOTFOUND, "%s is not there", work_dir);
