@@ -38,6 +38,21 @@ static void test_log(void **state)
     free(text);
 }
 
+/* Engines before version 23 end a log that is followed before its last lines now and then. */
+static void test_log_that_ends_early(void **state)
+{
+    struct docker_room *room = *state;
+    room_run_until_started(room, "run");
+    fake_docker_say(room->fake, room->name, "early");
+    fake_docker_cut_followers(room->fake, room->name);
+    fake_docker_say(room->fake, room->name, "loss: 0.25");
+    fake_docker_exit(room->fake, room->name, 0, false);
+    room_expect(room, HD_END_EXITED, 0, "");
+    char *text = test_file_read(room->log_path, NULL);
+    assert_string_equal(text, "early\nloss: 0.25\n");
+    free(text);
+}
+
 static void test_oom(void **state)
 {
     struct docker_room *room = *state;
@@ -230,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_exit_codes),
         TEST(test_log),
+        TEST(test_log_that_ends_early),
         TEST(test_oom),
         TEST(test_oom_without_flag),
         TEST(test_foreign_kill),

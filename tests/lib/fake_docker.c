@@ -283,6 +283,15 @@ void fake_docker_say(struct fake_docker *fake, const char *name, const char *lin
     });
 }
 
+void fake_docker_cut_followers(struct fake_docker *fake, const char *name)
+{
+    LOCKED(fake, {
+        struct container *c = fake_find(fake, name);
+        hd_assert(c != NULL && c->log_size > 0);
+        c->log_followed = c->log_size;
+    });
+}
+
 void fake_docker_see_nothing(struct fake_docker *fake)
 {
     LOCKED(fake, fake->sees_nothing = true);

@@ -80,6 +80,9 @@ void fake_docker_hang_lists(struct fake_docker *fake);
 void fake_docker_hang_stops(struct fake_docker *fake);
 /* stop answers, and nothing stops. */
 void fake_docker_ignore_stops(struct fake_docker *fake);
+/* Who follows its log gets no line that is said from now on, but the log's end; who asks again does.
+ */
+void fake_docker_cut_followers(struct fake_docker *fake, const char *name);
 /* Containers report no memory flag; the event tells. */
 void fake_docker_forget_oom_flag(struct fake_docker *fake);
 

@@ -195,8 +195,9 @@ bool fake_answer_logs(struct fake_docker *fake, int fd, const struct request *re
         c = fake_find(fake, key);
         if (c == NULL)
             break;
-        while (sent < c->log_size) { /* in pieces that split frames */
-            size_t count = c->log_size - sent < 7 ? c->log_size - sent : 7;
+        size_t size = follow && c->log_followed > 0 ? c->log_followed : c->log_size;
+        while (sent < size) { /* in pieces that split frames */
+            size_t count = size - sent < 7 ? size - sent : 7;
             if (!fake_send_chunk(fd, c->log + sent, count))
                 return false;
             sent += count;

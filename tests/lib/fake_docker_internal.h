@@ -32,6 +32,7 @@ struct container {
     struct hd_value *body; /* of create; NULL: a stranger */
     char log[LOG_MAX];     /* whole frames */
     size_t log_size;
+    size_t log_followed; /* followers get no more; 0: all of it */
 };
 
 struct network {

@@ -829,6 +829,26 @@ static void test_frames_by_count(void **state)
     }
 }
 
+/* All pieces of a long line have the stamp of its first: who has some of them counts. */
+static void test_frames_counted_after_stamps(void **state)
+{
+    (void)state;
+    static const char stream[] = "\1\0\0\0\0\0\0\43"
+                                 "2026-11-21T15:36:12.123456789Z one "
+                                 "\1\0\0\0\0\0\0\44"
+                                 "2026-11-21T15:36:12.123456789Z line\n";
+    for (size_t cut = 0; cut < sizeof(stream); cut++) {
+        char text[64] = "";
+        struct hd_docker_frames frames = {.write = keep_text, .context = text};
+        hd_docker_frames_begin(&frames);
+        assert_true(hd_docker_frames_feed(&frames, stream, cut));
+        frames.by_count = true;
+        hd_docker_frames_begin(&frames);
+        assert_true(hd_docker_frames_feed(&frames, stream, sizeof(stream) - 1));
+        assert_string_equal(text, "one line\n");
+    }
+}
+
 /* A pull's error comes in the middle of a stream that began with 200. */
 static void test_pull_stream(void **state)
 {
@@ -884,6 +904,7 @@ int main(void)
         cmocka_unit_test(test_frames_broken),
         cmocka_unit_test(test_pull_percent),
         cmocka_unit_test(test_frames_by_count),
+        cmocka_unit_test(test_frames_counted_after_stamps),
         cmocka_unit_test(test_pull_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

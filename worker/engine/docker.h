@@ -143,7 +143,8 @@ struct hd_docker_watch {
     struct hd_docker_call *wait, *logs, *stop;
     bool logs_complete, logs_refused;
     int64_t logs_again_ms;
-    uint64_t log_bytes; /* that came, frames and all */
+    uint64_t log_bytes;   /* that came, frames and all */
+    unsigned log_streams; /* that were begun */
     struct hd_docker_frames frames;
     struct hd_log_sink sink;
     struct hd_docker_container seen;

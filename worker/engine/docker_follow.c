@@ -47,6 +47,12 @@ static void feed_log(void *context, const char *bytes, size_t size)
         watch->logs_refused = true;
 }
 
+/* What is written so far is how the log begins, and the engine still has all of it. */
+static bool log_is_prefix(const struct hd_docker_watch *watch)
+{
+    return watch->log_streams == 1 && watch->log_bytes < LOG_MAY_TURN_BYTES;
+}
+
 /* From the last line on that was seen; without a file nothing is asked for. */
 static void begin_logs(struct hd_docker_watch *watch, bool follow)
 {
@@ -54,7 +60,9 @@ static void begin_logs(struct hd_docker_watch *watch, bool follow)
     struct hd_err err;
     if (watch->logs != NULL || watch->logs_complete || watch->logs_refused || watch->sink.fd < 0)
         return;
-    watch->frames.by_count = atomic_load(&watch->engine->endpoint.podman);
+    watch->frames.by_count =
+        atomic_load(&watch->engine->endpoint.podman) || (!follow && log_is_prefix(watch));
+    watch->log_streams++;
     hd_docker_frames_begin(&watch->frames);
     if (watch->frames.resume_after[0] == '\0' ||
         !hd_docker_since_text(watch->frames.resume_after, since, sizeof(since)))
@@ -471,10 +479,9 @@ enum hd_docker_phase hd_docker_judge(struct hd_docker_watch *watch)
     char text[HD_MESSAGE_MAX];
     const struct hd_docker_container *seen = &watch->seen;
     hd_docker_end_calls(watch);
-    /* An engine that replaces its log files while it hands them on was seen to end the stream
-     * early: what it still has is asked for once more. */
-    if (watch->log_bytes >= LOG_MAY_TURN_BYTES)
-        watch->logs_complete = false;
+    /* A log that is followed was seen to end before its last lines, with the loss in them: by an
+     * engine that replaces its files, and by those before version 23 at any time. */
+    watch->logs_complete = false;
     begin_logs(watch, false);
     drain_logs(watch);
     if (watch->copied) {

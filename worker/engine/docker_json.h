@@ -191,10 +191,11 @@ struct hd_docker_frames {
     size_t stamp_used;
     char last[HD_DOCKER_STAMP_SIZE]; /* the newest stamp so far, "" none */
     char resume_after[HD_DOCKER_STAMP_SIZE];
-    /* Podman's stamps are whole seconds and cannot tell lines apart: the stream begins anew, and as
-     * many bytes as were written before are left out. */
+    /* Set before a stream begins: it is the whole log, and as many bytes as were written before are
+     * left out. Podman's stamps are whole seconds and cannot tell lines apart; Docker's are one for
+     * all pieces of a long line. */
     bool by_count;
-    uint64_t came, written;
+    uint64_t came, written; /* in this stream; in all of them */
 };
 /* Begins a stream; what `last` holds from an earlier one becomes resume_after. */
 void hd_docker_frames_begin(struct hd_docker_frames *frames);

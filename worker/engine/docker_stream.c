@@ -61,8 +61,7 @@ static void hand_on(struct hd_docker_frames *frames, const char *bytes, size_t s
     if (known >= size)
         return;
     frames->write(frames->context, bytes + known, size - (size_t)known);
-    if (frames->by_count)
-        frames->written = frames->came;
+    frames->written += size - known;
 }
 
 /* The first word of the payload is complete, or cannot be a stamp: decides what becomes of the
