@@ -139,6 +139,18 @@ static enum hd_code read_escape(struct reader *reader)
     return hd_buf_append(&reader->scratch, &characters[found - names], 1, reader->err);
 }
 
+/* How many bytes from here on are ASCII that stands for itself. */
+static size_t plain_size(const struct reader *reader)
+{
+    size_t end = reader->at;
+    for (; end < reader->size; end++) {
+        unsigned char c = (unsigned char)reader->text[end];
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+            break;
+    }
+    return end - reader->at;
+}
+
 /* Leaves the decoded text in scratch. */
 static enum hd_code read_text(struct reader *reader)
 {
@@ -159,7 +171,9 @@ static enum hd_code read_text(struct reader *reader)
             return fail_here(reader, HD_E_INVALID, "the text ends within a string");
         if (c < 0x20)
             return fail_here(reader, HD_E_INVALID, "a control character within a string");
-        size_t size = hd_utf8_size(reader->text + reader->at, reader->size - reader->at);
+        size_t size = plain_size(reader);
+        if (size == 0)
+            size = hd_utf8_size(reader->text + reader->at, reader->size - reader->at);
         if (size == 0)
             return fail_here(reader, HD_E_INVALID, "a string is not UTF-8");
         code = hd_buf_append(&reader->scratch, reader->text + reader->at, size, reader->err);

@@ -598,12 +598,53 @@ static void base64(void **state)
     hd_buf_release(&out);
 }
 
+/* Every byte at every place of a group comes back, behind what was there; every other character
+ * than the digits of the two alphabets is refused, and leaves what was there as it was. */
+static void base64_of_every_byte(void **state)
+{
+    (void)state;
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_";
+    unsigned char bytes[1024];
+    struct hd_buf text, out;
+    struct hd_err err;
+    hd_buf_init(&text, 2048);
+    hd_buf_init(&out, 2048);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)(i * 5 + i / 256);
+    for (size_t size = sizeof(bytes) - 3; size <= sizeof(bytes); size++) {
+        hd_buf_clear(&text);
+        hd_buf_clear(&out);
+        assert_hd_ok(hd_buf_puts(&out, "was there", &err));
+        assert_hd_ok(hd_base64_encode(bytes, size, size % 2 == 0, &text, &err));
+        assert_hd_ok(hd_base64_decode(text.data, text.size, &out, &err));
+        assert_int_equal(out.size, 9 + size);
+        assert_memory_equal(out.data, "was there", 9);
+        assert_memory_equal(out.data + 9, bytes, size);
+        assert_int_equal(out.data[out.size], 0);
+    }
+    for (int c = 0; c < 256; c++) {
+        const char four[] = {'Z', 'm', (char)c, 'v'};
+        bool is_digit = c != 0 && strchr(digits, c) != NULL;
+        hd_buf_clear(&out);
+        assert_hd_ok(hd_buf_puts(&out, "was there", &err));
+        assert_int_equal(hd_base64_decode(four, sizeof(four), &out, &err),
+                         is_digit ? HD_OK : HD_E_INVALID);
+        assert_int_equal(out.size, is_digit ? 12 : 9);
+        assert_int_equal(strlen(out.data) >= 9 && strncmp(out.data, "was there", 9) == 0, 1);
+        assert_true(is_digit || strlen(out.data) == 9);
+    }
+    hd_buf_release(&text);
+    hd_buf_release(&out);
+}
+
 int main(void)
 {
     bool comma = use_comma_locale();
     setlocale(LC_NUMERIC, "C");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(base64),
+        cmocka_unit_test(base64_of_every_byte),
         cmocka_unit_test(codes_have_distinct_names),
         cmocka_unit_test(fail_sets_code_and_text),
         cmocka_unit_test(long_error_is_cut_between_characters),
