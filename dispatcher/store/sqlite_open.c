@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sqlite_open.c: finding a store's file and opening it for reading, on read-only media too. */
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,7 +20,9 @@ enum hd_code hd_sqlite_find_file(const char *path, char *ret_path, struct hd_err
         return hd_fail(err, HD_E_LIMIT, "the path is longer than %d bytes",
                        HD_STORE_PATH_SIZE_MAX - 1);
     if (stat(ret_path, &st) != 0)
-        return hd_fail(err, HD_E_NOTFOUND, "there is no store at %s", ret_path);
+        return errno == ENOENT || errno == ENOTDIR
+                   ? hd_fail(err, HD_E_NOTFOUND, "there is no store at %s", ret_path)
+                   : hd_fail(err, HD_E_IO, "cannot look at %s: %s", ret_path, strerror(errno));
     return HD_OK;
 }
 

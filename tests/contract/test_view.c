@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <hd/store.h>
@@ -355,6 +356,20 @@ static void foreign_files_are_refused(void **state)
     assert_null(view);
 }
 
+/* What may not be looked at is not said to be missing. Root may look at everything. */
+static void a_store_behind_a_closed_door_is_not_missing(void **state)
+{
+    struct place *place = *state;
+    struct hd_view *view = NULL;
+    const uid_t before = geteuid(), uid = before == 0 ? 65534 : before;
+    assert_int_equal(chmod(place->dir, 0), 0);
+    assert_int_equal(seteuid(uid), 0);
+    enum hd_code code = hd_view_open(place->path, &view, &err);
+    assert_int_equal(seteuid(before), 0);
+    assert_int_equal(chmod(place->dir, 0700), 0);
+    assert_hd_fails(code, HD_E_IO, "Permission denied");
+}
+
 /* Whichever allocation fails, a view answers whole or says that memory is short. */
 static void every_allocation_fails_once(void **state)
 {
@@ -463,6 +478,7 @@ int main(void)
         VIEW_TEST(the_only_run_needs_no_name),
         VIEW_TEST(wrong_questions_are_refused),
         VIEW_TEST(foreign_files_are_refused),
+        VIEW_TEST(a_store_behind_a_closed_door_is_not_missing),
         VIEW_TEST(every_version_is_read),
         VIEW_TEST(every_allocation_fails_once),
         VIEW_TEST(every_file_operation_fails_once),
