@@ -123,9 +123,10 @@ static void print_space(const struct hd_space *space)
     cli_table_end(table);
     print_rules(space);
     double size = hd_space_size(space);
-    printf("%zu params, %s%s configs\n", space->param_count,
+    printf("%zu param%s, %s%s config%s\n", space->param_count,
+           cli_plural((double)space->param_count),
            space->size_exact || isinf(size) ? "" : "at most ",
-           isinf(size) ? "infinitely many" : cli_number(size, cells[0]));
+           isinf(size) ? "infinitely many" : cli_number(size, cells[0]), cli_plural(size));
 }
 
 /* ---- brackets ------------------------------------------------------------------------------- */
@@ -218,21 +219,22 @@ static void print_generator(const struct hd_experiment *experiment)
     printf("; sampler %s\n", experiment->sampler_name);
     print_brackets(spec, cycle);
     if (spec->iterations_max > 0)
-        printf("%u iterations: ", spec->iterations_max);
+        printf("%u iteration%s: ", spec->iterations_max, cli_plural(spec->iterations_max));
     else if (cycle > 1)
         printf("iterations without end; every %u of them: ", cycle);
     else
         printf("iterations without end, each: ");
-    printf("%s configs%s, %s jobs, budget %s%s%s\n", cli_number(sum.configs, cells[0]),
-           condition_of(spec), cli_number(sum.jobs, cells[1]), cli_number(sum.budget, cells[2]),
+    printf("%s config%s%s, %s job%s, budget %s%s%s\n", cli_number(sum.configs, cells[0]),
+           cli_plural(sum.configs), condition_of(spec), cli_number(sum.jobs, cells[1]),
+           cli_plural(sum.jobs), cli_number(sum.budget, cells[2]),
            experiment->budget_unit[0] != '\0' ? " " : "", experiment->budget_unit);
 }
 
-static void print_limit(const char *what, uint32_t limit, unsigned *count)
+static void print_limit(uint32_t limit, const char *what, const char *rest, unsigned *count)
 {
     if (limit == 0)
         return;
-    printf("%s %u %s", *count > 0 ? " or" : "ends after", limit, what);
+    printf("%s %u %s%s%s", *count > 0 ? " or" : "ends after", limit, what, cli_plural(limit), rest);
     (*count)++;
 }
 
@@ -241,17 +243,17 @@ static void print_stop(const struct hd_experiment *experiment)
     const struct hd_stop *stop = &experiment->stop;
     unsigned count = 0;
     char cell[CLI_CELL_MAX];
-    print_limit("configs", stop->configs, &count);
-    print_limit("jobs", stop->jobs, &count);
-    print_limit("full evaluations", stop->full_evaluations, &count);
-    print_limit("failed jobs", stop->failures, &count);
+    print_limit(stop->configs, "config", "", &count);
+    print_limit(stop->jobs, "job", "", &count);
+    print_limit(stop->full_evaluations, "full evaluation", "", &count);
+    print_limit(stop->failures, "failed job", "", &count);
     if (stop->time_ms > 0)
         printf("%s %lld s", count++ > 0 ? " or" : "ends after", (long long)(stop->time_ms / 1000));
     if (stop->budget > 0)
         printf("%s budget %s%s%s", count++ > 0 ? " or" : "ends after",
                cli_number(stop->budget, cell), experiment->budget_unit[0] != '\0' ? " " : "",
                experiment->budget_unit);
-    print_limit("jobs without improvement", stop->no_improvement, &count);
+    print_limit(stop->no_improvement, "job", " without improvement", &count);
     if (count > 0)
         printf("%s\n", count > 1 ? ", whichever comes first" : "");
     if (experiment->objective.has_goal)

@@ -78,8 +78,10 @@ static void print_state(const struct hd_fsck_report *report)
            report->version, report->file_bytes);
     printf("%-12s%" PRIu64 "%s, the last at %s\n", "facts", report->facts_good,
            report->replayed ? "" : " good ones from the beginning", when);
-    printf("%-12s%" PRIu32 " runs, %" PRIu32 " configs, %" PRIu32 " jobs, digest %016" PRIx64 "\n",
-           "restores to", report->runs, report->configs, report->jobs, report->digest);
+    printf("%-12s%" PRIu32 " run%s, %" PRIu32 " config%s, %" PRIu32 " job%s, digest %016" PRIx64
+           "\n",
+           "restores to", report->runs, cli_plural(report->runs), report->configs,
+           cli_plural(report->configs), report->jobs, cli_plural(report->jobs), report->digest);
 }
 
 static enum hd_code add(struct hd_value *object, const char *key, struct hd_value *item,

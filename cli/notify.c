@@ -121,7 +121,8 @@ int cmd_notify(int argc, char **argv)
     struct hd_notice_settings *settings = NULL;
     enum hd_code code = HD_OK;
     if (!hd_streq(positionals[0], "test") && !hd_streq(positionals[0], "list"))
-        code = hd_fail(&err, HD_E_INVALID, "hd notify %s: it is test or list", positionals[0]);
+        code = hd_fail(&err, HD_E_INVALID, "unknown command \"notify %s\"; it is test or list",
+                       positionals[0]);
     if (code == HD_OK)
         code = hd_notice_load(file, &settings, &err);
     if (code == HD_OK && settings->warning[0] != '\0')

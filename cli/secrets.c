@@ -122,7 +122,8 @@ static enum hd_code run_token(const struct token_order *order, struct hd_err *er
     char lock_path[CLI_PATH_MAX];
     bool list = hd_streq(order->action, "list");
     if (!list && !hd_streq(order->action, "add") && !hd_streq(order->action, "rotate"))
-        return hd_fail(err, HD_E_INVALID, "hd token %s: it is list, add or rotate", order->action);
+        return hd_fail(err, HD_E_INVALID, "unknown command \"token %s\"; it is list, add or rotate",
+                       order->action);
     if (!hd_format(lock_path, sizeof(lock_path), "%s.lock", order->file))
         return hd_fail(err, HD_E_LIMIT, "the path %s is too long", order->file);
     enum hd_code code = list ? HD_OK : hd_lock_file_take(lock_path, &lock, err);
@@ -276,10 +277,11 @@ int cmd_tls(int argc, char **argv)
     struct hd_err err;
     enum hd_code code = HD_OK;
     if (!hd_streq(positionals[0], "init"))
-        code = hd_fail(&err, HD_E_INVALID, "hd tls %s: it is init", positionals[0]);
+        code =
+            hd_fail(&err, HD_E_INVALID, "unknown command \"tls %s\"; it is init", positionals[0]);
     else if (hosts == NULL)
-        code = hd_fail(&err, HD_E_INVALID,
-                       "hd tls init wants --host: the name by which others dial it");
+        code =
+            hd_fail(&err, HD_E_INVALID, "tls init wants --host: the name by which others dial it");
     if (code == HD_OK)
         code = init_tls(positionals[1], hosts, days, &err);
     return code == HD_OK ? HD_EXIT_OK : cli_fail(&err);

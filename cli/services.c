@@ -185,10 +185,11 @@ static enum hd_code act(const struct order *order, struct hd_err *err)
     if (hd_streq(order->action, "list"))
         return list(order, &options, err);
     if (!is_up && !is_down)
-        return hd_fail(err, HD_E_INVALID, "hd services %s: it is up, down or list", order->action);
+        return hd_fail(err, HD_E_INVALID, "unknown command \"services %s\"; it is up, down or list",
+                       order->action);
     if (is_up ? order->file == NULL || order->uuid != NULL
               : (order->file == NULL) == (order->uuid == NULL))
-        return hd_fail(err, HD_E_INVALID, "hd services %s: give a FILE%s", order->action,
+        return hd_fail(err, HD_E_INVALID, "services %s: give a FILE%s", order->action,
                        is_down ? ", or --uuid" : " alone");
     enum hd_code code =
         order->file != NULL ? hd_path_absolute(NULL, order->file, &file, err) : HD_OK;

@@ -111,8 +111,7 @@ static int give_orders(const struct cli_common *common, const struct action *act
     struct hd_err err;
     enum hd_code code = HD_OK;
     if (all == (count > 0)) {
-        (void)hd_fail(&err, HD_E_INVALID, "hd workers %s: name workers, or give --all",
-                      action->name);
+        (void)hd_fail(&err, HD_E_INVALID, "workers %s: name workers, or give --all", action->name);
         return cli_fail(&err);
     }
     if (all)

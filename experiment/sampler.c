@@ -3,6 +3,7 @@
 #include "read.h"
 
 #include <hd/sampler.h>
+#include <string.h>
 
 /* As other programs spell it: ETPE is UltraOpt's TPE. */
 static const char *known_sampler(const char *given)
@@ -61,6 +62,22 @@ static enum hd_code refuse_almost_name(const struct hd_reader *reader,
     return HD_OK;
 }
 
+/* A sampler says "sampler.KEY: " first when it refuses a setting, and knows no file: the place is
+ * that of the setting. */
+static enum hd_code say_where(const struct hd_reader *reader, const struct hd_value *object)
+{
+    static const char prefix[] = "sampler.";
+    const char *key = reader->err->text + sizeof(prefix) - 1;
+    if (object == NULL || strncmp(reader->err->text, prefix, sizeof(prefix) - 1) != 0)
+        return hd_read_wrap(reader, object, "sampler", "");
+    for (size_t i = 0; i < object->as.object.count; i++) {
+        size_t size = strlen(object->as.object.keys[i]);
+        if (strncmp(key, object->as.object.keys[i], size) == 0 && key[size] == ':')
+            return hd_read_wrap(reader, object->as.object.items[i], "", "");
+    }
+    return hd_read_wrap(reader, object, "", "");
+}
+
 /* The sampler itself checks its settings. */
 static enum hd_code try_sampler(const struct hd_reader *reader, const struct hd_value *object,
                                 const struct hd_experiment *experiment)
@@ -70,7 +87,7 @@ static enum hd_code try_sampler(const struct hd_reader *reader, const struct hd_
                                    .settings = experiment->sampler_settings};
     enum hd_code code = hd_sampler_new(&spec, experiment->space, &sampler, reader->err);
     hd_sampler_free(sampler);
-    return code == HD_OK ? code : hd_read_wrap(reader, object, "sampler", "");
+    return code == HD_OK ? code : say_where(reader, object);
 }
 
 enum hd_code hd_sampler_part_parse(const struct hd_reader *reader, const struct hd_value *root,

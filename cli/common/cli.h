@@ -113,6 +113,7 @@ int64_t cli_integer(const struct hd_value *object, const char *key); /* 0 when t
 const char *cli_cell(const struct hd_value *object, const char *key, char *cell);
 /* Six significant digits; the objective's own direction. */
 const char *cli_number(double number, char *cell);
+const char *cli_plural(double count); /* what a noun of so many ends with: "s", or "" of one */
 const char *cli_objective(const struct hd_value *head, double loss, char *cell);
 const char *cli_objective_name(const struct hd_value *head);
 /* " +- 0.01 (3 results)" of a row about a config of a noisy target; "" of any other. */

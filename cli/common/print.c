@@ -149,6 +149,11 @@ const char *cli_number(double number, char *cell)
     return cell;
 }
 
+const char *cli_plural(double count)
+{
+    return count == 1 ? "" : "s";
+}
+
 const char *cli_objective(const struct hd_value *head, double loss, char *cell)
 {
     return cli_number(hd_streq(cli_text(head, "direction"), "maximize") ? -loss : loss, cell);

@@ -13,6 +13,8 @@
 
 struct reader {
     yaml_parser_t parser;
+    const char *text;
+    size_t size;
     const char *name;
     const struct hd_value_limits *limits;
     const char *list_tag; /* of lists, that is read; NULL: none */
@@ -35,6 +37,21 @@ static enum hd_code fail_nomem(const struct reader *reader)
     return hd_fail(reader->err, HD_E_NOMEM, "%s: no memory to read it", reader->name);
 }
 
+/* The line on which the parser stopped begins with white space that has a tab in it. */
+static bool is_indented_by_tab(const struct reader *reader)
+{
+    const char *at = reader->text, *end = reader->text + reader->size;
+    for (size_t line = 0; line < reader->parser.problem_mark.line; line++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        if (at == NULL)
+            return false;
+        at++;
+    }
+    while (at < end && *at == ' ')
+        at++;
+    return at < end && *at == '\t';
+}
+
 static enum hd_code fail_parser(const struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
@@ -44,6 +61,11 @@ static enum hd_code fail_parser(const struct reader *reader)
     if (parser->error == YAML_READER_ERROR)
         return hd_fail(reader->err, HD_E_INVALID, "%s: byte %zu: %s", reader->name,
                        parser->problem_offset, problem);
+    if (is_indented_by_tab(reader))
+        return hd_fail(
+            reader->err, HD_E_INVALID,
+            "%s:%zu:%zu: this line is indented with a tab: YAML takes only spaces for that",
+            reader->name, parser->problem_mark.line + 1, parser->problem_mark.column + 1);
     return hd_fail(reader->err, HD_E_INVALID, "%s:%zu:%zu: %s%s%s", reader->name,
                    parser->problem_mark.line + 1, parser->problem_mark.column + 1,
                    parser->context != NULL ? parser->context : "",
@@ -385,7 +407,12 @@ enum hd_code hd_yaml_parse_tagged(const char *text, size_t size, const char *nam
     if (looks_like_json(text, size) &&
         hd_json_parse(text, size, name, limits, ret_value, NULL) == HD_OK)
         return HD_OK;
-    struct reader reader = {.name = name, .limits = limits, .list_tag = list_tag, .err = err};
+    struct reader reader = {.text = text,
+                            .size = size,
+                            .name = name,
+                            .limits = limits,
+                            .list_tag = list_tag,
+                            .err = err};
     if (!yaml_parser_initialize(&reader.parser))
         return fail_nomem(&reader);
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);

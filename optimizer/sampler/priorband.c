@@ -44,13 +44,11 @@ static enum hd_code make_arm(struct priorband *band, const struct hd_value *sett
     if (base != NULL && base->kind != HD_VALUE_NULL) {
         if (name == NULL || name->kind != HD_VALUE_STRING)
             return hd_fail(err, HD_E_INVALID,
-                           "line %d: sampler.base: must be the name of a sampler or a map with one",
-                           base->line);
+                           "sampler.base: must be the name of a sampler or a map with one");
         spec.name = name->as.string;
     }
     if (hd_streq(spec.name, "priorband"))
-        return hd_fail(err, HD_E_INVALID, "line %d: sampler.base: priorband has another base",
-                       base != NULL ? base->line : 0);
+        return hd_fail(err, HD_E_INVALID, "sampler.base: priorband has another base");
     return hd_sampler_new_arm(&spec, band->base.history, &band->arm, err);
 }
 

@@ -257,7 +257,7 @@ enum hd_code hd_sampler_suggest(struct hd_sampler *sampler, uint32_t config_numb
 #define SETTINGS_MAX 32
 #define CHOICES_TEXT_MAX 256
 
-static enum hd_code refuse_key(const char *sampler_name, const char *key, int line,
+static enum hd_code refuse_key(const char *sampler_name, const char *key,
                                const struct hd_setting *table, size_t count, struct hd_err *err)
 {
     const char *names[SETTINGS_MAX];
@@ -265,8 +265,8 @@ static enum hd_code refuse_key(const char *sampler_name, const char *key, int li
     for (size_t i = 0; i < count; i++)
         names[i] = table[i].name;
     const char *nearest = hd_nearest(key, names, count);
-    return hd_fail(err, HD_E_INVALID, "line %d: sampler.%s: sampler %s has no such setting%s%s%s",
-                   line, key, sampler_name, nearest != NULL ? "; did you mean \"" : "",
+    return hd_fail(err, HD_E_INVALID, "sampler.%s: sampler %s has no such setting%s%s%s", key,
+                   sampler_name, nearest != NULL ? "; did you mean \"" : "",
                    nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 }
 
@@ -286,8 +286,8 @@ static enum hd_code read_setting(const struct hd_setting *setting, const struct 
     char low[HD_DOUBLE_TEXT_SIZE], high[HD_DOUBLE_TEXT_SIZE];
     hd_format_double(low, sizeof(low), setting->low);
     hd_format_double(high, sizeof(high), setting->high);
-    return hd_fail(err, HD_E_INVALID, "line %d: sampler.%s: must be a %snumber from %s to %s",
-                   item->line, setting->name, setting->whole ? "whole " : "", low, high);
+    return hd_fail(err, HD_E_INVALID, "sampler.%s: must be a %snumber from %s to %s", setting->name,
+                   setting->whole ? "whole " : "", low, high);
 }
 
 enum hd_code hd_settings_read(const char *sampler_name, const struct hd_value *settings,
@@ -301,9 +301,8 @@ enum hd_code hd_settings_read(const char *sampler_name, const struct hd_value *s
         if (setting == NULL && hd_streq(key, "name"))
             continue;
         const struct hd_value *item = settings->as.object.items[i];
-        enum hd_code code = setting != NULL
-                                ? read_setting(setting, item, err)
-                                : refuse_key(sampler_name, key, item->line, table, count, err);
+        enum hd_code code = setting != NULL ? read_setting(setting, item, err)
+                                            : refuse_key(sampler_name, key, table, count, err);
         if (code != HD_OK)
             return code;
     }
@@ -325,6 +324,5 @@ enum hd_code hd_settings_choice(const struct hd_value *settings, const char *nam
         size_t used = strlen(known);
         (void)hd_format(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "", choices[i]);
     }
-    return hd_fail(err, HD_E_INVALID, "line %d: sampler.%s: must be one of %s", item->line, name,
-                   known);
+    return hd_fail(err, HD_E_INVALID, "sampler.%s: must be one of %s", name, known);
 }

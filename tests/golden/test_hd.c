@@ -155,6 +155,13 @@ static const struct golden_case cases[] = {
     {"check-budget", {"check", "DIR/budget.yaml"}},
     {"check-bad", {"check", "DIR/bad.yaml"}},
     {"check-none", {"check", "DIR/none.yaml"}},
+    {"check-one", {"check", "DIR/one.yaml"}},
+    {"check-tab", {"check", "DIR/tab.yaml"}},
+    {"check-setting", {"check", "DIR/setting.yaml"}},
+    {"token-frob", {"token", "frob"}},
+    {"tls-frob", {"tls", "frob", "DIR/tls"}},
+    {"notify-frob", {"notify", "frob"}},
+    {"services-frob", {"services", "frob"}},
 };
 
 static char *state_dir;
@@ -215,6 +222,19 @@ static int setup(void **state)
               "space: {x: {type: float, low: 1, high: 10}}\n"
               "budget: {min: 1, max: 4}\n"
               "stop: {jobs: 20}\n");
+    make_file(".", "one.yaml",
+              "target: {command: [./train]}\n"
+              "space: {x: {type: bool}}\n"
+              "iteration_generator: {name: full}\n"
+              "stop: {configs: 1, jobs: 1, iterations: 1, no_improvement: 1}\n");
+    make_file(".", "tab.yaml", "target:\n  command: [./train]\nspace:\n\tx: {type: bool}\n");
+    make_file(".", "setting.yaml",
+              "target: {command: [./train]}\n"
+              "space: {x: {type: bool}}\n"
+              "sampler:\n"
+              "  name: tpe\n"
+              "  startup: 3\n"
+              "  gamma: 7\n");
     make_file(".", "bad.yaml",
               "target: {image: 'me/it:1'}\n"
               "space:\n"
