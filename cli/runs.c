@@ -30,7 +30,7 @@ static void print_runs(const struct hd_value *answer)
             cli_cell(run, "jobs_ok", cells[2]),
             cli_cell(run, "budget_spent", cells[3]),
             cli_objective(run, best, cells[4]),
-            cli_objective_name(run),
+            cli_text(run, "objective"),
             cli_time(run, "created", cells[5]),
             cli_cell(run, "reason", cells[6]),
         };

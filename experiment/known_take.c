@@ -150,8 +150,9 @@ static bool read_score(const struct hd_experiment *experiment, const struct hd_v
     const struct hd_value *measures = hd_value_get(row, "measures");
     double numbers[HD_MEASURES_MAX];
     if (count == 0) {
-        *ret_score = hd_score_of(hd_value_number(hd_value_get(row, "loss")));
-        return true;
+        const struct hd_value *loss = hd_value_get(row, "loss");
+        *ret_score = hd_score_of(hd_value_number(loss));
+        return hd_value_is_number(loss);
     }
     if (measures == NULL || measures->kind != HD_VALUE_ARRAY || measures->as.array.count != count)
         return false;
@@ -496,6 +497,10 @@ enum hd_code hd_known_check_objectives(const struct hd_experiment *before,
                                        const struct hd_experiment *now, struct hd_err *err)
 {
     size_t count = now->objective_count;
+    if (before->objective.exit_code_only)
+        return hd_fail(
+            err, HD_E_CONFLICT,
+            "it has no objective: all that is known of its jobs is that they ended well");
     for (size_t i = 0; i < before->objective_count && i < count; i++) {
         const struct hd_objective *a = hd_experiment_objective(before, i);
         const struct hd_objective *b = hd_experiment_objective(now, i);

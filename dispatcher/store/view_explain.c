@@ -20,7 +20,8 @@ struct teller {
     struct hd_value *story;
     struct hd_value *job; /* the row about the job */
     char objective[64];
-    bool fronts; /* several objectives or constraints: no loss alone says who is better */
+    bool fronts;     /* several objectives or constraints: no loss alone says who is better */
+    bool unmeasured; /* no objective: none says so at all */
     char unit[32];
     bool maximize;
     struct hd_buf text;
@@ -285,7 +286,7 @@ static const char *say_end(struct teller *teller, const struct hd_value *row)
         say(teller, "attempt %lld ended: %s", (long long)integer(row, "attempt"), outcome);
     else
         say(teller, "closed without an attempt: %s", outcome);
-    if (!isnan(number(row, "loss"))) {
+    if (!isnan(number(row, "loss")) && !teller->unmeasured) {
         say(teller, ", %s ", teller->objective);
         say_loss(teller, number(row, "loss"));
     }
@@ -388,7 +389,7 @@ static enum hd_code tell_fate(struct teller *teller)
     }
     if (code != HD_E_NOTFOUND)
         return code;
-    if (teller->fronts)
+    if (teller->fronts || teller->unmeasured)
         return HD_OK;
     code = find_standing(teller, 0, INT64_MAX, &rank);
     if (code != HD_OK)
@@ -419,6 +420,7 @@ static void learn_words(struct teller *teller, const struct hd_value *head)
     const char *objective = string(head, "objective");
     teller->fronts =
         hd_value_get(head, "objectives") != NULL || hd_value_get(head, "constraints") != NULL;
+    teller->unmeasured = objective[0] == '\0';
     (void)hd_copy_text(teller->objective, sizeof(teller->objective),
                        objective[0] != '\0' ? objective : "loss");
     (void)hd_copy_text(teller->unit, sizeof(teller->unit), string(head, "budget_unit"));

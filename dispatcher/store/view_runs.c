@@ -45,14 +45,16 @@ enum hd_code view_runs(struct hd_view *view, const struct view_request *request,
 {
     struct view_request all = *request;
     all.limit = HD_VIEW_LIMIT_MAX;
-    enum hd_code code = view_list(
-        view, &all,
-        "SELECT run_id, state, reason, created, configs, jobs, jobs_closed, jobs_ok,"
-        " (SELECT " SPENT " FROM " ENDS " WHERE e.run = v_runs.run) AS budget_spent,"
-        " objective, coalesce(direction, 'minimize') AS direction,"
-        " (SELECT e.loss FROM " ENDS " WHERE e.run = v_runs.run AND " BEST_OF_ENDS ") AS best_loss"
-        " FROM v_runs ORDER BY run",
-        object, "runs", err);
+    enum hd_code code =
+        view_list(view, &all,
+                  "SELECT run_id, state, reason, created, configs, jobs, jobs_closed, jobs_ok,"
+                  " (SELECT " SPENT " FROM " ENDS " WHERE e.run = v_runs.run) AS budget_spent,"
+                  " objective, coalesce(direction, 'minimize') AS direction,"
+                  " CASE WHEN objective IS NOT NULL THEN"
+                  " (SELECT e.loss FROM " ENDS " WHERE e.run = v_runs.run AND " BEST_OF_ENDS ") END"
+                  " AS best_loss"
+                  " FROM v_runs ORDER BY run",
+                  object, "runs", err);
     return code == HD_OK ? view_noisy_runs(view, request, object, err) : code;
 }
 
@@ -173,9 +175,11 @@ static enum hd_code add_incumbent(struct hd_view *view, const struct view_reques
 {
     struct hd_value *incumbent = NULL;
     enum hd_code code = HD_E_NOTFOUND;
+    const struct hd_value *objective = hd_value_get(object, "objective");
+    bool measured = objective != NULL && objective->kind != HD_VALUE_NULL;
     if (view_is_noisy(object))
         code = view_noisy_incumbent(view, request, &incumbent, err);
-    if (code == HD_E_NOTFOUND)
+    if (code == HD_E_NOTFOUND && measured)
         code = view_one(
             view, request,
             "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"

@@ -35,7 +35,7 @@ cat >sent.json <<'FILE'
  "param_space": "{\n \"learning_rate\": [0.1, 0.01],\n \"solver\": \"adam\", \"layers\": [16, 32]}",
  "docker_environment": ["FUNCTION=learning_rate*2"], "retries": 5, "priority": 1}
 FILE
-echo 1..7
+echo 1..8
 "$hd" import parameters.yml --command 'echo train' --output p.yaml >import.out 2>&1 && "$hd" check p.yaml >check.out 2>&1 &&
     grep -q '^5 params, 16 configs$' check.out && grep -q '^ends when every config has been tried, all 16$' check.out
 verdict $? "mlframework's parameters.yml is an experiment with its 16 combinations, and an end"
@@ -47,6 +47,13 @@ verdict $? "each param is an option, a flag is bare, and the first one is the sl
 "$hd" status --state-dir state >status.out 2>&1 && grep -q '^objective  *none' status.out && "$hd" best --state-dir state >best.out 2>&1 &&
     grep -q '^nothing is optimized here' best.out
 verdict $? "hd status and hd best say so"
+echo 'objective: loss' | cat p.yaml - >measured.yaml
+"$hd" export --state-dir state >all.csv && [ "$(grep -c '^[0-9]*,"[^"]*",1,,ok,' all.csv)" -eq 16 ] &&
+    ! "$hd" export --state-dir state --format json | grep -q '"loss":0' && ! "$hd" runs --state-dir state | grep -q loss &&
+    ! "$hd" explain 3 --state-dir state | grep -qE 'loss|in its rung' &&
+    ! "$hd" run measured.yaml --state-dir other --warm-start state >warm.out 2>&1 && grep -q 'it has no objective' warm.out &&
+    ! "$hd" run measured.yaml --state-dir other --warm-start all.csv >warm.out 2>&1 && grep -q 'left out: 16 that do not say all objectives' warm.out
+verdict $? "no number is told as its result, and no other run learns one"
 "$hd" import stored.json --output stored.yaml >import.out 2>&1 && "$hd" check stored.yaml >check.out 2>&1 && grep -q '6 configs$' check.out &&
     grep -q 2.698029186295927 check.out
 verdict $? "a stored trial of Hyperdock is an experiment with the values that it drew"

@@ -14,6 +14,7 @@ experiment() { # experiment NAME HIGH
     cat <<EXPERIMENT
 name: $1
 target: {command: [sh, target.sh]}
+objective: loss
 space:
   x: {type: float, low: 0, high: $2}
   extra: {type: int, low: 1, high: 4, default: 2}
