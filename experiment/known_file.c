@@ -289,7 +289,7 @@ static enum hd_code take_csv(struct hd_known_taker *taker, const char *text, siz
 {
     struct csv csv = {.experiment = hd_known_taker_experiment(taker),
                       .taker = taker,
-                      .at = text,
+                      .at = text + hd_utf8_mark_size(text, size),
                       .end = text + size,
                       .name = name};
     hd_buf_init(&csv.field, FIELD_BYTES_MAX);

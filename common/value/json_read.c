@@ -431,9 +431,7 @@ static enum hd_code read_value(struct reader *reader, int depth, struct hd_value
 
 static enum hd_code read_document(struct reader *reader, struct hd_value **ret_value)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* some editors put it first */
-    if (reader->size >= 3 && memcmp(reader->text, mark, 3) == 0)
-        reader->at = reader->line_start = 3;
+    reader->at = reader->line_start = hd_utf8_mark_size(reader->text, reader->size);
     struct hd_value *value;
     enum hd_code code = read_value(reader, 0, &value);
     if (code != HD_OK)

@@ -3,6 +3,8 @@
  */
 #include "tree.h"
 
+#include <string.h>
+
 static bool continues(unsigned char byte)
 {
     return (byte & 0xc0) == 0x80;
@@ -49,4 +51,10 @@ size_t hd_utf8_encode(uint32_t character, char ret_bytes[4])
     }
     ret_bytes[0] = (char)(leads[size] | character);
     return size;
+}
+
+size_t hd_utf8_mark_size(const char *text, size_t size)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    return size >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0;
 }

@@ -404,6 +404,9 @@ enum hd_code hd_yaml_parse_tagged(const char *text, size_t size, const char *nam
     hd_assert(limits->depth_max <= TREE_DEPTH_MAX);
     if (size > limits->bytes_max)
         return hd_fail(err, HD_E_LIMIT, "%s: more than %zu bytes", name, limits->bytes_max);
+    size_t mark_size = hd_utf8_mark_size(text, size);
+    text += mark_size;
+    size -= mark_size;
     if (looks_like_json(text, size) &&
         hd_json_parse(text, size, name, limits, ret_value, NULL) == HD_OK)
         return HD_OK;

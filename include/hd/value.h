@@ -116,5 +116,7 @@ HD_NODISCARD enum hd_code hd_json_write_string(const char *text, struct hd_buf *
 
 /* The size (1 to 4) of the well-formed UTF-8 character at text, or 0. Reads at most size bytes. */
 size_t hd_utf8_size(const char *text, size_t size);
+/* 3 when the text begins with the byte order mark that some editors and tables put first, else 0. */
+size_t hd_utf8_mark_size(const char *text, size_t size);
 
 #endif

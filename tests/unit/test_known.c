@@ -178,6 +178,8 @@ static void all_measures_are_wanted(void **state)
 /* A table is read by its titles, whatever their order, with quotes and every kind of line end. */
 static void tables_are_read(void **state)
 {
+    static const char marked[] =
+        "\xef\xbb\xbfparams.lr,params.kind,budget,loss\r\n0.1,adam,9,0.5\r\n";
     (void)state;
     struct hd_experiment *experiment = experiment_of(SPACE);
     char report[HD_KNOWN_REPORT_MAX];
@@ -198,6 +200,9 @@ static void tables_are_read(void **state)
         "{\"budget\":9,\"losses\":[]}]},\n"
         "{\"params\":{\"lr\":0.25,\"units\":8,\"kind\":2},\"results\":["
         "{\"budget\":1,\"losses\":[1]}]}]");
+    hd_buf_release(&out);
+    assert_int_equal(take(experiment, marked, &out, report), HD_OK);
+    assert_string_equal(report, "1 results taken");
     hd_buf_release(&out);
     hd_experiment_free(experiment);
 }

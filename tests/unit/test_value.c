@@ -207,6 +207,9 @@ static void yaml_scalars(void **state)
     } rows[] = {
         {"", "null"},
         {"# nothing\n", "null"},
+        {"\xef\xbb\xbf"
+         "a: 1\nb: 2",
+         "{\"a\":1,\"b\":2}"}, /* a byte order mark */
         {"~", "null"},
         {"null", "null"},
         {"nULL", "\"nULL\""},
