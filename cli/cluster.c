@@ -20,6 +20,7 @@
 #define RESTART_PAUSE_MS 300
 #define START_WAIT_MS 15000
 #define POLL_MS 20
+#define SWEEP_GRACE_MS 10000
 #define SECOND_TERM_MS 300 /* two signals of one kind at once would arrive as one */
 
 enum child_kind { CHILD_NAMESERVER, CHILD_MASTER, CHILD_WORKER };
@@ -519,6 +520,36 @@ void cluster_stop(struct cluster *cluster, int64_t grace_ms, const volatile bool
     stop_kind(cluster, CHILD_MASTER, until_ms, hurry);
     stop_kind(cluster, CHILD_NAMESERVER, until_ms, hurry);
     (void)unlink(cluster->record_path);
+}
+
+static bool is_left_behind(const struct cluster *cluster)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < cluster->child_count; i++) {
+        if (cluster->children[i].pid > 0 && cluster->children[i].kind == CHILD_MASTER)
+            return false;
+        any = any || cluster->children[i].pid > 0;
+    }
+    return any;
+}
+
+void cluster_sweep(const char *state_dir)
+{
+    struct hd_err ignored; /* nobody asked for it */
+    struct cluster *cluster = hd_calloc(1, sizeof(*cluster));
+    if (cluster == NULL)
+        return;
+    cluster->options =
+        (struct cluster_options){.state_dir = state_dir, .worker_count = CLUSTER_WORKERS_MAX};
+    cluster->record_path = hd_path_join(state_dir, "local.json");
+    char *lock_path = hd_path_join(state_dir, "local.lock");
+    make_children(cluster);
+    if (cluster->record_path != NULL && lock_path != NULL && hd_path_exists(cluster->record_path) &&
+        hd_lock_file_take(lock_path, &cluster->lock, &ignored) == HD_OK &&
+        read_record(cluster, &ignored) == HD_OK && is_left_behind(cluster))
+        cluster_stop(cluster, SWEEP_GRACE_MS, NULL);
+    hd_free(lock_path);
+    cluster_close(cluster);
 }
 
 void cluster_close(struct cluster *cluster)

@@ -215,6 +215,21 @@ static void killing_hd_run_leaves_the_master_alive_and_resume_attaches(void **st
     nothing_runs_any_more();
 }
 
+static void what_a_killed_hd_run_left_ends_when_somebody_looks(void **state)
+{
+    (void)state;
+    const char *experiment = write_experiment("alone", CONFIGS, 20, "1.0");
+    struct child *run = start_run(experiment, "2", NULL);
+    wait_accepted("alone", 2);
+    pid_t master = pid_of("master");
+    child_kill(&cluster, run, SIGKILL);
+    CLUSTER_WAIT(&cluster, hd_process_start_ticks(master) == 0);
+    struct outcome seen = run_to_end(experiment, "--resume");
+    assert_outcome(seen, 0, NULL);
+    assert_non_null(strstr(seen.out, "run alone: finished"));
+    nothing_runs_any_more();
+}
+
 static void another_space_is_refused_with_the_difference(void **state)
 {
     (void)state;
@@ -371,6 +386,7 @@ int main(void)
         WITH_CLUSTER(from_the_file_to_the_best_config),
         WITH_CLUSTER(control_c_stops_gracefully_and_says_how_to_go_on),
         WITH_CLUSTER(killing_hd_run_leaves_the_master_alive_and_resume_attaches),
+        WITH_CLUSTER(what_a_killed_hd_run_left_ends_when_somebody_looks),
         WITH_CLUSTER(another_space_is_refused_with_the_difference),
         WITH_CLUSTER(five_failures_pause_the_run),
         WITH_CLUSTER(one_worker_and_one_seed_propose_the_same_through_kills),
