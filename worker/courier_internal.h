@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* courier_internal.h: what the two halves of the courier share. courier.c has the threads and what
- * goes to a master, courier_fetch.c what comes from one. */
+/* courier_internal.h: what the parts of the courier share. courier.c has the threads and the calls,
+ * courier_send.c what goes to a master, courier_fetch.c what comes from one. */
 #ifndef HD_COURIER_INTERNAL_H
 #define HD_COURIER_INTERNAL_H
 
@@ -56,10 +56,21 @@ HD_NODISCARD enum hd_code courier_ask(struct hd_courier *courier, const struct t
                                       const struct hd_buf *question, int tries,
                                       struct hd_value **ret_answer, struct hd_err *err);
 bool courier_may_pass(enum hd_code code);
+/* Jobs wait for states, nobody for files. */
+void courier_let_states_pass(struct hd_courier *courier);
+/* HD_E_LIMIT: the lane has count_max tasks already. */
+HD_NODISCARD enum hd_code courier_add(struct hd_courier *courier, struct lane *lane,
+                                      size_t count_max, const struct task *task,
+                                      struct hd_err *err);
 const char *courier_text_at(const struct hd_value *answer, const char *key);
 void courier_tell(struct hd_courier *courier, struct hd_courier_news *news);
 /* News of the task, without a path; NULL: no memory. */
 struct hd_courier_news *courier_news(struct hd_attempt_ref attempt);
+
+/* courier_send.c */
+void courier_pack_task(struct hd_courier *courier, struct task *task);
+void courier_send_task(struct hd_courier *courier, struct task *task);
+void courier_bring_task(struct hd_courier *courier, struct task *task);
 
 /* courier_fetch.c */
 void courier_fetch_task(struct hd_courier *courier, struct task *task);
