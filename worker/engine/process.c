@@ -500,7 +500,7 @@ static void process_remove(struct hd_engine *engine, struct hd_attempt_ref attem
 
 static bool read_name(const char *name, struct hd_attempt_ref *ret_attempt)
 {
-    struct hd_attempt_ref attempt;
+    struct hd_attempt_ref attempt = {0}; /* a name holds no stamp */
     int used = 0;
     if (sscanf(name, "%16" SCNx64 "-%" SCNu32 "-%" SCNu32 "%n", &attempt.run_uid, &attempt.job,
                &attempt.attempt, &used) != 3 ||
