@@ -174,8 +174,11 @@ static enum hyperdock_code op_tell(struct hyperdock_session *session, const stru
         return code == HYPERDOCK_OK ? written(hd_buf_puts(out, "{\"ok\":true}", err)) : code;
     }
     if (outcome == HYPERDOCK_OUTCOME_OK && !given)
-        return refuse(err, state != NULL ? "state ok needs a loss"
-                                         : "tell needs a loss (or value), or a state");
+        return refuse(err,
+                      state != NULL
+                          ? "state ok needs a loss"
+                          : "tell needs a loss (or value; of several objectives or constraints "
+                            "\"values\", a map of all), or a state");
     code = failed(session, hyperdock_tell_outcome(session, job, outcome, value), err);
     return code == HYPERDOCK_OK ? written(hd_buf_puts(out, "{\"ok\":true}", err)) : code;
 }

@@ -29,6 +29,32 @@
 /* ---- what is there already
  * ---------------------------------------------------------------------------- */
 
+/* What the same words again may be meant for. */
+static enum hd_code refuse_existing(const struct run_arguments *arguments, const char *run_id,
+                                    const char *file, const char *state, struct hd_err *err)
+{
+    char where[CLI_PATH_MAX];
+    struct cli_quoted quoted;
+    watch_name_state_dir(arguments, where, sizeof(where));
+    file = cli_quote(file, &quoted);
+    if (watch_is_served(arguments))
+        return hd_fail(err, HD_E_EXISTS,
+                       "run %s exists in %s and is %s, and a master is at work there. Watch it:\n"
+                       "  hd attach %s%s\n"
+                       "or, when the hd run that began it was killed, take it over:\n"
+                       "  hd run %s --run-id %s%s --resume\n"
+                       "or have that master do another one, too:\n"
+                       "  hd submit %s --run-id OTHER%s",
+                       run_id, arguments->state_dir, state, run_id, where, file, run_id, where,
+                       file, where);
+    return hd_fail(err, HD_E_EXISTS,
+                   "run %s exists in %s and is %s. Either go on with it (or see its result):\n"
+                   "  hd run %s --run-id %s%s --resume\n"
+                   "or start another one:\n"
+                   "  hd run %s --run-id OTHER%s",
+                   run_id, arguments->state_dir, state, file, run_id, where, file, where);
+}
+
 /* A run of that name exists: what to do with it. *ret_over: its result has been printed. */
 static enum hd_code look_at_existing(const struct run_arguments *arguments, const char *run_id,
                                      const char *file, const struct hd_experiment *experiment,
@@ -44,16 +70,7 @@ static enum hd_code look_at_existing(const struct run_arguments *arguments, cons
     const struct hd_value *state = hd_value_get(status, "state");
     const char *name = state != NULL && state->kind == HD_VALUE_STRING ? state->as.string : "there";
     if (!arguments->resume) {
-        char where[CLI_PATH_MAX];
-        struct cli_quoted quoted;
-        watch_name_state_dir(arguments, where, sizeof(where));
-        file = cli_quote(file, &quoted);
-        code = hd_fail(err, HD_E_EXISTS,
-                       "run %s exists in %s and is %s. Either go on with it (or see its result):\n"
-                       "  hd run %s --run-id %s%s --resume\n"
-                       "or start another one:\n"
-                       "  hd run %s --run-id OTHER%s",
-                       run_id, arguments->state_dir, name, file, run_id, where, file, where);
+        code = refuse_existing(arguments, run_id, file, name, err);
     } else if (experiment != NULL) { /* also when a live master is joined, which reads no file */
         code = watch_refuse_difference(arguments, run_id, experiment, err);
     }

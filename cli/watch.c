@@ -227,8 +227,7 @@ static void plan_total(const struct run_arguments *arguments, const char *run_id
     hd_value_free(answer);
 }
 
-/* A master serves the state directory: its runs are restored and taken up. */
-static bool master_serves(const struct run_arguments *arguments)
+bool watch_is_served(const struct run_arguments *arguments)
 {
     struct cli_master master;
     struct hd_err ignored;
@@ -345,7 +344,7 @@ enum hd_code watch(struct cluster *cluster, const struct run_arguments *argument
         int64_t began_ms = hd_clock_ms();
         int exit_code;
         /* Asked first: before the master has taken up the run, "paused" is how it was left. */
-        bool taken_up = cluster == NULL || master_serves(arguments);
+        bool taken_up = cluster == NULL || watch_is_served(arguments);
         /* An error is nothing yet: until the master has made its file, or while it is busy. */
         enum hd_code code = look(arguments, run_id, progress, &why_ms, &ended, &exit_code, err);
         next_ms = next_look_ms(began_ms, hd_clock_ms());

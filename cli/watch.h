@@ -23,6 +23,8 @@ void watch_catch_signals(void);
 bool watch_interrupted(void);
 extern volatile bool watch_hurry;
 
+/* A master serves the state directory: its runs are restored and taken up. */
+bool watch_is_served(const struct run_arguments *arguments);
 HD_NODISCARD enum hd_code watch_status(const struct run_arguments *arguments, const char *run_id,
                                        struct hd_value **ret_status, struct hd_err *err);
 /* HD_E_CONFLICT: the run was started with another experiment; the text shows what differs. */

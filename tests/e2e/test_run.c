@@ -189,6 +189,8 @@ static void killing_hd_run_leaves_the_master_alive_and_resume_attaches(void **st
     pid_t master = pid_of("master");
     uint64_t born = hd_process_start_ticks(master);
     assert_true(born != 0);
+    struct outcome again = run_to_end(experiment, NULL);
+    assert_outcome(again, 1, "\n  hd attach left --state-dir ");
     /* One at a time. */
     struct outcome refused = run_to_end(experiment, "--resume");
     assert_outcome(refused, 1, "another hd run tends this state directory");

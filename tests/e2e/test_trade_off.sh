@@ -14,7 +14,7 @@ verdict() { # verdict STATUS PROMISE
     number=$((number + 1))
     [ "$1" -eq 0 ] && echo "ok $number - $2" || { echo "not ok $number - $2"; sed 's/^/# /' run.out run.err best.out; }
 }
-echo 1..5
+echo 1..6
 : >best.out
 
 ./beam 20 500 && grep -q '^{"weight": 1\.22522113[0-9]*, "deflection": 25\.62[0-9]*, "stress": 636\.6' loss.json
@@ -43,3 +43,7 @@ awk -v size="$size" '
         exit NR != size
     }' rows
 verdict $? "every one of them holds, and none beats another"
+printf '%s\n' '{"op":"ask"}' '{"op":"tell","job":0,"weight":1,"deflection":2,"stress":3}' \
+    '{"op":"tell","job":0,"values":{"weight":1,"deflection":2,"stress":3}}' | "$hd" ask-tell experiment.yaml >run.out 2>run.err
+[ "$(grep -c '^{"error":.*\\"values\\", a map of all' run.out)" -eq 1 ] && [ "$(tail -n 1 run.out)" = '{"ok":true}' ]
+verdict $? "hd ask-tell says how several numbers are told"
