@@ -344,6 +344,8 @@ bool sim_request_holds(const struct hd_request *request, struct hd_attempt_ref a
 bool sim_request_knows(const struct hd_request *request, const struct sim_attempt *attempt);
 int64_t sim_master_clock(const struct sim *sim, const struct sim_master *master);
 void sim_master_release(struct sim_master *master);
+void sim_master_wake(struct sim *sim, struct sim_master *master);   /* to what its inbox holds */
+void sim_master_commit(struct sim *sim, struct sim_master *master); /* what its batch holds */
 void sim_actor_ask(struct sim *sim, struct sim_master *master, const struct hd_ask *ask);
 void sim_actor_release(struct sim_actor *actor);
 /* The event waits in the master's queue (a copy). */
