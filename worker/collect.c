@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 60000
@@ -341,14 +340,10 @@ bool hd_collector_look(struct hd_collector *collector)
 /* Under the lock, which waiting lets go. */
 static void wait_for(struct hd_collector *collector, int64_t ms, bool poked_too)
 {
-    struct timespec until;
-    int waited = 0;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t nanoseconds = until.tv_nsec + ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(ms / 1000 + nanoseconds / 1000000000);
-    until.tv_nsec = (long)(nanoseconds % 1000000000);
-    while (!collector->closing && !(poked_too && collector->poked) && waited == 0)
-        waited = pthread_cond_timedwait(&collector->changed, &collector->lock, &until);
+    int64_t until_ms = hd_clock_ms() + ms;
+    while (!collector->closing && !(poked_too && collector->poked) &&
+           hd_cond_wait_until(&collector->changed, &collector->lock, until_ms))
+        continue;
 }
 
 static int64_t pause_after(int64_t took_ms)
@@ -381,7 +376,6 @@ enum hd_code hd_collector_open(const struct hd_root *root, const char *worker, u
                                struct hd_collector **ret_collector, struct hd_err *err)
 {
     struct hd_collector *collector = hd_calloc(1, sizeof(*collector));
-    pthread_condattr_t monotonic;
     if (collector == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for removing directories");
     collector->root = root;
@@ -389,10 +383,7 @@ enum hd_code hd_collector_open(const struct hd_root *root, const char *worker, u
     (void)hd_copy_text(collector->worker, sizeof(collector->worker), worker);
     hd_assert(pthread_mutex_init(&collector->lock, NULL) == 0);
     hd_assert(pthread_mutex_init(&collector->looking, NULL) == 0);
-    hd_assert(pthread_condattr_init(&monotonic) == 0);
-    hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    hd_assert(pthread_cond_init(&collector->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    hd_cond_init(&collector->changed);
     *ret_collector = collector;
     return HD_OK;
 }

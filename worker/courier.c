@@ -37,18 +37,10 @@ bool courier_may_pass(enum hd_code code)
 /* False: called off. */
 static bool pause_for(struct hd_courier *courier, int64_t ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    int64_t until_ms = hd_clock_ms() + ms;
     pthread_mutex_lock(&courier->lock);
-    int waited = 0;
-    while (!courier->closing && waited == 0)
-        waited = pthread_cond_timedwait(&courier->changed, &courier->lock, &until);
+    while (!courier->closing && hd_cond_wait_until(&courier->changed, &courier->lock, until_ms))
+        continue;
     bool off = courier->closing;
     pthread_mutex_unlock(&courier->lock);
     return !off;
@@ -311,7 +303,6 @@ void hd_courier_clean(const char *state_dir)
 enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
                              struct hd_courier **ret_courier, struct hd_err *err)
 {
-    pthread_condattr_t monotonic;
     struct hd_courier *courier = hd_calloc(1, sizeof(*courier));
     if (courier == NULL)
         return hd_fail(err, HD_E_NOMEM, "no memory for directories that travel");
@@ -321,10 +312,7 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
     courier->free_bytes = settings->free_bytes != NULL ? settings->free_bytes : free_on_disk;
     courier->news = settings->news;
     hd_assert(pthread_mutex_init(&courier->lock, NULL) == 0);
-    hd_assert(pthread_condattr_init(&monotonic) == 0);
-    hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    hd_assert(pthread_cond_init(&courier->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    hd_cond_init(&courier->changed);
     unlink_spools(settings->state_dir); /* of a process that died */
     hd_stash_open(&courier->stash, settings->state_dir, courier->free_bytes);
     if (!hd_copy_text(courier->state_dir, sizeof(courier->state_dir), settings->state_dir) ||

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FOLDER "services"
@@ -308,12 +307,6 @@ static void work_on(struct hd_service_sets *sets, struct set *set, enum task tas
     pthread_cond_broadcast(&sets->changed);
 }
 
-static void wait_until(struct hd_service_sets *sets, int64_t at_ms)
-{
-    struct timespec until = {.tv_sec = at_ms / 1000, .tv_nsec = (at_ms % 1000) * 1000000};
-    (void)pthread_cond_timedwait(&sets->changed, &sets->lock, &until);
-}
-
 static void *work(void *context)
 {
     struct hd_service_sets *sets = context;
@@ -330,7 +323,7 @@ static void *work(void *context)
             if (sets->sets[i].used && sets->sets[i].holds == 0 &&
                 sets->sets[i].look_at_ms < next_ms)
                 next_ms = sets->sets[i].look_at_ms;
-        wait_until(sets, next_ms);
+        (void)hd_cond_wait_until(&sets->changed, &sets->lock, next_ms);
     }
     pthread_mutex_unlock(&sets->lock);
     return NULL;
@@ -340,12 +333,8 @@ static void *work(void *context)
 
 static void init_lock(struct hd_service_sets *sets)
 {
-    pthread_condattr_t monotonic;
     hd_assert(pthread_mutex_init(&sets->lock, NULL) == 0);
-    hd_assert(pthread_condattr_init(&monotonic) == 0);
-    hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    hd_assert(pthread_cond_init(&sets->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    hd_cond_init(&sets->changed);
 }
 
 enum hd_code hd_service_sets_open(const struct hd_service_sets_settings *settings,
@@ -418,8 +407,8 @@ bool hd_service_sets_leave(struct hd_service_sets *sets, int64_t wait_ms)
     }
     sets->leaving = true;
     pthread_cond_broadcast(&sets->changed);
-    while (has_work(sets) && hd_clock_ms() < until_ms)
-        wait_until(sets, until_ms);
+    while (has_work(sets) && hd_cond_wait_until(&sets->changed, &sets->lock, until_ms))
+        continue;
     bool done = !has_work(sets);
     pthread_mutex_unlock(&sets->lock);
     return done;

@@ -7,6 +7,7 @@
 #define HD_OS_H
 
 #include <hd/base.h>
+#include <pthread.h>
 #include <sys/types.h>
 
 /* ---- clock -------------------------------------------------------------------------------- */
@@ -46,6 +47,14 @@ struct hd_log_words {
 };
 HD_NODISCARD enum hd_code hd_log_start(const char *program, const struct hd_log_words *words,
                                        struct hd_err *err);
+
+/* ---- waiting for another thread ------------------------------------------------------------ */
+/* For hd_cond_wait_until() alone. */
+void hd_cond_init(pthread_cond_t *cond);
+/* As pthread_cond_wait(), until_ms of hd_clock_ms() at the latest. False, at once: it is later. No
+ * condition can be waited for by a clock that counts suspension: what a machine slept is not waited
+ * for again, but its last wait begins anew. */
+bool hd_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t until_ms);
 
 /* ---- random ------------------------------------------------------------------------------- */
 void hd_os_random(void *bytes, size_t size); /* getrandom; aborts when the kernel has none */

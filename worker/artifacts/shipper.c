@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RETRY_MS_FIRST 1000
@@ -324,20 +323,11 @@ static int64_t next_ms(const struct hd_shipper *shipper, int64_t now_ms)
     return at_ms < shipper->retry_at_ms ? shipper->retry_at_ms : at_ms;
 }
 
+/* For a moment at least: what is due and cannot be done yet is no reason to hurry. */
 static void wait_until(struct hd_shipper *shipper, int64_t at_ms)
 {
-    int64_t wait_ms = at_ms - hd_clock_ms();
-    struct timespec until;
-    if (wait_ms < 1)
-        wait_ms = 1;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(&shipper->changed, &shipper->lock, &until);
+    int64_t soon_ms = hd_clock_ms() + 1;
+    (void)hd_cond_wait_until(&shipper->changed, &shipper->lock, at_ms > soon_ms ? at_ms : soon_ms);
 }
 
 static void *ship_on(void *argument)
@@ -428,12 +418,8 @@ static void release(struct hd_shipper *shipper)
 
 static void init_lock(struct hd_shipper *shipper)
 {
-    pthread_condattr_t monotonic;
     hd_assert(pthread_mutex_init(&shipper->lock, NULL) == 0);
-    hd_assert(pthread_condattr_init(&monotonic) == 0);
-    hd_assert(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    hd_assert(pthread_cond_init(&shipper->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    hd_cond_init(&shipper->changed);
 }
 
 enum hd_code hd_shipper_open(const struct hd_shipper_settings *settings,
