@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -237,19 +236,11 @@ void hd_depot_each(const struct hd_depot *depot,
             tell(context, depot->copies[i].whole);
 }
 
-static uint64_t free_bytes(const struct hd_depot *depot)
-{
-    struct statvfs disk;
-    if (statvfs(depot->directory, &disk) != 0)
-        return UINT64_MAX; /* the write says what is wrong */
-    return (uint64_t)disk.f_bavail * disk.f_frsize;
-}
-
 static bool has_room(const struct hd_depot *depot, uint64_t bytes)
 {
     return bytes <= depot->settings.bytes_max &&
            depot->bytes <= depot->settings.bytes_max - bytes &&
-           free_bytes(depot) >= HD_DEPOT_SPARE_BYTES;
+           hd_disk_free(depot->directory) >= HD_DEPOT_SPARE_BYTES;
 }
 
 bool depot_make_room(struct hd_depot *depot, struct hd_depot_place place, uint64_t bytes)

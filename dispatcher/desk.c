@@ -253,7 +253,7 @@ static const struct view {
 
 static const struct view *find_view(const char *name)
 {
-    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+    for (size_t i = 0; i < HD_COUNT(views); i++)
         if (hd_streq(views[i].name, name))
             return &views[i];
     return NULL;

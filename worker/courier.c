@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -269,14 +268,6 @@ static bool start(struct hd_courier *courier, struct lane *lane,
     return lane->started;
 }
 
-static uint64_t free_on_disk(const char *directory)
-{
-    struct statvfs disk;
-    if (statvfs(directory, &disk) != 0)
-        return UINT64_MAX; /* the write says what is wrong */
-    return (uint64_t)disk.f_bavail * disk.f_frsize;
-}
-
 static bool set_spools(const char *state_dir, char ret_spool[HD_PATH_MAX],
                        char ret_files_spool[HD_PATH_MAX])
 {
@@ -309,7 +300,7 @@ enum hd_code hd_courier_open(const struct hd_courier_settings *settings,
     courier->fetch = settings->fetch;
     courier->root = settings->root;
     courier->bytes_max = settings->bytes_max;
-    courier->free_bytes = settings->free_bytes != NULL ? settings->free_bytes : free_on_disk;
+    courier->free_bytes = settings->free_bytes != NULL ? settings->free_bytes : hd_disk_free;
     courier->news = settings->news;
     hd_assert(pthread_mutex_init(&courier->lock, NULL) == 0);
     hd_cond_init(&courier->changed);

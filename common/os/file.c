@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define READ_CHUNK 65536
@@ -302,6 +303,14 @@ enum hd_code hd_file_replace(const char *path, const void *bytes, size_t size, m
                              struct hd_err *err)
 {
     return replace_file(path, bytes, size, mode, NULL, false, err);
+}
+
+uint64_t hd_disk_free(const char *directory)
+{
+    struct statvfs disk;
+    if (statvfs(directory, &disk) != 0)
+        return UINT64_MAX;
+    return (uint64_t)disk.f_bavail * disk.f_frsize;
 }
 
 /* ---- lock file ---------------------------------------------------------------------------- */

@@ -75,6 +75,9 @@ HD_NODISCARD enum hd_code hd_file_write_atomic(const char *path, const void *byt
  */
 HD_NODISCARD enum hd_code hd_file_replace(const char *path, const void *bytes, size_t size,
                                           mode_t mode, struct hd_err *err);
+/* Bytes that this user may still write to the disk of a directory; UINT64_MAX when that cannot be
+ * told: the write says what is wrong. */
+uint64_t hd_disk_free(const char *directory);
 /* rm -rf that never follows symlinks and never leaves `path`; missing is fine. A mount point
  * inside is HD_E_CONFLICT. */
 HD_NODISCARD enum hd_code hd_remove_tree(const char *path, struct hd_err *err);
@@ -187,7 +190,8 @@ int64_t hd_watchdog_feed(int64_t wait_ms);
 
 /* ---- standard streams ------------------------------------------------------------------------ */
 /* First of all in a program: a standard stream that came closed is /dev/null from now on. Otherwise
- * the next file or socket that is opened gets its number, and what the program says goes into it. */
+ * the next file or socket that is opened gets its number, and what the program says goes into it.
+ */
 void hd_streams_open(void);
 /* Last of all: whether everything reached standard output. A reader that went away, as `head` does,
  * has what it wanted and is no failure. */

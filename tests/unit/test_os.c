@@ -162,6 +162,16 @@ static void only_regular_files_are_read(void **state)
     hd_free(missing);
 }
 
+/* A disk tells what is left of it; what is not there is told by whoever writes to it. */
+static void a_disk_tells_what_is_free(void **state)
+{
+    (void)state;
+    char *missing = in_dir("nowhere");
+    assert_true(hd_disk_free("/") < UINT64_MAX);
+    assert_true(hd_disk_free(missing) == UINT64_MAX);
+    hd_free(missing);
+}
+
 static void directories_are_made_with_their_parents(void **state)
 {
     (void)state;
@@ -566,6 +576,7 @@ int main(void)
         cmocka_unit_test(log_levels_have_names),
         in_a_dir(files_are_written_whole_and_read_back),
         in_a_dir(only_regular_files_are_read),
+        in_a_dir(a_disk_tells_what_is_free),
         in_a_dir(directories_are_made_with_their_parents),
         cmocka_unit_test(paths_become_absolute),
         in_a_dir(removing_a_tree_follows_no_link),
