@@ -11,6 +11,24 @@ static void answer_ok(struct hd_core *core, const struct hd_event *event)
                      event->request->sequence);
 }
 
+/* Workers that were quarantined before a person looked get another chance. */
+static void release_workers(struct hd_core *core, const char *reason)
+{
+    for (uint32_t i = 0; i < core->worker_count && core_room(core); i++)
+        if (core->workers[i].state == HD_WORKER_QUARANTINED)
+            core_set_worker_state(core, &core->workers[i], HD_WORKER_ACTIVE, reason);
+}
+
+/* A new run may have no other workers than those that an earlier one has spoiled. */
+static bool only_quarantined_serve(const struct hd_core *core, const struct run *run)
+{
+    for (uint32_t i = 0; i < core->worker_count; i++)
+        if (core->workers[i].known && core->workers[i].state != HD_WORKER_QUARANTINED &&
+            core_serves(&core->workers[i], run))
+            return false;
+    return true;
+}
+
 void core_handle_submit(struct hd_core *core, const struct hd_event *event)
 {
     const struct hd_request *request = event->request;
@@ -46,6 +64,8 @@ void core_handle_submit(struct hd_core *core, const struct hd_event *event)
         core_note(core, HD_NOTE_INFO, run_number,
                   "run %s begins with %u known results of %u configs", run->run_id,
                   run->known->result_count, run->known->config_count);
+    if (only_quarantined_serve(core, run))
+        release_workers(core, "released for a run that began while nobody else was here");
     answer_ok(core, event);
 }
 
@@ -158,15 +178,6 @@ static void set_limit(struct hd_core *core, const struct hd_event *event, uint32
     answer_ok(core, event);
 }
 
-/* Workers that were quarantined before a person looked get another chance. */
-static void release_workers(struct hd_core *core)
-{
-    for (uint32_t i = 0; i < core->worker_count && core_room(core); i++)
-        if (core->workers[i].state == HD_WORKER_QUARANTINED)
-            core_set_worker_state(core, &core->workers[i], HD_WORKER_ACTIVE,
-                                  "released when a run was resumed");
-}
-
 const char *core_finished_for(struct hd_core *core, struct run *run)
 {
     uint32_t unimproved = run->unimproved;
@@ -225,7 +236,7 @@ static void resume(struct hd_core *core, const struct hd_event *event, uint32_t 
         core_give(core, run_number, event->request);
         core_set_state(core, run_number, HD_RUN_ACTIVE,
                        finished ? "extended by command" : "resumed by command");
-        release_workers(core);
+        release_workers(core, "released when a run was resumed");
         core->reopened = true;
     }
     answer_ok(core, event);

@@ -206,10 +206,12 @@ static void say_nobody(const struct run *run, const struct crowd *crowd, struct 
                     missing, missing);
     add_part(parts, sizeof(parts), crowd->no_data, data);
     const struct worker *worker = crowd->quarantined_one;
+    char why[HD_REASON_MAX / 2] = "";
+    if (worker != NULL)
+        (void)hd_format(why, sizeof(why), "; %.32s: %.60s (hd workers resume)", worker->id,
+                        worker->reason);
     (void)hd_format(waits->text, sizeof(waits->text),
-                    "a worker: of %u here none may take its jobs (%s)%s%s%s%.80s", crowd->known,
-                    parts, worker != NULL ? "; " : "", worker != NULL ? worker->id : "",
-                    worker != NULL ? ": " : "", worker != NULL ? worker->reason : "");
+                    "a worker: of %u here none may take its jobs (%s)%s", crowd->known, parts, why);
 }
 
 /* Every queued job waits out a failure: until the first of them may go. */

@@ -387,6 +387,25 @@ static void failing_targets_need_others_that_succeed(void **state)
     }
 }
 
+/* What an earlier run spoiled gets another chance when a person begins one that nobody else could
+ * work for, and only then. */
+static void a_new_run_releases_its_only_workers(void **state)
+{
+    (void)state;
+    for (int other = 0; other < 2; other++) {
+        open_core((struct hd_core_options){0});
+        hello(&a, NULL, 0);
+        if (other == 1)
+            hello(&b, NULL, 0);
+        assert_answer(submit("r", RUN_UID, JOBS("20")), HD_REPLY_OK);
+        fail_jobs(&a, 3, HD_OUTCOME_INFRA);
+        assert_int_equal(worker_view("a").state, HD_WORKER_QUARANTINED);
+        assert_answer(submit("next", RUN_UID + 1, JOBS("20")), HD_REPLY_OK);
+        assert_int_equal(worker_view("a").state,
+                         other == 1 ? HD_WORKER_QUARANTINED : HD_WORKER_ACTIVE);
+    }
+}
+
 /* Failures far apart are no pattern. */
 static void failures_far_apart_are_forgotten(void **state)
 {
@@ -443,6 +462,7 @@ int main(void)
         T(a_worker_on_which_everything_breaks_is_quarantined),
         T(the_same_job_again_is_no_evidence),
         T(failing_targets_need_others_that_succeed),
+        T(a_new_run_releases_its_only_workers),
         T(failures_far_apart_are_forgotten),
         T(the_last_worker_in_quarantine_pauses_the_run),
 #undef T

@@ -103,6 +103,7 @@ static void a_quarantine_is_told_with_its_reason(void **state)
     assert_int_equal(worker_view("w").state, HD_WORKER_QUARANTINED);
     pass(60000);
     assert_waits("of 2 here none may take its jobs (1 quarantined, 1 not to be reached); w: 3 ");
+    assert_waits("(hd workers resume)");
 }
 
 /* ---- GPUs ------------------------------------------------------------------------------------ */
