@@ -602,6 +602,11 @@ enum hd_code hd_driver_listen(struct hd_driver *driver, struct hd_err *err)
                    driver->security.cert_file != NULL ? "tls+tcp" : "tcp", v6 ? "[" : "",
                    driver->advertise, v6 ? "]" : "", port))
         return hd_fail(err, HD_E_LIMIT, "the address %s is too long", driver->advertise);
+    return HD_OK;
+}
+
+enum hd_code hd_driver_register(struct hd_driver *driver, struct hd_err *err)
+{
     if (driver->nameserver[0] == '\0')
         return HD_OK;
     const char *runs[HD_NS_RUNS_PER_MASTER_MAX];

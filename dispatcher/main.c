@@ -311,10 +311,12 @@ static enum hd_code serve(const struct hd_master_arguments *arguments, struct se
     enum hd_code code = hd_stop_fd_open(&stop_fd, err);
     if (code == HD_OK)
         code = hd_driver_open(&settings->driver, &driver, err);
+    if (code == HD_OK) /* before a run is made that could not be served */
+        code = hd_driver_listen(driver, err);
     if (code == HD_OK)
         code = hd_startup_run(driver, &settings->startup, run_id, err);
     if (code == HD_OK)
-        code = hd_driver_listen(driver, err);
+        code = hd_driver_register(driver, err);
     if (code == HD_OK)
         code = write_record(settings, hd_driver_address(driver), record, err);
     if (code == HD_OK) {

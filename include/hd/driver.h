@@ -46,9 +46,11 @@ const struct hd_core *hd_driver_core(const struct hd_driver *driver);
 HD_NODISCARD enum hd_code hd_driver_request(struct hd_driver *driver,
                                             const struct hd_request *request, struct hd_err *err);
 
-/* Opens the socket, starts the samplers, registers with the nameserver (HD_E_EXISTS: another live
- * master serves one of these runs). */
+/* Opens the socket; who calls waits for hd_driver_serve(). HD_E_NET: the address cannot be had. */
 HD_NODISCARD enum hd_code hd_driver_listen(struct hd_driver *driver, struct hd_err *err);
+/* Then tells the nameserver, when there is one, of the runs that there are (HD_E_EXISTS: another
+ * live master serves one of them). */
+HD_NODISCARD enum hd_code hd_driver_register(struct hd_driver *driver, struct hd_err *err);
 const char *hd_driver_address(const struct hd_driver *driver); /* "tcp://host:port", advertised */
 
 /* Serves until every run is over (and those who wait have been told) or *stop becomes

@@ -9,10 +9,14 @@
 
 #include <dirent.h>
 #include <ftw.h>
+#include <netinet/in.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -350,6 +354,26 @@ static void beyond_loopback_needs_tls_or_plaintext(void **state)
     assert_outcome(refused, refused.exit, "--plaintext");
 }
 
+/* Told before the run is made: with another port it can still be started without --resume. */
+static void a_port_that_is_taken_costs_no_run(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    const char *port = cluster_text(&cluster, "%u", (unsigned)ntohs(address.sin_port));
+    struct outcome refused = CLUSTER_RUN(&cluster, cluster_program("HD_MASTER"),
+                                         write_target("good", "loss, '0.5'", "", 4), "--run-id",
+                                         "taken", "--state-dir", cluster.state_dir, "--port", port);
+    assert_outcome(refused, 1, port);
+    assert_true(cluster_run_is(&cluster, "taken", ""));
+    close(fd);
+}
+
 /* ---- TLS ------------------------------------------------------------------------------------ */
 
 static char *openssl;
@@ -457,6 +481,7 @@ int main(void)
         WITH_CLUSTER(a_wrong_token_is_refused_with_clear_words),
         WITH_CLUSTER(a_token_that_others_can_read_is_refused),
         WITH_CLUSTER(beyond_loopback_needs_tls_or_plaintext),
+        WITH_CLUSTER(a_port_that_is_taken_costs_no_run),
         WITH_CLUSTER(certificates_of_one_authority_work_end_to_end),
     };
     return on_docker() ? cmocka_run_group_tests_name("bad input on docker", docker, NULL, NULL)
