@@ -95,9 +95,14 @@ const char *core_text(struct hd_core *core, const char *fmt, ...)
     int size = vsnprintf(text, HD_REASON_MAX, fmt, args);
     va_end(args);
     size_t used = size < 0 ? 0 : (size_t)size;
-    if (used >= HD_REASON_MAX)
-        memcpy(text + HD_REASON_MAX - 4, "...", 4);
-    core->scratch_used += (used < HD_REASON_MAX ? used : HD_REASON_MAX - 1) + 1;
+    if (used >= HD_REASON_MAX) {
+        size_t cut = HD_REASON_MAX - 4;
+        while (cut > 0 && ((unsigned char)text[cut] & 0xc0) == 0x80) /* within a character */
+            cut--;
+        memcpy(text + cut, "...", 4);
+        used = cut + 3;
+    }
+    core->scratch_used += used + 1;
     return text;
 }
 

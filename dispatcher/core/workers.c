@@ -164,11 +164,11 @@ void core_judge_worker(struct hd_core *core, struct worker *worker, uint32_t run
     bool failed = streak->count >= HD_QUARANTINE_FAILED && others_succeed(core, streak);
     if (worker->state != HD_WORKER_ACTIVE || !(infra || failed))
         return;
-    core_set_worker_state(
-        core, worker, HD_WORKER_QUARANTINED,
-        core_text(core, "%u different jobs in a row failed on it%s: %s%.120s", streak->count,
-                  infra ? "" : ", while others succeed", hd_outcome_name(outcome),
-                  message[0] != '\0' ? core_text(core, ": %.120s", message) : ""));
+    core_set_worker_state(core, worker, HD_WORKER_QUARANTINED,
+                          core_text(core, "%u different jobs in a row failed on it%s: %s%s%s",
+                                    streak->count, infra ? "" : ", while others succeed",
+                                    hd_outcome_name(outcome), message[0] != '\0' ? ": " : "",
+                                    message));
     streak->count = streak->infra_count = 0;
     for (uint32_t i = 0; i < core->run_count; i++)
         core_pause_without_workers(core, i);

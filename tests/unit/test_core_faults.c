@@ -387,6 +387,28 @@ static void failing_targets_need_others_that_succeed(void **state)
     }
 }
 
+/* A reason that does not fit says so, and is cut between two characters. */
+static void a_long_reason_is_cut_with_dots(void **state)
+{
+    (void)state;
+    for (size_t before = 200; before < 204; before++) {
+        char message[512] = "";
+        memset(message, 'x', before);
+        for (size_t at = before; at < 400; at += 4)
+            memcpy(message + at, "\xf0\x9f\x98\x80", 4);
+        two_workers(NULL);
+        start(JOBS("20"));
+        for (int i = 0; i < 3; i++)
+            report_saying(&a, lease(&a), HD_OUTCOME_INFRA, 0, message);
+        const char *reason = worker_view("a").reason;
+        size_t size = strlen(reason);
+        assert_true(size > 240 && size < HD_REASON_MAX);
+        assert_string_equal(reason + size - 3, "...");
+        assert_true(reason[size - 4] == 'x' || (unsigned char)reason[size - 4] == 0x80);
+        assert_true((unsigned char)reason[size - 5] == 0x98 || reason[size - 5] == 'x');
+    }
+}
+
 /* What an earlier run spoiled gets another chance when a person begins one that nobody else could
  * work for, and only then. */
 static void a_new_run_releases_its_only_workers(void **state)
@@ -462,6 +484,7 @@ int main(void)
         T(a_worker_on_which_everything_breaks_is_quarantined),
         T(the_same_job_again_is_no_evidence),
         T(failing_targets_need_others_that_succeed),
+        T(a_long_reason_is_cut_with_dots),
         T(a_new_run_releases_its_only_workers),
         T(failures_far_apart_are_forgotten),
         T(the_last_worker_in_quarantine_pauses_the_run),
