@@ -38,22 +38,6 @@ struct fetch {
 
 /* ---- which attempt -------------------------------------------------------------------------- */
 
-static enum hd_code find_best(struct fetch *fetch, struct hd_err *err)
-{
-    struct hd_value *arguments = NULL, *answer = NULL;
-    enum hd_code code = cli_argument(&arguments, "limit", hd_value_new_int(1), err);
-    if (code == HD_OK)
-        code = cli_read(fetch->source, "best", arguments, &answer, err);
-    const struct hd_value *best = hd_value_get(answer, "best");
-    if (code == HD_OK && (best == NULL || best->as.array.count == 0))
-        code = hd_fail(err, HD_E_NOTFOUND, "no job has a result yet");
-    if (code == HD_OK)
-        fetch->job = cli_integer(best->as.array.items[0], "job");
-    hd_value_free(arguments);
-    hd_value_free(answer);
-    return code;
-}
-
 static const struct hd_value *find_attempt(const struct hd_value *attempts, int64_t number)
 {
     for (size_t i = 0; i < attempts->as.array.count; i++)
@@ -103,8 +87,10 @@ static enum hd_code read_job(struct fetch *fetch, struct hd_err *err)
     enum hd_code code = cli_argument(&arguments, "job", hd_value_new_int(fetch->job), err);
     if (code == HD_OK)
         code = cli_read(fetch->source, "job", arguments, &answer, err);
-    if (code == HD_OK)
+    if (code == HD_OK) {
+        fetch->job = cli_integer(answer, "job");
         code = take_job(fetch, answer, err);
+    }
     hd_value_free(arguments);
     hd_value_free(answer);
     return code;
@@ -358,16 +344,13 @@ int cmd_fetch(int argc, char **argv)
     if (answer != HD_PARSE_GO)
         return answer == HD_PARSE_EXIT_OK ? HD_EXIT_OK : HD_EXIT_USAGE;
     fetch.to = words[1];
-    bool best = hd_streq(words[0], "best");
-    enum hd_code code = best ? HD_OK : cli_parse_job(words[0], &fetch.job, &err);
+    enum hd_code code = cli_parse_job(words[0], &fetch.job, &err);
     fetch.wait_ms = WAIT_MS;
     if (code == HD_OK && fetch.wait != NULL &&
         (code = hd_parse_duration(fetch.wait, &fetch.wait_ms, &err)) != HD_OK)
         code = hd_fail_in(&err, "--wait");
     if (code == HD_OK)
         code = cli_open(&fetch.common, &fetch.source, &err);
-    if (code == HD_OK && best)
-        code = find_best(&fetch, &err);
     if (code == HD_OK)
         code = read_job(&fetch, &err);
     if (code == HD_OK)

@@ -50,6 +50,7 @@ static enum hd_code read_job(struct logs *logs, struct hd_err *err)
     if (code != HD_OK)
         return code;
     int64_t last = cli_integer(answer, "attempt");
+    logs->job = cli_integer(answer, "job");
     if (logs->attempt == 0)
         logs->attempt = last;
     const struct hd_value *attempt = find_attempt(hd_value_get(answer, "attempts"), logs->attempt);
@@ -193,7 +194,7 @@ int cmd_logs(int argc, char **argv)
     const struct hd_program program = {
         .name = "hd logs",
         .summary = "what a job wrote",
-        .usage = "hd logs JOB [RUN] | --all [RUN] [options]",
+        .usage = "hd logs JOB|best [RUN] | --all [RUN] [options]",
         .options = options,
         .option_count = HD_COUNT(options),
         .positional_max = 2,

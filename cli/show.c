@@ -304,12 +304,12 @@ int cmd_show(int argc, char **argv)
     const struct hd_program program = {
         .name = "hd show",
         .summary = "everything about one job",
-        .usage = "hd show JOB [RUN] [options]",
+        .usage = "hd show JOB|best [RUN] [options]",
         .options = options,
         .option_count = HD_COUNT(options),
         .positional_min = 1,
         .positional_max = 2,
-        .epilogue = "JOB is a number of hd jobs.",
+        .epilogue = "JOB is a number of hd jobs; best: the one that hd best names first.",
     };
     enum hd_parse_answer answer = cli_parse(&program, argc, argv, &common, words, 1);
     if (answer != HD_PARSE_GO)

@@ -542,7 +542,7 @@ int cmd_rerun(int argc, char **argv)
     const struct hd_program program = {
         .name = "hd rerun",
         .summary = "runs a job once more in the foreground and records nothing",
-        .usage = "hd rerun JOB [RUN] [options]",
+        .usage = "hd rerun JOB|best [RUN] [options]",
         .epilogue = "With the params, the budget and the seed that it had, from the start. Exit "
                     "status: 0 outcome ok, 1 any other outcome or an error, 2 usage.",
         .options = options,
@@ -590,7 +590,7 @@ int cmd_shell(int argc, char **argv)
     const struct hd_program program = {
         .name = "hd shell",
         .summary = "a shell, or a command, where a job runs or would run",
-        .usage = "hd shell JOB [RUN] [options] [-- COMMAND...]",
+        .usage = "hd shell JOB|best [RUN] [options] [-- COMMAND...]",
         .epilogue =
             "In the container of a job that runs on this machine; otherwise in a fresh one with "
             "the params, budget, data and environment that the job had, from the start.",

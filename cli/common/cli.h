@@ -67,6 +67,9 @@ HD_NODISCARD enum hd_code cli_read(struct cli_source *source, const char *view,
 /* Sets a number in an object made on demand; *arguments may be NULL. */
 HD_NODISCARD enum hd_code cli_argument(struct hd_value **arguments, const char *key,
                                        struct hd_value *item, struct hd_err *err);
+/* "17", or "best": CLI_JOB_BEST, for which cli_read() puts the job that hd best names first into
+ * arguments "job". Its answer says which one that is. */
+#define CLI_JOB_BEST INT64_C(-1)
 HD_NODISCARD enum hd_code cli_parse_job(const char *text, int64_t *ret_job, struct hd_err *err);
 
 /* ---- what only a live master knows ---------------------------------------------------------- */

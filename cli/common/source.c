@@ -112,14 +112,35 @@ static enum hd_code read_remote(struct cli_source *source, const char *view,
     return code;
 }
 
+static enum hd_code name_best(struct cli_source *source, struct hd_value *arguments,
+                              struct hd_err *err)
+{
+    const struct hd_value *job = hd_value_get(arguments, "job");
+    if (job == NULL || job->kind != HD_VALUE_INT || job->as.integer != CLI_JOB_BEST)
+        return HD_OK;
+    struct hd_value *question = NULL, *answer = NULL;
+    enum hd_code code = cli_argument(&question, "limit", hd_value_new_int(1), err);
+    if (code == HD_OK)
+        code = cli_read(source, "best", question, &answer, err);
+    const struct hd_value *best = hd_value_get(answer, "best");
+    if (code == HD_OK && (best == NULL || best->as.array.count == 0))
+        code = hd_fail(err, HD_E_NOTFOUND, "no job has a result yet");
+    if (code == HD_OK)
+        code = cli_argument(&arguments, "job",
+                            hd_value_new_int(cli_integer(best->as.array.items[0], "job")), err);
+    hd_value_free(question);
+    hd_value_free(answer);
+    return code;
+}
+
 enum hd_code cli_read(struct cli_source *source, const char *view, struct hd_value *arguments,
                       struct hd_value **ret_answer, struct hd_err *err)
 {
     struct hd_value *own = NULL;
-    enum hd_code code = HD_OK;
     if (arguments == NULL)
         arguments = own = hd_value_new_object();
-    if (source->run != NULL)
+    enum hd_code code = name_best(source, arguments, err);
+    if (code == HD_OK && source->run != NULL)
         code = cli_argument(&arguments, "run", hd_value_new_string(source->run), err);
     if (code == HD_OK)
         code = source->view != NULL ? hd_view_read(source->view, view, arguments, ret_answer, err)
@@ -130,9 +151,10 @@ enum hd_code cli_read(struct cli_source *source, const char *view, struct hd_val
 
 enum hd_code cli_parse_job(const char *text, int64_t *ret_job, struct hd_err *err)
 {
-    int64_t job;
-    if (!hd_parse_i64(text, &job) || job < 0 || job > UINT32_MAX)
-        return hd_fail(err, HD_E_INVALID, "\"%s\" is not the number of a job: 0, 1, 2 ...", text);
+    int64_t job = CLI_JOB_BEST;
+    if (!hd_streq(text, "best") && (!hd_parse_i64(text, &job) || job < 0 || job > UINT32_MAX))
+        return hd_fail(err, HD_E_INVALID,
+                       "\"%s\" is not the number of a job: 0, 1, 2 ..., nor \"best\"", text);
     *ret_job = job;
     return HD_OK;
 }
