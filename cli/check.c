@@ -6,6 +6,7 @@
 #include <hd/driver.h>
 #include <hd/experiment.h>
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -289,6 +290,33 @@ static void print_opening(const struct hd_experiment *experiment)
                spec->opening, jobs);
 }
 
+static char variable_letter(char c)
+{
+    return isalnum((unsigned char)c) ? (char)toupper((unsigned char)c) : '_';
+}
+
+static bool have_one_variable(const char *a, const char *b)
+{
+    while (*a != '\0' && variable_letter(*a) == variable_letter(*b))
+        a++, b++;
+    return *a == '\0' && *b == '\0';
+}
+
+/* The environment knows no case and no signs: a target that reads it sees one of them. */
+static void print_shared_variables(const struct hd_space *space)
+{
+    for (size_t i = 0; i < space->param_count; i++)
+        for (size_t j = i + 1; j < space->param_count; j++) {
+            const char *name = space->params[i].name, *other = space->params[j].name;
+            if (!have_one_variable(name, other))
+                continue;
+            printf("note: params %s and %s have one variable, HP_", name, other);
+            for (const char *c = name; *c != '\0'; c++)
+                putchar(variable_letter(*c));
+            printf("; params.json and arguments tell them apart\n");
+        }
+}
+
 static void print_objectives(const struct hd_experiment *experiment)
 {
     char low[CLI_CELL_MAX], high[CLI_CELL_MAX];
@@ -412,6 +440,7 @@ int cmd_check(int argc, char **argv)
         printf("\n");
         print_generator(experiment);
         print_stop(experiment);
+        print_shared_variables(experiment->space);
         print_opening(experiment);
     }
     hd_experiment_free(experiment);

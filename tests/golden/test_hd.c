@@ -159,6 +159,7 @@ static const struct golden_case cases[] = {
     {"check-bad", {"check", "DIR/bad.yaml"}},
     {"check-none", {"check", "DIR/none.yaml"}},
     {"check-one", {"check", "DIR/one.yaml"}},
+    {"check-variable", {"check", "DIR/variable.yaml"}},
     {"check-tab", {"check", "DIR/tab.yaml"}},
     {"check-setting", {"check", "DIR/setting.yaml"}},
     {"token-frob", {"token", "frob"}},
@@ -225,6 +226,11 @@ static int setup(void **state)
               "space: {x: {type: float, low: 1, high: 10}}\n"
               "budget: {min: 1, max: 4}\n"
               "stop: {jobs: 20}\n");
+    make_file(".", "variable.yaml",
+              "target: {command: [./train]}\n"
+              "space: {a-b: {type: bool}, a: {type: bool}, A_b: {type: bool}}\n"
+              "iteration_generator: {name: full}\n"
+              "stop: {configs: 3}\n");
     make_file(".", "one.yaml",
               "target: {command: [./train]}\n"
               "space: {x: {type: bool}}\n"
