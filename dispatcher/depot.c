@@ -13,7 +13,7 @@
 
 #define MISSING_MAX 256 /* named in one answer */
 #define LENDERS_MAX 4   /* copies of a run that are looked through for a piece */
-#define UNREAD_MAX 16   /* times in a row that the disk may fail to read a piece */
+#define UNREAD_MAX 16   /* times in a row that the disk may fail to read a file */
 #define LIST_HEAD_MAX 128
 #define LIST_BYTES_MAX (HD_CHECKPOINT_PIECES_MAX * HD_CHECKPOINT_HASH_SIZE + LIST_HEAD_MAX)
 
@@ -44,6 +44,7 @@ static bool parse_list(struct list *list)
     return hd_streq(budget, "-") || hd_parse_double(budget, &list->budget);
 }
 
+/* HD_E_NOTFOUND, HD_E_CORRUPT, HD_E_LIMIT: there is none. Any other: that cannot be told now. */
 static enum hd_code read_list(const struct hd_depot *depot, struct hd_depot_place place,
                               struct list *ret_list, struct hd_err *err)
 {
@@ -51,10 +52,12 @@ static enum hd_code read_list(const struct hd_depot *depot, struct hd_depot_plac
     struct list list = {.attempt.run_uid = place.run_uid};
     hd_buf_init(&list.text, LIST_BYTES_MAX);
     enum hd_code code = depot_place_path(depot, place, LIST_NAME, path, err);
-    if (code == HD_OK && depot_size_of(path) == 0)
-        code = hd_fail(err, HD_E_NOTFOUND, "there is no copy of this config's directory");
     if (code == HD_OK)
         code = hd_file_read(path, LIST_BYTES_MAX, true, &list.text, err);
+    if (code == HD_E_NOTFOUND)
+        code = hd_fail(err, code, "there is no copy of this config's directory");
+    if (code == HD_E_INVALID)
+        code = hd_fail(err, HD_E_CORRUPT, "%s is no file", path);
     if (code == HD_OK && !parse_list(&list))
         code = hd_fail(err, HD_E_CORRUPT, "%s cannot be read", path);
     if (code != HD_OK) {
@@ -63,6 +66,11 @@ static enum hd_code read_list(const struct hd_depot *depot, struct hd_depot_plac
     }
     *ret_list = list;
     return HD_OK;
+}
+
+static bool has_no_list(enum hd_code code)
+{
+    return code == HD_E_NOTFOUND || code == HD_E_CORRUPT || code == HD_E_LIMIT;
 }
 
 static enum hd_code write_list(const struct hd_depot *depot, const struct hd_depot_offer *offer,
@@ -243,12 +251,47 @@ enum hd_code hd_depot_put(struct hd_depot *depot, struct hd_depot_place place, c
 
 /* ---- giving ---------------------------------------------------------------------------------- */
 
-enum hd_code hd_depot_list(const struct hd_depot *depot, struct hd_depot_place place,
+/* What may pass costs no state; a disk that never reads a file again may not hold a job for ever.
+ * name: of a piece, or LIST_NAME. What else is read well says nothing of it. */
+static enum hd_code give_up_unread(struct copy *copy, const char *name, bool disk_failed,
+                                   enum hd_code code, struct hd_err *err)
+{
+    if (copy == NULL || (!disk_failed && code != HD_OK))
+        return code;
+    bool same = strncmp(copy->unread_name, name, HD_CHECKPOINT_HASH_SIZE) == 0;
+    if (!disk_failed) {
+        copy->unread = same ? 0 : copy->unread;
+        return code;
+    }
+    (void)snprintf(copy->unread_name, sizeof(copy->unread_name), "%s", name);
+    copy->unread = same ? copy->unread + 1 : 1;
+    return copy->unread > UNREAD_MAX
+               ? hd_fail(err, HD_E_CORRUPT, "the master's disk cannot read its copy")
+               : code;
+}
+
+/* HD_E_BUSY: what the copy holds cannot be told now. A worker that hears anything else begins from
+ * the start. */
+static enum hd_code open_list(struct hd_depot *depot, struct hd_depot_place place,
+                              struct list *ret_list, struct hd_err *err)
+{
+    struct hd_err why = {0};
+    enum hd_code code = read_list(depot, place, ret_list, &why);
+    bool disk_failed = code == HD_E_IO;
+    if (code != HD_OK && !has_no_list(code))
+        code =
+            hd_fail(err, HD_E_BUSY, "the master cannot read its copy now, try again: %s", why.text);
+    else if (code != HD_OK)
+        code = hd_fail(err, code, "%s", why.text);
+    return give_up_unread(depot_find(depot, place), LIST_NAME, disk_failed, code, err);
+}
+
+enum hd_code hd_depot_list(struct hd_depot *depot, struct hd_depot_place place,
                            struct hd_attempt_ref attempt, struct hd_buf *json, struct hd_err *err)
 {
     struct list list;
     char budget[HD_DOUBLE_TEXT_SIZE] = "null";
-    enum hd_code code = read_list(depot, place, &list, err);
+    enum hd_code code = open_list(depot, place, &list, err);
     if (code != HD_OK)
         return code;
     if (!hd_attempt_ref_equal(list.attempt, attempt))
@@ -287,6 +330,7 @@ static void lose_piece(struct hd_depot *depot, struct hd_depot_place place, cons
     if (copy == NULL || depot->settings.reads_only)
         return;
     depot_unlink_piece(depot, copy, hash);
+    copy->unread = 0;
     if (depot_place_path(depot, place, LIST_NAME, list, &ignored) == HD_OK)
         (void)unlink(list);
     struct hd_attempt_ref whole = copy->whole;
@@ -317,18 +361,6 @@ static enum hd_code read_piece(const char *path, const char *hash, struct hd_buf
     return hd_fail(err, HD_E_BUSY, "the master cannot read its copy now, try again: %s", why.text);
 }
 
-/* What may pass costs no state; a disk that never reads a piece again may not hold a job for ever.
- */
-static enum hd_code give_up_unread(struct copy *copy, bool disk_failed, enum hd_code code,
-                                   struct hd_err *err)
-{
-    if (copy != NULL && (disk_failed || code == HD_OK))
-        copy->unread = disk_failed ? copy->unread + 1 : 0;
-    return copy != NULL && copy->unread > UNREAD_MAX && disk_failed
-               ? hd_fail(err, HD_E_CORRUPT, "the master's disk cannot read its copy")
-               : code;
-}
-
 enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, const char *hash,
                           struct hd_buf *json, struct hd_err *err)
 {
@@ -340,7 +372,7 @@ enum hd_code hd_depot_get(struct hd_depot *depot, struct hd_depot_place place, c
         return code;
     hd_buf_init(&bytes, HD_VIEW_JSON_MAX);
     code = read_piece(path, hash, &bytes, &disk_failed, err);
-    code = give_up_unread(depot_find(depot, place), disk_failed, code, err);
+    code = give_up_unread(depot_find(depot, place), hash, disk_failed, code, err);
     if (code == HD_E_CORRUPT)
         lose_piece(depot, place, hash);
     if (code == HD_OK)
@@ -397,8 +429,11 @@ static enum hd_code find_copy(struct hd_depot *depot, struct hd_depot_place plac
     copy->used = lstat(path, &st) == 0 ? (int64_t)st.st_mtime : 0;
     if (copy->used > depot->used)
         depot->used = copy->used;
-    if (read_list(depot, place, &list, err) != HD_OK)
-        return HD_OK; /* half a copy, or none: it goes, or is sent again */
+    code = read_list(depot, place, &list, err);
+    if (has_no_list(code))
+        return HD_OK;  /* half a copy, or none: it goes, or is sent again */
+    if (code != HD_OK) /* perhaps the only state of a config: it may not go for that */
+        return hd_fail_in(err, "the copy of a work directory in %s cannot be looked at", path);
     bool torn = is_torn(depot, place, &list);
     if (torn && !depot->settings.reads_only)
         depot_remove_copy(depot, copy);

@@ -43,6 +43,7 @@ struct hd_depot_offer {
     const char *pieces;            /* hashes of its pieces, one after another */
 };
 
+/* A copy that cannot be looked at now fails it, and stays; half a copy does not. */
 HD_NODISCARD enum hd_code hd_depot_open(const struct hd_depot_settings *settings,
                                         struct hd_depot **ret_depot, struct hd_err *err);
 void hd_depot_close(struct hd_depot *depot); /* also of NULL; what is there stays */
@@ -59,8 +60,9 @@ HD_NODISCARD enum hd_code hd_depot_offer(struct hd_depot *depot, const struct hd
 HD_NODISCARD enum hd_code hd_depot_put(struct hd_depot *depot, struct hd_depot_place place,
                                        const char *hash, const void *bytes, size_t size,
                                        struct hd_err *err);
-/* {"size","budget","pieces"} of what `attempt` left; HD_E_NOTFOUND: there is no copy of that. */
-HD_NODISCARD enum hd_code hd_depot_list(const struct hd_depot *depot, struct hd_depot_place place,
+/* {"size","budget","pieces"} of what `attempt` left; HD_E_NOTFOUND: there is no copy of that.
+ * HD_E_BUSY: as of hd_depot_get(). */
+HD_NODISCARD enum hd_code hd_depot_list(struct hd_depot *depot, struct hd_depot_place place,
                                         struct hd_attempt_ref attempt, struct hd_buf *json,
                                         struct hd_err *err);
 /* {"data"}. HD_E_CORRUPT: what is there is not what its name says, as after a power cut, or the

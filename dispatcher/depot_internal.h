@@ -19,7 +19,8 @@ struct copy {
     uint64_t bytes;                /* of the pieces that are there, another copy's too or not */
     uint64_t size;                 /* of the archive that was offered last; 0: none in this life */
     int64_t used;                  /* rises: the lowest was not touched for longest */
-    unsigned unread;               /* times in a row that a piece could not be read */
+    unsigned unread;               /* times in a row that the disk failed to read unread_name */
+    char unread_name[HD_CHECKPOINT_HASH_SIZE + 1]; /* a piece's, or the list's */
 };
 
 struct hd_depot {

@@ -403,8 +403,9 @@ static void a_damaged_piece_is_asked_for_again(void **state)
     assert_true(hd_depot_bytes(world->depot) == 1200);
 }
 
-/* The linker puts __wrap_hd_file_read where the depot calls hd_file_read: a disk that can fail. */
-static bool disk_fails;
+/* The linker puts __wrap_hd_file_read where the depot calls hd_file_read: a disk that can fail
+ * to read the files that have this in their paths. */
+static const char *disk_fails;
 
 enum hd_code __real_hd_file_read(const char *path, size_t size_max, bool nofollow,
                                  struct hd_buf *out, struct hd_err *ret_err);
@@ -413,8 +414,9 @@ enum hd_code __wrap_hd_file_read(const char *path, size_t size_max, bool nofollo
 enum hd_code __wrap_hd_file_read(const char *path, size_t size_max, bool nofollow,
                                  struct hd_buf *out, struct hd_err *ret_err)
 {
-    return disk_fails ? hd_fail(ret_err, HD_E_IO, "cannot read %s: the disk failed", path)
-                      : __real_hd_file_read(path, size_max, nofollow, out, ret_err);
+    return disk_fails != NULL && strstr(path, disk_fails) != NULL
+               ? hd_fail(ret_err, HD_E_IO, "cannot read %s: the disk failed", path)
+               : __real_hd_file_read(path, size_max, nofollow, out, ret_err);
 }
 
 static enum hd_code get(struct world *world, uint32_t config, const struct piece *piece)
@@ -450,9 +452,9 @@ static void what_cannot_be_read_now_stays(void **state)
             assert_hd_fails(code, HD_E_BUSY, "try again");
     }
     assert_hd_ok(code);
-    disk_fails = true;
+    disk_fails = "";
     code = get(world, 3, &piece);
-    disk_fails = false;
+    disk_fails = NULL;
     assert_hd_fails(code, HD_E_BUSY, "the disk failed");
     assert_int_equal(world->gone, 0);
     assert_has(world, 3, 1, true);
@@ -468,14 +470,90 @@ static void what_the_disk_never_reads_is_lost(void **state)
     enum hd_code code = HD_E_BUSY;
     bool whole = false;
     send_all(world, 3, 1, &piece, 1);
-    disk_fails = true;
+    disk_fails = "";
     for (int i = 0; i < 100 && code == HD_E_BUSY; i++)
         code = get(world, 3, &piece);
-    disk_fails = false;
+    disk_fails = NULL;
     assert_hd_fails(code, HD_E_CORRUPT, "cannot read its copy");
     assert_int_equal(world->gone, 1);
     assert_has(world, 3, 1, false);
     assert_int_equal(offer(world, 3, 1, &piece, 1, &whole), 1);
+}
+
+/* Nor for one that is read between others which are read well, and the next failure of what came
+ * again is a first one. */
+static void other_pieces_do_not_save_it(void **state)
+{
+    struct world *world = *state;
+    const struct piece pieces[] = {piece_of('a', 600), piece_of('b', 600)};
+    enum hd_code code = HD_E_BUSY;
+    send_all(world, 3, 1, pieces, 2);
+    disk_fails = pieces[1].hash;
+    for (int i = 0; i < 100 && code == HD_E_BUSY; i++) {
+        assert_hd_ok(get(world, 3, &pieces[0]));
+        code = get(world, 3, &pieces[1]);
+    }
+    assert_hd_fails(code, HD_E_CORRUPT, "cannot read its copy");
+    disk_fails = NULL;
+    send_all(world, 3, 1, pieces, 2);
+    disk_fails = pieces[1].hash;
+    code = get(world, 3, &pieces[1]);
+    disk_fails = NULL;
+    assert_hd_fails(code, HD_E_BUSY, "the disk failed");
+}
+
+static enum hd_code ask_list(struct world *world)
+{
+    struct hd_buf json;
+    enum hd_code code = list(world, 3, 1, &json);
+    hd_buf_release(&json);
+    return code;
+}
+
+/* A worker that heard there is no copy would begin from the start: the list is not said to be
+ * missing when it cannot be read now. */
+static void a_list_that_cannot_be_read_now_is_not_missing(void **state)
+{
+    struct world *world = *state;
+    const struct piece piece = piece_of('a', 600);
+    struct rlimit all, none;
+    send_all(world, 3, 1, &piece, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = all.rlim_max};
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        enum hd_code code = ask_list(world);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+        assert_hd_fails(code, HD_E_BUSY, "try again");
+    }
+    disk_fails = "/list";
+    enum hd_code code = ask_list(world);
+    assert_hd_fails(code, HD_E_BUSY, "the disk failed");
+    for (int i = 0; i < 100 && code == HD_E_BUSY; i++)
+        code = ask_list(world);
+    disk_fails = NULL;
+    assert_hd_fails(code, HD_E_CORRUPT, "cannot read its copy"); /* not for ever */
+    assert_has(world, 3, 1, true);
+}
+
+/* A start that cannot look at a copy does not take it for half of one, which would be removed. */
+static void a_start_that_cannot_look_removes_nothing(void **state)
+{
+    struct world *world = *state;
+    const struct piece piece = piece_of('a', 600);
+    const struct hd_depot_settings settings = {
+        .directory = world->depot_dir, .bytes_max = BYTES_MAX, .keeps = keeps, .context = world};
+    send_all(world, 3, 1, &piece, 1);
+    hd_depot_close(world->depot);
+    world->depot = NULL;
+    disk_fails = "/list";
+    enum hd_code code = hd_depot_open(&settings, &world->depot, &err);
+    disk_fails = NULL;
+    assert_hd_fails(code, HD_E_IO, "cannot be looked at");
+    open_depot(world);
+    hd_depot_sweep(world->depot);
+    assert_has(world, 3, 1, true);
+    assert_hd_ok(get(world, 3, &piece));
 }
 
 /* A piece that copies of a run have in common counts once toward the limit, as the disk holds it,
@@ -567,13 +645,22 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(what_was_sent_is_given_back),        TEST(what_was_interrupted_goes_on),
-        TEST(other_pieces_are_refused),           TEST(other_offers_are_refused),
-        TEST(what_nobody_needs_makes_room),       TEST(a_restart_finds_what_is_whole),
-        TEST(what_a_power_cut_tore_is_no_copy),   TEST(questions_are_judged),
-        TEST(a_damaged_piece_is_asked_for_again), TEST(half_written_pieces_go_with_the_next_start),
-        TEST(shared_pieces_count_once),           TEST(what_cannot_be_read_now_stays),
+        TEST(what_was_sent_is_given_back),
+        TEST(what_was_interrupted_goes_on),
+        TEST(other_pieces_are_refused),
+        TEST(other_offers_are_refused),
+        TEST(what_nobody_needs_makes_room),
+        TEST(a_restart_finds_what_is_whole),
+        TEST(what_a_power_cut_tore_is_no_copy),
+        TEST(questions_are_judged),
+        TEST(a_damaged_piece_is_asked_for_again),
+        TEST(half_written_pieces_go_with_the_next_start),
+        TEST(shared_pieces_count_once),
+        TEST(what_cannot_be_read_now_stays),
         TEST(what_the_disk_never_reads_is_lost),
+        TEST(other_pieces_do_not_save_it),
+        TEST(a_list_that_cannot_be_read_now_is_not_missing),
+        TEST(a_start_that_cannot_look_removes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
