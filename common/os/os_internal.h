@@ -5,8 +5,6 @@
 
 #include <hd/os.h>
 
-/* Fails with the code that fits `number` (an errno) and "text: strerror". */
-enum hd_code hd_fail_errno(struct hd_err *err, int number, const char *fmt, ...) HD_PRINTF(3, 4);
 /* As hd_file_write_atomic(); the file keeps the owner that it has, and nothing changes when we may
  * not give it to that user. */
 HD_NODISCARD enum hd_code hd_file_write_as_before(const char *path, const void *bytes, size_t size,

@@ -49,7 +49,8 @@ HD_NODISCARD enum hd_code hd_log_start(const char *program, const struct hd_log_
                                        struct hd_err *err);
 
 /* ---- waiting for another thread ------------------------------------------------------------ */
-/* For hd_cond_wait_until() alone. */
+/* For pthread_cond_wait() and hd_cond_wait_until(); not for pthread_cond_timedwait(), whose clock
+ * is another one. */
 void hd_cond_init(pthread_cond_t *cond);
 /* As pthread_cond_wait(), until_ms of hd_clock_ms() at the latest. False, at once: it is later. No
  * condition can be waited for by a clock that counts suspension: what a machine slept is not waited
@@ -61,6 +62,8 @@ void hd_os_random(void *bytes, size_t size); /* getrandom; aborts when the kerne
 uint64_t hd_os_random_u64(void);
 
 /* ---- files -------------------------------------------------------------------------------- */
+/* Fails with the code that fits `number` (an errno) and "text: strerror". */
+enum hd_code hd_fail_errno(struct hd_err *err, int number, const char *fmt, ...) HD_PRINTF(3, 4);
 HD_NODISCARD enum hd_code hd_mkdirs(const char *path, mode_t mode, struct hd_err *err);
 /* The whole of a regular file, refusing symlinks at the last component when nofollow, FIFOs,
  * devices, and more than size_max bytes (HD_E_LIMIT). */
