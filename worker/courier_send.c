@@ -193,7 +193,7 @@ void courier_pack_task(struct hd_courier *courier, struct task *task)
     packed.fd = open(courier->spool, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     enum hd_code code = packed.fd >= 0
                             ? pack(courier, hd_checkpoint_pack, task->path, packed.fd, &err)
-                            : hd_fail(&err, HD_E_IO, "%s: %s", courier->spool, strerror(errno));
+                            : hd_fail_errno(&err, errno, "cannot open %s", courier->spool);
     (void)unlink(courier->spool);
     packed.bytes = code == HD_OK ? bytes_of(packed.fd) : 0;
     if (code == HD_OK)
@@ -235,7 +235,7 @@ static enum hd_code pack_files(struct hd_courier *courier, struct task *task, st
     courier_let_states_pass(courier);
     task->fd = open(courier->files_spool, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (task->fd < 0)
-        return hd_fail(err, HD_E_IO, "%s: %s", courier->files_spool, strerror(errno));
+        return hd_fail_errno(err, errno, "cannot open %s", courier->files_spool);
     set_packing(courier, true);
     enum hd_code code = pack(courier, hd_files_pack, task->path, task->fd, err);
     set_packing(courier, false);

@@ -159,8 +159,7 @@ enum hd_code hd_seat_write(const struct hd_root *root, const char *worker, const
     (void)unlink(temporary);
     if (failed == EXDEV) /* somebody has put the run's directory on another disk */
         return hd_file_replace(path, text, strlen(text), 0644, err);
-    return hd_fail(err, failed == ENOSPC ? HD_E_FULL : HD_E_IO, "cannot put %s in place: %s", path,
-                   strerror(failed));
+    return hd_fail_errno(err, failed, "cannot put %s in place", path);
 }
 
 /* Of small files in the worker's own directory, whose process died before they were in place. */

@@ -10,11 +10,18 @@
  * what has this name. */
 #define ASIDE_PREFIX ".aside-"
 
-/* From under its name first: what has that is whole. */
-static void remove_aside(const char *aside, const char *gone)
+/* From under its name first: what has that is whole. An earlier one that cannot be removed, as when
+ * something is mounted in it, keeps its own name: this one gets another, and the collector removes
+ * what has such a name. */
+static void remove_aside(const char *work_dir, const char *aside, char gone[HD_PATH_MAX])
 {
+    char fresh[sizeof(HD_GONE_PREFIX) + 17];
     struct hd_err ignored;
-    if (hd_remove_tree(gone, &ignored) == HD_OK && rename(aside, gone) == 0)
+    hd_format(fresh, sizeof(fresh), HD_GONE_PREFIX "%016llx-",
+              (unsigned long long)hd_os_random_u64());
+    if (hd_remove_tree(gone, &ignored) != HD_OK && !hd_prefixed_path(work_dir, fresh, gone))
+        return;
+    if (rename(aside, gone) == 0)
         (void)!hd_remove_tree(gone, &ignored);
 }
 
@@ -25,7 +32,7 @@ void hd_workspace_recover(const char *work_dir)
         !hd_prefixed_path(work_dir, HD_GONE_PREFIX, gone) || !hd_is_directory(aside))
         return;
     if (hd_is_directory(work_dir)) /* the copy */
-        remove_aside(aside, gone);
+        remove_aside(work_dir, aside, gone);
     else if (rename(aside, work_dir) != 0)
         hd_log(HD_LOG_WARNING, "the state in %s cannot be put back as %s: %s", aside, work_dir,
                strerror(errno));

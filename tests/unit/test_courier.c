@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -647,15 +648,45 @@ static void what_does_not_come_has_a_reason(void **state)
     assert_false(hd_courier_holds(NULL, path));
 }
 
+/* A worker that has no descriptor left now does not tell the master that nothing comes. */
+static void want_of_descriptors_is_not_the_end_of_files(void **state)
+{
+    struct world *world = *state;
+    const struct hd_attempt_ref next = {.run_uid = 9, .job = 2, .attempt = 1};
+    char path[1024];
+    struct rlimit all, none;
+    leave_files(world);
+    snprintf(path, sizeof(path), "%s/r/run/1-1", world->dir);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    hd_courier_bring(world->courier, "tcp://master", left, path);
+    hd_courier_bring(world->courier, "tcp://master", next, "/elsewhere");
+    wait_until(&master.begun, 2); /* the first one is done with */
+    pthread_mutex_lock(&master.lock);
+    size_t nones = master.nones;
+    pthread_mutex_unlock(&master.lock);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_int_equal(nones, 0);
+    hd_courier_bring(world->courier, "tcp://master", left, path);
+    wait_until(&master.wholes, 1);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_directory_arrives_as_it_was),   TEST(only_what_changed_is_sent_again),
-        TEST(other_answers_are_refused),       TEST(a_scarce_disk_is_left_to_jobs),
-        TEST(an_archive_is_cut_at_its_files),  TEST(files_come_as_they_were_left),
-        TEST(what_does_not_come_has_a_reason), TEST(a_fetch_goes_on_where_it_ended),
-        TEST(pieces_take_no_room_from_jobs),   TEST(what_is_under_way_is_not_begun_again),
+        TEST(a_directory_arrives_as_it_was),
+        TEST(only_what_changed_is_sent_again),
+        TEST(other_answers_are_refused),
+        TEST(a_scarce_disk_is_left_to_jobs),
+        TEST(an_archive_is_cut_at_its_files),
+        TEST(files_come_as_they_were_left),
+        TEST(want_of_descriptors_is_not_the_end_of_files),
+        TEST(what_does_not_come_has_a_reason),
+        TEST(a_fetch_goes_on_where_it_ended),
+        TEST(pieces_take_no_room_from_jobs),
+        TEST(what_is_under_way_is_not_begun_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

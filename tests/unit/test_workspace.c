@@ -451,6 +451,53 @@ static void what_a_target_left_becomes_the_owners_without_following_links(void *
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* The linker puts __wrap_hd_remove_tree where a worker calls hd_remove_tree: a directory in which
+ * something is mounted. */
+static const char *stuck;
+
+enum hd_code __real_hd_remove_tree(const char *path, struct hd_err *ret_err);
+enum hd_code __wrap_hd_remove_tree(const char *path, struct hd_err *ret_err);
+enum hd_code __wrap_hd_remove_tree(const char *path, struct hd_err *ret_err)
+{
+    return stuck != NULL && hd_streq(path, stuck)
+               ? hd_fail(ret_err, HD_E_CONFLICT, "cannot remove %s: it is busy", path)
+               : __real_hd_remove_tree(path, ret_err);
+}
+
+/* What an earlier renewal left for ever keeps no later one from its place. */
+static void renewals_go_on_beside_what_cannot_be_removed(void **state)
+{
+    struct place *place = *state;
+    struct hd_workspace workspace;
+    struct hd_lease lease = lease_of(place, 7, 1);
+    char gone[HD_PATH_MAX], aside[HD_PATH_MAX];
+    assert_hd_ok(hd_workspace_make(&place->root, "w-0", &lease, &workspace, &err));
+    test_file_write(join(workspace.work_dir, "weights"), "w1");
+    assert_true(hd_prefixed_path(workspace.work_dir, HD_GONE_PREFIX, gone));
+    assert_true(hd_prefixed_path(workspace.work_dir, ".aside-", aside));
+    assert_hd_ok(hd_mkdirs(gone, 0755, &err));
+    stuck = gone;
+    for (int i = 0; i < 2; i++) {
+        enum hd_code code = hd_workspace_renew(&place->root, "w-0", &workspace, &err);
+        if (code != HD_OK)
+            stuck = NULL;
+        assert_hd_ok(code);
+        assert_false(hd_path_exists(aside));
+    }
+    stuck = NULL;
+    assert_true(hd_path_exists(join(workspace.work_dir, "weights")));
+}
+
+/* A directory that is gone is that, and no failure of the disk. */
+static void a_line_that_has_no_directory_is_told_as_that(void **state)
+{
+    struct place *place = *state;
+    char path[HD_PATH_MAX];
+    assert_true(hd_format(path, sizeof(path), "%s/none/line", place->root.path));
+    assert_hd_fails(hd_seat_write(&place->root, "w-0", path, "text\n", &err), HD_E_NOTFOUND,
+                    "cannot put");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +509,8 @@ int main(void)
         WITH_PLACE(another_worker_on_a_shared_root_works_on_a_copy),
         WITH_PLACE(a_state_that_comes_is_in_its_place_whole_or_not_at_all),
         WITH_PLACE(what_vanishes_while_it_is_copied_is_not_copied_in_part),
+        WITH_PLACE(renewals_go_on_beside_what_cannot_be_removed),
+        WITH_PLACE(a_line_that_has_no_directory_is_told_as_that),
         WITH_PLACE(half_a_copy_goes_with_the_next_process),
         WITH_PLACE(what_an_attempt_left_is_found_by_its_grant),
         WITH_PLACE(a_directory_that_is_not_here_means_from_the_start),
