@@ -173,10 +173,11 @@ static void start_again(struct place *place)
     hd_seat_release(&seat);
 }
 
-/* All that is in the work root, one path a line. */
+/* All that is in the work root, one path a line, as from there. */
 static void list(const struct place *place, struct hd_buf *out)
 {
-    const char *const command[] = {"find", place->root.path, "-mindepth", "1", NULL};
+    const char *const command[] = {"find",    place->root.path, "-mindepth", "1",
+                                   "-printf", "%P\n",           NULL};
     int status = 0;
     assert_hd_ok(hd_capture(command, "", 60000, out, &status, &err));
     assert_int_equal(status, 0);
