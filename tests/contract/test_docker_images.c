@@ -388,7 +388,7 @@ static void test_networks(void **state)
     assert_int_equal(fake_docker_count(room->fake, FAKE_START), 1);
 }
 
-static void test_no_docker_room_imaged(void **state)
+static void test_no_image_named(void **state)
 {
     struct docker_room *room = *state;
     struct hd_engine_job job = room_job(room, "run", NULL);
@@ -414,7 +414,7 @@ int main(void)
         TEST(test_image_handed_over),
         TEST(test_image_built),
         TEST(test_refusals),
-        TEST(test_no_docker_room_imaged),
+        TEST(test_no_image_named),
         TEST(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,13 @@ static void a_wait_ends_when_it_should(void **state)
 
 /* ---- services ------------------------------------------------------------------------------- */
 
+static enum hd_run_word nobody_knows(void *context, uint64_t run_uid)
+{
+    (void)context;
+    (void)run_uid;
+    return HD_RUN_UNHEARD;
+}
+
 /* Those of a run that an earlier process noted, where no engine answers. */
 static bool leave_services(const char *dir)
 {
@@ -94,7 +101,12 @@ static bool leave_services(const char *dir)
         hd_queue_new(16, &news, &err) != HD_OK)
         return false;
     const struct hd_service_sets_settings settings = {
-        .state_dir = dir, .host = "here", .docker_host = host, .queue = news};
+        .state_dir = dir,
+        .host = "here",
+        .docker_host = host,
+        .ask = nobody_knows,
+        .queue = news,
+    };
     if (hd_service_sets_open(&settings, &sets, &err) != HD_OK ||
         hd_service_sets_start(sets, &err) != HD_OK)
         return false;
