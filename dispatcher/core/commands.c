@@ -11,20 +11,22 @@ static void answer_ok(struct hd_core *core, const struct hd_event *event)
                      event->request->sequence);
 }
 
-/* Workers that were quarantined before a person looked get another chance. */
-static void release_workers(struct hd_core *core, const char *reason)
+/* Workers that were quarantined before a person looked get another chance; not those that are here
+ * for another run alone. */
+static void release_workers(struct hd_core *core, const struct run *run, const char *reason)
 {
-    for (uint32_t i = 0; i < core->worker_count && core_room(core); i++)
-        if (core->workers[i].state == HD_WORKER_QUARANTINED)
-            core_set_worker_state(core, &core->workers[i], HD_WORKER_ACTIVE, reason);
+    for (uint32_t i = 0; i < core->worker_count && core_room(core); i++) {
+        struct worker *worker = &core->workers[i];
+        if (worker->state == HD_WORKER_QUARANTINED && (!worker->known || core_serves(worker, run)))
+            core_set_worker_state(core, worker, HD_WORKER_ACTIVE, reason);
+    }
 }
 
 /* A new run may have no other workers than those that an earlier one has spoiled. */
-static bool only_quarantined_serve(const struct hd_core *core, const struct run *run)
+static bool nobody_else_may_work(const struct hd_core *core, const struct run *run)
 {
     for (uint32_t i = 0; i < core->worker_count; i++)
-        if (core->workers[i].known && core->workers[i].state != HD_WORKER_QUARANTINED &&
-            core_serves(&core->workers[i], run))
+        if (core_is_able(core, run, &core->workers[i]))
             return false;
     return true;
 }
@@ -64,8 +66,8 @@ void core_handle_submit(struct hd_core *core, const struct hd_event *event)
         core_note(core, HD_NOTE_INFO, run_number,
                   "run %s begins with %u known results of %u configs", run->run_id,
                   run->known->result_count, run->known->config_count);
-    if (only_quarantined_serve(core, run))
-        release_workers(core, "released for a run that began while nobody else was here");
+    if (nobody_else_may_work(core, run))
+        release_workers(core, run, "released for a run that began while nobody else was here");
     answer_ok(core, event);
 }
 
@@ -236,7 +238,7 @@ static void resume(struct hd_core *core, const struct hd_event *event, uint32_t 
         core_give(core, run_number, event->request);
         core_set_state(core, run_number, HD_RUN_ACTIVE,
                        finished ? "extended by command" : "resumed by command");
-        release_workers(core, "released when a run was resumed");
+        release_workers(core, run, "released when a run was resumed");
         core->reopened = true;
     }
     answer_ok(core, event);
