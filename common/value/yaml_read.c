@@ -61,7 +61,7 @@ static enum hd_code fail_parser(const struct reader *reader)
     if (parser->error == YAML_READER_ERROR)
         return hd_fail(reader->err, HD_E_INVALID, "%s: byte %zu: %s", reader->name,
                        parser->problem_offset, problem);
-    if (is_indented_by_tab(reader))
+    if (strstr(problem, "cannot start any token") != NULL && is_indented_by_tab(reader))
         return hd_fail(
             reader->err, HD_E_INVALID,
             "%s:%zu:%zu: this line is indented with a tab: YAML takes only spaces for that",
