@@ -254,7 +254,7 @@ static void print_failures(const struct hd_value *status)
     int64_t count = 0;
     for (size_t i = 0; outcomes != NULL && i < outcomes->as.object.count; i++) {
         const char *outcome = outcomes->as.object.keys[i];
-        if (hd_streq(outcome, "ok"))
+        if (hd_streq(outcome, "ok") || hd_streq(outcome, "stopped")) /* early, as planned */
             continue;
         printf("%s%" PRId64 " %s", count++ == 0 ? "not ok: " : ", ", count_of(outcomes, outcome),
                outcome);
@@ -268,8 +268,10 @@ static void print_failures(const struct hd_value *status)
     for (char *c = message; *c != '\0'; c++) /* they would move the cursor of whoever reads */
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = ' ';
-    printf("last failure: job %" PRId64 " %s: %s (hd show, hd logs)\n", count_of(failure, "job"),
-           text_of(failure, "outcome"), message);
+    const struct hd_value *requeued = hd_value_get(failure, "requeued");
+    bool again = requeued != NULL && requeued->kind == HD_VALUE_BOOL && requeued->as.boolean;
+    printf("last failure: job %" PRId64 " %s%s: %s (hd show, hd logs)\n", count_of(failure, "job"),
+           text_of(failure, "outcome"), again ? ", queued again" : "", message);
 }
 
 void progress_print_end(const struct hd_value *status, const char *state_dir, bool json)

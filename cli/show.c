@@ -75,7 +75,6 @@ static void print_attempt(const struct hd_value *answer, const struct hd_value *
 {
     char cell[CLI_CELL_MAX], other[CLI_CELL_MAX];
     const char *outcome = cli_text(attempt, "outcome");
-    const struct hd_value *requeued = hd_value_get(attempt, "requeued");
     printf("attempt %lld on %s, leased %s: %s", (long long)cli_integer(attempt, "attempt"),
            cli_cell(attempt, "worker", cell), cli_time(attempt, "leased", other),
            outcome[0] != '\0' ? outcome : "running");
@@ -86,7 +85,7 @@ static void print_attempt(const struct hd_value *answer, const struct hd_value *
         printf(", took %s", cell);
     if (outcome[0] != '\0' && cli_integer(attempt, "exit_code") > 0)
         printf(", exit code %lld", (long long)cli_integer(attempt, "exit_code"));
-    if (requeued != NULL && requeued->kind == HD_VALUE_BOOL && requeued->as.boolean)
+    if (cli_is_true(attempt, "requeued"))
         printf(", queued again");
     printf("\n");
     if (cli_cell(attempt, "message", cell)[0] != '\0')

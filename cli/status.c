@@ -35,7 +35,7 @@ static void print_failure(const struct hd_value *answer)
     printf("%-12sthe last one: job %lld %s, %s%s\n", "failures",
            (long long)cli_integer(failure, "job"), cli_text(failure, "outcome"),
            cli_time(failure, "finished", time),
-           hd_value_get(failure, "requeued")->as.boolean ? ", queued again" : "");
+           cli_is_true(failure, "requeued") ? ", queued again" : "");
     print_line("", cli_cell(failure, "message", cell));
 }
 

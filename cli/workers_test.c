@@ -75,17 +75,11 @@ static enum hd_code look(struct test *test, struct hd_err *err)
     return HD_OK;
 }
 
-static bool is_true(const struct hd_value *row, const char *key)
-{
-    const struct hd_value *value = hd_value_get(row, key);
-    return value != NULL && value->kind == HD_VALUE_BOOL && value->as.boolean;
-}
-
 static size_t count_rows(const struct test *test, const char *key)
 {
     size_t count = 0;
     for (size_t i = 0; i < test->rows->as.array.count; i++)
-        count += is_true(test->rows->as.array.items[i], key) ? 1 : 0;
+        count += cli_is_true(test->rows->as.array.items[i], key) ? 1 : 0;
     return count;
 }
 
@@ -94,7 +88,7 @@ static size_t count_good(const struct test *test)
     size_t count = 0;
     for (size_t i = 0; i < test->rows->as.array.count; i++) {
         const struct hd_value *row = test->rows->as.array.items[i];
-        count += is_true(row, "answered") && is_true(row, "fit") ? 1 : 0;
+        count += cli_is_true(row, "answered") && cli_is_true(row, "fit") ? 1 : 0;
     }
     return count;
 }
@@ -114,9 +108,9 @@ static enum hd_code wait_for_answers(struct test *test, int64_t timeout_ms, stru
 
 static const char *verdict(const struct hd_value *row)
 {
-    if (!is_true(row, "answered"))
-        return is_true(row, "reachable") ? "no answer" : "not here";
-    return is_true(row, "fit") ? "ok" : "not fit";
+    if (!cli_is_true(row, "answered"))
+        return cli_is_true(row, "reachable") ? "no answer" : "not here";
+    return cli_is_true(row, "fit") ? "ok" : "not fit";
 }
 
 static void print_rows(const struct test *test)
@@ -130,7 +124,7 @@ static void print_rows(const struct test *test)
         const char *line[] = {
             cli_cell(row, "worker", cells[0]),
             verdict(row),
-            is_true(row, "answered") ? cli_cell(row, "ms", cells[1]) : "",
+            cli_is_true(row, "answered") ? cli_cell(row, "ms", cells[1]) : "",
             cli_cell(row, "state", cells[2]),
             cli_cell(row, "running", cells[3]),
             cli_cell(row, "host", cells[4]),

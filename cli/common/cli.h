@@ -113,6 +113,7 @@ HD_NODISCARD enum hd_code cli_print_json(const struct hd_value *value, enum hd_j
 /* Members for people; "" for null and missing. Texts live in `cell` (CLI_CELL_MAX bytes). */
 const char *cli_text(const struct hd_value *object, const char *key);
 int64_t cli_integer(const struct hd_value *object, const char *key); /* 0 when there is none */
+bool cli_is_true(const struct hd_value *object, const char *key);    /* false likewise */
 const char *cli_cell(const struct hd_value *object, const char *key, char *cell);
 /* Six significant digits; the objective's own direction. */
 const char *cli_number(double number, char *cell);

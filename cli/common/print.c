@@ -87,6 +87,12 @@ int64_t cli_integer(const struct hd_value *object, const char *key)
     return value != NULL && value->kind == HD_VALUE_INT ? value->as.integer : 0;
 }
 
+bool cli_is_true(const struct hd_value *object, const char *key)
+{
+    const struct hd_value *value = hd_value_get(object, key);
+    return value != NULL && value->kind == HD_VALUE_BOOL && value->as.boolean;
+}
+
 /* Control characters would move the cursor of whoever reads: they become blanks. */
 static void make_printable(char *text)
 {

@@ -29,11 +29,11 @@ struct view_request {
     "CASE WHEN json_valid(" runs ".known) THEN (SELECT sum(CASE WHEN type = 'object'"              \
     " THEN json_array_length(value, '$.results') END) FROM json_each(" runs ".known)) END"
 
-/* A loss of a run without an objective is told nobody: jobs that are ok have 0 there, which no
- * target has reported. */
-#define VIEW_LOSS(loss)                                                                            \
-    "CASE WHEN (SELECT CASE WHEN json_valid(experiment) THEN json_extract(experiment,"             \
-    " '$.objective') END FROM runs WHERE run = ?1) IS NOT NULL THEN " loss " END AS loss"
+/* A run without an objective has no losses to tell: jobs that are ok have 0 there, which no target
+ * has reported. */
+#define VIEW_MEASURED                                                                              \
+    "(SELECT CASE WHEN json_valid(experiment) THEN json_extract(experiment, '$.objective') END"    \
+    " FROM runs WHERE run = ?1) IS NOT NULL"
 
 /*
  * A query's parameters are ?1 run, ?2 job, ?3 after, ?4 limit, ?5 state, ?6 outcome, ?7 budget

@@ -15,21 +15,20 @@ enum hd_code view_jobs(struct hd_view *view, const struct view_request *request,
     int64_t next = -1;
     enum hd_code code = view_head(view, request, object, err);
     if (code == HD_OK)
-        code = view_page(
-            view, request,
-            "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
-            " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
-            " again AS \"again:some\", state, outcome, " VIEW_LOSS(
-                "loss") ","
-                        " measures AS \"measures:some_json\","
-                        " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
-                        " attempt, worker,"
-                        " submitted, started, finished, sampler, message,"
-                        " params AS \"params:json\" FROM v_jobs"
-                        " WHERE run = ?1 AND job > ?3"
-                        " AND (?5 IS NULL OR state = ?5) AND (?6 IS NULL OR outcome = ?6)"
-                        " ORDER BY job LIMIT ?4",
-            object, "jobs", "job", &bytes_left, &next, err);
+        code = view_page(view, request,
+                         "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
+                         " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
+                         " again AS \"again:some\", state, outcome, CASE WHEN " VIEW_MEASURED
+                         " THEN loss END AS loss,"
+                         " measures AS \"measures:some_json\","
+                         " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
+                         " attempt, worker,"
+                         " submitted, started, finished, sampler, message,"
+                         " params AS \"params:json\" FROM v_jobs"
+                         " WHERE run = ?1 AND job > ?3"
+                         " AND (?5 IS NULL OR state = ?5) AND (?6 IS NULL OR outcome = ?6)"
+                         " ORDER BY job LIMIT ?4",
+                         object, "jobs", "job", &bytes_left, &next, err);
     return code == HD_OK ? view_set_number(object, "next", next, err) : code;
 }
 
@@ -42,14 +41,14 @@ enum hd_code view_export(struct hd_view *view, const struct view_request *reques
     if (code == HD_OK)
         code = view_page(
             view, request,
-            "SELECT job, config_id AS \"config_id:json\", budget, " VIEW_LOSS(
-                "loss") ","
-                        " measures AS \"measures:some_json\","
-                        " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
-                        " outcome, nullif(repeat, 0) AS \"repeat:some\","
-                        " attempt, worker, submitted, started, finished,"
-                        " params AS \"params:json\" FROM v_jobs"
-                        " WHERE run = ?1 AND job > ?3 ORDER BY job LIMIT ?4",
+            "SELECT job, config_id AS \"config_id:json\", budget, CASE WHEN " VIEW_MEASURED
+            " THEN loss END AS loss,"
+            " measures AS \"measures:some_json\","
+            " CASE WHEN measures IS NOT NULL THEN violation END AS \"violation:some\","
+            " outcome, nullif(repeat, 0) AS \"repeat:some\","
+            " attempt, worker, submitted, started, finished,"
+            " params AS \"params:json\" FROM v_jobs"
+            " WHERE run = ?1 AND job > ?3 ORDER BY job LIMIT ?4",
             object, "jobs", "job", &bytes_left, &next, err);
     return code == HD_OK ? view_set_number(object, "next", next, err) : code;
 }
@@ -63,29 +62,28 @@ enum hd_code view_export(struct hd_view *view, const struct view_request *reques
 static enum hd_code add_attempts(struct hd_view *view, const struct view_request *request,
                                  struct hd_value *object, struct hd_err *err)
 {
-    return view_list(
-        view, request,
-        "SELECT * FROM (SELECT a.attempt, a.worker, utc(a.wall_ms) AS leased,"
-        " a.root AS continues_in_root, a.directory AS continues_in,"
-        " a.budget_previous, e.outcome, e.requeued AS \"requeued:bool\","
-        " e.charged AS \"charged:bool\", " VIEW_LOSS(
-            "e.loss") ", e.by_report AS \"by_report:bool\","
-                      " e.exit_code, e.image_id, e.message, e.info AS \"info:json\","
-                      " CASE WHEN a.attempt > (SELECT max(l.attempt) FROM attempts AS l"
-                      "  WHERE l.run = a.run AND l.job = a.job) - " GRAPHS_OF
-                      " THEN e.graphs END AS \"graphs:some_json\","
-                      " utc(e.started_wall_ms) AS started,"
-                      " coalesce(utc(e.finished_wall_ms), utc(e.wall_ms)) AS finished,"
-                      " e.root, e.directory,"
-                      " (SELECT c.image FROM commands AS c WHERE c.run = a.run"
-                      "  AND c.op = 'set-image' AND c.seq < a.seq ORDER BY c.seq DESC LIMIT 1)"
-                      " AS \"image:some\""
-                      " FROM attempts AS a LEFT JOIN attempt_ends AS e ON e.seq ="
-                      " (SELECT min(f.seq) FROM attempt_ends AS f WHERE f.run = a.run"
-                      "  AND f.job = a.job AND f.attempt = a.attempt)"
-                      " WHERE a.run = ?1 AND a.job = ?2 ORDER BY a.attempt DESC LIMIT 100)"
-                      " ORDER BY attempt",
-        object, "attempts", err);
+    return view_list(view, request,
+                     "SELECT * FROM (SELECT a.attempt, a.worker, utc(a.wall_ms) AS leased,"
+                     " a.root AS continues_in_root, a.directory AS continues_in,"
+                     " a.budget_previous, e.outcome, e.requeued AS \"requeued:bool\","
+                     " e.charged AS \"charged:bool\", CASE WHEN " VIEW_MEASURED
+                     " THEN e.loss END AS loss, e.by_report AS \"by_report:bool\","
+                     " e.exit_code, e.image_id, e.message, e.info AS \"info:json\","
+                     " CASE WHEN a.attempt > (SELECT max(l.attempt) FROM attempts AS l"
+                     "  WHERE l.run = a.run AND l.job = a.job) - " GRAPHS_OF
+                     " THEN e.graphs END AS \"graphs:some_json\","
+                     " utc(e.started_wall_ms) AS started,"
+                     " coalesce(utc(e.finished_wall_ms), utc(e.wall_ms)) AS finished,"
+                     " e.root, e.directory,"
+                     " (SELECT c.image FROM commands AS c WHERE c.run = a.run"
+                     "  AND c.op = 'set-image' AND c.seq < a.seq ORDER BY c.seq DESC LIMIT 1)"
+                     " AS \"image:some\""
+                     " FROM attempts AS a LEFT JOIN attempt_ends AS e ON e.seq ="
+                     " (SELECT min(f.seq) FROM attempt_ends AS f WHERE f.run = a.run"
+                     "  AND f.job = a.job AND f.attempt = a.attempt)"
+                     " WHERE a.run = ?1 AND a.job = ?2 ORDER BY a.attempt DESC LIMIT 100)"
+                     " ORDER BY attempt",
+                     object, "attempts", err);
 }
 
 enum hd_code view_job(struct hd_view *view, const struct view_request *request,
@@ -95,34 +93,34 @@ enum hd_code view_job(struct hd_view *view, const struct view_request *request,
     int64_t next = -1;
     enum hd_code code = view_head(view, request, object, err);
     if (code == HD_OK)
-        code = view_merge(
-            view, request,
-            "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
-            " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
-            " again AS \"again:some\","
-            " (SELECT n.job FROM jobs AS n WHERE n.run = ?1 AND n.again = ?2)"
-            " AS \"requeued_as:some\","
-            " v_jobs.state AS job_state, outcome, " VIEW_LOSS(
-                "loss") ","
-                        " measures AS \"measures:some_json\","
-                        " CASE WHEN measures IS NOT NULL THEN violation END"
-                        " AS \"violation:some\","
-                        " attempt, worker, submitted, started, finished, sampler, message,"
-                        " params AS \"params:json\","
-                        " (SELECT printf('%016llx', run_uid) FROM runs WHERE run = ?1) AS run_uid"
-                        " FROM v_jobs WHERE run = ?1 AND job = ?2",
-            object, err);
+        code = view_merge(view, request,
+                          "SELECT job, config_id AS \"config_id:json\", config, iteration, rung,"
+                          " budget, budget_previous, nullif(repeat, 0) AS \"repeat:some\","
+                          " again AS \"again:some\","
+                          " (SELECT n.job FROM jobs AS n WHERE n.run = ?1 AND n.again = ?2)"
+                          " AS \"requeued_as:some\","
+                          " v_jobs.state AS job_state, outcome, CASE WHEN " VIEW_MEASURED
+                          " THEN loss END AS loss,"
+                          " measures AS \"measures:some_json\","
+                          " CASE WHEN measures IS NOT NULL THEN violation END"
+                          " AS \"violation:some\","
+                          " attempt, worker, submitted, started, finished, sampler, message,"
+                          " params AS \"params:json\","
+                          " (SELECT printf('%016llx', run_uid) FROM runs WHERE run = ?1) AS run_uid"
+                          " FROM v_jobs WHERE run = ?1 AND job = ?2",
+                          object, err);
     if (code == HD_OK && hd_value_get(object, "job") == NULL)
         code = hd_fail(err, HD_E_NOTFOUND, "run \"%s\" has no job %lld", request->run_id,
                        (long long)request->job);
     if (code == HD_OK)
         code = add_attempts(view, request, object, err);
     if (code == HD_OK)
-        code = view_list(view, request,
-                         "SELECT seq, utc(wall_ms) AS time, attempt, outcome, loss, worker, reason"
-                         " FROM refused_reports"
-                         " WHERE run = ?1 AND job = ?2 ORDER BY seq LIMIT 100",
-                         object, "refused", err);
+        code =
+            view_list(view, request,
+                      "SELECT seq, utc(wall_ms) AS time, attempt, outcome, CASE WHEN " VIEW_MEASURED
+                      " THEN loss END AS loss, worker, reason FROM refused_reports"
+                      " WHERE run = ?1 AND job = ?2 ORDER BY seq LIMIT 100",
+                      object, "refused", err);
     if (code == HD_OK)
         code = view_page(view, request,
                          "SELECT seq, attempt, step, loss FROM curve_points"

@@ -266,23 +266,26 @@ enum hd_code view_best(struct hd_view *view, const struct view_request *request,
     else if (estimates)
         code = view_noisy_best(view, &few, object, err);
     else if (code == HD_OK)
-        code = view_list(view, &few,
-                         "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
-                         " measures AS \"measures:some_json\","
-                         " CASE WHEN measures IS NOT NULL THEN violation END"
-                         " AS \"violation:some\","
-                         " worker, finished, params AS \"params:json\" FROM v_jobs"
-                         " WHERE run = ?1 AND outcome = 'ok' AND loss IS NOT NULL AND budget ="
-                         " coalesce(?7, (SELECT max(budget) FROM v_incumbents WHERE run = ?1))"
-                         " ORDER BY violation, loss, closed_seq LIMIT ?4",
-                         object, "best", err);
+        code =
+            view_list(view, &few,
+                      "SELECT job, config, config_id AS \"config_id:json\", budget, loss,"
+                      " measures AS \"measures:some_json\","
+                      " CASE WHEN measures IS NOT NULL THEN violation END"
+                      " AS \"violation:some\","
+                      " worker, finished, params AS \"params:json\" FROM v_jobs"
+                      " WHERE run = ?1 AND outcome = 'ok' AND loss IS NOT NULL AND " VIEW_MEASURED
+                      " AND budget ="
+                      " coalesce(?7, (SELECT max(budget) FROM v_incumbents WHERE run = ?1))"
+                      " ORDER BY violation, loss, closed_seq LIMIT ?4",
+                      object, "best", err);
     if (code == HD_OK)
         code = view_list(view, &many,
                          "SELECT budget, loss, measures AS \"measures:some_json\","
                          " CASE WHEN measures IS NOT NULL THEN violation END"
                          " AS \"violation:some\", job, config, config_id AS \"config_id:json\","
                          " finished, params AS \"params:json\" FROM v_incumbents"
-                         " WHERE run = ?1 AND budget < " NOISY_BUDGET " ORDER BY budget",
+                         " WHERE run = ?1 AND " VIEW_MEASURED " AND budget < " NOISY_BUDGET
+                         " ORDER BY budget",
                          object, "by_budget", err);
     /* How a front grew is no row of losses. */
     if (code == HD_OK && !several && !estimates)
@@ -291,8 +294,8 @@ enum hd_code view_best(struct hd_view *view, const struct view_request *request,
             "SELECT finished, loss, job, config_id AS \"config_id:json\" FROM"
             " (SELECT *, min(loss) OVER (ORDER BY closed_seq"
             "            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS loss_before"
-            "  FROM v_jobs WHERE run = ?1 AND outcome = 'ok' AND loss IS NOT NULL"
-            "  AND NOT violation > 0 AND budget ="
+            "  FROM v_jobs WHERE run = ?1 AND outcome = 'ok' AND loss IS NOT NULL "
+            "AND " VIEW_MEASURED "  AND NOT violation > 0 AND budget ="
             "  coalesce(?7, (SELECT max(budget) FROM v_incumbents WHERE run = ?1)))"
             " WHERE loss_before IS NULL OR loss < loss_before ORDER BY closed_seq LIMIT ?4",
             object, "trajectory", err);

@@ -51,6 +51,8 @@ echo 'objective: loss' | cat p.yaml - >measured.yaml
 "$hd" export --state-dir state >all.csv && [ "$(grep -c '^[0-9]*,"[^"]*",1,,ok,' all.csv)" -eq 16 ] &&
     ! "$hd" export --state-dir state --format json | grep -q '"loss":0' && ! "$hd" runs --state-dir state | grep -q loss &&
     ! "$hd" explain 3 --state-dir state | grep -qE 'loss|in its rung' &&
+    "$hd" best --state-dir state --json | grep -q '"best": \[\]' && ! "$hd" show best --state-dir state >/dev/null 2>best.out &&
+    grep -q 'no job has a result' best.out &&
     ! "$hd" run measured.yaml --state-dir other --warm-start state >warm.out 2>&1 && grep -q 'it has no objective' warm.out &&
     ! "$hd" run measured.yaml --state-dir other --warm-start all.csv >warm.out 2>&1 && grep -q 'left out: 16 that do not say all objectives' warm.out
 verdict $? "no number is told as its result, and no other run learns one"
