@@ -297,7 +297,7 @@ static char variable_letter(char c)
 
 static bool have_one_variable(const char *a, const char *b)
 {
-    while (*a != '\0' && variable_letter(*a) == variable_letter(*b))
+    while (*a != '\0' && *b != '\0' && variable_letter(*a) == variable_letter(*b))
         a++, b++;
     return *a == '\0' && *b == '\0';
 }

@@ -35,9 +35,9 @@ HD_NODISCARD enum hd_code cluster_tend(struct cluster *cluster, bool *ret_over, 
 /* Workers hand back what they run, then everything ends; KILL after grace_ms or when *hurry
  * becomes true. Returns when all are gone. */
 void cluster_stop(struct cluster *cluster, int64_t grace_ms, const volatile bool *hurry);
-/* After a run has been found to be over: a nameserver and workers that an earlier `hd run` left when
- * it was killed, and whose master has ended, end too. Nothing happens while a master lives or
- * another `hd run` tends the directory. */
+/* When no run of the directory is left to do and no master serves it: a nameserver and workers that
+ * an earlier `hd run` left when it was killed end too. Nothing happens while their own master lives
+ * or another `hd run` tends the directory. */
 void cluster_sweep(const char *state_dir);
 /* Frees; running processes go on. */
 void cluster_close(struct cluster *cluster);

@@ -75,7 +75,8 @@ static enum hd_code look_at_existing(const struct run_arguments *arguments, cons
         code = watch_refuse_difference(arguments, run_id, experiment, err);
     }
     if (code == HD_OK && watch_is_over(status)) {
-        cluster_sweep(arguments->state_dir);
+        if (watch_all_is_over(arguments))
+            cluster_sweep(arguments->state_dir);
         progress_print_end(status, arguments->state_dir, arguments->json);
         *ret_over = true;
         *ret_exit = watch_exit_of(status);

@@ -269,6 +269,21 @@ static bool waits_for_paused_only(const struct run_arguments *arguments)
     return paused && !others;
 }
 
+bool watch_all_is_over(const struct run_arguments *arguments)
+{
+    struct hd_value *answer = NULL;
+    struct hd_err ignored;
+    if (watch_is_served(arguments) ||
+        read_view(arguments, NULL, "runs", &answer, &ignored) != HD_OK)
+        return false;
+    const struct hd_value *runs = hd_value_get(answer, "runs");
+    bool over = runs != NULL;
+    for (size_t i = 0; over && i < runs->as.array.count; i++)
+        over = watch_is_over(runs->as.array.items[i]);
+    hd_value_free(answer);
+    return over;
+}
+
 /* One look. *ret_ended: there is nothing more to wait for. */
 static enum hd_code look(const struct run_arguments *arguments, const char *run_id,
                          struct progress *progress, int64_t *why_ms, bool *ret_ended, int *ret_exit,

@@ -37,6 +37,9 @@ HD_NODISCARD enum hd_code watch_resume_paused(const struct run_arguments *argume
                                               const char *run_id, struct hd_err *err);
 /* finished or cancelled */
 bool watch_is_over(const struct hd_value *status);
+/* No master is at work in the state directory, and no run of it is left to do. False also when it
+ * cannot be told. */
+bool watch_all_is_over(const struct run_arguments *arguments);
 /* What a program says of that state: finished 0, paused 3, otherwise 130. */
 int watch_exit_of(const struct hd_value *status);
 /* " --state-dir DIR" for a command to paste, or nothing when it would find the same by itself. */

@@ -232,6 +232,29 @@ static void what_a_killed_hd_run_left_ends_when_somebody_looks(void **state)
     nothing_runs_any_more();
 }
 
+/* ... unless another run of the directory is to go on: what it has stays. */
+static void what_another_run_needs_is_left_alone(void **state)
+{
+    (void)state;
+    const char *over = write_experiment("over", 2, 20, "0.1");
+    assert_outcome(run_to_end(over, NULL), 0, NULL);
+    const char *experiment = write_experiment("left", CONFIGS, 20, "1.0");
+    struct child *run = start_run(experiment, "1", NULL);
+    wait_accepted("left", 2);
+    pid_t master = pid_of("master"), worker = pid_of("worker-0");
+    child_kill(&cluster, run, SIGKILL);
+    kill(master, SIGKILL);
+    CLUSTER_WAIT(&cluster, hd_process_start_ticks(master) == 0);
+    struct outcome seen = run_to_end(over, "--resume");
+    assert_outcome(seen, 0, NULL);
+    assert_non_null(strstr(seen.out, "run over: finished"));
+    assert_true(hd_process_start_ticks(worker) != 0);
+    run = start_run(experiment, "1", "--resume");
+    if (child_end(&cluster, run) != 0)
+        cluster_fail(&cluster, "hd run ended with %d", run->exit);
+    nothing_runs_any_more();
+}
+
 static void another_space_is_refused_with_the_difference(void **state)
 {
     (void)state;
@@ -389,6 +412,7 @@ int main(void)
         WITH_CLUSTER(control_c_stops_gracefully_and_says_how_to_go_on),
         WITH_CLUSTER(killing_hd_run_leaves_the_master_alive_and_resume_attaches),
         WITH_CLUSTER(what_a_killed_hd_run_left_ends_when_somebody_looks),
+        WITH_CLUSTER(what_another_run_needs_is_left_alone),
         WITH_CLUSTER(another_space_is_refused_with_the_difference),
         WITH_CLUSTER(five_failures_pause_the_run),
         WITH_CLUSTER(one_worker_and_one_seed_propose_the_same_through_kills),

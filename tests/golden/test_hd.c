@@ -228,7 +228,7 @@ static int setup(void **state)
               "stop: {jobs: 20}\n");
     make_file(".", "variable.yaml",
               "target: {command: [./train]}\n"
-              "space: {a-b: {type: bool}, a: {type: bool}, A_b: {type: bool}}\n"
+              "space: {a-b: {type: bool}, a: {type: bool}, a_: {type: bool}, A_b: {type: bool}}\n"
               "iteration_generator: {name: full}\n"
               "stop: {configs: 3}\n");
     make_file(".", "one.yaml",
