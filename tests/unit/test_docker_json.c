@@ -445,8 +445,7 @@ static void test_networks_and_ports(void **state)
     assert_hd_ok(hd_json_parse(out.data, out.size, "body", &hd_value_limits_file, &value, &err));
     hd_value_free(value);
     const char *const parts[] = {
-        "\"NetworkMode\":\"back\"",
-        "\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}}",
+        "\"NetworkMode\":\"back\"", "\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}}",
         "\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"\"},"
         "{\"HostIp\":\"::1\",\"HostPort\":\"8080\"}],"
         "\"53/udp\":[{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"53\"}]}"};
@@ -849,6 +848,29 @@ static void test_frames_counted_after_stamps(void **state)
     }
 }
 
+/* An engine that has dropped the beginning of a log by now is seen by the first stamp: what it
+ * still has is told from what came before by stamps. */
+static void test_frames_of_a_log_that_lost_its_beginning(void **state)
+{
+    (void)state;
+    static const char one[] = "\1\0\0\0\0\0\0\43"
+                              "2026-11-21T15:36:12.100000000Z one\n",
+                      two[] = "\1\0\0\0\0\0\0\43"
+                              "2026-11-21T15:36:12.200000000Z two\n",
+                      three[] = "\1\0\0\0\0\0\0\45"
+                                "2026-11-21T15:36:12.300000000Z three\n";
+    char text[64] = "";
+    struct hd_docker_frames frames = {.write = keep_text, .context = text};
+    hd_docker_frames_begin(&frames);
+    assert_true(hd_docker_frames_feed(&frames, one, sizeof(one) - 1));
+    assert_true(hd_docker_frames_feed(&frames, two, sizeof(two) - 1));
+    frames.by_count = true;
+    hd_docker_frames_begin(&frames);
+    assert_true(hd_docker_frames_feed(&frames, two, sizeof(two) - 1));
+    assert_true(hd_docker_frames_feed(&frames, three, sizeof(three) - 1));
+    assert_string_equal(text, "one\ntwo\nthree\n");
+}
+
 /* A pull's error comes in the middle of a stream that began with 200. */
 static void test_pull_stream(void **state)
 {
@@ -904,6 +926,7 @@ int main(void)
         cmocka_unit_test(test_frames_broken),
         cmocka_unit_test(test_pull_percent),
         cmocka_unit_test(test_frames_by_count),
+        cmocka_unit_test(test_frames_of_a_log_that_lost_its_beginning),
         cmocka_unit_test(test_frames_counted_after_stamps),
         cmocka_unit_test(test_pull_stream),
     };

@@ -47,7 +47,9 @@ static void feed_log(void *context, const char *bytes, size_t size)
         watch->logs_refused = true;
 }
 
-/* What is written so far is how the log begins, and the engine still has all of it. */
+/* What is written so far is how the log begins, and the engine still has all of it, unless the
+ * target wrote more than the engine keeps after the stream had ended early: then its first stamp is
+ * another one, and the frames go by stamps. */
 static bool log_is_prefix(const struct hd_docker_watch *watch)
 {
     return watch->log_streams == 1 && watch->log_bytes < LOG_MAY_TURN_BYTES;

@@ -193,9 +193,12 @@ struct hd_docker_frames {
     char resume_after[HD_DOCKER_STAMP_SIZE];
     /* Set before a stream begins: it is the whole log, and as many bytes as were written before are
      * left out. Podman's stamps are whole seconds and cannot tell lines apart; Docker's are one for
-     * all pieces of a long line. */
+     * all pieces of a long line. Unset when the stream does not begin as the first one did: the
+     * engine has dropped the beginning since, and stamps have to do. */
     bool by_count;
-    uint64_t came, written; /* in this stream; in all of them */
+    bool stamped;                     /* this stream has begun with a stamp */
+    char first[HD_DOCKER_STAMP_SIZE]; /* of all streams, "" none */
+    uint64_t came, written;           /* in this stream; in all of them */
 };
 /* Begins a stream; what `last` holds from an earlier one becomes resume_after. */
 void hd_docker_frames_begin(struct hd_docker_frames *frames);

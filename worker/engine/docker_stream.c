@@ -19,6 +19,7 @@ void hd_docker_frames_begin(struct hd_docker_frames *frames)
     frames->skip = false;
     frames->broken = false;
     frames->stamp_used = 0;
+    frames->stamped = false;
 }
 
 /* Takes bytes of the header; true when it is complete. */
@@ -64,6 +65,21 @@ static void hand_on(struct hd_docker_frames *frames, const char *bytes, size_t s
     frames->written += size - known;
 }
 
+/* A whole log that begins with another stamp than before has lost its beginning: nothing that was
+ * counted holds for it. */
+static void compare_beginning(struct hd_docker_frames *frames)
+{
+    if (frames->stamped)
+        return;
+    frames->stamped = true;
+    if (frames->first[0] == '\0')
+        memcpy(frames->first, frames->stamp, sizeof(frames->first));
+    if (!frames->by_count || strcmp(frames->stamp, frames->first) == 0)
+        return;
+    frames->by_count = false;
+    memcpy(frames->resume_after, frames->last, sizeof(frames->last));
+}
+
 /* The first word of the payload is complete, or cannot be a stamp: decides what becomes of the
  * payload, and hands on what was not a stamp after all. */
 static void end_stamp(struct hd_docker_frames *frames, bool at_blank)
@@ -71,6 +87,7 @@ static void end_stamp(struct hd_docker_frames *frames, bool at_blank)
     frames->in_stamp = false;
     frames->stamp[frames->stamp_used] = '\0';
     if (at_blank && is_stamp(frames->stamp)) {
+        compare_beginning(frames);
         /* All stamps of an engine have one width and zone, so that text order is time order. */
         frames->skip =
             frames->resume_after[0] != '\0' && strcmp(frames->stamp, frames->resume_after) <= 0;
