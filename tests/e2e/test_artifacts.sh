@@ -15,6 +15,7 @@ TARGET
 cat >kept.yaml <<'EXPERIMENT'
 name: kept
 target: {command: [sh, target.sh]}
+objective: loss
 artifacts: {keep: 2}
 bring_home: none
 space: {x: {type: float, low: 0.0, high: 1.0}}
@@ -57,7 +58,7 @@ work b.log --artifacts s3://bucket/p --idle-timeout 2s
 until_true grep -q "run kept: finished" kept.out
 verdict $? "the run ends, whatever the store does"
 ask() { "$hd" "$@" --state-dir state; }
-best=$(ask best --json --count 2 | sed -n 's/^ *"job": \([0-9]*\),$/\1/p' | sort -u | tr '\n' ' ')
+best=$(ask best --json --count 2 | sed -n '/"best": /,/"by_budget": /s/^ *"job": \([0-9]*\),$/\1/p' | sort | tr '\n' ' ')
 kept=$(objects hyperdock-artifacts.json | sed 's|.*/\([0-9]*\)-[0-9]*/.*|\1|' | sort | tr '\n' ' ')
 [ -n "$best" ] && [ "$kept" = "$best" ] && [ "$(objects out/model | wc -l)" -eq 2 ]
 verdict $? "the two best are in the bucket, and nothing else"
